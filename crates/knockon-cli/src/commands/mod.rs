@@ -1,0 +1,62 @@
+//! One file per verb.
+
+mod campaign;
+mod data;
+mod evaluate;
+mod fit;
+mod import;
+mod recoil;
+mod relax;
+mod report;
+mod reproduce;
+mod response;
+mod spectra;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// The verbs of the command line.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Summarise a data set of labelled configurations.
+    Data(data::Arguments),
+    /// Fit a potential to labelled configurations and check what cascades need of it.
+    Fit(fit::Arguments),
+    /// Energies, forces and stresses of configurations.
+    Evaluate(evaluate::Arguments),
+    /// Relax atoms, and the cell if asked, to the nearest minimum.
+    Relax(relax::Arguments),
+    /// Convert a MILADY .pot file or LAMMPS .snapcoeff/.snapparam files into a model.
+    Import(import::Arguments),
+    /// Run one recoil cascade.
+    Recoil(recoil::Arguments),
+    /// Run the recoil cascades of a campaign.
+    Campaign(campaign::Arguments),
+    /// Stored-energy distributions and the response p(E_stored | E_recoil).
+    Response(response::Arguments),
+    /// Recoil spectra before and after the energy stored in defects.
+    Spectra(spectra::Arguments),
+    /// Figures and one self-contained HTML report of a run.
+    Report(report::Arguments),
+    /// Run the whole chain on the data that ships with the project.
+    Reproduce(reproduce::Arguments),
+}
+
+impl Command {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> Result<()> {
+        match self {
+            Self::Data(arguments) => data::run(&arguments),
+            Self::Fit(arguments) => fit::run(&arguments),
+            Self::Evaluate(arguments) => evaluate::run(&arguments),
+            Self::Relax(arguments) => relax::run(&arguments),
+            Self::Import(arguments) => import::run(&arguments),
+            Self::Recoil(arguments) => recoil::run(&arguments),
+            Self::Campaign(arguments) => campaign::run(&arguments),
+            Self::Response(arguments) => response::run(&arguments),
+            Self::Spectra(arguments) => spectra::run(&arguments),
+            Self::Report(arguments) => report::run(&arguments),
+            Self::Reproduce(arguments) => reproduce::run(&arguments),
+        }
+    }
+}

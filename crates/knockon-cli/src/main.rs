@@ -1,0 +1,49 @@
+//! The command line of knockon: each verb reads files, calls the library and writes files.
+
+mod commands;
+mod config;
+mod progress;
+
+use clap::Parser;
+
+/// From first-principles labels of a crystal to the energy spectrum that a cryogenic detector sees.
+#[derive(Parser)]
+#[command(name = "knockon", version, about)]
+struct Arguments {
+    /// Number of threads (default: all cores). Results do not depend on it.
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    /// Show neither progress bars nor messages.
+    #[arg(long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    progress::set_quiet(arguments.quiet);
+    if let Some(threads) = arguments.threads
+        && let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()
+    {
+        eprintln!("error: cannot start {threads} threads: {error}");
+        return 2.into();
+    }
+    match arguments.command.run() {
+        Ok(()) => 0.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            2.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,55 @@
+//! Progress bars on standard error, with an estimate of the time left.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use knockon::progress::Progress;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// `--quiet`: no bars, no messages.
+pub(crate) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Prints one line of information on standard error unless `--quiet`.
+pub(crate) fn say(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        eprintln!("{text}");
+    }
+}
+
+/// The progress bar of one stage.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar with a title; it appears with the first update.
+    pub(crate) fn new(title: &str) -> Self {
+        let bar = ProgressBar::new(0);
+        if QUIET.load(Ordering::Relaxed) {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let style = ProgressStyle::with_template("{msg:28} [{bar:30}] {pos}/{len}  {elapsed}  time left {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(title.to_owned());
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn update(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
+    fn message(&self, text: &str) {
+        if !QUIET.load(Ordering::Relaxed) {
+            self.0.suspend(|| eprintln!("{text}"));
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

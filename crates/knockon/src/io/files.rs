@@ -1,0 +1,28 @@
+//! Whole files: read with a useful error, written so that they appear complete or not at all.
+
+use crate::Error;
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::Path;
+
+/// Reads a text file.
+pub fn read_text(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::io("read", path, source))
+}
+
+/// Writes `content` into a temporary file beside `path`, flushes it to disk and renames it: `path` then holds either
+/// all of the content or what it held before. Missing parent folders are created.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let failed = |source| Error::io("write", path, source);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// First 16 hexadecimal digits of the SHA-256 of some bytes: how results name the data they rest on.
+pub fn content_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,27 @@
+//! From first-principles labels of a crystal to the energy spectrum that a cryogenic detector sees.
+//!
+//! Data flows one way: labelled configurations ([`io`]) are fitted ([`fit`]) into a [`potential`]; [`dynamics`]
+//! moves atoms with it; [`cascade`] makes recoils and stored energies; [`response`] turns them into
+//! p(E_stored | E_recoil); [`spectra`] folds recoil spectra with it.
+//!
+//! Units inside and at every boundary: angstrom, eV, unified atomic mass unit, kelvin; time in femtoseconds at
+//! boundaries (see [`units`]).
+
+pub mod atoms;
+pub mod cascade;
+pub mod dynamics;
+pub mod error;
+pub mod fit;
+pub mod io;
+pub mod neighbors;
+pub mod potential;
+pub mod progress;
+pub mod response;
+pub mod spectra;
+pub mod symmetry;
+pub mod units;
+
+pub use atoms::{Atoms, Cell, Species};
+pub use error::Error;
+pub use neighbors::NeighborList;
+pub use potential::{Evaluation, Potential};

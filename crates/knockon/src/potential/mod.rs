@@ -1,0 +1,51 @@
+//! Energies and forces of atoms. [`Potential`] is the one seam between models and everything that uses them.
+
+use crate::{Atoms, Error, NeighborList, Species};
+use glam::{DMat3, DVec3};
+
+/// Energy and its derivatives for one box.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluation {
+    /// Energy of each atom in eV; pair energies are shared equally.
+    pub energies_ev: Vec<f64>,
+    /// Force on each atom in eV/angstrom.
+    pub forces: Vec<DVec3>,
+    /// Derivative of the energy with respect to a homogeneous strain in eV, symmetric; divided by the volume it is
+    /// the stress with ASE's sign (positive in tension).
+    pub strain_derivative_ev: DMat3,
+}
+
+impl Evaluation {
+    /// Total energy in eV, summed in the order of the atoms.
+    pub fn energy_ev(&self) -> f64 {
+        self.energies_ev.iter().sum()
+    }
+
+    /// Stress in eV/angstrom^3, Voigt order xx yy zz yz xz xy, positive in tension (ASE's convention).
+    pub fn stress(&self, volume_angstrom3: f64) -> [f64; 6] {
+        let s = self.strain_derivative_ev;
+        let [xx, yy, zz] = [s.x_axis.x, s.y_axis.y, s.z_axis.z];
+        let [yz, xz, xy] = [s.y_axis.z, s.x_axis.z, s.x_axis.y];
+        [xx, yy, zz, yz, xz, xy].map(|v| v / volume_angstrom3)
+    }
+
+    /// Largest length of a force in eV/angstrom.
+    pub fn max_force(&self) -> f64 {
+        self.forces.iter().map(|f| f.length_squared()).fold(0.0, f64::max).sqrt()
+    }
+}
+
+/// A model of the energy of a box of atoms.
+pub trait Potential: Sync {
+    /// Pairs farther apart than this do not interact, in angstrom.
+    fn cutoff_angstrom(&self) -> f64;
+
+    /// The elements that the model knows.
+    fn species(&self) -> &[Species];
+
+    /// Energy, forces and strain derivative. `neighbors` holds at least all pairs closer than the cutoff.
+    ///
+    /// The result does not depend on the number of threads. Fails for species the model does not know and for
+    /// results that are not finite.
+    fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error>;
+}
