@@ -29,7 +29,7 @@ impl Polynomial {
 
 /// A parameter measured at one recoil energy.
 #[derive(Clone, Copy, Debug)]
-pub struct Point {
+pub(super) struct Point {
     /// Recoil energy in eV.
     pub recoil_energy_ev: f64,
     /// Value in eV.
@@ -40,7 +40,7 @@ pub struct Point {
 
 /// Where a curve came from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
+pub(super) enum Rule {
     /// No data: the known curve.
     Known,
     /// The known curve times this factor.
@@ -59,13 +59,13 @@ pub enum Rule {
 /// Energies closer than this ratio say nothing about a slope.
 const SMALLEST_LEVER: f64 = 1.2;
 /// Curves are used up to here, beyond the highest recoil of a campaign: a fitted polynomial must not turn over before.
-pub const HIGHEST_USE_EV: f64 = 500.0;
+pub(super) const HIGHEST_USE_EV: f64 = 500.0;
 
 /// Fits the polynomial of `order` (1 or 2) by weighted least squares. A stored energy and its spread are positive and
 /// grow with the recoil energy, so a fit that starts below 0 is repeated through the origin, one that turns over below
 /// [`HIGHEST_USE_EV`] is repeated with a lower order, and when nothing is left, or the energies are too few or too
 /// close, the `known` curve is scaled to the points.
-pub fn fit(points: &[Point], order: usize, known: &Polynomial) -> (Polynomial, Rule) {
+pub(super) fn fit(points: &[Point], order: usize, known: &Polynomial) -> (Polynomial, Rule) {
     if points.is_empty() {
         return (*known, Rule::Known);
     }

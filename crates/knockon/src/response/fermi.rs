@@ -15,7 +15,7 @@ pub struct Fermi {
 
 /// Belief about a Fermi function before data: midpoint normal, width log-normal.
 #[derive(Clone, Copy, Debug)]
-pub struct FermiPrior {
+pub(super) struct FermiPrior {
     /// The most likely function.
     pub centre: Fermi,
     /// Standard deviation of the midpoint in eV.
@@ -44,13 +44,13 @@ impl Fermi {
 }
 
 /// Whether the trials alone fix midpoint and width: two energies with both outcomes.
-pub fn is_determined_by(trials: &[Trials]) -> bool {
+pub(super) fn is_determined_by(trials: &[Trials]) -> bool {
     trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count() >= 2
 }
 
 /// Maximum of the weighted binomial likelihood. The prior takes part only when the data alone do not fix the function
 /// ([`is_determined_by`]).
-pub fn fit(trials: &[Trials], prior: &FermiPrior) -> Fermi {
+pub(super) fn fit(trials: &[Trials], prior: &FermiPrior) -> Fermi {
     let free = is_determined_by(trials);
     let cost = |p: &[f64]| {
         let fermi = Fermi { midpoint_ev: p[0], width_ev: p[1].exp() };

@@ -17,7 +17,7 @@ const RELATIVE_WIDTH_DEVIATION: f64 = 0.07;
 
 /// Defect probability. The paper shows a Fermi function that rises smoothly from 0 to 1 between its 20 and 160 eV
 /// recoils and prints no number: an assumption that agrees with that and with its +-10 % on the neutrino spectrum.
-pub const DEFECT_PROBABILITY: FermiPrior = FermiPrior {
+pub(super) const DEFECT_PROBABILITY: FermiPrior = FermiPrior {
     centre: Fermi { midpoint_ev: 50.0, width_ev: 10.0 },
     midpoint_deviation_ev: 7.5,
     log_width_deviation: 0.3,
@@ -26,18 +26,18 @@ pub const DEFECT_PROBABILITY: FermiPrior = FermiPrior {
 /// The published means on a straight line (one of the paper's own choices of evolution). Its value at zero energy,
 /// 3.9 eV, is close to the lowest Frenkel-pair energies of the paper's table I, as it should be; a parabola through the
 /// origin would turn over at 194 eV.
-pub fn mean() -> Polynomial {
+pub(super) fn mean() -> Polynomial {
     Polynomial::line_through((MEANS[0].0, MEANS[0].1), (MEANS[1].0, MEANS[1].1))
 }
 
 /// The response that follows from the printed numbers and the assumptions.
-pub fn parameters() -> Parameters {
+pub(super) fn parameters() -> Parameters {
     Parameters { fermi: DEFECT_PROBABILITY.centre, mean: mean(), width: mean().scaled(RELATIVE_WIDTH), asymmetry: 0.0 }
 }
 
 /// The same, with printed means varied by their sampling error and assumptions by their assumed spread. Deterministic
 /// in (`seed`, `replicate`).
-pub fn draw(seed: u64, replicate: u64) -> Parameters {
+pub(super) fn draw(seed: u64, replicate: u64) -> Parameters {
     let mut random = Pcg64::seed_from_u64(!seed ^ (replicate + 1).wrapping_mul(0xd134_2543_de82_ef95));
     let mut normal = || -> f64 { random.sample(StandardNormal) };
     let relative = (RELATIVE_WIDTH + RELATIVE_WIDTH_DEVIATION * normal()).clamp(0.1, 0.8);

@@ -220,7 +220,7 @@ pub struct ShapePoints {
 /// A campaign drawn again: directions with replacement, the same draw for all energies, since one direction keeps its
 /// surroundings at every energy. With a single direction, single runs are drawn instead. Deterministic in
 /// (`seed`, `replicate`).
-pub fn resample(samples: &[EnergySamples], seed: u64, replicate: u64) -> Vec<EnergySamples> {
+pub(super) fn resample(samples: &[EnergySamples], seed: u64, replicate: u64) -> Vec<EnergySamples> {
     let mut random = Pcg64::seed_from_u64(seed ^ (replicate + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let directions: Vec<u32> =
         samples.iter().flat_map(|s| s.runs.iter().map(|r| r.0)).collect::<BTreeSet<_>>().into_iter().collect();
@@ -275,6 +275,6 @@ fn wilson(fraction: f64, number: f64) -> [f64; 2] {
 }
 
 /// The trials of every energy, for [`fermi::fit`].
-pub fn all_trials(samples: &[EnergySamples]) -> Vec<fermi::Trials> {
+pub(super) fn all_trials(samples: &[EnergySamples]) -> Vec<fermi::Trials> {
     samples.iter().filter_map(EnergySamples::trials).collect()
 }

@@ -104,7 +104,7 @@ impl Shape {
 
 /// Parent mean, standard deviation and asymmetry of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ShapeFit {
+pub(super) struct ShapeFit {
     /// Parent mean in eV.
     pub mean_ev: f64,
     /// Parent standard deviation in eV.
@@ -115,7 +115,7 @@ pub struct ShapeFit {
 
 /// Weighted maximum likelihood of the cut distribution for non-zero stored energies `values` (eV) with `weights`,
 /// started from the moments. Needs two different values; parents with a negative mean are not considered.
-pub fn fit(model: ShapeModel, values: &[f64], weights: &[f64], recoil_energy_ev: f64) -> Option<ShapeFit> {
+pub(super) fn fit(model: ShapeModel, values: &[f64], weights: &[f64], recoil_energy_ev: f64) -> Option<ShapeFit> {
     let total: f64 = weights.iter().sum();
     let mean = values.iter().zip(weights).map(|(v, w)| v * w).sum::<f64>() / total;
     let variance = values.iter().zip(weights).map(|(v, w)| w * (v - mean).powi(2)).sum::<f64>() / total;

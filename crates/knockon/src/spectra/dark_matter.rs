@@ -189,7 +189,8 @@ mod tests {
                     material.composition.iter().zip(material.mass_fractions()).zip(per_element)
                 {
                     let rate = dark_matter.rate_per_kev_kg_day(element, energy);
-                    let tolerance = if nuclei == Nuclei::MeanMass { 1e-3 } else { 5e-3 };
+                    // The table counts natural isotopes; a mean calcium nucleus scatters 0.3 % less than its isotopes.
+                    let tolerance = if nuclei == Nuclei::NaturalIsotopes { 1e-3 } else { 4e-3 };
                     assert!(
                         (rate / expected - 1.0).abs() < tolerance,
                         "{} {energy} {nuclei:?}: {rate}",
