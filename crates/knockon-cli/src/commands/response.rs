@@ -7,19 +7,35 @@ use knockon::response::{self, PUBLISHED_MEANS, Recoil, Response, Settings};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Stored-energy distributions and the response p(E_stored | E_recoil).
-///
-/// Reads recoils.csv of a campaign, gives every energy's defect probability, mean and spread of the stored energies
-/// (weighted by solid angle, with bootstrap intervals), and fits the continuous response: a Fermi function for the
-/// defect probability, a family of distributions with mean and width as polynomials in the recoil energy. What the
-/// campaign does not fix is filled with the numbers printed in the paper or with assumptions; response.json says which.
-/// Without --campaign: the response of the printed numbers alone.
-///
-/// Writes response.json and stored_energy.csv into the output folder.
+/// What `--help` says below the options.
+const HELP: &str = "\
+Reads recoils.csv of a campaign, gives every energy's defect probability, mean and spread of the
+stored energies (weighted by solid angle, with bootstrap intervals), and fits the continuous
+response: a Fermi function for the defect probability, and a family of distributions with mean and
+width as polynomials in the recoil energy. What the campaign does not fix is filled with the
+numbers printed in the paper or with assumptions; response.json says which is which.
+Without --campaign: the response of the printed numbers alone.
+
+Writes response.json and stored_energy.csv into the output folder.
+
+Settings and their default values:
+  species = \"W\"               recoiling species
+  shape = \"gaussian\"          distributions of the non-zero stored energies; or
+                              \"asymmetric-gaussian\", \"gamma\"
+  order = 1                   or 2: order of the polynomials
+  zero_threshold_ev = 0.5     stored energies below it count as zero
+  include_flagged = false     use runs that the campaign flagged
+  minimum_nonzero = 4         non-zero stored energies that an energy needs to be fitted
+  replicates = 200, seed = 1  bootstrap
+
+Example:
+  knockon response examples/cawo4/laptop/response.toml --campaign knockon-out/campaign";
+
+/// Arguments of `knockon response`.
 #[derive(clap::Args)]
+#[command(after_long_help = HELP)]
 pub(crate) struct Arguments {
-    /// Settings (TOML): species, shape, order, zero_threshold_ev, include_flagged, minimum_nonzero, replicates, seed.
-    /// Default values for what is missing; see examples/cawo4/laptop/response.toml.
+    /// Settings (TOML), see below.
     #[arg(value_name = "SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
     /// Folder that `knockon campaign` wrote.
@@ -40,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     settings.validate()?;
     let (response, recoils) = match &arguments.campaign {
         Some(folder) => from_campaign(folder, settings)?,
-        None => (Response::from_paper(), Vec::new()),
+        None => (Response::from_paper_with(settings)?, Vec::new()),
     };
     write_atomically(&arguments.output.join("stored_energy.csv"), table(&response, &recoils)?.as_bytes())?;
     write_atomically(&arguments.output.join("response.json"), response.to_json()?.as_bytes())?;

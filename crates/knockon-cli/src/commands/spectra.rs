@@ -9,18 +9,43 @@ use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Recoil spectra before and after the energy stored in defects.
-///
-/// Neutron capture on tungsten, dark matter and reactor neutrinos (CEvNS) on a crystal: recoil energy, minus the energy
-/// stored in defects, drawn from a response, then the detector's resolution. The response holds for one species (W);
-/// recoils of other elements are given uncorrected, in columns of their own.
-///
-/// Writes capture.csv, dark-matter.csv, cevns.csv and spectra.json into the output folder. In each table: energy_ev,
-/// rate_before_UNIT, rate_after_UNIT, ratio, ratio_low, ratio_high (16-84 % over the response's bootstrap), then parts.
+/// What `--help` says below the options.
+const HELP: &str = "\
+Neutron capture on tungsten, dark matter and reactor neutrinos (CEvNS) on a crystal: recoil
+energy, minus the energy stored in defects, drawn from a response, then the detector's resolution.
+The response holds for one species (W); recoils of other elements are given uncorrected, in
+columns of their own.
+
+Writes capture.csv, dark-matter.csv, cevns.csv and spectra.json into the output folder. Each table
+has a commented header with every parameter, then energy_ev, rate_before_UNIT, rate_after_UNIT,
+ratio, ratio_low, ratio_high (16-84 % over the response's bootstrap sets), then parts.
+
+Settings and their default values:
+  material = \"CaWO4\"       crystal, a formula of Li O F Na Al Si Ca Ge Mo I W Pb
+  species = \"W\"            recoils that rate_before and rate_after count
+  start_ev = 1, stop_ev = 300, step_ev = 1    visible energies
+  highest_recoil_ev = 500, bin_ev = 0.25      internal grid of recoil energies
+  [capture]
+  evaluation = \"egaf-lanl\" or \"egaf\", template = true, resolution_ev = 5
+  [dark_matter]
+  mass_gev = 2, cross_section_cm2 = 1e-36, density_gev_per_cm3 = 0.3, v0_km_per_s = 220,
+  escape_km_per_s = 544, earth_km_per_s = 232, resolution_ev = 0,
+  nuclei = \"natural-isotopes\" or \"mean-mass\"
+  [cevns]
+  sin2_theta_w = 0.23857, nuclei = \"natural-isotopes\", resolution_ev = 0
+  [cevns.site]
+  cores = [{ power_gw = 4.25, distance_m = 72 }, { power_gw = 4.25, distance_m = 102 }]
+  duty = 1, fission_fractions = { uranium_235 = 0.556, uranium_238 = 0.071,
+                                  plutonium_239 = 0.326, plutonium_241 = 0.047 }
+
+Example:
+  knockon spectra examples/cawo4/laptop/spectra.toml --response knockon-out/response/response.json";
+
+/// Arguments of `knockon spectra`.
 #[derive(clap::Args)]
+#[command(after_long_help = HELP)]
 pub(crate) struct Arguments {
-    /// Settings (TOML): energies, material, [capture], [dark_matter], [cevns]. Default values for what is missing; see
-    /// examples/cawo4/laptop/spectra.toml.
+    /// Settings (TOML), see below.
     #[arg(value_name = "SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
     /// response.json that `knockon response` wrote. Without it: the response of the numbers printed in the paper.
@@ -39,17 +64,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => Response::from_json(&read_text(path)?, &path.display().to_string())?,
         None => Response::from_paper(),
     };
-    let bar = progress::Bar::new("spectra");
+    let rates = [
+        spectra::capture_recoils(&settings)?,
+        spectra::dark_matter_recoils(&settings)?,
+        spectra::cevns_recoils(&settings)?,
+    ];
+    let corrected = spectra::correct(&rates, &response, &settings, &progress::Bar::new("spectra"))?;
     let mut summary = serde_json::Map::new();
-    type Compute = fn(&Settings, &Response) -> Result<CorrectedSpectrum, knockon::Error>;
-    let all: [(&str, Compute); 3] =
-        [("capture", spectra::capture), ("dark-matter", spectra::dark_matter), ("cevns", spectra::cevns)];
-    for (done, (name, compute)) in all.into_iter().enumerate() {
-        knockon::progress::Progress::update(&bar, done as u64, 3);
-        let spectrum = compute(&settings, &response)?;
-        let text = header(name, &settings, &response, &spectrum)? + &table(&spectrum, &response)?;
+    for (name, spectrum) in ["capture", "dark-matter", "cevns"].into_iter().zip(&corrected) {
+        let text = header(name, &settings, &response, spectrum)? + &table(spectrum, &response)?;
         write_atomically(&arguments.output.join(format!("{name}.csv")), text.as_bytes())?;
-        summary.insert(name.to_owned(), describe(name, &spectrum));
+        summary.insert(name.to_owned(), describe(name, spectrum));
     }
     let document = json!({
         "response": { "name": response.name, "hash": response.content_hash()?, "sources": response.sources,

@@ -86,7 +86,8 @@ pub(super) fn fit(samples: &[EnergySamples], settings: &Settings, known: &Parame
     let known_width = mean.scaled(known.width.at(100.0) / known.mean.at(100.0));
     let (width, width_rule) = evolution::fit(&widths, settings.order, &known_width);
     let weight: f64 = shapes.iter().map(|s| s.effective_number).sum();
-    let asymmetry = shapes.iter().map(|s| s.effective_number * s.asymmetry).sum::<f64>() / weight.max(1e-300);
+    let tilt: f64 = shapes.iter().map(|s| s.effective_number * s.asymmetry).sum();
+    let asymmetry = if shapes.is_empty() { known.asymmetry } else { tilt / weight };
     let prior = FermiPrior { centre: known.fermi, ..published::DEFECT_PROBABILITY };
     let fermi = fermi::fit(&all_trials(samples), &prior);
     Fitted { parameters: Parameters { fermi, mean, width, asymmetry }, mean_rule, width_rule }

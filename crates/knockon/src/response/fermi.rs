@@ -26,7 +26,7 @@ pub(super) struct FermiPrior {
 
 /// Defect statistics of one recoil energy.
 #[derive(Clone, Copy, Debug)]
-pub struct Trials {
+pub(super) struct Trials {
     /// Recoil energy in eV.
     pub recoil_energy_ev: f64,
     /// Weighted fraction of recoils that left defects.
@@ -51,6 +51,9 @@ pub(super) fn is_determined_by(trials: &[Trials]) -> bool {
 /// Maximum of the weighted binomial likelihood. The prior takes part only when the data alone do not fix the function
 /// ([`is_determined_by`]).
 pub(super) fn fit(trials: &[Trials], prior: &FermiPrior) -> Fermi {
+    if trials.is_empty() {
+        return prior.centre;
+    }
     let free = is_determined_by(trials);
     let cost = |p: &[f64]| {
         let fermi = Fermi { midpoint_ev: p[0], width_ev: p[1].exp() };

@@ -126,6 +126,16 @@ impl Response {
         Self::build("paper", &[], Settings::default(), None)
     }
 
+    /// The same with another shape or bootstrap. The paper's numbers are for tungsten.
+    pub fn from_paper_with(settings: Settings) -> Result<Self, Error> {
+        settings.validate()?;
+        if settings.species != "W" {
+            let problem = format!("expected W, the species of the paper's numbers, found {}", settings.species);
+            return Err(Error::input("species", problem, "Give a campaign with recoils of this species"));
+        }
+        Ok(Self::build("paper", &[], settings, None))
+    }
+
     /// The response that the recoils of a campaign give, completed by the paper's numbers where they do not suffice.
     pub fn from_recoils(recoils: &[Recoil], recoils_hash: &str, settings: Settings) -> Result<Self, Error> {
         settings.validate()?;

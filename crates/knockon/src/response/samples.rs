@@ -173,7 +173,7 @@ impl EnergySamples {
     }
 
     /// What the defect probability is fitted to.
-    pub fn trials(&self) -> Option<Trials> {
+    pub(super) fn trials(&self) -> Option<Trials> {
         let statistics = self.statistics();
         let trials = Trials {
             recoil_energy_ev: self.recoil_energy_ev,
@@ -184,7 +184,7 @@ impl EnergySamples {
     }
 
     /// Shape parameters with their variances, when at least `minimum` stored energies are not zero.
-    pub fn shape_points(&self, model: ShapeModel, minimum: usize) -> Option<ShapePoints> {
+    pub(super) fn shape_points(&self, model: ShapeModel, minimum: usize) -> Option<ShapePoints> {
         let (values, weights) = self.nonzero();
         if values.len() < minimum.max(2) {
             return None;
@@ -206,7 +206,7 @@ impl EnergySamples {
 
 /// Fitted shape of one recoil energy.
 #[derive(Clone, Copy, Debug)]
-pub struct ShapePoints {
+pub(super) struct ShapePoints {
     /// Parent mean.
     pub mean: evolution::Point,
     /// Parent standard deviation.

@@ -17,8 +17,8 @@ use crate::Error;
 use crate::units::ATOMIC_MASS_EV;
 use serde::{Deserialize, Serialize};
 
-/// Primary gamma rays: energies from ENSDF/EGAF, intensities of EGAF-LANL (Reedy & Frankle, At. Data Nucl. Data Tables
-/// 80 (2002) 1) and EGAF (Firestone et al., IAEA STI/PUB/1263, 2007).
+/// Primary gamma rays: energies from ENSDF/EGAF, intensities of EGAF-LANL (Reedy & Frankle, as collected in the PGAA
+/// database of the IAEA) and of EGAF (Firestone et al., IAEA STI/PUB/1263, 2007).
 const LINES: &str = include_str!("../../../../data/nuclear/tungsten_capture_lines.csv");
 const LINES_NAME: &str = "data/nuclear/tungsten_capture_lines.csv";
 

@@ -7,9 +7,11 @@ use super::fold::{Grid, RecoilSpectrum, StorageKernel, observe};
 use super::materials::{Element, Material};
 use crate::Error;
 use crate::math::quantile;
-use crate::response::{Parameters, Response};
+use crate::progress::Progress;
+use crate::response::Response;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What to compute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,12 +84,16 @@ impl Settings {
         check("highest_recoil_ev", self.highest_recoil_ev, fine, &expected)?;
         let material = Material::from_formula(&self.material)?;
         if !material.composition.iter().any(|(e, _)| e.symbol == self.species) {
-            let problem = format!("expected an element of {}, found \"{}\"", self.material, self.species);
-            return Err(Error::input("species", problem, "Correct the setting"));
+            return Err(self.species_is_missing());
         }
         self.capture.validate()?;
         self.dark_matter.validate()?;
         self.cevns.validate()
+    }
+
+    fn species_is_missing(&self) -> Error {
+        let problem = format!("expected an element of {}, found \"{}\"", self.material, self.species);
+        Error::input("species", problem, "Correct the setting")
     }
 
     /// Internal bins.
@@ -107,9 +113,37 @@ impl Settings {
     }
 }
 
-/// Visible spectrum of one species' recoils, in the unit of its [`CorrectedSpectrum`].
+/// Recoils expected from one source, before any detector effect: what [`correct`] takes.
 #[derive(Clone, Debug)]
-pub struct SpeciesSpectrum {
+pub struct RecoilRate {
+    /// Unit of the rates, as it ends a column name: `per_kev_kg_day`, `per_ev_per_capture`.
+    pub unit: &'static str,
+    /// Rate in `unit` of one count per eV in `recoils`.
+    pub scale: f64,
+    /// Standard deviation of the detector's resolution in eV.
+    pub resolution_ev: f64,
+    /// Species that recoils.
+    pub species: String,
+    /// Its recoils, on the grid of the settings.
+    pub recoils: RecoilSpectrum,
+    /// Further columns.
+    pub parts: Vec<Part>,
+}
+
+/// Recoils that get a column of their own.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Chemical symbol, or another label (`template`).
+    pub label: String,
+    /// A part of the recoils that the response corrects (else: other species, left as they are).
+    pub included: bool,
+    /// The recoils.
+    pub recoils: RecoilSpectrum,
+}
+
+/// A [`Part`] as seen by the detector.
+#[derive(Clone, Debug)]
+pub struct PartSpectrum {
     /// Chemical symbol, or another label (`template`).
     pub label: String,
     /// Whether the response was applied; if not, `after` equals `before`.
@@ -138,128 +172,144 @@ pub struct CorrectedSpectrum {
     /// 84 % quantile.
     pub ratio_high: Vec<f64>,
     /// Parts: other species (uncorrected), or for neutron capture the template that `before` contains.
-    pub parts: Vec<SpeciesSpectrum>,
-    /// Largest relative change of the count by the fold, over all recoil energies: rounding only.
+    pub parts: Vec<PartSpectrum>,
+    /// Relative change of all counts by the fold: rounding only.
     pub conservation_error: f64,
 }
 
-/// Folds `recoils` (counts on the grid of the settings; `scale` turns counts per eV into the unit) with the response.
+/// Takes the stored energy off and applies the resolution. All rates are folded together, since the response's effect
+/// on the grid is the costly part and common to them.
 pub fn correct(
-    recoils: &RecoilSpectrum,
+    rates: &[RecoilRate],
     response: &Response,
     settings: &Settings,
-    sigma_ev: f64,
-    unit: &'static str,
-    scale: f64,
-) -> CorrectedSpectrum {
-    let kernel = |p: &Parameters| StorageKernel::new(response, p, settings.grid()).apply(recoils);
-    let best = kernel(&response.parameters);
-    let conservation_error = (best.total() / recoils.total() - 1.0).abs();
-    let before = rates(recoils, settings, sigma_ev, scale);
-    let after = rates(&best, settings, sigma_ev, scale);
-    let floor = 1e-9 * before.iter().copied().fold(0.0, f64::max);
-    let over = |after: &[f64]| -> Vec<f64> {
-        after.iter().zip(&before).map(|(a, b)| if *b > floor { a / b } else { f64::NAN }).collect()
-    };
-    let replicas: Vec<Vec<f64>> =
-        response.bootstrap.par_iter().map(|p| over(&rates(&kernel(p), settings, sigma_ev, scale))).collect();
-    let band = |q: f64| -> Vec<f64> {
-        (0..before.len()).map(|i| quantile(&mut replicas.iter().map(|r| r[i]).collect::<Vec<_>>(), q)).collect()
-    };
-    let (ratio, ratio_low, ratio_high) = (over(&after), band(0.16), band(0.84));
-    CorrectedSpectrum {
-        unit,
-        energies_ev: settings.energies_ev(),
-        before,
-        after,
-        ratio,
-        ratio_low,
-        ratio_high,
-        parts: Vec::new(),
-        conservation_error,
+    progress: &dyn Progress,
+) -> Result<Vec<CorrectedSpectrum>, Error> {
+    if let Some(other) = rates.iter().find(|r| r.species != response.species) {
+        let problem = format!("expected a response for {}, found one for {}", other.species, response.species);
+        return Err(Error::input("response", problem, "Give the response of the recoiling species"));
     }
+    let edges = settings.edges_ev();
+    let see = |rate: &RecoilRate, spectrum: &RecoilSpectrum| -> Vec<f64> {
+        // Differences of distribution functions round to +-1e-20 where nothing is expected.
+        observe(spectrum, rate.resolution_ev, &edges)
+            .iter()
+            .map(|c| (c * rate.scale / settings.step_ev).max(0.0))
+            .collect()
+    };
+    let best = StorageKernel::new(response, &response.parameters, settings.grid());
+    let mut corrected: Vec<CorrectedSpectrum> = rates
+        .iter()
+        .map(|rate| {
+            let stored = best.apply(&rate.recoils);
+            let (before, after) = (see(rate, &rate.recoils), see(rate, &stored));
+            let part = |p: &Part| {
+                let before = see(rate, &p.recoils);
+                let after = if p.included { see(rate, &best.apply(&p.recoils)) } else { before.clone() };
+                PartSpectrum { label: p.label.clone(), corrected: p.included, before, after }
+            };
+            CorrectedSpectrum {
+                unit: rate.unit,
+                energies_ev: settings.energies_ev(),
+                ratio: ratio(&after, &before),
+                ratio_low: Vec::new(),
+                ratio_high: Vec::new(),
+                parts: rate.parts.iter().map(part).collect(),
+                conservation_error: (stored.total() / rate.recoils.total() - 1.0).abs(),
+                before,
+                after,
+            }
+        })
+        .collect();
+    let done = AtomicU64::new(0);
+    let replicas: Vec<Vec<Vec<f64>>> = response
+        .bootstrap
+        .par_iter()
+        .map(|parameters| {
+            let kernel = StorageKernel::new(response, parameters, settings.grid());
+            let each = rates.iter().zip(&corrected);
+            let ratios = each.map(|(rate, c)| ratio(&see(rate, &kernel.apply(&rate.recoils)), &c.before)).collect();
+            progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, response.bootstrap.len() as u64);
+            ratios
+        })
+        .collect();
+    for (index, spectrum) in corrected.iter_mut().enumerate() {
+        let band = |q: f64| -> Vec<f64> {
+            let at = |row: usize| quantile(&mut replicas.iter().map(|r| r[index][row]).collect::<Vec<_>>(), q);
+            (0..spectrum.before.len()).map(at).collect()
+        };
+        (spectrum.ratio_low, spectrum.ratio_high) = (band(0.16), band(0.84));
+    }
+    Ok(corrected)
 }
 
-/// Mean rate in each visible interval.
-fn rates(spectrum: &RecoilSpectrum, settings: &Settings, sigma_ev: f64, scale: f64) -> Vec<f64> {
-    observe(spectrum, sigma_ev, &settings.edges_ev()).iter().map(|c| c * scale / settings.step_ev).collect()
+/// `after` / `before`, NaN where less than 1e-9 of the highest rate is expected before.
+fn ratio(after: &[f64], before: &[f64]) -> Vec<f64> {
+    let floor = 1e-9 * before.iter().copied().fold(0.0, f64::max);
+    after.iter().zip(before).map(|(a, b)| if *b > floor { a / b } else { f64::NAN }).collect()
 }
 
-/// Neutron capture on natural tungsten: per eV and capture.
-pub fn capture(settings: &Settings, response: &Response) -> Result<CorrectedSpectrum, Error> {
+/// Recoils after neutron capture on natural tungsten, per capture.
+pub fn capture(settings: &Settings) -> Result<RecoilRate, Error> {
     let (capture, grid) = (&settings.capture, settings.grid());
     let lines = capture.lines(grid)?;
     let template = capture.continuum(grid)?;
-    let whole = lines.combine(1.0, &template, if capture.template { 1.0 } else { 0.0 });
-    let mut spectrum = correct(&whole, response, settings, capture.resolution_ev, "per_ev_per_capture", 1.0);
-    if capture.template {
-        let stored = StorageKernel::new(response, &response.parameters, grid).apply(&template);
-        spectrum.parts.push(SpeciesSpectrum {
-            label: "template".to_owned(),
-            corrected: true,
-            before: rates(&template, settings, capture.resolution_ev, 1.0),
-            after: rates(&stored, settings, capture.resolution_ev, 1.0),
-        });
-    }
-    Ok(spectrum)
+    let recoils = lines.combine(1.0, &template, if capture.template { 1.0 } else { 0.0 });
+    let parts = if capture.template {
+        vec![Part { label: "template".to_owned(), included: true, recoils: template }]
+    } else {
+        Vec::new()
+    };
+    let resolution_ev = capture.resolution_ev;
+    Ok(RecoilRate { unit: "per_ev_per_capture", scale: 1.0, resolution_ev, species: "W".to_owned(), recoils, parts })
 }
 
-/// Dark matter on the crystal: per keV, kg of crystal and day.
-pub fn dark_matter(settings: &Settings, response: &Response) -> Result<CorrectedSpectrum, Error> {
-    let dark_matter = &settings.dark_matter;
-    scattering(settings, response, dark_matter.resolution_ev, |element, energy| {
-        dark_matter.rate_per_kev_kg_day(element, energy)
-    })
+/// Recoils from dark matter, per kg of crystal and day.
+pub fn dark_matter(settings: &Settings) -> Result<RecoilRate, Error> {
+    let source = &settings.dark_matter;
+    scattering(settings, source.resolution_ev, |element, energy| source.rate_per_kev_kg_day(element, energy))
 }
 
-/// Reactor neutrinos on the crystal: per keV, kg of crystal and day.
-pub fn cevns(settings: &Settings, response: &Response) -> Result<CorrectedSpectrum, Error> {
-    let cevns = &settings.cevns;
-    scattering(settings, response, cevns.resolution_ev, |element, energy| cevns.rate_per_kev_kg_day(element, energy))
+/// Recoils from reactor neutrinos, per kg of crystal and day.
+pub fn cevns(settings: &Settings) -> Result<RecoilRate, Error> {
+    let source = &settings.cevns;
+    scattering(settings, source.resolution_ev, |element, energy| source.rate_per_kev_kg_day(element, energy))
 }
 
 fn scattering(
     settings: &Settings,
-    response: &Response,
-    sigma_ev: f64,
+    resolution_ev: f64,
     rate: impl Fn(&Element, f64) -> f64 + Sync,
-) -> Result<CorrectedSpectrum, Error> {
-    if response.species != settings.species {
-        let problem = format!("expected a response for {}, found one for {}", settings.species, response.species);
-        return Err(Error::input("species", problem, "Set species to that of the response"));
-    }
+) -> Result<RecoilRate, Error> {
     let material = Material::from_formula(&settings.material)?;
     let shares: Vec<(&Element, f64)> =
         material.composition.iter().map(|(e, _)| *e).zip(material.mass_fractions()).collect();
     let grid = settings.grid();
-    // Counts per kg and day, from rates per keV.
-    let spectra: Vec<RecoilSpectrum> = shares
+    let mut parts: Vec<Part> = shares
         .par_iter()
-        .map(|(element, share)| RecoilSpectrum::from_density(grid, |e| 1e-3 * share * rate(element, e)))
-        .collect();
-    let own = shares.iter().position(|(e, _)| e.symbol == settings.species).ok_or_else(|| {
-        Error::input(
-            "species",
-            format!("expected an element of {}, found {}", settings.material, settings.species),
-            "Correct the setting",
-        )
-    })?;
-    let mut corrected = correct(&spectra[own], response, settings, sigma_ev, "per_kev_kg_day", 1e3);
-    for (i, (element, _)) in shares.iter().enumerate().filter(|(i, _)| *i != own) {
-        let before = rates(&spectra[i], settings, sigma_ev, 1e3);
-        corrected.parts.push(SpeciesSpectrum {
+        .map(|(element, share)| Part {
             label: element.symbol.to_owned(),
-            corrected: false,
-            after: before.clone(),
-            before,
-        });
-    }
-    Ok(corrected)
+            included: false,
+            // Counts per kg and day, from rates per keV.
+            recoils: RecoilSpectrum::from_density(grid, |e| 1e-3 * share * rate(element, e)),
+        })
+        .collect();
+    let own = parts.iter().position(|p| p.label == settings.species).ok_or_else(|| settings.species_is_missing())?;
+    let recoils = parts.remove(own).recoils;
+    Ok(RecoilRate {
+        unit: "per_kev_kg_day",
+        scale: 1e3,
+        resolution_ev,
+        species: settings.species.clone(),
+        recoils,
+        parts,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
 
     fn quick() -> (Settings, Response) {
         let mut response = Response::from_paper();
@@ -277,8 +327,8 @@ mod tests {
     fn ratios_have_their_check_values() {
         let (settings, response) = quick();
         let energies = [30.0, 50.0, 60.0, 100.0, 150.0, 200.0];
-        let neutrinos = cevns(&settings, &response).unwrap();
-        let dark = dark_matter(&settings, &response).unwrap();
+        let rates = [cevns(&settings).unwrap(), dark_matter(&settings).unwrap()];
+        let [neutrinos, dark] = <[_; 2]>::try_from(correct(&rates, &response, &settings, &Silent).unwrap()).unwrap();
         for (spectrum, expected) in
             [(&neutrinos, [5.0, 10.0, 4.0, -9.0, -11.0, -13.0]), (&dark, [6.0, 9.0, 1.0, -17.0, -24.0, -35.0])]
         {
@@ -297,7 +347,8 @@ mod tests {
     #[test]
     fn capture_peaks_are_where_they_must_be_and_move_down() {
         let (settings, response) = quick();
-        let spectrum = capture(&Settings { step_ev: 0.5, ..settings }, &response).unwrap();
+        let settings = Settings { step_ev: 0.5, ..settings };
+        let spectrum = correct(&[capture(&settings).unwrap()], &response, &settings, &Silent).unwrap().remove(0);
         let peak = |column: &[f64], low: f64, high: f64| {
             let inside = spectrum.energies_ev.iter().zip(column).filter(|(e, _)| **e > low && **e < high);
             *inside.max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0

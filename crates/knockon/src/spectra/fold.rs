@@ -130,6 +130,9 @@ impl<'a> StorageKernel<'a> {
     }
 }
 
+/// A distribution function this close to 1 is 1: what is left goes into the bin at hand.
+const ALL: f64 = 1.0 - 1e-13;
+
 /// Distributes `weight` over the bins of visible energy `energy` - E_stored: the stored energy between the distances
 /// of `energy` from a bin's edges goes there. The last bin reached takes what is left, so that the parts add up.
 fn spread(
@@ -145,7 +148,8 @@ fn spread(
     let mut below = 0.0;
     for bin in (0..=first).rev() {
         let stored = energy - grid.edges(bin).0;
-        let up_to = if bin == 0 { 1.0 } else { shape.cdf(stored) };
+        let reached = shape.cdf(stored);
+        let up_to = if bin == 0 || reached > ALL { 1.0 } else { reached };
         add(bin, weight * (up_to - below));
         below = up_to;
         if below >= 1.0 {

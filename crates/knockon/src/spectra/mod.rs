@@ -1,5 +1,5 @@
 //! Recoil spectra of dark matter, reactor neutrinos and neutron capture, and their correction for the energy stored in
-//! defects: spectrum by species -> [`fold`] with a [`crate::response::Response`] -> table with bands.
+//! defects: recoils by species ([`RecoilRate`]) -> [`correct`] with a [`crate::response::Response`] -> rates with bands.
 
 pub mod capture;
 pub mod cevns;
@@ -10,7 +10,10 @@ mod form_factor;
 pub mod materials;
 pub mod reactor;
 
-pub use correction::{CorrectedSpectrum, Settings, SpeciesSpectrum, capture, cevns, correct, dark_matter};
+pub use correction::{
+    CorrectedSpectrum, Part, PartSpectrum, RecoilRate, Settings, capture as capture_recoils, cevns as cevns_recoils,
+    correct, dark_matter as dark_matter_recoils,
+};
 pub use form_factor::helm_squared;
 
 use crate::Error;

@@ -18,7 +18,7 @@ const JOULE_PER_MEV: f64 = 1.602_176_634e-13;
 const TABLE_MEV: [f64; 11] = [7.813e-3, 1.563e-2, 3.12e-2, 6.25e-2, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0];
 
 struct Fuel {
-    /// Energy released per fission in MeV (Ma et al., Phys. Rev. C 88 (2013) 014605: 201.92, 205.52, 209.99, 213.60).
+    /// Energy released per fission in MeV (Kopeikin et al., Phys. At. Nucl. 67 (2004) 1892).
     energy_mev: f64,
     /// Coefficients a_0 ... a_5 above 2 MeV.
     polynomial: [f64; 6],
