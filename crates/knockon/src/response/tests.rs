@@ -25,8 +25,10 @@ fn synthetic(energies: &[f64], directions: usize, starts: usize, common_ev: f64,
                 let own = 0.3 * true_mean(energy) * random.sample::<f64, _>(StandardNormal);
                 let damaged = random.random::<f64>() < truth.probability(energy);
                 let stored = if damaged { (true_mean(energy) + shift + own).max(0.6) } else { 1e-3 };
-                text +=
-                    &format!("{run},W,{energy},{direction},{},{start},{stored},,abc\n", 3.141_59 / directions as f64);
+                text += &format!(
+                    "{run},W,{energy},{direction},{},{start},{stored},,abc\n",
+                    std::f64::consts::PI / directions as f64
+                );
                 run += 1;
             }
         }

@@ -124,7 +124,7 @@ impl Material {
                 return Err(bad("expected a capital letter that starts an element"));
             }
             let run = |from: usize, keep: fn(&char) -> bool| {
-                letters[from..].iter().copied().take_while(|c| keep(c)).collect::<String>()
+                letters[from..].iter().copied().take_while(keep).collect::<String>()
             };
             let symbol = format!("{}{}", letters[at], run(at + 1, char::is_ascii_lowercase));
             at += symbol.len();
