@@ -13,6 +13,7 @@ pub mod dynamics;
 pub mod error;
 pub mod fit;
 pub mod io;
+pub mod math;
 pub mod neighbors;
 pub mod potential;
 pub mod progress;
