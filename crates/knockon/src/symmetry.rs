@@ -24,7 +24,11 @@ pub struct SiteSymmetry {
 pub fn site_symmetry(crystal: &Atoms, atom: usize, tolerance_angstrom: f64) -> Result<SiteSymmetry, Error> {
     if !crystal.cell.periodic.all() || atom >= crystal.len() {
         let found = format!("expected an atom of a fully periodic crystal, found atom {atom} of {}", crystal.len());
-        return Err(Error::input("site symmetry", found, "Give the unit cell of the crystal, periodic along x, y and z"));
+        return Err(Error::input(
+            "site symmetry",
+            found,
+            "Give the unit cell of the crystal, periodic along x, y and z",
+        ));
     }
     let [a, b, c] = [crystal.cell.vectors.x_axis, crystal.cell.vectors.y_axis, crystal.cell.vectors.z_axis];
     let lattice = Lattice::from_basis([a.to_array(), b.to_array(), c.to_array()]);

@@ -1,6 +1,6 @@
 //! Temperature: initial velocities and the Langevin bath.
 
-use crate::units::{BOLTZMANN_EV_PER_K, NATURAL_TIME_FS};
+use crate::units::BOLTZMANN_EV_PER_K;
 use glam::DVec3;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -62,9 +62,6 @@ impl Bath {
 pub(crate) fn speed(kinetic_energy_ev: f64, mass_u: f64) -> f64 {
     (2.0 * kinetic_energy_ev / mass_u).sqrt()
 }
-
-/// Angstrom per natural time in angstrom per femtosecond.
-pub(crate) const SPEED_UNIT_ANGSTROM_PER_FS: f64 = 1.0 / NATURAL_TIME_FS;
 
 #[cfg(test)]
 mod tests {

@@ -44,12 +44,11 @@ mod tests {
     #[test]
     fn fast_atoms_get_the_step_of_the_paper() {
         // 160 eV tungsten: 129.6 A/ps, hence 0.077 fs for 0.01 A.
-        let mass = 183.84;
+        let mass = 183.84_f64;
         let velocity = DVec3::new(0.0, (2.0 * 160.0 / mass).sqrt(), 0.0);
         let step = TimeStep::default().choose_fs(&[velocity], &[DVec3::ZERO], &[mass]);
         assert!((step - 0.0772).abs() < 1e-4, "{step}");
     }
-
 
     #[test]
     fn displacement_is_bounded_and_the_bound_is_reached() {
