@@ -12,4 +12,5 @@ pub(crate) mod testing;
 pub use quench::{QuenchSettings, Quenched, RelaxedCell, quench, relax_cell};
 pub use simulation::Simulation;
 pub use thermostat::{Bath, thermal_velocities};
+pub(crate) use thermostat::{remove_drift, speed};
 pub use time_step::TimeStep;
