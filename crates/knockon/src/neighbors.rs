@@ -1,7 +1,11 @@
 //! Full neighbour lists as compressed rows, with the slot of each pair's reverse.
 
 use crate::{Atoms, Cell};
-use glam::{DVec3, IVec3};
+use glam::{DMat3, DVec3, IVec3};
+use rayon::prelude::*;
+
+/// Rows that one task builds: large enough to hide the cost of a task, small enough to share a small box.
+const ATOMS_PER_TASK: usize = 256;
 
 /// All pairs (i, j, lattice translation) with |r_j + translation - r_i| < cutoff + skin at the positions of the build.
 ///
@@ -38,11 +42,77 @@ impl NeighborList {
 
     /// Builds the list of all pairs closer than `reach_angstrom` (cutoff + skin).
     ///
-    /// Pairs are searched over all periodic images, so the box may be smaller than the reach.
+    /// Pairs are searched over all periodic images, so the box may be smaller than the reach. The time grows
+    /// linearly with the number of atoms; the result does not depend on the number of threads.
+    ///
+    /// # Panics
+    /// If pairs span more than 65 536 lattice translations, i.e. in cells some twenty times thinner than the reach.
     pub fn build(atoms: &Atoms, reach_angstrom: f64) -> Self {
-        let _ = atoms;
-        let _ = reach_angstrom;
-        unimplemented!()
+        let bins = Bins::new(atoms, reach_angstrom);
+        let starts: Vec<usize> = (0..atoms.len()).step_by(ATOMS_PER_TASK).collect();
+        let blocks: Vec<Block> = starts
+            .into_par_iter()
+            .map(|start| {
+                let mut block = Block::default();
+                for atom in start..(start + ATOMS_PER_TASK).min(atoms.len()) {
+                    block.push_row(atom, &bins, atoms, reach_angstrom);
+                }
+                block
+            })
+            .collect();
+        Self::from_blocks(&blocks, atoms, reach_angstrom)
+    }
+
+    fn from_blocks(blocks: &[Block], atoms: &Atoms, reach_angstrom: f64) -> Self {
+        let mut translations: Vec<[i32; 3]> = blocks.iter().flat_map(|b| &b.translations).copied().collect();
+        translations.sort_unstable();
+        translations.dedup();
+        let n_slots = blocks.iter().map(|b| b.pairs.len()).sum();
+        let mut list = Self {
+            offsets: Vec::with_capacity(atoms.len() + 1),
+            index: Vec::with_capacity(n_slots),
+            translation: Vec::with_capacity(n_slots),
+            reverse: vec![0; n_slots],
+            translations: translations.iter().map(|t| IVec3::from_array(*t)).collect(),
+            reach_angstrom,
+            reference: atoms.positions.clone(),
+        };
+        list.offsets.push(0);
+        let mut last = 0; // neighbouring slots mostly share their translation
+        for block in blocks {
+            for (j, t) in &block.pairs {
+                if translations[last] != *t {
+                    last = translations.binary_search(t).expect("every translation was collected");
+                }
+                list.index.push(*j);
+                list.translation.push(u16::try_from(last).expect("a cell far thinner than the reach"));
+            }
+            let base = list.offsets[list.offsets.len() - 1];
+            list.offsets.extend(block.ends.iter().map(|end| base + end));
+        }
+        list.link_reverse();
+        list
+    }
+
+    /// Fills `reverse` in one sweep. Going through the rows i in order meets the slots of each row j in order too,
+    /// except that the images of one atom pair appear with opposite translations, hence in opposite order.
+    fn link_reverse(&mut self) {
+        let n_atoms = self.offsets.len() - 1;
+        let mut cursor = self.offsets[..n_atoms].to_vec();
+        for i in 0..n_atoms {
+            let row = self.row(i);
+            let mut first = row.start;
+            while first < row.end {
+                let j = self.index[first];
+                let images = self.index[first..row.end].iter().take_while(|other| **other == j).count();
+                let partner = &mut cursor[j as usize];
+                for image in 0..images {
+                    self.reverse[first + image] = (*partner + images - 1 - image) as u32;
+                }
+                *partner += images;
+                first += images;
+            }
+        }
     }
 
     /// True if some atom has moved more than half the skin since the build, so that a pair closer than
@@ -50,5 +120,288 @@ impl NeighborList {
     pub fn is_outdated(&self, positions: &[DVec3], cutoff_angstrom: f64) -> bool {
         let half_skin = 0.5 * (self.reach_angstrom - cutoff_angstrom);
         self.reference.iter().zip(positions).any(|(a, b)| a.distance_squared(*b) > half_skin * half_skin)
+    }
+}
+
+/// Rows of consecutive atoms, before translations have their final numbers.
+#[derive(Default)]
+struct Block {
+    pairs: Vec<(u32, [i32; 3])>,
+    /// End of each row in `pairs`.
+    ends: Vec<usize>,
+    translations: Vec<[i32; 3]>,
+}
+
+impl Block {
+    fn push_row(&mut self, atom: usize, bins: &Bins, atoms: &Atoms, reach: f64) {
+        let start = self.pairs.len();
+        let position = atoms.positions[atom];
+        bins.for_each_candidate(atom, |other, translation| {
+            // This order of operations makes the two directions of a pair exact negatives of each other.
+            let difference = (other.position - position) + atoms.cell.vectors * translation.as_dvec3();
+            let itself = other.index as usize == atom && translation == IVec3::ZERO;
+            if difference.length_squared() < reach * reach && !itself {
+                self.pairs.push((other.index, translation.to_array()));
+            }
+        });
+        self.pairs[start..].sort_unstable();
+        self.ends.push(self.pairs.len());
+        for (_, t) in &self.pairs[start..] {
+            if self.translations.last() != Some(t) && !self.translations.contains(t) {
+                self.translations.push(*t);
+            }
+        }
+    }
+}
+
+/// An atom where the search meets it.
+#[derive(Clone, Copy)]
+struct Entry {
+    index: u32,
+    position: DVec3,
+    /// The lattice cell that the unwrapped position lies in.
+    home: IVec3,
+}
+
+/// Atoms sorted into a grid of parallelepipeds, at least as thick as the reach where the box allows it.
+struct Bins {
+    counts: [i32; 3],
+    periodic: [bool; 3],
+    /// How many bins away a neighbour can be.
+    stencil: [i32; 3],
+    /// Bin and home of each atom.
+    place: Vec<(IVec3, IVec3)>,
+    /// Start of each bin in `entries`; one more entry than bins.
+    starts: Vec<usize>,
+    entries: Vec<Entry>,
+}
+
+impl Bins {
+    fn new(atoms: &Atoms, reach: f64) -> Self {
+        let periodic: [bool; 3] = atoms.cell.periodic.into();
+        // Without any periodic direction the lattice vectors may be missing; the axes do as well.
+        let vectors = if atoms.cell.periodic.any() { atoms.cell.vectors } else { DMat3::IDENTITY };
+        let thickness = Cell { vectors, periodic: atoms.cell.periodic }.face_distances_angstrom().to_array();
+        let inverse = vectors.inverse();
+        let fractional: Vec<[f64; 3]> = atoms.positions.iter().map(|p| (inverse * *p).to_array()).collect();
+
+        let (mut origin, mut span) = ([0.0; 3], [1.0; 3]);
+        for d in (0..3).filter(|d| !periodic[*d]) {
+            let low = fractional.iter().map(|f| f[d]).fold(f64::INFINITY, f64::min);
+            let high = fractional.iter().map(|f| f[d]).fold(f64::NEG_INFINITY, f64::max);
+            (origin[d], span[d]) = (low, (high - low).max(1e-9));
+        }
+        let width: [f64; 3] = std::array::from_fn(|d| span[d] * thickness[d]);
+        let counts = bin_counts(width, reach, atoms.len());
+        // The margin covers the rounding of fractional coordinates at the faces of bins.
+        let stencil = std::array::from_fn(|d| (reach / width[d] * f64::from(counts[d]) + 1e-9).ceil() as i32);
+
+        let place: Vec<(IVec3, IVec3)> = fractional
+            .iter()
+            .map(|f| {
+                let home: [i32; 3] = std::array::from_fn(|d| if periodic[d] { f[d].floor() as i32 } else { 0 });
+                let bin: [i32; 3] = std::array::from_fn(|d| {
+                    let along = (f[d] - f64::from(home[d]) - origin[d]) / span[d];
+                    ((along * f64::from(counts[d])) as i32).clamp(0, counts[d] - 1)
+                });
+                (IVec3::from_array(bin), IVec3::from_array(home))
+            })
+            .collect();
+        let mut bins = Self { counts, periodic, stencil, place, starts: Vec::new(), entries: Vec::new() };
+        bins.sort(&atoms.positions);
+        bins
+    }
+
+    /// Counting sort of the atoms by bin.
+    fn sort(&mut self, positions: &[DVec3]) {
+        let n_bins = self.counts.iter().map(|n| *n as usize).product::<usize>();
+        self.starts = vec![0; n_bins + 1];
+        for (bin, _) in &self.place {
+            self.starts[bin_number(bin.to_array(), self.counts) + 1] += 1;
+        }
+        for bin in 0..n_bins {
+            self.starts[bin + 1] += self.starts[bin];
+        }
+        let mut next = self.starts.clone();
+        self.entries = vec![Entry { index: 0, position: DVec3::ZERO, home: IVec3::ZERO }; positions.len()];
+        for (atom, (bin, home)) in self.place.iter().enumerate() {
+            let slot = &mut next[bin_number(bin.to_array(), self.counts)];
+            self.entries[*slot] = Entry { index: atom as u32, position: positions[atom], home: *home };
+            *slot += 1;
+        }
+    }
+
+    /// Calls `visit` with every atom in the bins around `atom` and the translation that brings it there.
+    fn for_each_candidate(&self, atom: usize, mut visit: impl FnMut(&Entry, IVec3)) {
+        let (bin, home) = self.place[atom];
+        let axis = |d: usize| {
+            let (b, n, periodic) = (bin[d], self.counts[d], self.periodic[d]);
+            (-self.stencil[d]..=self.stencil[d]).map(move |o| b + o).filter(move |b| periodic || (0..n).contains(b))
+        };
+        for x in axis(0) {
+            for y in axis(1) {
+                for z in axis(2) {
+                    let raw = [x, y, z];
+                    let wrapped = std::array::from_fn(|d| raw[d].rem_euclid(self.counts[d]));
+                    let image = IVec3::from_array(std::array::from_fn(|d| raw[d].div_euclid(self.counts[d])));
+                    let number = bin_number(wrapped, self.counts);
+                    for entry in &self.entries[self.starts[number]..self.starts[number + 1]] {
+                        visit(entry, image + home - entry.home);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bins along each direction: no thinner than the reach, and not many more than atoms (a few atoms far apart in an
+/// open box must not ask for more memory than there is).
+fn bin_counts(width: [f64; 3], reach: f64, n_atoms: usize) -> [i32; 3] {
+    let mut counts = width.map(|w| (w / reach).clamp(1.0, 1e6));
+    let allowed = (4 * n_atoms + 64) as f64;
+    while counts.iter().map(|n| n.floor()).product::<f64>() > allowed {
+        let largest = counts.iter().copied().fold(0.0, f64::max);
+        for n in counts.iter_mut().filter(|n| **n == largest) {
+            *n = (*n / 2.0).max(1.0);
+        }
+    }
+    counts.map(|n| n.floor() as i32)
+}
+
+fn bin_number(bin: [i32; 3], counts: [i32; 3]) -> usize {
+    ((bin[0] * counts[1] + bin[1]) * counts[2] + bin[2]) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Species;
+    use glam::BVec3;
+    use proptest::prelude::*;
+
+    fn boxed(vectors: [f64; 9], periodic: [bool; 3], fractional: &[[f64; 3]]) -> Atoms {
+        let cell = Cell { vectors: DMat3::from_cols_array(&vectors), periodic: BVec3::from_array(periodic) };
+        let positions: Vec<DVec3> = fractional.iter().map(|f| cell.vectors * DVec3::from_array(*f)).collect();
+        let oxygen = Species::from_symbol("O").expect("oxygen exists");
+        Atoms::new(cell, vec![oxygen; positions.len()], positions, "test").expect("valid atoms")
+    }
+
+    /// Every pair by looping over every image in a generous range.
+    fn by_force(atoms: &Atoms, reach: f64) -> Vec<Vec<(u32, [i32; 3])>> {
+        let thickness = atoms.cell.face_distances_angstrom().to_array();
+        let periodic: [bool; 3] = atoms.cell.periodic.into();
+        let range = |d: usize| {
+            let spread = atoms.positions.iter().map(|p| atoms.cell.fractional(*p)[d].abs()).fold(0.0, f64::max);
+            let n = if periodic[d] { (reach / thickness[d] + 2.0 * spread).ceil() as i32 + 1 } else { 0 };
+            -n..=n
+        };
+        let row = |i: usize| {
+            let mut row = Vec::new();
+            for j in 0..atoms.len() {
+                for (x, y, z) in range(0).flat_map(|x| range(1).flat_map(move |y| range(2).map(move |z| (x, y, z)))) {
+                    let shift = atoms.cell.vectors * DVec3::new(f64::from(x), f64::from(y), f64::from(z));
+                    let distance = (atoms.positions[j] - atoms.positions[i] + shift).length();
+                    if distance < reach && (i != j || (x, y, z) != (0, 0, 0)) {
+                        row.push((j as u32, [x, y, z]));
+                    }
+                }
+            }
+            row
+        };
+        (0..atoms.len()).map(row).collect()
+    }
+
+    fn rows(list: &NeighborList) -> Vec<Vec<(u32, [i32; 3])>> {
+        let entry = |k: usize| (list.index[k], list.translations[usize::from(list.translation[k])].to_array());
+        (0..list.offsets.len() - 1).map(|i| list.row(i).map(entry).collect()).collect()
+    }
+
+    fn assert_reverse_is_an_involution(list: &NeighborList) {
+        for i in 0..list.offsets.len() - 1 {
+            for k in list.row(i) {
+                let back = list.reverse[k] as usize;
+                assert_eq!(list.reverse[back] as usize, k);
+                assert_eq!(list.index[back] as usize, i);
+                assert!(list.row(list.index[k] as usize).contains(&back));
+                let [there, home] = [k, back].map(|slot| list.translations[usize::from(list.translation[slot])]);
+                assert_eq!(there, -home);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+        #[test]
+        fn agrees_with_brute_force(
+            diagonal in prop::array::uniform3(2.0..9.0f64),
+            shear in prop::array::uniform6(-2.0..2.0f64),
+            periodic in prop::array::uniform3(any::<bool>()),
+            fractional in prop::collection::vec(prop::array::uniform3(-1.4..2.4f64), 1..25),
+            reach in 1.0..5.0f64,
+        ) {
+            let [a, b, c] = diagonal;
+            let vectors = [a, shear[0], shear[1], shear[2], b, shear[3], shear[4], shear[5], c];
+            prop_assume!(DMat3::from_cols_array(&vectors).determinant().abs() > 8.0);
+            let atoms = boxed(vectors, periodic, &fractional);
+            let list = NeighborList::build(&atoms, reach);
+            prop_assert_eq!(rows(&list), by_force(&atoms, reach));
+            assert_reverse_is_an_involution(&list);
+        }
+    }
+
+    #[test]
+    fn boxes_smaller_than_the_reach_see_their_own_images() {
+        // Simple cubic, 1 A: 6 neighbours at 1, 12 at sqrt 2, 8 at sqrt 3, 6 at 2, 24 at sqrt 5.
+        let atoms = boxed([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], [true; 3], &[[0.3, 0.4, 0.5]]);
+        let list = NeighborList::build(&atoms, 2.3);
+        assert_eq!(list.index.len(), 6 + 12 + 8 + 6 + 24);
+        assert_reverse_is_an_involution(&list);
+    }
+
+    #[test]
+    fn few_atoms_far_apart_in_an_open_box_are_cheap() {
+        let far = [[0.0, 0.0, 0.0], [1e7, 1e7, 1e7], [1e7, 1e7, 1e7 + 0.5]];
+        let atoms = boxed([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], [false; 3], &far);
+        let list = NeighborList::build(&atoms, 1.0);
+        assert_eq!(rows(&list), vec![vec![], vec![(2, [0; 3])], vec![(1, [0; 3])]]);
+        assert_eq!(NeighborList::build(&boxed([0.0; 9], [false; 3], &[[0.0; 3]]), 1.0).index.len(), 0);
+    }
+
+    #[test]
+    fn is_outdated_when_an_atom_has_moved_half_the_skin() {
+        let mut atoms = boxed([8.0, 0.0, 0.0, 0.0, 8.0, 0.0, 0.0, 0.0, 8.0], [true; 3], &[[0.0; 3], [0.99, 0.5, 0.5]]);
+        let list = NeighborList::build(&atoms, 4.0);
+        atoms.positions[1].x += 0.24; // across the boundary, without wrapping
+        assert!(!list.is_outdated(&atoms.positions, 3.5));
+        atoms.positions[1].x += 0.02;
+        assert!(list.is_outdated(&atoms.positions, 3.5));
+        // Wrapping looks like a long move: it costs a build but never loses a pair.
+        atoms.positions[1].x -= 8.26;
+        assert!(list.is_outdated(&atoms.positions, 3.5));
+    }
+
+    #[test]
+    fn does_not_depend_on_the_number_of_threads() {
+        let fractional: Vec<[f64; 3]> =
+            (0..3000).map(|i| [0.618, 0.414, 0.732].map(|step| (f64::from(i) * step).fract())).collect();
+        let atoms = boxed([30.0, 0.0, 0.0, 0.0, 31.0, 0.0, 0.0, 0.0, 32.0], [true; 3], &fractional);
+        let build = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+            pool.install(|| NeighborList::build(&atoms, 3.0))
+        };
+        let (one, two) = (build(1), build(2));
+        assert_eq!((rows(&one), &one.reverse), (rows(&two), &two.reverse));
+    }
+
+    #[test]
+    #[ignore = "timing: cargo test --release -p knockon --lib neighbors -- --ignored --nocapture"]
+    fn time_of_a_large_build() {
+        let unit: Vec<[f64; 3]> = (0..24).map(|i| [0.618, 0.414, 0.732].map(|s| (f64::from(i) * s).fract())).collect();
+        let cell = boxed([5.334, 0.0, 0.0, 0.0, 5.334, 0.0, 0.0, 0.0, 11.51], [true; 3], &unit);
+        let atoms = cell.supercell([16, 16, 8]);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads start");
+        let start = std::time::Instant::now();
+        let list = pool.install(|| NeighborList::build(&atoms, 5.3));
+        println!("{} atoms, {} slots: {:?}", atoms.len(), list.index.len(), start.elapsed());
     }
 }

@@ -1,5 +1,23 @@
 //! Energies and forces of atoms. [`Potential`] is the one seam between models and everything that uses them.
 
+mod bispectrum;
+mod coupling;
+mod design;
+mod grouping;
+mod lanes;
+mod linear;
+mod model;
+mod pair_function;
+mod recursion;
+mod zbl;
+
+pub use coupling::{clebsch_gordan, component_triples};
+pub use design::{Columns, DesignRows, Sharing, design_rows};
+pub use linear::LinearPotential;
+pub use model::{Central, FORMAT_VERSION, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, pair_index};
+pub use pair_function::{Jet, basis_function, fixed_function, pair_function};
+pub use zbl::Zbl;
+
 use crate::{Atoms, Error, NeighborList, Species};
 use glam::{DMat3, DVec3};
 
@@ -13,6 +31,8 @@ pub struct Evaluation {
     /// Derivative of the energy with respect to a homogeneous strain in eV, symmetric; divided by the volume it is
     /// the stress with ASE's sign (positive in tension).
     pub strain_derivative_ev: DMat3,
+    /// Kept from one evaluation to the next so that nothing is allocated in a run.
+    pub(crate) pair_gradients: Vec<DVec3>,
 }
 
 impl Evaluation {
@@ -27,6 +47,15 @@ impl Evaluation {
         let [xx, yy, zz] = [s.x_axis.x, s.y_axis.y, s.z_axis.z];
         let [yz, xz, xy] = [s.y_axis.z, s.x_axis.z, s.x_axis.y];
         [xx, yy, zz, yz, xz, xy].map(|v| v / volume_angstrom3)
+    }
+
+    /// Fails if an energy or a force is not a finite number.
+    pub(crate) fn check_finite(&self) -> Result<(), Error> {
+        let bad = self.energies_ev.iter().zip(&self.forces).position(|(e, f)| !(e.is_finite() && f.is_finite()));
+        bad.map_or(Ok(()), |atom| {
+            let problem = format!("the energy or force of atom {} is not a finite number", atom + 1);
+            Err(Error::computation(problem, "Look at the distances around this atom and at the coefficients of the model"))
+        })
     }
 
     /// Largest length of a force in eV/angstrom.

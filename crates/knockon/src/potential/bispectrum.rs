@@ -1,0 +1,402 @@
+//! The many-body kernel: energies of linear combinations of bispectrum components of eight central atoms at a time,
+//! and their derivatives with respect to every neighbour.
+//!
+//! 1. Densities: for each neighbour species the sum of f(r) V over the neighbours; channels are weighted sums of them,
+//!    so the recursion is done once per neighbour for all channels.
+//! 2. Adjoint: Y = dE/d(conj u) per channel, from the coupling tables. The components are cubic in u, so by Euler's
+//!    theorem E = 1/3 sum Re(conj(u) Y).
+//! 3. Gradients: the channels' adjoints are contracted into one seed per neighbour species; one reverse sweep through
+//!    the recursion per neighbour gives the derivative with respect to its Cayley-Klein parameters, the chain rule the
+//!    rest. The cost does not depend on the number of channels.
+
+use super::coupling::{Coupling, Layout, component_triples};
+use super::lanes::{Complex, ComplexLanes, LANES, Lanes, sin_cos};
+use super::model::{InnerSwitch, Model};
+use super::recursion::{CayleyKlein, forward, reverse};
+use fearless_simd::{Level, Simd, SimdBase, SimdFloat, dispatch, f64x8};
+use std::f64::consts::PI;
+
+/// Layers that one product can couple to (two_j_max = 8).
+const MAX_TARGETS: usize = 5;
+
+/// Everything about a model's many-body part that does not depend on its coefficients.
+pub(super) struct Bispectrum {
+    level: Level,
+    layout: Layout,
+    coupling: Coupling,
+    /// Normalisation of each kept element, and normalisation times multiplicity.
+    normalisation: Vec<f64>,
+    weight: Vec<f64>,
+    /// Where each kept element and its conjugate partner stand in the full layout, and the partner's sign.
+    expansion: Vec<(usize, usize, f64)>,
+    diagonal: Vec<usize>,
+    self_weight: f64,
+    angle_fraction: f64,
+    inner_switch: Option<InnerSwitch>,
+    /// Cutoff of each ordered pair of species, row-major.
+    cutoffs_angstrom: Vec<f64>,
+    /// Weight of each neighbour species in each channel: `channel_weights[channel][species]`.
+    channel_weights: Vec<Vec<f64>>,
+}
+
+/// Linear coefficients of one central species, arranged for the coupling tables; `None`: the channel is not needed.
+#[derive(Clone)]
+pub(super) struct Coefficients {
+    channels: Vec<Option<Vec<[f64; MAX_TARGETS]>>>,
+}
+
+/// One neighbour per lane; `mask` is 0 for lanes that have none.
+#[derive(Clone, Copy)]
+pub(super) struct NeighborLanes {
+    pub(super) x: Lanes,
+    pub(super) y: Lanes,
+    pub(super) z: Lanes,
+    pub(super) mask: Lanes,
+}
+
+impl NeighborLanes {
+    /// No neighbours: a harmless distance with weight 0.
+    pub(super) fn empty() -> Self {
+        Self { x: Lanes([1.0; LANES]), y: Lanes::default(), z: Lanes::default(), mask: Lanes::default() }
+    }
+}
+
+/// What the angular and radial functions of one neighbour per lane need in both passes.
+#[derive(Clone, Copy, Default)]
+struct Radial {
+    /// cos(theta0) and sin(theta0)/r: a = cos - i s z, b = s (y - i x).
+    cos: Lanes,
+    s: Lanes,
+    /// Derivatives of the two with respect to r.
+    cos_slope: Lanes,
+    s_slope: Lanes,
+    /// Switching function and its derivative.
+    f: Lanes,
+    f_slope: Lanes,
+    inverse_r: Lanes,
+}
+
+/// Scratch memory of one thread, and the results of the last group.
+pub(super) struct Workspace {
+    /// Neighbours of the group, one list per species.
+    pub(super) neighbors: Vec<Vec<NeighborLanes>>,
+    /// True if some neighbour may be within the inner switch.
+    pub(super) inner: bool,
+    radial: Vec<Vec<Radial>>,
+    v: Vec<ComplexLanes>,
+    density: Vec<ComplexLanes>,
+    channels: Vec<Vec<ComplexLanes>>,
+    full: Vec<ComplexLanes>,
+    adjoints: Vec<Vec<ComplexLanes>>,
+    seed: Vec<ComplexLanes>,
+    /// Energy of each central atom without intercepts.
+    pub(super) energies: Lanes,
+    /// Derivative of the energy with respect to each neighbour vector, in the order of `neighbors`.
+    pub(super) gradients: Vec<Vec<[Lanes; 3]>>,
+}
+
+impl Bispectrum {
+    pub(super) fn new(model: &Model) -> Self {
+        let m = &model.many_body;
+        let layout = Layout::new(m.two_j_max);
+        let (mut normalisation, mut weight) = (vec![0.0; layout.half_len()], vec![0.0; layout.half_len()]);
+        let mut expansion = vec![(0, 0, 0.0); layout.half_len()];
+        let mut diagonal = Vec::new();
+        layout.for_each_half(|l, mb, ma, index| {
+            normalisation[index] = Layout::normalisation(l, mb, ma);
+            weight[index] = normalisation[index] * Layout::multiplicity(l, mb, ma);
+            let sign = if (ma + mb).is_multiple_of(2) { 1.0 } else { -1.0 };
+            expansion[index] = (layout.full_index(l, mb, ma), layout.full_index(l, l - mb, l - ma), sign);
+            if mb == ma {
+                diagonal.push(index);
+            }
+        });
+        let radii: Vec<f64> = model.central.iter().map(|c| c.radius).collect();
+        let cutoffs = radii.iter().flat_map(|a| radii.iter().map(move |b| m.cutoff_angstrom * (a + b))).collect();
+        let weights = |channel| model.central.iter().map(|c| c.channel_weights[channel]).collect();
+        Self {
+            level: Level::new(),
+            coupling: Coupling::new(&layout),
+            layout,
+            normalisation,
+            weight,
+            expansion,
+            diagonal,
+            self_weight: m.self_weight,
+            angle_fraction: m.angle_fraction,
+            inner_switch: m.inner_switch,
+            cutoffs_angstrom: cutoffs,
+            channel_weights: (0..model.n_channels()).map(weights).collect(),
+        }
+    }
+
+    pub(super) fn n_species(&self) -> usize {
+        self.cutoffs_angstrom.len().isqrt()
+    }
+
+    pub(super) fn n_components(&self) -> usize {
+        component_triples(self.layout.two_j_max).len()
+    }
+
+    /// Cutoff of a neighbour species around a central species.
+    pub(super) fn cutoff_angstrom(&self, central: usize, neighbor: usize) -> f64 {
+        self.cutoffs_angstrom[central * self.n_species() + neighbor]
+    }
+
+    /// Neighbours closer than this are partly switched off.
+    pub(super) fn inner_end_angstrom(&self) -> f64 {
+        self.inner_switch.map_or(0.0, |s| s.end_angstrom)
+    }
+
+    /// Neighbours up to here do not contribute.
+    pub(super) fn inner_start_angstrom(&self) -> f64 {
+        self.inner_switch.map_or(0.0, |s| s.start_angstrom)
+    }
+
+    /// Arranges coefficients `[channel][component]`; channels whose coefficients are all zero are skipped.
+    pub(super) fn arrange(&self, coefficients: &[Vec<f64>]) -> Coefficients {
+        let arrange_channel = |list: &Vec<f64>| {
+            let block = |block: &super::coupling::Block| {
+                let mut factors = [0.0; MAX_TARGETS];
+                for (slot, (component, factor)) in factors.iter_mut().zip(&block.factors) {
+                    *slot = factor * list[*component];
+                }
+                factors
+            };
+            list.iter().any(|c| *c != 0.0).then(|| self.coupling.blocks.iter().map(block).collect())
+        };
+        Coefficients { channels: coefficients.iter().map(arrange_channel).collect() }
+    }
+
+    pub(super) fn workspace(&self) -> Workspace {
+        let half = vec![ComplexLanes::default(); self.layout.half_len()];
+        let n_channels = self.channel_weights.len();
+        Workspace {
+            neighbors: vec![Vec::new(); self.n_species()],
+            inner: false,
+            radial: vec![Vec::new(); self.n_species()],
+            v: half.clone(),
+            density: half.clone(),
+            channels: vec![half.clone(); n_channels],
+            full: vec![ComplexLanes::default(); self.layout.full_len()],
+            adjoints: vec![half.clone(); n_channels],
+            seed: half,
+            energies: Lanes::default(),
+            gradients: vec![Vec::new(); self.n_species()],
+        }
+    }
+
+    /// Step 1: the densities of the group in `work.neighbors`, whose central atoms are all of species `central`.
+    pub(super) fn densities(&self, central: usize, work: &mut Workspace) {
+        dispatch!(self.level, simd => self.densities_simd(simd, central, work));
+    }
+
+    /// Steps 2 and 3: `work.energies` and `work.gradients` of the group for some coefficients.
+    pub(super) fn energies_and_gradients(&self, coefficients: &Coefficients, work: &mut Workspace) {
+        dispatch!(self.level, simd => self.adjoints_simd(simd, coefficients, work));
+        dispatch!(self.level, simd => self.gradients_simd(simd, coefficients, work));
+    }
+
+    #[inline(always)]
+    fn densities_simd<S: Simd>(&self, simd: S, central: usize, work: &mut Workspace) {
+        for channel in &mut work.channels {
+            channel.fill(ComplexLanes::default());
+            for index in &self.diagonal {
+                channel[*index].re = Lanes([self.self_weight; LANES]);
+            }
+        }
+        for species in 0..self.n_species() {
+            let cutoff = self.cutoff_angstrom(central, species);
+            let radial = &mut work.radial[species];
+            radial.clear();
+            if work.neighbors[species].is_empty() {
+                continue;
+            }
+            work.density.fill(ComplexLanes::default());
+            for neighbor in &work.neighbors[species] {
+                let functions = self.radial(simd, neighbor, cutoff, work.inner);
+                forward(simd, &self.layout, cayley_klein(simd, neighbor, &functions), functions.f.load(simd), &mut work.v);
+                for (sum, v) in work.density.iter_mut().zip(&work.v) {
+                    sum.store(sum.load(simd).add(v.load(simd)));
+                }
+                radial.push(functions);
+            }
+            for (channel, weights) in work.channels.iter_mut().zip(&self.channel_weights) {
+                let weight = f64x8::splat(simd, weights[species]);
+                for (sum, density) in channel.iter_mut().zip(&work.density) {
+                    sum.store(sum.load(simd).add_scaled(density.load(simd), weight));
+                }
+            }
+        }
+    }
+
+    /// Mapping of the distance to the 4-sphere and switching functions (descriptors.md 1.2 and 1.4 name them
+    /// theta0, f2 and f3).
+    #[inline(always)]
+    fn radial<S: Simd>(&self, simd: S, neighbor: &NeighborLanes, cutoff: f64, inner: bool) -> Radial {
+        let [x, y, z] = [&neighbor.x, &neighbor.y, &neighbor.z].map(|c| c.load(simd));
+        let r = x.mul_add(x, y.mul_add(y, z * z)).sqrt();
+        let inverse_r = f64x8::splat(simd, 1.0) / r;
+        let theta_slope = self.angle_fraction * PI / cutoff;
+        let (sin, cos) = sin_cos(simd, r * theta_slope);
+        let s = sin * inverse_r;
+        let (sin_outer, cos_outer) = sin_cos(simd, r * (PI / cutoff));
+        let mask = neighbor.mask.load(simd);
+        let mut f = (cos_outer + 1.0) * 0.5 * mask;
+        let mut f_slope = sin_outer * (-0.5 * PI / cutoff) * mask;
+        if let (true, Some(switch)) = (inner, self.inner_switch) {
+            let width = switch.end_angstrom - switch.start_angstrom;
+            let t = (r - switch.start_angstrom) * (1.0 / width);
+            let t = t.max(0.0).min(1.0);
+            let (sin_inner, cos_inner) = sin_cos(simd, t * PI);
+            let g = f64x8::splat(simd, 0.5) - cos_inner * 0.5;
+            f_slope = g.mul_add(f_slope, sin_inner * (0.5 * PI / width) * f);
+            f = f * g;
+        }
+        let mut radial = Radial::default();
+        radial.cos.store(cos);
+        radial.s.store(s);
+        radial.cos_slope.store(-sin * theta_slope);
+        radial.s_slope.store((cos * theta_slope - s) * inverse_r);
+        radial.f.store(f);
+        radial.f_slope.store(f_slope);
+        radial.inverse_r.store(inverse_r);
+        radial
+    }
+
+    #[inline(always)]
+    fn adjoints_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
+        let mut energies = f64x8::splat(simd, 0.0);
+        for (channel, factors) in coefficients.channels.iter().enumerate() {
+            let Some(factors) = factors else { continue };
+            let u = &work.channels[channel];
+            for ((u, norm), (element, partner, sign)) in u.iter().zip(&self.normalisation).zip(&self.expansion) {
+                let value = u.load(simd);
+                let value = Complex { re: value.re * *norm, im: value.im * *norm };
+                work.full[*partner].store(Complex { re: value.re * *sign, im: value.im * -*sign });
+                work.full[*element].store(value);
+            }
+            let adjoint = &mut work.adjoints[channel];
+            adjoint.fill(ComplexLanes::default());
+            for (block, factors) in self.coupling.blocks.iter().zip(factors) {
+                if factors.iter().any(|f| *f != 0.0) {
+                    self.add_block(simd, block, factors, &work.full, adjoint);
+                }
+            }
+            for ((u, y), weight) in u.iter().zip(adjoint.iter()).zip(&self.weight) {
+                let product = Complex::conjugate_product(u.load(simd), y.load(simd));
+                energies = product.re.mul_add(f64x8::splat(simd, weight / 3.0), energies);
+            }
+        }
+        work.energies.store(energies);
+    }
+
+    /// Adds one block's couplings to the adjoint.
+    #[inline(always)]
+    fn add_block<S: Simd>(
+        &self,
+        simd: S,
+        block: &super::coupling::Block,
+        factors: &[f64; MAX_TARGETS],
+        u: &[ComplexLanes],
+        adjoint: &mut [ComplexLanes],
+    ) {
+        for output in &self.coupling.outputs[block.outputs.clone()] {
+            match output.targets.len() {
+                1 => self.add_output::<S, 1>(simd, output, factors, u, adjoint),
+                2 => self.add_output::<S, 2>(simd, output, factors, u, adjoint),
+                3 => self.add_output::<S, 3>(simd, output, factors, u, adjoint),
+                4 => self.add_output::<S, 4>(simd, output, factors, u, adjoint),
+                _ => self.add_output::<S, 5>(simd, output, factors, u, adjoint),
+            }
+        }
+    }
+
+    /// Sums the products of one output for its N layers.
+    #[inline(always)]
+    fn add_output<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        output: &super::coupling::Output,
+        factors: &[f64; MAX_TARGETS],
+        u: &[ComplexLanes],
+        adjoint: &mut [ComplexLanes],
+    ) {
+        let mut sums = [Complex::zero(simd); N];
+        let (mut coefficients, _) = self.coupling.coefficients[output.coefficients.clone()].as_chunks::<N>();
+        for run in &self.coupling.runs[output.runs.clone()] {
+            let (first, second, length) = (usize::from(run.first), usize::from(run.second), usize::from(run.length));
+            let (these, rest) = coefficients.split_at(length);
+            coefficients = rest;
+            let factors = u[first..first + length].iter().zip(u[second..second + length].iter().rev());
+            for ((x, y), c) in factors.zip(these) {
+                let product = Complex::product(x.load(simd), y.load(simd));
+                for n in 0..N {
+                    sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
+                }
+            }
+        }
+        for n in 0..N {
+            let target = &mut adjoint[usize::from(output.targets[n])];
+            target.store(target.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
+        }
+    }
+
+    #[inline(always)]
+    fn gradients_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
+        for species in 0..self.n_species() {
+            let gradients = &mut work.gradients[species];
+            gradients.clear();
+            if work.neighbors[species].is_empty() {
+                continue;
+            }
+            work.seed.fill(ComplexLanes::default());
+            for (channel, adjoint) in work.adjoints.iter().enumerate() {
+                let weight = self.channel_weights[channel][species];
+                if coefficients.channels[channel].is_none() || weight == 0.0 {
+                    continue;
+                }
+                for ((seed, y), element) in work.seed.iter_mut().zip(adjoint).zip(&self.weight) {
+                    let factor = f64x8::splat(simd, weight * element);
+                    seed.store(seed.load(simd).add_scaled(y.load(simd), factor));
+                }
+            }
+            for (neighbor, radial) in work.neighbors[species].iter().zip(&work.radial[species]) {
+                let q = cayley_klein(simd, neighbor, radial);
+                forward(simd, &self.layout, q, f64x8::splat(simd, 1.0), &mut work.v);
+                let g = reverse(simd, &self.layout, q, &work.v, &work.seed);
+                gradients.push(cartesian_gradient(simd, neighbor, radial, &g));
+            }
+        }
+    }
+}
+
+/// a = cos(theta0) - i s z, b = s (y - i x) with s = sin(theta0)/r.
+#[inline(always)]
+fn cayley_klein<S: Simd>(simd: S, neighbor: &NeighborLanes, radial: &Radial) -> CayleyKlein<S> {
+    let s = radial.s.load(simd);
+    let [x, y, z] = [&neighbor.x, &neighbor.y, &neighbor.z].map(|c| c.load(simd));
+    CayleyKlein { a: Complex { re: radial.cos.load(simd), im: -(s * z) }, b: Complex { re: s * y, im: -(s * x) } }
+}
+
+/// Chain rule from (a, b, f) to the neighbour vector.
+#[inline(always)]
+fn cartesian_gradient<S: Simd>(
+    simd: S,
+    neighbor: &NeighborLanes,
+    radial: &Radial,
+    g: &super::recursion::Gradient<S>,
+) -> [Lanes; 3] {
+    let [x, y, z] = [&neighbor.x, &neighbor.y, &neighbor.z].map(|c| c.load(simd));
+    let f = radial.f.load(simd);
+    let direct = [-g.b.im, g.b.re, -g.a.im];
+    let along = x.mul_add(direct[0], y.mul_add(direct[1], z * direct[2]));
+    let angular = radial.cos_slope.load(simd).mul_add(g.a.re, radial.s_slope.load(simd) * along);
+    let slope = f.mul_add(angular, radial.f_slope.load(simd) * g.amplitude) * radial.inverse_r.load(simd);
+    let fs = f * radial.s.load(simd);
+    let mut result = [Lanes::default(); 3];
+    for ((lanes, coordinate), direct) in result.iter_mut().zip([x, y, z]).zip(direct) {
+        lanes.store(fs.mul_add(direct, slope * coordinate));
+    }
+    result
+}

@@ -1,0 +1,230 @@
+//! Rows of the linear model: how energy, forces and stress of a configuration depend on each coefficient.
+//!
+//! The model is linear, so the derivative of the energy with respect to a coefficient is the energy of the model in
+//! which only this coefficient is not zero: rows come from the same kernel that moves the atoms.
+
+use super::bispectrum::Bispectrum;
+use super::grouping::{Grouping, LaneSlots, Neighbor, collect_neighbors};
+use super::linear::{for_each_lane, outer};
+use super::model::{Model, pair_index};
+use super::pair_function::{basis_function, fixed_function};
+use super::Evaluation;
+use crate::{Atoms, Error, NeighborList};
+use glam::{DMat3, DVec3};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Whether all central species share one set of intercept and bispectrum coefficients (as in the paper) or each has
+/// its own. Two-body coefficients always belong to the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// One set for all.
+    Shared,
+    /// One set each.
+    PerSpecies,
+}
+
+/// Which coefficient stands in which column: intercepts, bispectrum coefficients (by set, channel, component),
+/// two-body coefficients (by pair, kernel).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Columns {
+    sharing: Sharing,
+    n_sets: usize,
+    n_channels: usize,
+    n_components: usize,
+    n_pairs: usize,
+    n_kernels: usize,
+}
+
+impl Columns {
+    /// The columns of a model with this structure.
+    pub fn new(model: &Model, sharing: Sharing) -> Self {
+        let n_species = model.central.len();
+        Self {
+            sharing,
+            n_sets: if sharing == Sharing::Shared { 1 } else { n_species },
+            n_channels: model.n_channels(),
+            n_components: super::coupling::component_triples(model.many_body.two_j_max).len(),
+            n_pairs: n_species * (n_species + 1) / 2,
+            n_kernels: model.pair.as_ref().map_or(0, |p| p.centers_angstrom.len()),
+        }
+    }
+
+    /// Number of columns.
+    pub fn len(&self) -> usize {
+        self.pair(self.n_pairs).start
+    }
+
+    /// True if there are no columns.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn set(&self, species: usize) -> usize {
+        if self.sharing == Sharing::Shared { 0 } else { species }
+    }
+
+    /// Columns of all intercepts.
+    pub fn intercepts(&self) -> Range<usize> {
+        0..self.n_sets
+    }
+
+    /// Column of the intercept of a central species.
+    pub fn intercept(&self, species: usize) -> usize {
+        self.set(species)
+    }
+
+    /// Columns of the components of one channel around a central species.
+    pub fn many_body(&self, species: usize, channel: usize) -> Range<usize> {
+        let start = self.n_sets + (self.set(species) * self.n_channels + channel) * self.n_components;
+        start..start + self.n_components
+    }
+
+    /// Columns of the kernels of a pair of species (see [`pair_index`]).
+    pub fn pair(&self, pair: usize) -> Range<usize> {
+        let start = self.n_sets * (1 + self.n_channels * self.n_components) + pair * self.n_kernels;
+        start..start + self.n_kernels
+    }
+}
+
+/// How the energy of one configuration and its derivatives depend on the coefficients.
+#[derive(Clone, Debug)]
+pub struct DesignRows {
+    /// Energy in eV per unit of each coefficient.
+    pub energy: Vec<f64>,
+    /// Forces, row-major: row 3 * atom + axis.
+    pub forces: Vec<f64>,
+    /// Derivative of the energy with respect to strain, row-major: xx yy zz yz xz xy. Stress: divide by the volume.
+    pub strain: Vec<f64>,
+    /// What does not depend on the coefficients: ZBL and its side of the bridge.
+    pub fixed: Evaluation,
+}
+
+impl DesignRows {
+    fn zero(n_atoms: usize, n_columns: usize) -> Self {
+        let fixed = Evaluation {
+            energies_ev: vec![0.0; n_atoms],
+            forces: vec![DVec3::ZERO; n_atoms],
+            ..Evaluation::default()
+        };
+        let [energy, forces, strain] = [1, 3 * n_atoms, 6].map(|rows| vec![0.0; rows * n_columns]);
+        Self { energy, forces, strain, fixed }
+    }
+
+    /// Adds the derivative of a site energy with respect to the vector from `atom` to `other`.
+    fn add_gradient(&mut self, column: usize, [atom, other]: [usize; 2], vector: DVec3, gradient: DVec3) {
+        let n = self.energy.len();
+        for (axis, g) in gradient.to_array().into_iter().enumerate() {
+            self.forces[(3 * atom + axis) * n + column] += g;
+            self.forces[(3 * other + axis) * n + column] -= g;
+        }
+        let (v, g) = (vector, gradient);
+        let shear = |a: f64, b: f64| 0.5 * (a + b);
+        let strain = [
+            v.x * g.x,
+            v.y * g.y,
+            v.z * g.z,
+            shear(v.y * g.z, v.z * g.y),
+            shear(v.x * g.z, v.z * g.x),
+            shear(v.x * g.y, v.y * g.x),
+        ];
+        for (row, value) in strain.into_iter().enumerate() {
+            self.strain[row * n + column] += value;
+        }
+    }
+
+    fn add_fixed(&mut self, [atom, other]: [usize; 2], vector: DVec3, energy: f64, gradient: DVec3) {
+        self.fixed.energies_ev[atom] += energy;
+        self.fixed.forces[atom] += gradient;
+        self.fixed.forces[other] -= gradient;
+        let strain = outer(vector, gradient);
+        self.fixed.strain_derivative_ev += (strain + strain.transpose()) * 0.5;
+    }
+}
+
+/// The rows of one configuration. The model's coefficients are not used, only its structure.
+pub fn design_rows(model: &Model, columns: &Columns, atoms: &Atoms, neighbors: &NeighborList) -> Result<DesignRows, Error> {
+    let species = model.species();
+    let grouping = Grouping::new(atoms, &species)?;
+    let kernel = Bispectrum::new(model);
+    let units = unit_coefficients(&kernel, columns);
+    let translations = neighbors.cartesian_translations(&atoms.cell);
+    let mut rows = DesignRows::zero(atoms.len(), columns.len());
+    rows.fixed.strain_derivative_ev = DMat3::ZERO;
+    let (mut work, mut slots) = (kernel.workspace(), LaneSlots::new());
+    for group in &grouping.groups {
+        let members = &grouping.order[group.atoms.clone()];
+        for atom in members {
+            rows.energy[columns.intercept(usize::from(grouping.species[*atom as usize]))] += 1.0;
+        }
+        let pair = |n: &Neighbor| add_pair(model, columns, group.central, members, neighbors, n, &mut rows);
+        let reach = model.cutoff_angstrom();
+        collect_neighbors(&kernel, &grouping, group, atoms, neighbors, &translations, reach, &mut work, &mut slots, pair)?;
+        kernel.densities(group.central, &mut work);
+        for (channel, units) in units.iter().enumerate() {
+            for (column, unit) in columns.many_body(group.central, channel).zip(units) {
+                kernel.energies_and_gradients(unit, &mut work);
+                rows.energy[column] += work.energies.0[..members.len()].iter().sum::<f64>();
+                for_each_lane(&work, &slots, |lane, slot, vector, gradient| {
+                    let pair = [members[lane] as usize, neighbors.index[slot] as usize];
+                    rows.add_gradient(column, pair, vector, gradient);
+                });
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// For each channel and component the coefficients of the model in which only this component counts.
+fn unit_coefficients(kernel: &Bispectrum, columns: &Columns) -> Vec<Vec<super::bispectrum::Coefficients>> {
+    let unit = |channel: usize, component: usize| {
+        let mut list = vec![vec![0.0; columns.n_components]; columns.n_channels];
+        list[channel][component] = 1.0;
+        kernel.arrange(&list)
+    };
+    (0..columns.n_channels).map(|c| (0..kernel.n_components()).map(|k| unit(c, k)).collect()).collect()
+}
+
+/// Adds half a bond, as seen from one of its atoms.
+fn add_pair(
+    model: &Model,
+    columns: &Columns,
+    central: usize,
+    members: &[u32],
+    neighbors: &NeighborList,
+    n: &Neighbor,
+    rows: &mut DesignRows,
+) {
+    let Some(term) = model.pair.as_ref().filter(|p| n.distance < p.cutoff_angstrom) else { return };
+    let atoms = [members[n.lane] as usize, neighbors.index[n.slot] as usize];
+    let direction = n.vector / n.distance;
+    let pair = pair_index(central, n.species, model.central.len());
+    for (column, center) in columns.pair(pair).zip(&term.centers_angstrom) {
+        let [value, slope, _] = basis_function(term, *center, n.distance);
+        rows.energy[column] += 0.5 * value;
+        rows.add_gradient(column, atoms, n.vector, direction * (0.5 * slope));
+    }
+    let [a, b] = [central, n.species].map(|s| model.central[s].species);
+    let [value, slope, _] = fixed_function(term, a, b, n.distance);
+    rows.add_fixed(atoms, n.vector, 0.5 * value, direction * (0.5 * slope));
+}
+
+impl Model {
+    /// This model with other coefficients, in the order of `columns`.
+    pub fn with_coefficients(&self, columns: &Columns, coefficients: &[f64]) -> Self {
+        assert_eq!(coefficients.len(), columns.len(), "one coefficient per column");
+        let mut model = self.clone();
+        for (species, central) in model.central.iter_mut().enumerate() {
+            central.intercept_ev = coefficients[columns.intercept(species)];
+            central.coefficients_ev =
+                (0..columns.n_channels).map(|c| coefficients[columns.many_body(species, c)].to_vec()).collect();
+        }
+        if let Some(pair) = &mut model.pair {
+            for (index, entry) in pair.pairs.iter_mut().enumerate() {
+                entry.coefficients_ev = coefficients[columns.pair(index)].to_vec();
+            }
+        }
+        model
+    }
+}
