@@ -1,0 +1,314 @@
+//! Figure 1: the crystal as the recoiling atom sees it, and the stored energy by direction.
+
+use super::mollweide::{IrreduciblePart, project, project_line, unproject};
+use super::palette::{self, GRID, INK, MUTED, PAPER};
+use super::plot::{NORMAL, SMALL};
+use super::svg::{Anchor, Font, Stroke, Svg, number};
+use glam::{DMat3, DVec3};
+use std::fmt::Write;
+
+/// A neighbour of the recoiling atom.
+pub(crate) struct Neighbor {
+    pub(crate) symbol: String,
+    /// From the recoiling atom, in angstrom.
+    pub(crate) offset: DVec3,
+}
+
+/// What the figure shows.
+pub(crate) struct RecoilMap<'a> {
+    pub(crate) neighbors: &'a [Neighbor],
+    /// Unit vectors of all sampled directions.
+    pub(crate) directions: &'a [DVec3],
+    /// Symmetry operations of the site, Cartesian.
+    pub(crate) operations: &'a [DMat3],
+    /// Sampled direction and mean stored energy in eV over its starts.
+    pub(crate) stored_energy_ev: &'a [(DVec3, f64)],
+    /// Recoil energy of the map in eV.
+    pub(crate) recoil_energy_ev: f64,
+    /// Names and unit vectors of the crystal axes.
+    pub(crate) axes: &'a [(&'static str, DVec3)],
+}
+
+/// Colour of the outline of the irreducible part: the paper's yellow, darker so that it reads on white.
+const OUTLINE: Stroke = Stroke::solid("#e0a200", 2.4);
+/// Disk radius in pixels of an atom at 1 angstrom.
+const DISK_AT_1_ANGSTROM: f64 = 34.0;
+
+/// One projection within the picture.
+struct Globe {
+    center: [f64; 2],
+    radius: f64,
+}
+
+impl Globe {
+    fn at(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        [self.center[0] + self.radius * x, self.center[1] - self.radius * y]
+    }
+
+    fn radii(&self) -> [f64; 2] {
+        [2.0 * self.radius, self.radius]
+    }
+}
+
+/// Draws the figure.
+pub(crate) fn draw(map: &RecoilMap) -> String {
+    let mut svg = Svg::new("recoil-map", 960.0, 352.0);
+    let left = Globe { center: [236.0, 160.0], radius: 111.0 };
+    let right = Globe { center: [724.0, 160.0], radius: 111.0 };
+    let part = IrreduciblePart::around(map.directions, map.operations);
+    heading(&mut svg, &left, "a", "Crystal within 6 Å and sampled directions");
+    crystal(&mut svg, &left, map, part.as_ref());
+    heading(&mut svg, &right, "b", &format!("Mean stored energy after a {} eV recoil", number(map.recoil_energy_ev)));
+    stored_energy(&mut svg, &right, map, part.as_ref());
+    svg.finish("Crystal around the recoiling atom and stored energy by recoil direction")
+}
+
+fn heading(svg: &mut Svg, globe: &Globe, letter: &str, text: &str) {
+    let left = globe.center[0] - 2.0 * globe.radius;
+    svg.text([left, 22.0], letter, Font::new(15.0).bold());
+    svg.text([left + 17.0, 22.0], text, Font::new(14.0));
+}
+
+fn crystal(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&IrreduciblePart>) {
+    svg.ellipse(globe.center, globe.radii(), PAPER, None);
+    graticule(svg, globe, GRID);
+    let mut neighbors: Vec<&Neighbor> = map.neighbors.iter().filter(|n| n.offset.length() > 0.1).collect();
+    // the nearest last, on top
+    neighbors.sort_by(|a, b| b.offset.length().total_cmp(&a.offset.length()));
+    let species = species(map.neighbors);
+    svg.clipped_to_ellipse(globe.center, globe.radii(), |svg| {
+        for neighbor in neighbors {
+            let distance = neighbor.offset.length();
+            let color = color_of(&species, &neighbor.symbol);
+            for place in with_copy_beyond_the_edge(project(neighbor.offset / distance)) {
+                svg.disk(globe.at(place), DISK_AT_1_ANGSTROM / distance, color, Some(Stroke::solid(PAPER, 1.0)));
+            }
+        }
+    });
+    outline(svg, globe, part);
+    for direction in map.directions {
+        svg.disk(globe.at(project(*direction)), 2.3, "#10151c", Some(Stroke::solid(PAPER, 0.7)));
+    }
+    frame(svg, globe, map.axes);
+    let y = 312.0;
+    let entries = species.len() + 1 + usize::from(part.is_some());
+    let mut x = globe.center[0] - 34.0 * entries as f64 - if part.is_some() { 52.0 } else { 30.0 };
+    for symbol in &species {
+        svg.disk([x, y - 4.5], 7.0, color_of(&species, symbol), None);
+        svg.text([x + 13.0, y], symbol, NORMAL);
+        x += 54.0;
+    }
+    svg.disk([x, y - 4.5], 2.6, INK, None);
+    svg.text([x + 10.0, y], "directions", NORMAL);
+    if part.is_some() {
+        svg.line([x + 90.0, y - 4.5], [x + 112.0, y - 4.5], OUTLINE);
+        svg.text([x + 119.0, y], "irreducible part", NORMAL);
+    }
+}
+
+/// A place, and its copy on the other side where a disk would be cut by the edge of the map.
+fn with_copy_beyond_the_edge([x, y]: [f64; 2]) -> [[f64; 2]; 2] {
+    let width = 4.0 * (1.0 - y * y).max(0.0).sqrt();
+    [[x, y], [x - width.copysign(x), y]]
+}
+
+fn stored_energy(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&IrreduciblePart>) {
+    svg.ellipse(globe.center, globe.radii(), GRID, None);
+    if map.stored_energy_ev.is_empty() {
+        super::plot::nothing_to_draw(svg, [globe.center[0], globe.center[1] + 5.0], "no recoils yet");
+        frame(svg, globe, map.axes);
+        return;
+    }
+    let identity = [DMat3::IDENTITY];
+    let operations = if map.operations.is_empty() { &identity } else { map.operations };
+    let (low, high) = color_range(map.stored_energy_ev);
+    let color = |value: f64| palette::scale_color((value - low) / (high - low));
+    for (site, d) in cells(map.stored_energy_ev, operations, globe).iter().enumerate() {
+        svg.path(d, &color(map.stored_energy_ev[site].1), 1.0, None);
+    }
+    graticule(svg, globe, "#ffffff55");
+    outline(svg, globe, part);
+    for (direction, _) in map.stored_energy_ev {
+        svg.disk(globe.at(project(*direction)), 1.9, "#10151c", Some(Stroke::solid("#ffffff", 0.6)));
+    }
+    frame(svg, globe, map.axes);
+    color_bar(svg, [globe.center[0] - 150.0, 298.0], low, high);
+}
+
+/// The colour scale starts at zero (no energy stored) and ends at the largest mean.
+fn color_range(values: &[(DVec3, f64)]) -> (f64, f64) {
+    let high = values.iter().map(|(_, v)| *v).filter(|v| v.is_finite()).fold(0.0, f64::max);
+    (0.0, if high > 0.0 { high } else { 1.0 })
+}
+
+/// For each sampled direction, the area of the map closer to it or one of its images than to any other, as path data
+/// of strips one pixel high.
+fn cells(values: &[(DVec3, f64)], operations: &[DMat3], globe: &Globe) -> Vec<String> {
+    let images: Vec<(usize, DVec3)> = values
+        .iter()
+        .enumerate()
+        .flat_map(|(site, (direction, _))| operations.iter().map(move |o| (site, *o * *direction)))
+        .collect();
+    let nearest = |place: [f64; 2]| -> Option<usize> {
+        let direction = unproject(place)?;
+        let closeness = |image: &&(usize, DVec3)| image.1.dot(direction);
+        images.iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b))).map(|(site, _)| *site)
+    };
+    let mut paths = vec![String::new(); values.len()];
+    let rows = (2.0 * globe.radius).round() as i32;
+    for row in 0..rows {
+        let y = 1.0 - (f64::from(row) + 0.5) / globe.radius;
+        let half = 2.0 * (1.0 - y * y).max(0.0).sqrt() * 0.999_999;
+        let [_, top] = globe.at([0.0, y + 0.5 / globe.radius]);
+        let mut strip = |site: Option<usize>, from: f64, to: f64| {
+            if let Some(site) = site {
+                // a little higher than a pixel, so that no seam shows between strips
+                let [x0, x1] = [globe.at([from, y])[0], globe.at([to, y])[0]];
+                let _ = write!(paths[site], "M{} {}H{}v1.3H{}z", number(x0), number(top), number(x1), number(x0));
+            }
+        };
+        let samples = (2.0 * half * globe.radius).ceil().max(1.0) as i32;
+        let x_of = |i: i32| -half + 2.0 * half * f64::from(i) / f64::from(samples);
+        let (mut start, mut current) = (-half, nearest([-half, y]));
+        for i in 1..=samples {
+            let site = nearest([x_of(i), y]);
+            if site != current {
+                let edge = boundary(|x| nearest([x, y]) == current, x_of(i - 1), x_of(i));
+                strip(current, start, edge);
+                (start, current) = (edge, site);
+            }
+        }
+        strip(current, start, half);
+    }
+    paths
+}
+
+/// Where `inside` changes between two places, to a hundredth of the distance.
+fn boundary(inside: impl Fn(f64) -> bool, mut from: f64, mut to: f64) -> f64 {
+    for _ in 0..7 {
+        let middle = 0.5 * (from + to);
+        if inside(middle) { from = middle } else { to = middle }
+    }
+    0.5 * (from + to)
+}
+
+fn graticule(svg: &mut Svg, globe: &Globe, color: &'static str) {
+    let direction = |latitude: f64, longitude: f64| {
+        let (lat, lon) = (latitude.to_radians(), longitude.to_radians());
+        DVec3::new(lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin())
+    };
+    let stroke = Stroke::solid(color, 1.0);
+    for longitude in (-150..=150).step_by(30) {
+        let line: Vec<_> = (-90..=90).step_by(3).map(|l| direction(f64::from(l), f64::from(longitude))).collect();
+        draw_line(svg, globe, &line, stroke);
+    }
+    for latitude in [-60.0, -30.0, 0.0, 30.0, 60.0] {
+        let line = [-179.9, 179.9].map(|longitude| globe.at(project(direction(latitude, longitude))));
+        svg.polyline(&line, stroke);
+    }
+}
+
+fn outline(svg: &mut Svg, globe: &Globe, part: Option<&IrreduciblePart>) {
+    for edge in part.iter().flat_map(|part| part.edges()) {
+        draw_line(svg, globe, &edge, OUTLINE);
+    }
+}
+
+fn draw_line(svg: &mut Svg, globe: &Globe, line: &[DVec3], stroke: Stroke) {
+    for piece in project_line(line) {
+        let pixels: Vec<_> = piece.into_iter().map(|place| globe.at(place)).collect();
+        if pixels.len() > 1 {
+            svg.polyline(&pixels, stroke);
+        }
+    }
+}
+
+/// The ellipse and where the crystal axes point.
+fn frame(svg: &mut Svg, globe: &Globe, axes: &[(&'static str, DVec3)]) {
+    svg.ellipse(globe.center, globe.radii(), "none", Some(Stroke::solid(INK, 1.2)));
+    for (name, direction) in axes {
+        let [x, y] = globe.at(project(*direction));
+        let near_pole = direction.z.abs() > 0.95;
+        let place = match near_pole {
+            true if direction.z > 0.0 => [x, y - 7.0],
+            true => [x, y + 17.0],
+            false => [x, y + 4.5],
+        };
+        svg.text(
+            place,
+            name,
+            Font::new(13.0).colored(if near_pole { MUTED } else { INK }).bold().anchored(Anchor::Middle).halo(),
+        );
+    }
+}
+
+fn color_bar(svg: &mut Svg, [x, y]: [f64; 2], low: f64, high: f64) {
+    const WIDTH: f64 = 300.0;
+    const STEPS: usize = 100;
+    for i in 0..STEPS {
+        let fraction = i as f64 / STEPS as f64;
+        let width = if i + 1 == STEPS { WIDTH / STEPS as f64 } else { WIDTH / STEPS as f64 + 0.6 };
+        svg.rectangle([x + fraction * WIDTH, y], [width, 12.0], &palette::scale_color(fraction), None);
+    }
+    svg.rectangle([x, y], [WIDTH, 12.0], "none", Some(Stroke::solid(MUTED, 0.8)));
+    let axis = super::axis::Axis::linear("", low, high);
+    for tick in &axis.ticks {
+        let place = x + axis.fraction(tick.value) * WIDTH;
+        svg.line([place, y + 12.0], [place, y + 16.0], Stroke::solid(MUTED, 1.0));
+        svg.text([place, y + 29.0], &tick.label, SMALL.anchored(Anchor::Middle));
+    }
+    svg.text([x + WIDTH + 10.0, y + 11.0], "eV", SMALL);
+}
+
+fn species(neighbors: &[Neighbor]) -> Vec<String> {
+    let mut symbols: Vec<String> = neighbors.iter().map(|n| n.symbol.clone()).collect();
+    symbols.sort();
+    symbols.dedup();
+    symbols
+}
+
+fn color_of(species: &[String], symbol: &str) -> &'static str {
+    palette::element(symbol, species.iter().position(|s| s == symbol).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map<'a>(neighbors: &'a [Neighbor], directions: &'a [DVec3], values: &'a [(DVec3, f64)]) -> RecoilMap<'a> {
+        RecoilMap {
+            neighbors,
+            directions,
+            operations: &[],
+            stored_energy_ev: values,
+            recoil_energy_ev: 112.0,
+            axes: &[],
+        }
+    }
+
+    #[test]
+    fn empty_and_tiny_inputs_are_drawn() {
+        let nothing = draw(&map(&[], &[], &[]));
+        assert!(nothing.contains("no recoils yet"));
+        let neighbors = [Neighbor { symbol: "O".into(), offset: DVec3::new(-1.8, 0.0, 0.0) }];
+        let one = draw(&map(&neighbors, &[DVec3::Z], &[(DVec3::Z, 0.0)]));
+        assert!(!one.contains("NaN") && one.contains("112 eV"));
+    }
+
+    #[test]
+    fn cells_cover_the_ellipse_once() {
+        let globe = Globe { center: [0.0, 0.0], radius: 40.0 };
+        let values = [(DVec3::X, 1.0), (DVec3::Z, 2.0), (-DVec3::X, 3.0)];
+        let area: f64 = cells(&values, &[DMat3::IDENTITY], &globe)
+            .iter()
+            .flat_map(|d| d.split('M').skip(1))
+            .map(|strip| {
+                let from: f64 = strip.split(' ').next().and_then(|t| t.parse().ok()).expect("x");
+                let to: f64 = strip.split(['H', 'v']).nth(1).and_then(|t| t.parse().ok()).expect("x");
+                to - from
+            })
+            .sum();
+        let ellipse = std::f64::consts::PI * 80.0 * 40.0;
+        assert!((area / ellipse - 1.0).abs() < 0.01, "{area} {ellipse}");
+    }
+}
