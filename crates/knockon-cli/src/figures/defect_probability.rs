@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::palette::{INK, MUTED, RED};
 use super::plot::{Estimate, Key, Panel, SMALL, legend, nothing_to_draw};
-use super::svg::{Anchor, Stroke, Svg};
+use super::svg::{Stroke, Svg};
 
 /// Share of the recoils of one energy that leave a defect.
 pub(crate) struct DefectProbability {
@@ -29,9 +29,23 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
     let mut svg = Svg::new("defect-probability", 720.0, 430.0);
     let energies = points.iter().map(|p| p.recoil_energy_ev).filter(|e| e.is_finite());
     let end = energies.fold(100.0, f64::max) * 1.12;
+    let mut entries = Vec::new();
+    if points.iter().any(|p| !p.from_paper) {
+        entries.push((Key::Disk(INK), "this run, with number of recoils"));
+    }
+    if points.iter().any(|p| p.from_paper) {
+        entries.push((Key::Disk(MUTED), "published values"));
+    }
+    if !fit.line.is_empty() {
+        entries.push((Key::Line(Stroke::solid(RED, 2.2)), fit.label.as_str()));
+    }
+    if !fit.band.is_empty() {
+        entries.push((Key::Area(RED.into(), 0.2), "its 68 % band"));
+    }
+    let top = 16.0 + legend(&mut svg, [70.0, 8.0], 640.0, &entries);
     let panel = Panel {
-        corner: [70.0, 52.0],
-        size: [630.0, 320.0],
+        corner: [70.0, top],
+        size: [630.0, 372.0 - top],
         x: Axis::linear("Recoil energy (eV)", 0.0, end),
         y: Axis::linear("Defect probability", 0.0, 1.08),
     };
@@ -44,30 +58,16 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
         let color = if point.from_paper { MUTED } else { INK };
         panel.point(&mut svg, point.recoil_energy_ev, point.probability, 4.6, color);
         if !point.from_paper && point.n_runs > 0 {
-            let [x, y] = panel.at(point.recoil_energy_ev, point.probability.low.min(point.probability.value));
-            // inside the panel even where the bar reaches the axis
-            let place = [x, (y + 16.0).min(panel.bottom() - 6.0)];
-            svg.text(place, &format!("{}", point.n_runs), SMALL.anchored(Anchor::Middle).halo());
+            let [x, y] = panel.at(point.recoil_energy_ev, point.probability.value);
+            // right of the point and below it, where a rising curve leaves room
+            let place = [x + 8.0, (y + 17.0).min(panel.bottom() - 6.0)];
+            svg.text(place, &point.n_runs.to_string(), SMALL.halo());
         }
     }
     panel.axes(&mut svg);
     if points.is_empty() && fit.line.is_empty() {
         nothing_to_draw(&mut svg, [385.0, 215.0], "no recoils yet");
     }
-    let mut entries = Vec::new();
-    if points.iter().any(|p| !p.from_paper) {
-        entries.push((Key::Disk(INK), "this run (number of recoils below)"));
-    }
-    if points.iter().any(|p| p.from_paper) {
-        entries.push((Key::Disk(MUTED), "published values"));
-    }
-    if !fit.line.is_empty() {
-        entries.push((Key::Line(Stroke::solid(RED, 2.2)), fit.label.as_str()));
-    }
-    if !fit.band.is_empty() {
-        entries.push((Key::Area(RED.into(), 0.2), "uncertainty of the fit"));
-    }
-    legend(&mut svg, [70.0, 10.0], 640.0, &entries);
     svg.finish("Defect probability against recoil energy")
 }
 

@@ -45,11 +45,13 @@ pub(crate) struct IrreduciblePart {
 }
 
 impl IrreduciblePart {
-    /// Chooses among many seeds the one whose domain holds most of `directions`: the campaign's own choice of
-    /// irreducible part, if it is a Dirichlet domain at all. `None` if no operation moves a direction.
+    /// Chooses among many seeds, simple crystal directions first, the one whose domain holds most of `directions`: the
+    /// campaign's own choice of irreducible part, if it is a Dirichlet domain at all. `None` if no operation moves a
+    /// direction.
     pub(crate) fn around(directions: &[DVec3], operations: &[DMat3]) -> Option<Self> {
         let center: DVec3 = directions.iter().sum();
-        let seeds = std::iter::once(center).chain(directions.iter().copied()).chain(spiral(200));
+        let simple = (0..125).map(|i| DVec3::new(f64::from(i / 25), f64::from(i / 5 % 5), f64::from(i % 5)) - 2.0);
+        let seeds = simple.chain([center]).chain(directions.iter().copied()).chain(spiral(200));
         let mut best: Option<(usize, Self)> = None;
         for seed in seeds.filter_map(DVec3::try_normalize) {
             let Some(part) = Self::of_seed(seed, operations) else { continue };

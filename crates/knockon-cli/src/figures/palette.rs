@@ -51,8 +51,3 @@ pub(crate) fn scale_color(fraction: f64) -> String {
     let mix = |i: usize| (STOPS[lower][i] + part * (STOPS[lower + 1][i] - STOPS[lower][i])).round() as u8;
     format!("#{:02x}{:02x}{:02x}", mix(0), mix(1), mix(2))
 }
-
-/// Colour of one of `n` ordered series, from orange over red to violet.
-pub(crate) fn ordered(index: usize, n: usize) -> String {
-    scale_color(0.28 + 0.5 * index as f64 / n.saturating_sub(1).max(1) as f64)
-}

@@ -1,5 +1,6 @@
 //! Figure 1: the crystal as the recoiling atom sees it, and the stored energy by direction.
 
+use super::axis::extent;
 use super::mollweide::{IrreduciblePart, project, project_line, unproject};
 use super::palette::{self, GRID, INK, MUTED, PAPER};
 use super::plot::{NORMAL, SMALL};
@@ -87,22 +88,26 @@ fn crystal(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&Irreduci
     });
     outline(svg, globe, part);
     for direction in map.directions {
-        svg.disk(globe.at(project(*direction)), 2.3, "#10151c", Some(Stroke::solid(PAPER, 0.7)));
+        svg.disk(globe.at(project(*direction)), 2.3, INK, Some(Stroke::solid(PAPER, 0.7)));
     }
     frame(svg, globe, map.axes);
+    crystal_legend(svg, globe, &species, part.is_some());
+}
+
+fn crystal_legend(svg: &mut Svg, globe: &Globe, species: &[String], outlined: bool) {
     let y = 312.0;
-    let entries = species.len() + 1 + usize::from(part.is_some());
-    let mut x = globe.center[0] - 34.0 * entries as f64 - if part.is_some() { 52.0 } else { 30.0 };
-    for symbol in &species {
-        svg.disk([x, y - 4.5], 7.0, color_of(&species, symbol), None);
+    let width = 54.0 * species.len() as f64 + 76.0 + if outlined { 146.0 } else { 0.0 };
+    let mut x = globe.center[0] - 0.5 * width + 7.0;
+    for symbol in species {
+        svg.disk([x, y - 4.5], 7.0, color_of(species, symbol), None);
         svg.text([x + 13.0, y], symbol, NORMAL);
         x += 54.0;
     }
     svg.disk([x, y - 4.5], 2.6, INK, None);
     svg.text([x + 10.0, y], "directions", NORMAL);
-    if part.is_some() {
-        svg.line([x + 90.0, y - 4.5], [x + 112.0, y - 4.5], OUTLINE);
-        svg.text([x + 119.0, y], "irreducible part", NORMAL);
+    if outlined {
+        svg.line([x + 96.0, y - 4.5], [x + 118.0, y - 4.5], OUTLINE);
+        svg.text([x + 125.0, y], "irreducible part", NORMAL);
     }
 }
 
@@ -135,10 +140,11 @@ fn stored_energy(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&Ir
     color_bar(svg, [globe.center[0] - 150.0, 298.0], low, high);
 }
 
-/// The colour scale starts at zero (no energy stored) and ends at the largest mean.
+/// From the smallest to the largest mean; from zero if they differ little or one is close to it.
 fn color_range(values: &[(DVec3, f64)]) -> (f64, f64) {
-    let high = values.iter().map(|(_, v)| *v).filter(|v| v.is_finite()).fold(0.0, f64::max);
-    (0.0, if high > 0.0 { high } else { 1.0 })
+    let (low, high) = extent(values.iter().map(|(_, v)| *v)).unwrap_or((0.0, 1.0));
+    let high = if high > 0.0 { high } else { 1.0 };
+    (if low < 0.2 * high || low > 0.9 * high { 0.0 } else { low }, high)
 }
 
 /// For each sampled direction, the area of the map closer to it or one of its images than to any other, as path data
@@ -162,8 +168,8 @@ fn cells(values: &[(DVec3, f64)], operations: &[DMat3], globe: &Globe) -> Vec<St
         let [_, top] = globe.at([0.0, y + 0.5 / globe.radius]);
         let mut strip = |site: Option<usize>, from: f64, to: f64| {
             if let Some(site) = site {
-                // a little higher than a pixel, so that no seam shows between strips
-                let [x0, x1] = [globe.at([from, y])[0], globe.at([to, y])[0]];
+                // a little higher and wider than needed, so that no seam shows between strips
+                let [x0, x1] = [globe.at([from, y])[0], globe.at([to, y])[0] + 0.4];
                 let _ = write!(paths[site], "M{} {}H{}v1.3H{}z", number(x0), number(top), number(x1), number(x0));
             }
         };
@@ -232,7 +238,7 @@ fn frame(svg: &mut Svg, globe: &Globe, axes: &[(&'static str, DVec3)]) {
         let place = match near_pole {
             true if direction.z > 0.0 => [x, y - 7.0],
             true => [x, y + 17.0],
-            false => [x, y + 4.5],
+            false => [x + 11.0, y + 17.0],
         };
         svg.text(
             place,

@@ -68,8 +68,7 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
     for peak in CALIBRATION_PEAKS_EV.into_iter().filter(|p| *p < end) {
         let [x, _] = panel.at(peak, 0.0);
         svg.line([x, panel.corner[1]], [x, panel.bottom()], Stroke { dash: "2 4", ..Stroke::solid(MUTED, 1.0) });
-        let font = SMALL.anchored(Anchor::Middle).halo();
-        svg.text([x, panel.corner[1] + 12.0], &format!("{peak} eV"), font);
+        svg.text([x + 5.0, panel.corner[1] + 12.0], &format!("{peak} eV"), SMALL.halo());
     }
     panel.inside(&mut svg, |svg| {
         for (_, rate) in &spectrum.parts {
@@ -187,13 +186,13 @@ fn rate_range(spectrum: &Spectrum, end: f64) -> (f64, f64) {
     }
 }
 
-/// Range of the ratio above 5 eV with some room, never beyond 0.4 to 1.6.
+/// Range of the ratio above 5 eV with some room, never beyond 0 to 1.6.
 fn ratio_range(spectrum: &Spectrum, end: f64) -> (f64, f64) {
     let rows = spectrum.energy_ev.iter().zip(&spectrum.ratio);
     let shown = rows.filter(|(e, _)| **e >= 5.0 && **e <= 0.9 * end).flat_map(|(_, r)| *r);
     let (low, high) = extent(shown.filter(|r| *r > 0.0)).unwrap_or((0.9, 1.1));
     let room = 0.15 * (high - low).max(0.05);
-    ((low - room).clamp(0.4, 0.95), (high + room).clamp(1.05, 1.6))
+    ((low - room).clamp(0.0, 0.95), (high + room).clamp(1.05, 1.6))
 }
 
 #[cfg(test)]

@@ -231,29 +231,23 @@ fn spectrum(table: &Table, title: &str) -> Option<Spectrum> {
 fn parts(table: &Table) -> Vec<(String, Vec<f64>)> {
     let label = |column: &String| {
         let rest = column.strip_prefix("rate_after_")?;
-        let (label, _) = rest.split_once("_per_")?;
+        let (label, _) = rest.split_once("_per_").filter(|(label, _)| !label.starts_with("per_"))?;
         Some((label.to_owned(), table.numbers(column)))
     };
     table.columns().iter().filter_map(label).collect()
 }
 
-/// `_per_kev_kg_day` as `1/(keV kg day)`.
+/// `_per_kev_kg_day` as `keV^{−1} kg^{−1} day^{−1}`.
 pub(crate) fn unit_of(suffix: &str) -> String {
     let words = suffix.trim_matches('_').split('_').filter(|w| !matches!(*w, "per" | ""));
-    let words: Vec<&str> = words
-        .map(|w| match w {
-            "ev" => "eV",
-            "kev" => "keV",
-            "cm2" => "cm^{2}",
-            "pb" => "pb",
-            other => other,
-        })
-        .collect();
-    match words.len() {
-        0 => "arbitrary unit".into(),
-        1 => format!("1/{}", words[0]),
-        _ => format!("1/({})", words.join(" ")),
-    }
+    let inverse = |word: &str| match word {
+        "ev" => "eV^{−1}".to_owned(),
+        "kev" => "keV^{−1}".to_owned(),
+        "cm2" => "cm^{−2}".to_owned(),
+        other => format!("{other}^{{−1}}"),
+    };
+    let inverses: Vec<String> = words.map(inverse).collect();
+    if inverses.is_empty() { "arbitrary unit".into() } else { inverses.join(" ") }
 }
 
 /// Comments of a spectrum's file, for its caption.
@@ -436,8 +430,8 @@ mod tests {
 
     #[test]
     fn units_and_intervals() {
-        assert_eq!(unit_of("_per_ev_per_capture"), "1/(eV capture)");
-        assert_eq!(unit_of("_per_kev_kg_day"), "1/(keV kg day)");
+        assert_eq!(unit_of("_per_ev_per_capture"), "eV^{−1} capture^{−1}");
+        assert_eq!(unit_of("_per_kev_kg_day"), "keV^{−1} kg^{−1} day^{−1}");
         assert_eq!(unit_of(""), "arbitrary unit");
         let marks = [(1.0, true), (2.0, true), (3.0, false), (4.0, true)];
         assert_eq!(intervals(marks.into_iter()), [(1.0, 2.5), (3.5, 4.0)]);
