@@ -28,7 +28,7 @@ pub(crate) struct Curve {
 pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
     let mut svg = Svg::new("defect-probability", 720.0, 430.0);
     let energies = points.iter().map(|p| p.recoil_energy_ev).filter(|e| e.is_finite());
-    let end = energies.fold(100.0, f64::max) * 1.12;
+    let end = energies.fold(130.0, f64::max) * 1.1;
     let mut entries = Vec::new();
     if points.iter().any(|p| !p.from_paper) {
         entries.push((Key::Disk(INK), "this run, with number of recoils"));

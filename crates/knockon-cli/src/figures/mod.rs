@@ -11,3 +11,4 @@ pub(crate) mod recoil_map;
 pub(crate) mod spectra;
 pub(crate) mod stored_energy;
 pub(crate) mod svg;
+mod voronoi;

@@ -6,25 +6,15 @@ use std::f64::consts::PI;
 /// Place of a unit vector in an ellipse of half-axes 2 x 1 (x to the right, y up), longitude 0 (the x axis) in the
 /// middle and growing to the right, z at the top. Snyder, Map Projections (USGS 1395, 1987), eq. 31-1 to 31-3.
 pub(crate) fn project(direction: DVec3) -> [f64; 2] {
-    let sine = direction.z.clamp(-1.0, 1.0);
-    let theta = auxiliary_angle(sine);
-    let longitude = direction.y.atan2(direction.x);
-    [2.0 * longitude / PI * theta.cos(), theta.sin()]
+    project_beside(direction, direction.y)
 }
 
-/// The direction at a place in the ellipse; `None` outside.
-pub(crate) fn unproject([x, y]: [f64; 2]) -> Option<DVec3> {
-    if y.abs() >= 1.0 {
-        return None;
-    }
-    let theta = y.asin();
-    let longitude = 0.5 * PI * x / theta.cos();
-    if longitude.abs() > PI {
-        return None;
-    }
-    let sine = ((2.0 * theta + (2.0 * theta).sin()) / PI).clamp(-1.0, 1.0);
-    let cosine = (1.0 - sine * sine).sqrt();
-    Some(DVec3::new(cosine * longitude.cos(), cosine * longitude.sin(), sine))
+/// The same for a direction on the edge of the map: on the right where `side` is positive, else on the left.
+pub(crate) fn project_beside(direction: DVec3, side: f64) -> [f64; 2] {
+    let sine = direction.z.clamp(-1.0, 1.0);
+    let theta = auxiliary_angle(sine);
+    let longitude = direction.y.abs().atan2(direction.x).copysign(side);
+    [2.0 * longitude / PI * theta.cos(), theta.sin()]
 }
 
 /// Solves 2 theta + sin(2 theta) = pi sin(latitude) by bisection (Newton's method fails at the poles).
@@ -137,10 +127,19 @@ mod tests {
         vec![DMat3::IDENTITY, turn, turn * turn, turn * turn * turn]
     }
 
+    /// The direction at a place in the ellipse.
+    fn unproject([x, y]: [f64; 2]) -> DVec3 {
+        let theta = y.asin();
+        let longitude = 0.5 * PI * x / theta.cos();
+        let sine = ((2.0 * theta + (2.0 * theta).sin()) / PI).clamp(-1.0, 1.0);
+        let cosine = (1.0 - sine * sine).sqrt();
+        DVec3::new(cosine * longitude.cos(), cosine * longitude.sin(), sine)
+    }
+
     #[test]
     fn projection_inverts_and_keeps_areas() {
         for direction in spiral(500) {
-            let back = unproject(project(direction)).expect("inside");
+            let back = unproject(project(direction));
             assert!((back - direction).length() < 1e-6, "{direction} {back}");
         }
         // equal areas: half of the sphere lies at |z| < 1/2, and so does half of the ellipse's area pi * 2

@@ -1,12 +1,12 @@
 //! Figure 1: the crystal as the recoiling atom sees it, and the stored energy by direction.
 
 use super::axis::extent;
-use super::mollweide::{IrreduciblePart, project, project_line, unproject};
+use super::mollweide::{IrreduciblePart, project, project_line};
 use super::palette::{self, GRID, INK, MUTED, PAPER};
 use super::plot::{NORMAL, SMALL};
 use super::svg::{Anchor, Font, Stroke, Svg, number};
+use super::voronoi::cells;
 use glam::{DMat3, DVec3};
-use std::fmt::Write;
 
 /// A neighbour of the recoiling atom.
 pub(crate) struct Neighbor {
@@ -128,9 +128,15 @@ fn stored_energy(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&Ir
     let operations = if map.operations.is_empty() { &identity } else { map.operations };
     let (low, high) = color_range(map.stored_energy_ev);
     let color = |value: f64| palette::scale_color((value - low) / (high - low));
-    for (site, d) in cells(map.stored_energy_ev, operations, globe).iter().enumerate() {
-        svg.path(d, &color(map.stored_energy_ev[site].1), 1.0, None);
-    }
+    let directions: Vec<DVec3> = map.stored_energy_ev.iter().map(|(direction, _)| *direction).collect();
+    svg.clipped_to_ellipse(globe.center, globe.radii(), |svg| {
+        for (polygons, (_, value)) in cells(&directions, operations).iter().zip(map.stored_energy_ev) {
+            let pixels: Vec<Vec<_>> =
+                polygons.iter().map(|p| p.iter().map(|place| globe.at(*place)).collect()).collect();
+            // a thin line of the same colour, so that no seam shows between cells
+            svg.polygons(&pixels, &color(*value), Some(&color(*value)));
+        }
+    });
     graticule(svg, globe, "#ffffff55");
     outline(svg, globe, part);
     for (direction, _) in map.stored_energy_ev {
@@ -145,57 +151,6 @@ fn color_range(values: &[(DVec3, f64)]) -> (f64, f64) {
     let (low, high) = extent(values.iter().map(|(_, v)| *v)).unwrap_or((0.0, 1.0));
     let high = if high > 0.0 { high } else { 1.0 };
     (if low < 0.2 * high || low > 0.9 * high { 0.0 } else { low }, high)
-}
-
-/// For each sampled direction, the area of the map closer to it or one of its images than to any other, as path data
-/// of strips one pixel high.
-fn cells(values: &[(DVec3, f64)], operations: &[DMat3], globe: &Globe) -> Vec<String> {
-    let images: Vec<(usize, DVec3)> = values
-        .iter()
-        .enumerate()
-        .flat_map(|(site, (direction, _))| operations.iter().map(move |o| (site, *o * *direction)))
-        .collect();
-    let nearest = |place: [f64; 2]| -> Option<usize> {
-        let direction = unproject(place)?;
-        let closeness = |image: &&(usize, DVec3)| image.1.dot(direction);
-        images.iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b))).map(|(site, _)| *site)
-    };
-    let mut paths = vec![String::new(); values.len()];
-    let rows = (2.0 * globe.radius).round() as i32;
-    for row in 0..rows {
-        let y = 1.0 - (f64::from(row) + 0.5) / globe.radius;
-        let half = 2.0 * (1.0 - y * y).max(0.0).sqrt() * 0.999_999;
-        let [_, top] = globe.at([0.0, y + 0.5 / globe.radius]);
-        let mut strip = |site: Option<usize>, from: f64, to: f64| {
-            if let Some(site) = site {
-                // a little higher and wider than needed, so that no seam shows between strips
-                let [x0, x1] = [globe.at([from, y])[0], globe.at([to, y])[0] + 0.4];
-                let _ = write!(paths[site], "M{} {}H{}v1.3H{}z", number(x0), number(top), number(x1), number(x0));
-            }
-        };
-        let samples = (2.0 * half * globe.radius).ceil().max(1.0) as i32;
-        let x_of = |i: i32| -half + 2.0 * half * f64::from(i) / f64::from(samples);
-        let (mut start, mut current) = (-half, nearest([-half, y]));
-        for i in 1..=samples {
-            let site = nearest([x_of(i), y]);
-            if site != current {
-                let edge = boundary(|x| nearest([x, y]) == current, x_of(i - 1), x_of(i));
-                strip(current, start, edge);
-                (start, current) = (edge, site);
-            }
-        }
-        strip(current, start, half);
-    }
-    paths
-}
-
-/// Where `inside` changes between two places, to a hundredth of the distance.
-fn boundary(inside: impl Fn(f64) -> bool, mut from: f64, mut to: f64) -> f64 {
-    for _ in 0..7 {
-        let middle = 0.5 * (from + to);
-        if inside(middle) { from = middle } else { to = middle }
-    }
-    0.5 * (from + to)
 }
 
 fn graticule(svg: &mut Svg, globe: &Globe, color: &'static str) {
@@ -299,22 +254,5 @@ mod tests {
         let neighbors = [Neighbor { symbol: "O".into(), offset: DVec3::new(-1.8, 0.0, 0.0) }];
         let one = draw(&map(&neighbors, &[DVec3::Z], &[(DVec3::Z, 0.0)]));
         assert!(!one.contains("NaN") && one.contains("112 eV"));
-    }
-
-    #[test]
-    fn cells_cover_the_ellipse_once() {
-        let globe = Globe { center: [0.0, 0.0], radius: 40.0 };
-        let values = [(DVec3::X, 1.0), (DVec3::Z, 2.0), (-DVec3::X, 3.0)];
-        let area: f64 = cells(&values, &[DMat3::IDENTITY], &globe)
-            .iter()
-            .flat_map(|d| d.split('M').skip(1))
-            .map(|strip| {
-                let from: f64 = strip.split(' ').next().and_then(|t| t.parse().ok()).expect("x");
-                let to: f64 = strip.split(['H', 'v']).nth(1).and_then(|t| t.parse().ok()).expect("x");
-                to - from
-            })
-            .sum();
-        let ellipse = std::f64::consts::PI * 80.0 * 40.0;
-        assert!((area / ellipse - 1.0).abs() < 0.01, "{area} {ellipse}");
     }
 }

@@ -42,13 +42,16 @@ impl Distribution {
 }
 
 const WIDTH: f64 = 860.0;
+/// Height in pixels of one panel; a single one is higher.
 const PANEL_HEIGHT: f64 = 92.0;
+const SINGLE_HEIGHT: f64 = 210.0;
 const GAP: f64 = 16.0;
 
 /// Draws the figure.
 pub(crate) fn draw(distributions: &[Distribution]) -> String {
     let top = 44.0;
-    let height = top + (PANEL_HEIGHT + GAP) * distributions.len().max(1) as f64 + 42.0;
+    let panel_height = if distributions.len() > 1 { PANEL_HEIGHT } else { SINGLE_HEIGHT };
+    let height = top + (panel_height + GAP) * distributions.len().max(1) as f64 + 42.0;
     let mut svg = Svg::new("stored-energy", WIDTH, height);
     if distributions.iter().all(|d| d.samples.is_empty() && d.model.is_empty()) {
         nothing_to_draw(&mut svg, [WIDTH / 2.0, height / 2.0], "no recoils yet");
@@ -65,10 +68,10 @@ pub(crate) fn draw(distributions: &[Distribution]) -> String {
         let modelled = distribution.model.iter().map(|p| p[1]);
         let peak = heights.iter().copied().chain(modelled).filter(|h| h.is_finite()).fold(0.0, f64::max);
         let mut panel = Panel {
-            corner: [78.0, top + index as f64 * (PANEL_HEIGHT + GAP)],
-            size: [WIDTH - 78.0 - 170.0, PANEL_HEIGHT],
+            corner: [78.0, top + index as f64 * (panel_height + GAP)],
+            size: [WIDTH - 78.0 - 170.0, panel_height],
             x: Axis::linear("Energy stored in defects (eV)", 0.0, end),
-            y: Axis::linear("", 0.0, if peak > 0.0 { 1.15 * peak } else { 1.0 }).with_ticks(2),
+            y: Axis::linear("", 0.0, if peak > 0.0 { 1.15 * peak } else { 1.0 }).with_ticks(if distributions.len() > 1 { 2 } else { 5 }),
         };
         if peak <= 0.0 {
             panel.y.ticks.clear();
@@ -77,7 +80,7 @@ pub(crate) fn draw(distributions: &[Distribution]) -> String {
         panel.x_axis(&mut svg, index == last);
         panel.y_axis(&mut svg);
     }
-    let middle = top + 0.5 * (PANEL_HEIGHT + GAP) * distributions.len() as f64;
+    let middle = top - 8.0 + 0.5 * (panel_height + GAP) * distributions.len() as f64;
     let font = Font::new(13.5).anchored(Anchor::Middle).upright();
     svg.text([20.0, middle], "Probability density (1/eV)", font);
     let mut entries = vec![(Key::Area(MUTED.into(), 0.35), "recoils with a defect, weighted by solid angle")];

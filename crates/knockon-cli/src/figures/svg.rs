@@ -129,6 +129,15 @@ impl Svg {
         self.path(&path_data(points, false), "none", 1.0, Some(stroke));
     }
 
+    /// Several filled shapes as one: no seam shows where they touch.
+    pub(crate) fn polygons(&mut self, polygons: &[Vec<[f64; 2]>], fill: &str, stroke: Option<&str>) {
+        let d: String = polygons.iter().map(|points| path_data(points, true)).collect();
+        let seam = stroke.map(|color| format!(" stroke=\"{color}\" stroke-width=\"0.7\"")).unwrap_or_default();
+        if !d.is_empty() {
+            self.push(format_args!("<path d=\"{d}\" fill=\"{fill}\"{seam}/>"));
+        }
+    }
+
     /// A filled shape.
     pub(crate) fn polygon(&mut self, points: &[[f64; 2]], fill: &str, opacity: f64, stroke: Option<Stroke>) {
         self.path(&path_data(points, true), fill, opacity, stroke);
@@ -249,7 +258,8 @@ pub(crate) fn number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// Rough width of a text in pixels, from the mean advance widths of Noto Sans by kind of letter.
+/// Rough width of a text in pixels by kind of letter, for the widest of the fonts that browsers fall back to
+/// (DejaVu Sans; Noto Sans is a tenth narrower).
 pub(crate) fn text_width(text: &str, size: f64) -> f64 {
     let advance = |c: char| match c {
         '_' | '^' | '{' | '}' => 0.0,
@@ -259,7 +269,7 @@ pub(crate) fn text_width(text: &str, size: f64) -> f64 {
         c if c.is_uppercase() => 0.65,
         _ => 0.57,
     };
-    size * text.chars().map(advance).sum::<f64>()
+    1.1 * size * text.chars().map(advance).sum::<f64>()
 }
 
 fn attribute(name: &str, value: f64) -> String {

@@ -190,7 +190,7 @@ fn cascade_text(run: &Run) -> Markup {
             "Cascades of this run: " (cascade_count(run)) ", in a periodic box of " (campaign.n_atoms) " atoms ("
             (edges.join(" × ")) " Å), thermalised at " (tables::significant(campaign.temperature_k)) " K and followed for "
             (tables::significant(campaign.simulated_time_fs.map(|t| t / 1e3))) " ps. The recoiling atom is "
-            (tables::plain(&campaign.species)) " on a site of symmetry " (campaign.site_symmetry) "; seed "
+            (tables::plain(&campaign.species)) " on a site of symmetry " (campaign.site_symmetry.replace('-', "−")) "; seed "
             (tables::plain(&campaign.seed)) "."
             @if campaign.n_flagged > 0 { " " (campaign.n_flagged) " of " (campaign.n_runs) " recoils were flagged as doubtful and are left out." }
         }
@@ -230,7 +230,10 @@ fn figure(picture: &Picture, number: usize) -> Markup {
         figure.wide id={ "figure-" (picture.name) } {
             div.canvas { (PreEscaped(themed(&picture.svg))) }
             figcaption {
-                b { "Figure " (number) ". " (picture.title) ". " } (picture.caption.join(" "))
+                b { "Figure " (number) ". " (picture.title) ". " }
+                @if let Some((made_from, text)) = picture.caption.split_last() {
+                    (text.join(" ")) span.made { (made_from) }
+                }
             }
         }
         div.how { span.label { "How to read this" } (picture.how_to_read) }

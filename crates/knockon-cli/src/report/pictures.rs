@@ -17,7 +17,7 @@ pub(crate) struct Picture {
     pub(crate) name: &'static str,
     pub(crate) title: String,
     pub(crate) how_to_read: String,
-    /// Sentences: what is shown, on which data, with which uncertainty.
+    /// Sentences: what is shown, with which uncertainty, on which assumptions; the last names data and potential.
     pub(crate) caption: Vec<String>,
     pub(crate) svg: String,
 }
@@ -92,7 +92,7 @@ fn recoil_map(run: &Run, groups: &[Group]) -> Option<Picture> {
     });
     let n = group.map_or(0, |g| g.recoils.len());
     let symmetry =
-        if campaign.site_symmetry.is_empty() { "the site".to_owned() } else { campaign.site_symmetry.clone() };
+        if campaign.site_symmetry.is_empty() { "the site".to_owned() } else { campaign.site_symmetry.replace('-', "−") };
     let caption = vec![
         format!(
             "The ball of directions around the recoiling atom in Mollweide projection (equal areas). (a) Atoms of the \
@@ -190,7 +190,7 @@ fn defect_probability(run: &Run, groups: &[Group]) -> Option<Picture> {
             from_paper: source[i].starts_with("paper"),
         })
         .collect();
-    let end = energy.iter().copied().filter(|e| e.is_finite()).fold(100.0, f64::max) * 1.12;
+    let end = energy.iter().copied().filter(|e| e.is_finite()).fold(130.0, f64::max) * 1.1;
     let curve = run.response.as_ref().map(|r| r.defect_probability(end)).unwrap_or_default();
     let mut caption = vec![
         "Share of recoils that leave a defect, against recoil energy. Bars: 68 % bootstrap interval over recoils. \
