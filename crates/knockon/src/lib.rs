@@ -9,6 +9,7 @@
 
 pub mod atoms;
 pub mod cascade;
+pub mod checks;
 pub mod dynamics;
 pub mod error;
 pub mod fit;
