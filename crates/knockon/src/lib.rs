@@ -10,6 +10,7 @@
 pub mod atoms;
 pub mod cascade;
 pub mod dataset;
+pub mod checks;
 pub mod dynamics;
 pub mod error;
 pub mod fit;
