@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Settings of the fit (TOML); data files in it are relative to its folder.
-    settings: PathBuf,
+    pub(crate) settings: PathBuf,
     /// Folder for the model, its errors and its checks.
     #[arg(short, long, value_name = "DIR", default_value = "knockon-out/model")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
 }
 
 /// Runs the verb.
