@@ -1,1 +1,159 @@
-//! (module fit)
+//! Fitting the potential to labelled configurations: weighted linear least squares with a physical prior.
+//!
+//! [`Dataset`] reads the labels; [`stream`] turns them into triangular factors, one per group of related
+//! configurations; [`prior`] says what is believed before any data; [`validation`] chooses the strength of the prior
+//! and the variant on held-out groups; [`report`] measures the errors. [`run`] does all of it.
+
+pub mod dataset;
+pub mod factor;
+pub mod prior;
+pub mod report;
+pub mod settings;
+pub mod stream;
+pub mod validation;
+
+pub use dataset::{Configuration, Dataset};
+pub use report::{ErrorRow, Report, Split, summary};
+pub use settings::Settings;
+
+use crate::Error;
+use crate::potential::{Model, Sharing};
+use crate::progress::Progress;
+use factor::{Path, expand};
+use prior::Prior;
+use report::{GroupRow, OffsetRow, PAPER, VariantRow, errors, model_of, parity_lines, predict};
+use stream::Unknowns;
+use validation::{Validation, assign_folds, cross_validate, training_factors};
+
+/// A fitted model with its errors.
+pub struct Fit {
+    /// The potential, with its provenance.
+    pub model: Model,
+    /// Errors, variants, cross-validation. `checks_passed` is false until checks have been made.
+    pub report: Report,
+    /// Text of parity.csv.
+    pub parity_csv: String,
+}
+
+/// One variant with its cross-validation.
+struct Variant {
+    sharing: Sharing,
+    prior: Prior,
+    validation: Validation,
+    held_out: Vec<report::Prediction>,
+}
+
+/// Fits the model of the settings to the data.
+pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Result<Fit, Error> {
+    let empty = settings.empty_model();
+    let unknowns = Unknowns::new(&empty, data);
+    let streamed = stream::stream(settings, data, &unknowns, progress)?;
+    let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
+    let folds = assign_folds(&sizes, settings.cross_validation.folds);
+    let training = training_factors(&streamed.groups, &folds);
+    let energy_ev_per_atom = reference_energy_ev_per_atom(data);
+    let class_names: Vec<String> = settings.classes.iter().map(|c| c.name.clone()).collect();
+
+    let mut variants = Vec::new();
+    for sharing in settings.sharing.variants() {
+        let prior = Prior::new(settings, &unknowns, sharing, &streamed.force_rms, energy_ev_per_atom)?;
+        let strengths = &settings.cross_validation.strengths;
+        let validation = cross_validate(&streamed.groups, &sizes, &folds, &training, &prior, strengths)?;
+        let held_out = predict(&empty, &unknowns, data, &validation.fold_unknowns, |c| folds[c.group])?;
+        variants.push(Variant { sharing, prior, validation, held_out });
+    }
+    let scores = variants.iter().map(|v| v.validation.best.score);
+    let chosen = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index);
+    let Variant { sharing, prior, validation, held_out } = &variants[chosen];
+
+    let mut whole = factor::Factor::new(unknowns.len());
+    streamed.groups.iter().for_each(|g| whole.absorb(g));
+    whole.compress();
+    let path = Path::new(&whole, &prior.mean, &prior.basis)?;
+    let strength = validation.best.prior_strength;
+    let x = expand(&prior.mean, &prior.basis, &path.solve(strength));
+    let trained = predict(&empty, &unknowns, data, std::slice::from_ref(&x), |_| 0)?;
+
+    let mut model = model_of(&empty, &unknowns, &x);
+    let files: Vec<String> = settings.data_files.iter().map(|f| file_name(f)).collect();
+    model.provenance.insert("program".into(), concat!("knockon ", env!("CARGO_PKG_VERSION")).into());
+    model.provenance.insert("data_files".into(), files.join(" "));
+    model.provenance.insert("data_hash".into(), data.hash.clone());
+    model.provenance.insert("settings_hash".into(), settings.hash());
+    model.provenance.insert("variant".into(), variant_name(*sharing).into());
+    model.provenance.insert("prior_strength".into(), strength.to_string());
+
+    let held_out_errors = |v: &Variant| errors(data, &class_names, &v.held_out, Split::HeldOut);
+    let variant_row = |(index, v): (usize, &Variant)| {
+        let total = held_out_errors(v).pop().expect("there is always a total");
+        VariantRow {
+            variant: variant_name(v.sharing).to_owned(),
+            n_parameters: v.prior.n_parameters(),
+            prior_strength: v.validation.best.prior_strength,
+            score: v.validation.best.score,
+            held_out_energy_rmse_ev_per_atom: total.energy_rmse_ev_per_atom,
+            held_out_force_rmse_ev_per_angstrom: total.force_rmse_ev_per_angstrom,
+            chosen: index == chosen,
+        }
+    };
+    let offset = |(kind, k): (usize, &dataset::Kind)| OffsetRow {
+        kind: k.name.clone(),
+        n_configurations: data.configurations.iter().filter(|c| c.kind == kind).count(),
+        offset_ev_per_atom: unknowns.offset(kind).map_or(0.0, |column| x[column]),
+    };
+    let group = |(index, range): (usize, std::ops::Range<usize>)| GroupRow {
+        group: data.groups[index].clone(),
+        fold: folds[index],
+        configurations: data.configurations[range].iter().map(|c| c.id.clone()).collect(),
+    };
+    let mut all_errors = errors(data, &class_names, &trained, Split::Training);
+    all_errors.extend(errors(data, &class_names, held_out, Split::HeldOut));
+    let report = Report {
+        name: settings.name.clone(),
+        data_file: files.join(" "),
+        data_files: files,
+        data_hash: data.hash.clone(),
+        model_hash: model.hash(),
+        settings_hash: settings.hash(),
+        variant: variant_name(*sharing).to_owned(),
+        n_configurations: data.configurations.len(),
+        n_rows: whole.n_rows(),
+        n_columns: prior.n_parameters(),
+        rank: path.rank(),
+        condition_number: path.condition_number(strength),
+        prior_strength: strength,
+        errors: all_errors,
+        variants: variants.iter().enumerate().map(variant_row).collect(),
+        cross_validation: validation.scores.clone(),
+        offsets: data.kinds.iter().enumerate().map(offset).collect(),
+        groups: data.group_ranges().into_iter().enumerate().map(group).collect(),
+        paper: PAPER,
+        checks_passed: false,
+        failed_checks: Vec::new(),
+    };
+    let parity_csv = format!(
+        "# data {}, model {}\nconfiguration,class,split,quantity,reference,predicted\n{}{}",
+        data.hash,
+        report.model_hash,
+        parity_lines(data, &class_names, &trained, Split::Training),
+        parity_lines(data, &class_names, held_out, Split::HeldOut)
+    );
+    Ok(Fit { model, report, parity_csv })
+}
+
+fn variant_name(sharing: Sharing) -> &'static str {
+    match sharing {
+        Sharing::Shared => "shared",
+        Sharing::PerSpecies => "per_species",
+    }
+}
+
+fn file_name(path: &std::path::Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
+
+/// Energy per atom of the reference crystal, or of the first configuration with an energy.
+fn reference_energy_ev_per_atom(data: &Dataset) -> f64 {
+    let of = |c: &Configuration| c.energy_ev.map(|e| e / c.atoms.len() as f64);
+    of(&data.configurations[data.reference]).or_else(|| data.configurations.iter().find_map(of)).unwrap_or(0.0)
+}

@@ -1,0 +1,184 @@
+//! Labelled configurations, with what the fit needs to know about where they come from.
+
+use super::settings::{ClassSettings, Settings};
+use crate::io::{Frame, content_hash, parse_extxyz, read_text};
+use crate::{Atoms, Cell, Error};
+use glam::DVec3;
+use std::path::Path;
+
+/// One labelled configuration.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Name, unique in the data.
+    pub id: String,
+    /// Index into the classes of the settings.
+    pub class: usize,
+    /// Related configurations have the same index here and are held out together.
+    pub group: usize,
+    /// Index into the kinds of cell.
+    pub kind: usize,
+    /// Cell, species, positions.
+    pub atoms: Atoms,
+    /// Energy of the box in eV.
+    pub energy_ev: Option<f64>,
+    /// Forces in eV/angstrom.
+    pub forces: Option<Vec<DVec3>>,
+    /// Stress in eV/angstrom^3, xx yy zz yz xz xy, positive in tension.
+    pub stress: Option<[f64; 6]>,
+}
+
+/// Cells of one kind share their zero of energy: the same number of atoms, k-points and shape up to strain.
+///
+/// Sampling the Brillouin zone only at Gamma shifts the energy of a box by an amount that depends on its shape; the
+/// fit takes one offset per atom and kind as nuisance parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kind {
+    /// For people.
+    pub name: String,
+    n_atoms: usize,
+    sampling: String,
+    cell: Cell,
+}
+
+/// All configurations of a fit.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Ordered by group, then as in the files.
+    pub configurations: Vec<Configuration>,
+    /// Names of the groups.
+    pub groups: Vec<String>,
+    /// Kinds of cell.
+    pub kinds: Vec<Kind>,
+    /// The kind of cell that defines the zero of energy.
+    pub reference_kind: usize,
+    /// Index of the reference crystal in `configurations`.
+    pub reference: usize,
+    /// Hash of the content of all files.
+    pub hash: String,
+}
+
+impl Dataset {
+    /// Reads the files of the settings; relative paths start from `folder`.
+    pub fn load(settings: &Settings, folder: &Path) -> Result<Self, Error> {
+        let (mut frames, mut hashes) = (Vec::new(), String::new());
+        for file in &settings.data_files {
+            let path = folder.join(file);
+            let text = read_text(&path)?;
+            hashes.push_str(&content_hash(text.as_bytes()));
+            let place = path.display().to_string();
+            let parsed = parse_extxyz(&text, &place, &Default::default())?;
+            let named = |(index, frame)| (format!("{place}, configuration {}", index + 1), frame);
+            frames.extend(parsed.into_iter().enumerate().map(named));
+        }
+        Self::from_frames(settings, frames, content_hash(hashes.as_bytes()))
+    }
+
+    /// From frames with the places where they were read.
+    pub fn from_frames(settings: &Settings, frames: Vec<(String, Frame)>, hash: String) -> Result<Self, Error> {
+        let mut data = Self {
+            configurations: Vec::new(),
+            groups: Vec::new(),
+            kinds: Vec::new(),
+            reference_kind: 0,
+            reference: 0,
+            hash,
+        };
+        for (place, frame) in frames {
+            data.add(settings, &place, frame)?;
+        }
+        data.configurations.sort_by_key(|c| c.group);
+        let reference = data.configurations.iter().position(|c| c.id == settings.reference).ok_or_else(|| {
+            let found = format!(
+                "expected a configuration with id \"{}\" (setting `reference`), found none",
+                settings.reference
+            );
+            Error::input("data_files", found, "Name the ideal crystal of the data, or add it")
+        })?;
+        data.reference = reference;
+        data.reference_kind = data.configurations[reference].kind;
+        Ok(data)
+    }
+
+    fn add(&mut self, settings: &Settings, place: &str, frame: Frame) -> Result<(), Error> {
+        let id = frame.info.get("id").map_or_else(|| format!("{}", self.configurations.len() + 1), str::to_owned);
+        if settings.leave_out.contains(&id) {
+            return Ok(());
+        }
+        if self.configurations.iter().any(|c| c.id == id) {
+            let found = format!("expected every id once, found \"{id}\" again");
+            return Err(Error::input(place, found, "Remove one of the two or give them different ids"));
+        }
+        if frame.energy_ev.is_none() && frame.forces.is_none() {
+            let found = format!("expected an energy or forces for \"{id}\", found neither");
+            return Err(Error::input(place, found, "Label it, or name it in leave_out"));
+        }
+        let strange = frame.atoms.species.iter().find(|s| !settings.model.species.contains(s));
+        if let Some(species) = strange {
+            let found = format!("expected the species of the model, found {species} in \"{id}\"");
+            return Err(Error::input(place, found, "Add it to model.species, or name the configuration in leave_out"));
+        }
+        let class_name = frame.info.get("cls").or_else(|| frame.info.get("class")).unwrap_or("default");
+        let class = settings.classes.iter().position(|c| c.name == class_name).ok_or_else(|| {
+            let found = format!("expected a [[class]] \"{class_name}\" in the settings for \"{id}\", found none");
+            Error::input(place, found, "Add one with its weights, or name the configuration in leave_out")
+        })?;
+        let group = index_of(&mut self.groups, group_name(&settings.classes[class], &frame));
+        let kind = self.kind(&frame);
+        let Frame { atoms, energy_ev, forces, stress, .. } = frame;
+        self.configurations.push(Configuration { id, class, group, kind, atoms, energy_ev, forces, stress });
+        Ok(())
+    }
+
+    /// Index of the kind of cell, which is added if it is new.
+    fn kind(&mut self, frame: &Frame) -> usize {
+        let given = frame.info.get("kind");
+        let sampling = given.unwrap_or_else(|| frame.info.get("kpts").unwrap_or("1 1 1")).to_owned();
+        let (n_atoms, cell) = (frame.atoms.len(), frame.atoms.cell);
+        let same = |k: &Kind| {
+            k.sampling == sampling && (given.is_some() || k.n_atoms == n_atoms && same_shape(&k.cell, &cell))
+        };
+        if let Some(index) = self.kinds.iter().position(same) {
+            return index;
+        }
+        let name = given.map_or_else(|| describe(n_atoms, &sampling, &cell), str::to_owned);
+        self.kinds.push(Kind { name, n_atoms, sampling, cell });
+        self.kinds.len() - 1
+    }
+
+    /// Configurations of each group, in order.
+    pub fn group_ranges(&self) -> Vec<std::ops::Range<usize>> {
+        let start = |g| self.configurations.partition_point(|c| c.group < g);
+        (0..self.groups.len()).map(|g| start(g)..start(g + 1)).collect()
+    }
+}
+
+/// Class (or the word that joins several classes) and the values of the keys that tell groups apart.
+fn group_name(class: &ClassSettings, frame: &Frame) -> String {
+    let mut name = class.group.clone().unwrap_or_else(|| class.name.clone());
+    for key in &class.group_keys {
+        name.push(' ');
+        name.push_str(frame.info.get(key).unwrap_or("?"));
+    }
+    name
+}
+
+fn index_of(names: &mut Vec<String>, name: String) -> usize {
+    names.iter().position(|n| *n == name).unwrap_or_else(|| {
+        names.push(name);
+        names.len() - 1
+    })
+}
+
+/// True if one cell is a small strain of the other: scalar products of lattice vectors agree within 15 per cent of
+/// the mean squared length. A supercell of other lattice vectors is much farther off.
+fn same_shape(a: &Cell, b: &Cell) -> bool {
+    let [ga, gb] = [a, b].map(|c| c.vectors.transpose() * c.vectors);
+    let scale = (ga.x_axis.x + ga.y_axis.y + ga.z_axis.z) / 3.0;
+    (ga - gb).to_cols_array().iter().all(|d| d.abs() < 0.15 * scale)
+}
+
+fn describe(n_atoms: usize, sampling: &str, cell: &Cell) -> String {
+    let v = cell.vectors;
+    let [a, b, c] = [v.x_axis.length(), v.y_axis.length(), v.z_axis.length()];
+    format!("{n_atoms} atoms, {a:.1} x {b:.1} x {c:.1} A, k-points {sampling}")
+}

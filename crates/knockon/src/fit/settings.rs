@@ -1,0 +1,285 @@
+//! What can be chosen about a fit, as it stands in `fit.toml`.
+
+use crate::checks::CheckSettings;
+use crate::io::content_hash;
+use crate::potential::{
+    Central, FORMAT_VERSION, ManyBody, Model, PairCoefficients, PairTerm, Sharing, Zbl, component_triples,
+};
+use crate::{Error, Species};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Everything in `fit.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the model; it is written to `<name>.model`.
+    pub name: String,
+    /// Extended XYZ files with labels; relative paths start from the folder of the settings file.
+    pub data_files: Vec<PathBuf>,
+    /// `id` of the configuration that is the ideal crystal in its conventional cell: the checks start from it, and
+    /// its kind of cell defines the zero of energy.
+    pub reference: String,
+    /// `id`s of configurations that are left out.
+    #[serde(default)]
+    pub leave_out: Vec<String>,
+    /// Which sets of coefficients to fit.
+    pub sharing: SharingChoice,
+    /// Structure of the model.
+    pub model: ModelSettings,
+    /// What is believed about the coefficients before any data.
+    pub prior: PriorSettings,
+    /// How the strength of the prior is chosen and errors are estimated.
+    pub cross_validation: CrossValidationSettings,
+    /// Weights and grouping, one entry for each class of configurations in the data.
+    #[serde(rename = "class")]
+    pub classes: Vec<ClassSettings>,
+    /// What the checks of the fitted potential do.
+    #[serde(default)]
+    pub checks: CheckSettings,
+}
+
+/// Whether central species share their coefficients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharingChoice {
+    /// Both variants are fitted; the one with the smaller error on held-out data is kept.
+    Best,
+    /// One set for all central species, as in the paper.
+    Shared,
+    /// One set for each central species.
+    PerSpecies,
+}
+
+impl SharingChoice {
+    /// The variants to fit.
+    pub fn variants(self) -> Vec<Sharing> {
+        match self {
+            Self::Best => vec![Sharing::Shared, Sharing::PerSpecies],
+            Self::Shared => vec![Sharing::Shared],
+            Self::PerSpecies => vec![Sharing::PerSpecies],
+        }
+    }
+}
+
+/// Structure of the model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// Elements, in the order of the model file.
+    pub species: Vec<Species>,
+    /// For each density channel the weight of a neighbour of each species.
+    pub channel_weights: Vec<Vec<f64>>,
+    /// The bispectrum.
+    pub many_body: ManyBody,
+    /// The two-body functions.
+    pub pair: PairSettings,
+}
+
+/// Structure of the two-body functions; see [`PairTerm`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairSettings {
+    /// The functions vanish from here on.
+    pub cutoff_angstrom: f64,
+    /// The taper to zero starts here.
+    pub taper_start_angstrom: f64,
+    /// Centre of the first kernel.
+    pub first_center_angstrom: f64,
+    /// Centre of the last kernel.
+    pub last_center_angstrom: f64,
+    /// Number of kernels, at equal distances.
+    pub n_kernels: usize,
+    /// Standard deviation of the kernels.
+    pub sigma_angstrom: f64,
+    /// Pure ZBL up to here.
+    pub inner_angstrom: f64,
+    /// Pure kernels from here on.
+    pub outer_angstrom: f64,
+    /// Screened nuclear repulsion; the universal potential unless given.
+    #[serde(default)]
+    pub zbl: Zbl,
+}
+
+/// Prior of the coefficients: independent Gaussian processes and Gaussians with means and deviations in eV.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorSettings {
+    /// Deviation of the offsets between kinds of cell, in eV per atom.
+    pub offset_ev_per_atom: f64,
+    /// The two-body functions.
+    pub pair: PairPrior,
+    /// The bispectrum coefficients.
+    pub many_body: ManyBodyPrior,
+}
+
+/// A smooth function around a faded-out screened repulsion.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairPrior {
+    /// The mean is ZBL times a smooth step that falls from 1 at `outer_angstrom` to 0 here.
+    pub repulsion_end_angstrom: f64,
+    /// Deviation as a fraction of the mean, where there is one.
+    pub relative: f64,
+    /// Deviation at zero distance, in eV, added in quadrature ...
+    pub amplitude_ev: f64,
+    /// ... which falls by a factor e over this distance.
+    pub decay_angstrom: f64,
+    /// Values of the function are correlated over this distance.
+    pub smoothness_angstrom: f64,
+}
+
+/// Independent coefficients whose contribution to forces has a given size.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManyBodyPrior {
+    /// Root-mean-square force over the data that the component (0, 0, 0) may contribute, in eV/angstrom.
+    pub force_ev_per_angstrom: f64,
+    /// It falls as exp(-decay * (j1 + j2 + j)) for the others.
+    pub decay: f64,
+}
+
+/// Cross-validation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrossValidationSettings {
+    /// Number of folds; groups of related configurations are never split.
+    pub folds: usize,
+    /// Strengths of the prior to try: 1 takes the deviations above as they are, 2 halves them.
+    pub strengths: Vec<f64>,
+}
+
+/// Weights and grouping of one class of configurations.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassSettings {
+    /// The class, as in the info key `cls`.
+    pub name: String,
+    /// Configurations with the same word here and the same `group_keys` are related. Default: the name of the class.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Info keys whose values tell groups apart.
+    #[serde(default)]
+    pub group_keys: Vec<String>,
+    /// Expected deviation of the energy in eV per atom.
+    pub energy_ev_per_atom: f64,
+    /// Expected deviation of a force component in eV/angstrom ...
+    pub force_ev_per_angstrom: f64,
+    /// ... and as a fraction of the length of the force, added in quadrature.
+    #[serde(default)]
+    pub force_fraction: f64,
+    /// Expected deviation of a stress component in GPa.
+    #[serde(default = "one")]
+    pub stress_gpa: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Settings {
+    /// Checks that numbers make sense; `place` names the file in errors.
+    pub fn validate(&self, place: &str) -> Result<(), Error> {
+        let check = |ok: bool, key: &str, expected: &str, found: String| {
+            let problem = format!("expected {key} to be {expected}, found {found}");
+            if ok { Ok(()) } else { Err(Error::input(place, problem, "Correct this setting")) }
+        };
+        let positive =
+            |key: &str, value: f64| check(value > 0.0 && value.is_finite(), key, "positive", value.to_string());
+        check(!self.data_files.is_empty(), "data_files", "at least one file", "none".into())?;
+        let ok = !self.name.is_empty() && !self.name.contains(['/', '\\']);
+        check(ok, "name", "a file name without folders", format!("\"{}\"", self.name))?;
+        let pair = &self.model.pair;
+        check(pair.n_kernels >= 2, "model.pair.n_kernels", "at least 2", pair.n_kernels.to_string())?;
+        let ordered = pair.first_center_angstrom < pair.last_center_angstrom;
+        check(ordered, "model.pair.last_center_angstrom", "beyond the first", pair.last_center_angstrom.to_string())?;
+        let n_species = self.model.species.len();
+        for weights in &self.model.channel_weights {
+            let expected = format!("lists of {n_species} weights, one per species");
+            check(
+                weights.len() == n_species,
+                "model.channel_weights",
+                &expected,
+                format!("a list of {}", weights.len()),
+            )?;
+        }
+        check(!self.model.channel_weights.is_empty(), "model.channel_weights", "at least one list", "none".into())?;
+        let prior = &self.prior;
+        positive("prior.offset_ev_per_atom", prior.offset_ev_per_atom)?;
+        positive("prior.pair.amplitude_ev", prior.pair.amplitude_ev)?;
+        positive("prior.pair.decay_angstrom", prior.pair.decay_angstrom)?;
+        positive("prior.pair.smoothness_angstrom", prior.pair.smoothness_angstrom)?;
+        positive("prior.many_body.force_ev_per_angstrom", prior.many_body.force_ev_per_angstrom)?;
+        let end = prior.pair.repulsion_end_angstrom;
+        check(
+            end > pair.outer_angstrom,
+            "prior.pair.repulsion_end_angstrom",
+            "beyond model.pair.outer_angstrom",
+            end.to_string(),
+        )?;
+        let folds = self.cross_validation.folds;
+        check(folds >= 2, "cross_validation.folds", "at least 2", folds.to_string())?;
+        let strengths = &self.cross_validation.strengths;
+        check(!strengths.is_empty(), "cross_validation.strengths", "at least one number", "none".into())?;
+        strengths.iter().try_for_each(|s| positive("cross_validation.strengths", *s))?;
+        for class in &self.classes {
+            positive("class.energy_ev_per_atom", class.energy_ev_per_atom)?;
+            positive("class.force_ev_per_angstrom", class.force_ev_per_angstrom)?;
+            positive("class.stress_gpa", class.stress_gpa)?;
+            let fraction = class.force_fraction;
+            check(fraction >= 0.0, "class.force_fraction", "zero or positive", fraction.to_string())?;
+        }
+        self.empty_model().validate(place)
+    }
+
+    /// A hash of all settings that have an influence on the model.
+    pub fn hash(&self) -> String {
+        content_hash(toml::to_string(self).expect("settings hold only what TOML can hold").as_bytes())
+    }
+
+    /// The model with all coefficients zero.
+    pub fn empty_model(&self) -> Model {
+        let settings = &self.model;
+        let n_components = component_triples(settings.many_body.two_j_max).len();
+        let n_channels = settings.channel_weights.len();
+        let central = settings.species.iter().enumerate().map(|(i, species)| Central {
+            species: *species,
+            radius: 0.5,
+            channel_weights: settings.channel_weights.iter().map(|w| w[i]).collect(),
+            intercept_ev: 0.0,
+            coefficients_ev: vec![vec![0.0; n_components]; n_channels],
+        });
+        Model {
+            format_version: FORMAT_VERSION,
+            name: self.name.clone(),
+            provenance: BTreeMap::new(),
+            many_body: settings.many_body.clone(),
+            pair: Some(settings.pair.empty_term(&settings.species)),
+            central: central.collect(),
+        }
+    }
+}
+
+impl PairSettings {
+    fn empty_term(&self, species: &[Species]) -> PairTerm {
+        let step = (self.last_center_angstrom - self.first_center_angstrom) / (self.n_kernels.max(2) - 1) as f64;
+        let centers_angstrom = (0..self.n_kernels).map(|k| self.first_center_angstrom + step * k as f64).collect();
+        let pairs = (0..species.len()).flat_map(|a| (a..species.len()).map(move |b| [a, b]));
+        PairTerm {
+            cutoff_angstrom: self.cutoff_angstrom,
+            taper_start_angstrom: self.taper_start_angstrom,
+            centers_angstrom,
+            sigma_angstrom: self.sigma_angstrom,
+            inner_angstrom: self.inner_angstrom,
+            outer_angstrom: self.outer_angstrom,
+            zbl: self.zbl.clone(),
+            pairs: pairs
+                .map(|pair| PairCoefficients {
+                    species: pair.map(|s| species[s]),
+                    coefficients_ev: vec![0.0; self.n_kernels],
+                })
+                .collect(),
+        }
+    }
+}
