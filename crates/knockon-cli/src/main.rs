@@ -2,7 +2,9 @@
 
 mod commands;
 mod config;
+mod figures;
 mod progress;
+mod report;
 
 use clap::Parser;
 

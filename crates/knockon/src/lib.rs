@@ -9,11 +9,13 @@
 
 pub mod atoms;
 pub mod cascade;
+pub mod dataset;
 pub mod checks;
 pub mod dynamics;
 pub mod error;
 pub mod fit;
 pub mod io;
+pub mod math;
 pub mod neighbors;
 pub mod potential;
 pub mod progress;

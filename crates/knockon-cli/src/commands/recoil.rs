@@ -1,12 +1,207 @@
 //! `knockon recoil`.
 
-use anyhow::Result;
+use crate::progress::{Bar, say};
+use anyhow::{Context, Result};
+use glam::DVec3;
+use knockon::cascade::{Border, PerfectBox, Recoil, RecoilSettings, Thermalization, run_recoil, thermalize};
+use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
+use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
+use knockon::potential::{LinearPotential, Model};
+use knockon::progress::Progress;
+use knockon::{Atoms, Species};
+use std::path::PathBuf;
 
 /// Arguments of `knockon recoil`.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Model file, made by `knockon fit` or `knockon import`.
+    #[arg(long)]
+    model: PathBuf,
+    /// Unit cell of the crystal: extended XYZ, POSCAR or LAMMPS data.
+    #[arg(long)]
+    crystal: PathBuf,
+    /// Size of the box in unit cells, such as 5x5x3.
+    #[arg(long, value_name = "AxBxC", value_parser = parse_cells, default_value = "5x5x3")]
+    cells: [usize; 3],
+    /// Element that recoils; the atom nearest to the middle of the box is kicked.
+    #[arg(long, default_value = "W", value_parser = parse_species)]
+    species: Species,
+    /// Recoil energy in eV.
+    #[arg(long, value_name = "EV")]
+    energy_ev: f64,
+    /// Direction of the recoil, Cartesian, of any length.
+    #[arg(long, value_name = "X,Y,Z", value_parser = parse_direction, allow_hyphen_values = true)]
+    direction: DVec3,
+    /// Folder for recoil.json and final.xyz (the quenched box).
+    #[arg(short, long, value_name = "DIR", default_value = "knockon-out/recoil")]
+    output: PathBuf,
+    /// Time in fs from the kick to the quench.
+    #[arg(long, value_name = "FS", default_value_t = 1000.0)]
+    time_fs: f64,
+    /// Farthest that any atom may move in one time step, in A.
+    #[arg(long, value_name = "ANGSTROM", default_value_t = 0.01)]
+    max_displacement: f64,
+    /// Longest time step in fs.
+    #[arg(long, value_name = "FS", default_value_t = 1.0)]
+    max_time_step_fs: f64,
+    /// Temperature before the recoil in K (3/8 of the Debye temperature stands for zero-point motion).
+    #[arg(long, value_name = "K", default_value_t = 133.0)]
+    temperature_k: f64,
+    /// Length of the thermalisation in fs.
+    #[arg(long, value_name = "FS", default_value_t = 500.0)]
+    thermalization_fs: f64,
+    /// Thickness in A of a cooled layer at the faces of the box; without it energy is conserved.
+    #[arg(long, value_name = "ANGSTROM")]
+    border_angstrom: Option<f64>,
+    /// Friction of the cooled layer in 1/fs.
+    #[arg(long, value_name = "PER_FS", default_value_t = 0.01)]
+    border_friction: f64,
+    /// Keep the lattice constants of the crystal file instead of the model's own.
+    #[arg(long)]
+    keep_cell: bool,
+    /// Seed of the thermal motion.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
 
 /// Runs the verb.
-pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
-    anyhow::bail!("knockon recoil is not here yet")
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let model = Model::load(&arguments.model)?;
+    let potential = LinearPotential::new(&model)?;
+    let mut unit_cell = read_structure(&arguments.crystal)?.atoms;
+    if !arguments.keep_cell {
+        unit_cell = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?.atoms;
+    }
+    let settings = settings(arguments);
+    let crystal = unit_cell.supercell(arguments.cells);
+    let perfect = PerfectBox::new(&potential, crystal, arguments.species, settings.quench, settings.skin_angstrom)?;
+    say(&format!("{} atoms, kicked atom: {}", perfect.atoms.len(), perfect.central_atom + 1));
+    let thermalization = Thermalization {
+        temperature_k: arguments.temperature_k,
+        time_fs: arguments.thermalization_fs,
+        sampling_time_fs: 0.0,
+        time_step_fs: 1.0,
+        friction_per_fs: 0.01,
+    };
+    let starts = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &Bar::new("thermalisation"))?;
+    let start = starts.first().context("the thermalisation gave no start")?;
+    let bar = Bar::new("recoil (fs)");
+    let (recoil, atoms) = run_recoil(
+        &potential,
+        &perfect,
+        start,
+        arguments.energy_ev,
+        arguments.direction,
+        &settings,
+        arguments.seed,
+        &mut |s| bar.update(s.time_fs() as u64, settings.time_fs as u64),
+    )?;
+    drop(bar);
+    print!("{}", ledger(&recoil));
+    write(arguments, &model, &recoil, atoms)
+}
+
+fn settings(arguments: &Arguments) -> RecoilSettings {
+    let border = arguments.border_angstrom.map(|thickness_angstrom| Border {
+        thickness_angstrom,
+        friction_per_fs: arguments.border_friction,
+        temperature_k: arguments.temperature_k,
+    });
+    RecoilSettings {
+        time_fs: arguments.time_fs,
+        time_step: TimeStep {
+            max_displacement_angstrom: arguments.max_displacement,
+            max_fs: arguments.max_time_step_fs,
+        },
+        quench: QuenchSettings::default(),
+        skin_angstrom: 0.5,
+        border,
+    }
+}
+
+fn write(arguments: &Arguments, model: &Model, recoil: &Recoil, atoms: Atoms) -> Result<()> {
+    let json = serde_json::json!({
+        "model_hash": model.hash(),
+        "crystal_file": arguments.crystal,
+        "cells": arguments.cells,
+        "species": arguments.species,
+        "seed": arguments.seed,
+        "temperature_k": arguments.temperature_k,
+        "n_atoms": atoms.len(),
+        "recoil": recoil,
+    });
+    let path = arguments.output.join("recoil.json");
+    write_atomically(&path, serde_json::to_string_pretty(&json)?.as_bytes())?;
+    let mut frame = Frame::new(atoms);
+    frame.info.set("stored_energy_ev", recoil.stored_energy_ev);
+    frame.info.set("recoil_energy_ev", recoil.recoil_energy_ev);
+    write_extxyz(&arguments.output.join("final.xyz"), &[frame])?;
+    say(&format!("wrote {} and final.xyz beside it", path.display()));
+    Ok(())
+}
+
+/// The balance of one recoil for people.
+fn ledger(r: &Recoil) -> String {
+    let flags = if r.flags.is_empty() { "none".to_owned() } else { r.flags.join(", ") };
+    format!(
+        "recoil energy            {:.3} eV along ({:.4} {:.4} {:.4})\n\
+         energy given             {:.4} eV (less the thermal energy it replaced)\n\
+         stored energy            {:.4} eV ({:.1} % of the recoil)\n\
+         displaced atoms          {} (more than 1 A; farthest {:.2} A; damage within {:.1} A)\n\
+         shortest distance        {:.3} A\n\
+         energy drift             {:+.2e} eV; border gave {:+.3} eV\n\
+         time                     {:.0} fs in {} steps, shortest {:.4} fs; then {:.0} K\n\
+         quench                   {} evaluations, largest force {:.1e} eV/A\n\
+         flags                    {flags}\n",
+        r.recoil_energy_ev,
+        r.direction.x,
+        r.direction.y,
+        r.direction.z,
+        r.energy_given_ev,
+        r.stored_energy_ev,
+        100.0 * r.stored_energy_ev / r.recoil_energy_ev.max(1e-9),
+        r.displaced_atoms,
+        r.max_displacement_angstrom,
+        r.damage_radius_angstrom,
+        r.min_distance_angstrom,
+        r.energy_drift_ev,
+        r.border_energy_ev,
+        r.simulated_time_fs,
+        r.steps,
+        r.min_time_step_fs,
+        r.final_temperature_k,
+        r.quench_evaluations,
+        r.max_force_ev_per_angstrom,
+    )
+}
+
+fn parse_cells(text: &str) -> Result<[usize; 3], String> {
+    let numbers: Vec<usize> = text.split('x').filter_map(|n| n.parse().ok()).filter(|n| *n > 0).collect();
+    <[usize; 3]>::try_from(numbers).map_err(|_| format!("expected three positive numbers such as 5x5x3, found {text}"))
+}
+
+fn parse_direction(text: &str) -> Result<DVec3, String> {
+    let numbers: Vec<f64> = text.split(',').filter_map(|n| n.trim().parse().ok()).collect();
+    <[f64; 3]>::try_from(numbers)
+        .ok()
+        .map(DVec3::from_array)
+        .filter(|v| v.is_finite() && *v != DVec3::ZERO)
+        .ok_or_else(|| format!("expected three numbers such as 0,0,1 (not all zero), found {text}"))
+}
+
+fn parse_species(text: &str) -> Result<Species, String> {
+    Species::try_from(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_and_directions_are_read_or_refused() {
+        assert_eq!(parse_cells("5x5x3"), Ok([5, 5, 3]));
+        assert!(parse_cells("5x5").is_err() && parse_cells("5x0x3").is_err() && parse_cells("axbxc").is_err());
+        assert_eq!(parse_direction("0, -1,2.5"), Ok(DVec3::new(0.0, -1.0, 2.5)));
+        assert!(parse_direction("0,0,0").is_err() && parse_direction("1,2").is_err());
+    }
 }

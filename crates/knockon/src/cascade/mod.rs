@@ -1,1 +1,13 @@
-//! (module cascade)
+//! Recoil cascades: directions, one recoil, campaigns of many.
+
+mod campaign;
+mod directions;
+mod output;
+mod recoil;
+mod starts;
+
+pub use campaign::{CampaignSettings, CampaignSummary, RecoilEnergy, run_campaign};
+pub use directions::{Direction, irreducible_directions};
+pub use output::UnitCell;
+pub use recoil::{Border, Recoil, RecoilSettings, run_recoil};
+pub use starts::{PerfectBox, Start, Thermalization, central_atom, thermalize};

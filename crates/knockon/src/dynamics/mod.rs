@@ -1,1 +1,16 @@
-//! (module dynamics)
+//! Moving atoms: molecular dynamics with a variable time step, thermostats and the search for local minima.
+
+mod minimize;
+mod quench;
+mod simulation;
+mod thermostat;
+mod time_step;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use quench::{QuenchSettings, Quenched, RelaxedCell, quench, relax_cell};
+pub use simulation::Simulation;
+pub use thermostat::{Bath, thermal_velocities};
+pub(crate) use thermostat::{remove_drift, speed};
+pub use time_step::TimeStep;

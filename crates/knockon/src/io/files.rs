@@ -7,7 +7,17 @@ use std::path::Path;
 
 /// Reads a text file.
 pub fn read_text(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| Error::io("read", path, source))
+    let bytes = std::fs::read(path).map_err(|source| Error::io("read", path, source))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let start = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
+        let place = format!("{}, line {line}", path.display());
+        Error::input(
+            place,
+            "expected text in UTF-8, found other bytes",
+            "Give a text file, not a binary or compressed one",
+        )
+    })
 }
 
 /// Writes `content` into a temporary file beside `path`, flushes it to disk and renames it: `path` then holds either

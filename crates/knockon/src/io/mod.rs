@@ -1,5 +1,19 @@
 //! Reading and writing files. Nothing here computes.
 
+mod extxyz;
 mod files;
+mod info;
+mod lammps_data;
+mod lines;
+mod poscar;
+mod structure;
 
+pub use extxyz::{
+    Column, Frame, LabelKeys, NO_CELL, format_extxyz, parse_extxyz, read_extxyz, read_extxyz_with, write_extxyz,
+};
 pub use files::{content_hash, read_text, write_atomically};
+pub use info::Info;
+pub use lammps_data::{format_lammps_data, parse_lammps_data, write_lammps_data};
+pub(crate) use lines::Lines;
+pub use poscar::{format_poscar, parse_poscar, write_poscar};
+pub use structure::read_structure;

@@ -9,6 +9,10 @@ mod linear;
 mod model;
 mod pair_function;
 mod recursion;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
 mod zbl;
 
 pub use coupling::{clebsch_gordan, component_triples};

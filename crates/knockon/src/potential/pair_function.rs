@@ -20,7 +20,8 @@ fn taper(term: &PairTerm, r: f64) -> Jet {
     if r <= term.taper_start_angstrom {
         return [1.0, 0.0, 0.0];
     }
-    if r >= term.cutoff_angstrom {
+    // At the cutoff itself the one-sided curvature from below: tables end there.
+    if r > term.cutoff_angstrom {
         return [0.0; 3];
     }
     let k = PI / (term.cutoff_angstrom - term.taper_start_angstrom);
@@ -60,7 +61,7 @@ fn quintic_coefficients(h: f64, start: Jet, end: Jet) -> [f64; 6] {
 
 /// What a unit coefficient of kernel `center` adds to the energy of a bond.
 pub fn basis_function(term: &PairTerm, center: f64, r: f64) -> Jet {
-    if r <= term.inner_angstrom || r >= term.cutoff_angstrom {
+    if r <= term.inner_angstrom || r > term.cutoff_angstrom {
         return [0.0; 3];
     }
     if r >= term.outer_angstrom {
@@ -170,7 +171,8 @@ impl PairTable {
 impl Segment {
     fn new(start: f64, end: f64, function: &impl Fn(f64) -> Jet) -> Self {
         let step = (end - start) / INTERVALS as f64;
-        let nodes: Vec<Jet> = (0..=INTERVALS).map(|k| function(start + step * k as f64)).collect();
+        let node = |k| if k == INTERVALS { end } else { start + step * k as f64 };
+        let nodes: Vec<Jet> = (0..=INTERVALS).map(|k| function(node(k))).collect();
         let coefficients = nodes.windows(2).map(|n| quintic_coefficients(step, n[0], n[1])).collect();
         Self { start, end, inverse_step: 1.0 / step, coefficients }
     }

@@ -1,0 +1,82 @@
+//! The report of a run: reads what the stages wrote, draws the figures, writes one HTML page.
+
+mod differences;
+mod page;
+mod pictures;
+mod recoils;
+mod response;
+mod run;
+mod table;
+mod tables;
+
+use crate::figures::raster;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+/// Files of the stages, with what each is good for.
+const STAGE_FILES: [(&str, &str); 14] = [
+    ("model/fit.json", "errors, variants and provenance of the fit"),
+    ("model/parity.csv", "reference and predicted values"),
+    ("model/pair_scans.csv", "energy of each species pair against distance"),
+    ("model/checks.json", "what a cascade needs of the potential"),
+    ("campaign/campaign.json", "settings, directions and symmetry of the recoils"),
+    ("campaign/recoils.csv", "one line for each recoil"),
+    ("campaign/runs", "one file for each recoil, complete"),
+    ("response/response.json", "p(stored energy | recoil energy)"),
+    ("response/stored_energy.csv", "defect probability and mean stored energy"),
+    ("spectra/capture.csv", "recoils after neutron capture"),
+    ("spectra/dark-matter.csv", "recoils from dark matter"),
+    ("spectra/cevns.csv", "recoils from reactor neutrinos"),
+    ("spectra/spectra.json", "parameters of the spectra"),
+    ("report.html", "this report"),
+];
+
+/// Draws all figures of the run in `folder` and writes `report.html`; returns what was written.
+pub(crate) fn write(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        bail!(
+            "{}: expected the output folder of a run, found no such folder. \
+             Give the folder that the stages wrote to, for example knockon-out",
+            folder.display()
+        );
+    }
+    let run = run::Run::read(folder)?;
+    let pictures = pictures::all(&run);
+    let mut written = Vec::new();
+    for picture in &pictures {
+        let file = |extension: &str| folder.join("figures").join(format!("{}.{extension}", picture.name));
+        knockon::io::write_atomically(&file("svg"), picture.svg.as_bytes())?;
+        knockon::io::write_atomically(&file("png"), &raster::png(&picture.svg)?)?;
+        written.extend([file("svg"), file("png")]);
+    }
+    let page = page::page(&run, &pictures, &files(folder, &pictures));
+    let path = folder.join("report.html");
+    knockon::io::write_atomically(&path, page.as_bytes())?;
+    written.push(path);
+    Ok(written)
+}
+
+/// What lies in the folder, by name.
+fn files(folder: &Path, pictures: &[pictures::Picture]) -> Vec<(String, String)> {
+    let present = |name: &str| name == "report.html" || folder.join(name).exists();
+    let mut files: Vec<(String, String)> = models(folder)
+        .into_iter()
+        .map(|name| (format!("model/{name}"), "the potential, readable text".to_owned()))
+        .collect();
+    let stages = STAGE_FILES.iter().filter(|(name, _)| present(name));
+    files.extend(stages.map(|(name, purpose)| ((*name).to_owned(), (*purpose).to_owned())));
+    files.extend(pictures.iter().map(|p| (format!("figures/{}.svg, .png", p.name), p.title.clone())));
+    files
+}
+
+/// Names of the model files.
+fn models(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.join("model")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.retain(|name| name.ends_with(".model"));
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests;

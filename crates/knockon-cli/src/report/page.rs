@@ -1,0 +1,249 @@
+//! The HTML page: one file with its own style and its own pictures, nothing loaded from elsewhere.
+
+use super::pictures::Picture;
+use super::recoils;
+use super::run::Run;
+use super::tables;
+use crate::figures::palette::{GRID, INK, MUTED, PAPER};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("style.css");
+
+/// Figures of the physics come first, figures of the potential in its own section.
+const PHYSICS: [&str; 5] =
+    ["recoil-map", "stored-energy", "defect-probability", "capture-spectrum", "continuous-spectra"];
+
+/// The page. `files` are names and purposes of what lies in the output folder.
+pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) -> String {
+    let name = run.fit.as_ref().map(|f| f.name.as_str()).filter(|n| !n.is_empty()).unwrap_or("this crystal");
+    let figure = |name: &str| {
+        let number = PHYSICS.iter().chain(&["parity", "pair-scans"]).position(|n| *n == name).map_or(0, |i| i + 1);
+        pictures.iter().find(|p| p.name == name).map(|p| figure(p, number))
+    };
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "What a recoil leaves in " (name) " — knockon report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main {
+                h1 { "What a nuclear recoil leaves in the crystal" }
+                p.lead { "knockon report on " b { (name) } }
+                (notices(run))
+                (facts(run))
+                nav { @for (id, title) in SECTIONS { a href={ "#" (id) } { (title) } } }
+                (introduction())
+                h2 #cascades { "Cascades" }
+                (cascade_text(run))
+                (optional(figure("recoil-map"), "the map of directions needs campaign/campaign.json"))
+                h2 #stored-energy { "Stored energy" }
+                (optional(figure("stored-energy"), "the distributions need campaign/recoils.csv"))
+                (optional(figure("defect-probability"), "the defect probability needs response/stored_energy.csv"))
+                @if let Some(table) = &run.stored_energy {
+                    h3 { "The numbers behind the figures" }
+                    div.wide { (tables::stored_energy(table)) }
+                }
+                h2 #spectra { "What the detector sees" }
+                (optional(figure("capture-spectrum"), "the capture spectrum needs spectra/capture.csv"))
+                (optional(figure("continuous-spectra"), "these spectra need spectra/dark-matter.csv or spectra/cevns.csv"))
+                h2 #potential { "The potential" }
+                (potential(run))
+                (optional(figure("parity"), "the comparison with reference values needs model/parity.csv"))
+                (optional(figure("pair-scans"), "the pair scans need model/pair_scans.csv"))
+                h2 #differences { "Where this differs from the paper, and why" }
+                p {
+                    "The method is that of Soum-Sidikov " i { "et al." } ", “Calculation of crystal defects induced in CaWO₄ by 100 eV "
+                    "displacement cascades using a linear Machine Learning interatomic potential” (2024). That work ran on a "
+                    "cluster. This run may be of laptop size, and these are its differences:"
+                }
+                div.wide { (tables::differences(run, &cascade_count(run))) }
+                h2 #files { "Files" }
+                p { "All files of this run, relative to the folder of this report. Tables carry units in the names of their columns." }
+                div.scroll { table.files {
+                    tbody { @for (file, purpose) in files { tr { td { code { (file) } } td { (purpose) } } } }
+                } }
+                footer { "Written by knockon " (env!("CARGO_PKG_VERSION")) ". Energies in eV, lengths in Å, rates as named on the axes. "
+                    "Hashes name contents: equal hashes, equal data." }
+            } }
+        }
+    };
+    markup.into_string()
+}
+
+const SECTIONS: [(&str, &str); 6] = [
+    ("cascades", "Cascades"),
+    ("stored-energy", "Stored energy"),
+    ("spectra", "What the detector sees"),
+    ("potential", "The potential"),
+    ("differences", "Where this differs from the paper"),
+    ("files", "Files"),
+];
+
+/// Failures and gaps, before anything else.
+fn notices(run: &Run) -> Markup {
+    let failed = run.failed_checks();
+    let missing = run.missing_stages();
+    let hashes = run.model_hashes();
+    let mixed = hashes.windows(2).any(|pair| pair[0].1 != pair[1].1);
+    html! {
+        @if !failed.is_empty() {
+            div.notice.bad role="alert" {
+                h2 { "✗ The potential fails " (failed.len()) " of " (run.checks.as_ref().map_or(0, Vec::len)) " checks" }
+                p { "Cascades made with it may be wrong. Do not use the results below before this is understood." }
+                ul { @for check in &failed { li {
+                    b { (check.name) } ": found " (tables::plain(&check.value)) " " (check.unit.as_deref().unwrap_or(""))
+                    ", expected " (tables::plain(&check.expected))
+                    @if let Some(detail) = check.detail.as_deref().filter(|d| !d.is_empty()) { " (" (detail) ")" }
+                } } }
+            }
+        }
+        @if mixed {
+            div.notice.bad role="alert" {
+                h2 { "✗ The stages used different potentials" }
+                p { "Run the later stages again, so that all parts of this report belong together." }
+                ul { @for (stage, hash) in &hashes { li { (stage) ": " code { (hash) } } } }
+            }
+        }
+        @if !missing.is_empty() {
+            div.notice {
+                h2 { "Missing from this report" }
+                ul { @for (stage, command) in &missing { li { (stage) ": run " code { (command) } " to add it" } } }
+            }
+        }
+    }
+}
+
+/// The few numbers a reader wants first.
+fn facts(run: &Run) -> Markup {
+    let mut facts: Vec<(String, String, String)> = Vec::new();
+    if let Some(checks) = run.checks.as_ref().filter(|c| !c.is_empty()) {
+        let passed = checks.iter().filter(|c| c.passed).count();
+        facts.push(("Checks of the potential".into(), format!("{passed} of {}", checks.len()), "passed".into()));
+    }
+    if let Some(fit) = &run.fit {
+        let held_out = fit.errors.iter().find(|e| e.split == "held_out" && e.class == "all");
+        let errors = held_out.or_else(|| fit.errors.iter().find(|e| e.class == "all"));
+        if let Some(errors) = errors {
+            let value = format!("{} eV/Å", tables::significant(errors.force_mae_ev_per_angstrom));
+            let place = if held_out.is_some() { "held-out data" } else { "training data" };
+            let note = format!("{place}; the paper: {} eV/Å", fit.paper.force_mae_ev_per_angstrom);
+            facts.push(("Mean absolute force error".into(), value, note));
+        }
+    }
+    let groups = recoils::by_energy(run);
+    let n: usize = groups.iter().map(|g| g.recoils.len()).sum();
+    if run.recoils.is_some() {
+        let energies: Vec<String> = groups.iter().map(|g| g.energy_ev.to_string()).collect();
+        facts.push(("Recoil cascades".into(), n.to_string(), format!("at {} eV", energies.join(", "))));
+    }
+    if let Some(group) = groups.iter().max_by_key(|g| g.recoils.len()) {
+        let threshold = super::response::Response::threshold_ev(run.response.as_ref());
+        if let Some(mean) = recoils::mean_nonzero(&group.samples(), threshold) {
+            let label = format!("Mean energy stored by a {} eV recoil that leaves a defect", group.energy_ev);
+            let note = format!("{} of the recoil energy", percent(mean.value / group.energy_ev));
+            facts.push((label, format!("{:.1} eV", mean.value), note));
+        }
+    }
+    html! { @if !facts.is_empty() { dl.facts { @for (label, value, note) in facts {
+        div { dt { (label) } dd { (value) small { (note) } } }
+    } } } }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn introduction() -> Markup {
+    html! {
+        p {
+            "A cryogenic detector measures the heat of a single nuclear recoil in a crystal. When a dark-matter particle, a "
+            "neutrino or a neutron hits a nucleus with some ten to hundred electronvolts, most of that energy becomes heat "
+            "— but a part of it may stay behind as atoms pushed out of their places. That part, the "
+            b { "energy stored in defects" } ", never reaches the thermometer: the detector reads the recoil too low."
+        }
+        p {
+            "This report follows one calculation of that effect from beginning to end. A potential is fitted to "
+            "first-principles calculations of the crystal. With it, single atoms are kicked and the crystal is followed until "
+            "it is quiet again; the energy then missing is the stored energy. Its distribution gives the response of the "
+            "crystal, " i { "p" } "(" i { "E" } sub { "stored" } " | " i { "E" } sub { "recoil" } "), and the response corrects the "
+            "spectra that experiments expect. Every figure says which data, which potential and how many cascades it rests on."
+        }
+    }
+}
+
+fn cascade_count(run: &Run) -> String {
+    let groups = recoils::by_energy(run);
+    if groups.is_empty() {
+        return "none".into();
+    }
+    groups.iter().map(|g| format!("{} at {} eV", g.recoils.len(), g.energy_ev)).collect::<Vec<_>>().join(", ")
+}
+
+fn cascade_text(run: &Run) -> Markup {
+    let Some(campaign) = &run.campaign else { return html! {} };
+    let edges: Vec<String> = campaign.box_angstrom.iter().map(|e| tables::significant(Some(*e))).collect();
+    html! {
+        p {
+            "Cascades of this run: " (cascade_count(run)) ", in a periodic box of " (campaign.n_atoms) " atoms ("
+            (edges.join(" × ")) " Å), thermalised at " (tables::significant(campaign.temperature_k)) " K and followed for "
+            (tables::significant(campaign.simulated_time_fs.map(|t| t / 1e3))) " ps. The recoiling atom is "
+            (tables::plain(&campaign.species)) " on a site of symmetry " (campaign.site_symmetry.replace('-', "−")) "; seed "
+            (tables::plain(&campaign.seed)) "."
+            @if campaign.n_flagged > 0 { " " (campaign.n_flagged) " of " (campaign.n_runs) " recoils were flagged as doubtful and are left out." }
+        }
+    }
+}
+
+fn potential(run: &Run) -> Markup {
+    html! {
+        @if let Some(fit) = &run.fit {
+            p {
+                "Fitted to " (fit.n_configurations) " configurations (" code { (fit.data_file) } "), " (fit.n_columns)
+                " coefficients. The table compares it with configurations that the fit has not seen, and with the paper's errors of "
+                (fit.paper.energy_mae_ev) " eV per box and " (fit.paper.force_mae_ev_per_angstrom) " eV/Å."
+            }
+            div.wide { (tables::fit_errors(fit)) }
+            @if !fit.variants.is_empty() { (tables::variants(fit)) }
+            @if !fit.cross_validation.is_empty() { (tables::cross_validation(fit)) }
+        } @else { (absent("the fit table needs model/fit.json")) }
+        @if let Some(checks) = &run.checks {
+            h3 { "What a cascade needs of it" }
+            p { "Small errors on a data set do not make a potential fit for cascades. These checks do; one that fails is announced at the top." }
+            div.wide { (tables::checks(checks)) }
+        }
+    }
+}
+
+fn optional(figure: Option<Markup>, missing: &str) -> Markup {
+    figure.unwrap_or_else(|| absent(missing))
+}
+
+fn absent(what: &str) -> Markup {
+    html! { p.notice { "Not here yet: " (what) "." } }
+}
+
+fn figure(picture: &Picture, number: usize) -> Markup {
+    html! {
+        figure.wide id={ "figure-" (picture.name) } {
+            div.canvas { (PreEscaped(themed(&picture.svg))) }
+            figcaption {
+                b { "Figure " (number) ". " (picture.title) ". " }
+                @if let Some((made_from, text)) = picture.caption.split_last() {
+                    (text.join(" ")) span.made { (made_from) }
+                }
+            }
+        }
+        div.how { span.label { "How to read this" } (picture.how_to_read) }
+    }
+}
+
+/// Frames, text and background follow the page, light or dark; colours of data stay.
+fn themed(svg: &str) -> String {
+    let variables = [(INK, "var(--ink)"), (MUTED, "var(--muted)"), (GRID, "var(--grid)"), (PAPER, "var(--paper)")];
+    variables
+        .iter()
+        .fold(svg.to_owned(), |svg, (color, variable)| svg.replace(&format!("\"{color}\""), &format!("\"{variable}\"")))
+}

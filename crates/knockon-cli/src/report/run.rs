@@ -1,0 +1,214 @@
+//! What the stages left in the output folder. A stage that did not run is `None`; a file that cannot be read is an
+//! error that names it.
+
+use super::response::Response;
+use super::table::Table;
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::path::Path;
+
+/// Everything under the output folder.
+#[derive(Default)]
+pub(crate) struct Run {
+    pub(crate) fit: Option<Fit>,
+    pub(crate) parity: Option<Table>,
+    pub(crate) pair_scans: Option<Table>,
+    pub(crate) checks: Option<Vec<Check>>,
+    pub(crate) campaign: Option<Campaign>,
+    pub(crate) recoils: Option<Table>,
+    pub(crate) response: Option<Response>,
+    pub(crate) stored_energy: Option<Table>,
+    pub(crate) capture: Option<Table>,
+    pub(crate) dark_matter: Option<Table>,
+    pub(crate) cevns: Option<Table>,
+    pub(crate) spectra: Option<Value>,
+}
+
+/// `model/fit.json`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Fit {
+    pub(crate) name: String,
+    pub(crate) data_file: String,
+    pub(crate) data_hash: String,
+    pub(crate) model_hash: String,
+    pub(crate) variant: String,
+    pub(crate) n_configurations: u64,
+    pub(crate) n_columns: u64,
+    pub(crate) prior_strength: Option<f64>,
+    pub(crate) errors: Vec<FitErrors>,
+    pub(crate) variants: Vec<Variant>,
+    pub(crate) cross_validation: Vec<CrossValidation>,
+    pub(crate) paper: PaperErrors,
+}
+
+/// Errors of one class of configurations.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct FitErrors {
+    pub(crate) split: String,
+    pub(crate) class: String,
+    pub(crate) n_configurations: u64,
+    pub(crate) energy_mae_ev_per_box: Option<f64>,
+    pub(crate) energy_rmse_ev_per_box: Option<f64>,
+    pub(crate) energy_mae_ev_per_atom: Option<f64>,
+    pub(crate) energy_rmse_ev_per_atom: Option<f64>,
+    pub(crate) force_mae_ev_per_angstrom: Option<f64>,
+    pub(crate) force_rmse_ev_per_angstrom: Option<f64>,
+    pub(crate) stress_mae_ev_per_angstrom3: Option<f64>,
+    pub(crate) stress_rmse_ev_per_angstrom3: Option<f64>,
+}
+
+/// One way of sharing coefficients among central species.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Variant {
+    pub(crate) variant: String,
+    pub(crate) held_out_energy_rmse_ev_per_atom: Option<f64>,
+    pub(crate) held_out_force_rmse_ev_per_angstrom: Option<f64>,
+    pub(crate) chosen: bool,
+}
+
+/// Score of one strength of the prior.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct CrossValidation {
+    pub(crate) prior_strength: Option<f64>,
+    pub(crate) score: Option<f64>,
+}
+
+/// The paper's mean absolute errors.
+#[derive(Deserialize)]
+#[serde(default)]
+pub(crate) struct PaperErrors {
+    pub(crate) energy_mae_ev: f64,
+    pub(crate) force_mae_ev_per_angstrom: f64,
+}
+
+impl Default for PaperErrors {
+    fn default() -> Self {
+        Self { energy_mae_ev: 0.474, force_mae_ev_per_angstrom: 0.131 }
+    }
+}
+
+/// One line of `model/checks.json`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) value: Value,
+    pub(crate) unit: Option<String>,
+    pub(crate) expected: Value,
+    pub(crate) passed: bool,
+    pub(crate) detail: Option<String>,
+}
+
+/// `campaign/campaign.json`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Campaign {
+    pub(crate) model_hash: String,
+    pub(crate) n_atoms: u64,
+    pub(crate) box_angstrom: Vec<f64>,
+    pub(crate) temperature_k: Option<f64>,
+    pub(crate) simulated_time_fs: Option<f64>,
+    pub(crate) time_step_displacement_angstrom: Option<f64>,
+    pub(crate) species: Value,
+    pub(crate) site_symmetry: String,
+    pub(crate) operations: Vec<Vec<f64>>,
+    pub(crate) directions: Vec<Direction>,
+    pub(crate) energies_ev: Vec<f64>,
+    pub(crate) starts: Value,
+    pub(crate) n_runs: u64,
+    pub(crate) n_flagged: u64,
+    pub(crate) seed: Value,
+    pub(crate) unit_cell: UnitCell,
+    pub(crate) central_atom_index: usize,
+}
+
+/// A sampled direction.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Direction {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) z: f64,
+}
+
+/// The crystal of the campaign.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct UnitCell {
+    /// Three lattice vectors in angstrom, one after the other.
+    pub(crate) vectors: Vec<f64>,
+    pub(crate) species: Vec<String>,
+    pub(crate) positions: Vec<Vec<f64>>,
+}
+
+impl Run {
+    /// Reads what is there.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let at = |name: &str| folder.join(name);
+        Ok(Self {
+            fit: json(&at("model/fit.json"))?,
+            parity: table(&at("model/parity.csv"))?,
+            pair_scans: table(&at("model/pair_scans.csv"))?,
+            checks: json(&at("model/checks.json"))?,
+            campaign: json(&at("campaign/campaign.json"))?,
+            recoils: table(&at("campaign/recoils.csv"))?,
+            response: json(&at("response/response.json"))?,
+            stored_energy: table(&at("response/stored_energy.csv"))?,
+            capture: table(&at("spectra/capture.csv"))?,
+            dark_matter: table(&at("spectra/dark-matter.csv"))?,
+            cevns: table(&at("spectra/cevns.csv"))?,
+            spectra: json(&at("spectra/spectra.json"))?,
+        })
+    }
+
+    /// Checks that the potential did not pass.
+    pub(crate) fn failed_checks(&self) -> Vec<&Check> {
+        self.checks.iter().flatten().filter(|check| !check.passed).collect()
+    }
+
+    /// Stages without results, with the command that makes them.
+    pub(crate) fn missing_stages(&self) -> Vec<(&'static str, &'static str)> {
+        let stages = [
+            (self.fit.is_none(), "Fit of the potential", "knockon fit"),
+            (self.checks.is_none(), "Checks of the potential", "knockon fit"),
+            (self.campaign.is_none() || self.recoils.is_none(), "Recoil cascades", "knockon campaign"),
+            (self.response.is_none() || self.stored_energy.is_none(), "Response of the crystal", "knockon response"),
+            (self.capture.is_none(), "Neutron-capture spectrum", "knockon spectra"),
+            (self.dark_matter.is_none() && self.cevns.is_none(), "Dark-matter and neutrino spectra", "knockon spectra"),
+        ];
+        stages.into_iter().filter(|s| s.0).map(|(_, stage, command)| (stage, command)).collect()
+    }
+
+    /// The model hashes that the stages name; more than one means that they do not belong together.
+    pub(crate) fn model_hashes(&self) -> Vec<(&'static str, String)> {
+        let of_value =
+            |value: &Option<Value>| value.as_ref().and_then(|v| v.get("model_hash")?.as_str().map(str::to_owned));
+        let hashes = [
+            ("fit", self.fit.as_ref().map(|f| f.model_hash.clone())),
+            ("cascades", self.campaign.as_ref().map(|c| c.model_hash.clone())),
+            ("response", self.response.as_ref().and_then(Response::model_hash)),
+            ("spectra", of_value(&self.spectra)),
+        ];
+        hashes.into_iter().filter_map(|(stage, hash)| Some((stage, hash.filter(|h| !h.is_empty())?))).collect()
+    }
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = knockon::io::read_text(path)?;
+    let value = serde_json::from_str(&text);
+    let context = || format!("cannot use {}: run the stage that wrote it again", path.display());
+    value.map(Some).with_context(context)
+}
+
+fn table(path: &Path) -> Result<Option<Table>> {
+    if path.exists() { Table::read(path).map(Some) } else { Ok(None) }
+}

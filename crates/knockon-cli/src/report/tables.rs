@@ -1,0 +1,205 @@
+//! The tables of the report.
+
+use super::run::{Check, Fit, FitErrors, Run};
+use super::table::Table;
+use maud::{Markup, html};
+use serde_json::Value;
+
+/// A number with three significant digits; a dash where there is none.
+pub(crate) fn significant(value: Option<f64>) -> String {
+    let Some(value) = value.filter(|v| v.is_finite()) else { return "–".into() };
+    if value == 0.0 {
+        return "0".into();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let text = match magnitude {
+        -4..=5 => format!("{value:.*}", (2 - magnitude).max(0) as usize),
+        _ => format!("{value:.2e}"),
+    };
+    text.replace('-', "−")
+}
+
+/// A JSON value in words: numbers short, lists joined.
+pub(crate) fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "–".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => significant(number.as_f64()),
+        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(map) => map.iter().map(|(k, v)| format!("{k}: {}", plain(v))).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// Errors by class, training and held-out, beside the paper's.
+pub(crate) fn fit_errors(fit: &Fit) -> Markup {
+    html! {
+        div.scroll { table {
+            thead {
+                tr {
+                    th { "Configurations" } th.number { "Number" }
+                    th.number { "Energy MAE" br; "eV/box" } th.number { "Energy RMSE" br; "eV/box" }
+                    th.number { "Energy MAE" br; "meV/atom" } th.number { "Energy RMSE" br; "meV/atom" }
+                    th.number { "Force MAE" br; "eV/Å" } th.number { "Force RMSE" br; "eV/Å" }
+                    th.number { "Stress MAE" br; "meV/Å³" } th.number { "Stress RMSE" br; "meV/Å³" }
+                }
+            }
+            @for (split, title) in [("held_out", "Held out of the fit"), ("training", "Used in the fit")] {
+                tbody {
+                    @if fit.errors.iter().any(|e| e.split == split) { tr { th colspan="10" { (title) } } }
+                    @for errors in fit.errors.iter().filter(|e| e.split == split) { (error_row(errors)) }
+                }
+            }
+            tbody {
+                tr.paper {
+                    td { "Paper (its own 348 boxes, all used in the fit)" } td.number { "348" }
+                    td.number { (fit.paper.energy_mae_ev) } td.number { "–" } td.number { "–" } td.number { "–" }
+                    td.number { (fit.paper.force_mae_ev_per_angstrom) } td.number { "–" } td.number { "–" } td.number { "–" }
+                }
+            }
+            caption {
+                "Mean absolute (MAE) and root-mean-square (RMSE) errors of the potential against density-functional theory. "
+                "Labels " code { (fit.data_hash) } ", potential " code { (fit.model_hash) } ". "
+                "The paper's numbers are for its own boxes, most of them of 96 atoms and more; an energy error per box "
+                "grows with its number of atoms, so compare the errors per atom and the forces."
+            }
+        } }
+    }
+}
+
+fn error_row(e: &FitErrors) -> Markup {
+    let milli = |value: Option<f64>| significant(value.map(|v| 1e3 * v));
+    html! {
+        tr.total[e.class == "all"] {
+            td { (if e.class == "all" { "all" } else { e.class.as_str() }) }
+            td.number { (e.n_configurations) }
+            td.number { (significant(e.energy_mae_ev_per_box)) } td.number { (significant(e.energy_rmse_ev_per_box)) }
+            td.number { (milli(e.energy_mae_ev_per_atom)) } td.number { (milli(e.energy_rmse_ev_per_atom)) }
+            td.number { (significant(e.force_mae_ev_per_angstrom)) } td.number { (significant(e.force_rmse_ev_per_angstrom)) }
+            td.number { (milli(e.stress_mae_ev_per_angstrom3)) } td.number { (milli(e.stress_rmse_ev_per_angstrom3)) }
+        }
+    }
+}
+
+/// Shared coefficients against one set per central species.
+pub(crate) fn variants(fit: &Fit) -> Markup {
+    let name = |variant: &str| match variant {
+        "shared" => "one set of coefficients for all central elements (as in the paper)".to_owned(),
+        "per_species" => "one set of coefficients per central element".to_owned(),
+        other => other.to_owned(),
+    };
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "Variant" } th.number { "Energy RMSE, held out" br; "meV/atom" }
+                th.number { "Force RMSE, held out" br; "eV/Å" } th { "" }
+            } }
+            tbody { @for v in &fit.variants { tr.total[v.chosen] {
+                td { (name(&v.variant)) }
+                td.number { (significant(v.held_out_energy_rmse_ev_per_atom.map(|e| 1e3 * e))) }
+                td.number { (significant(v.held_out_force_rmse_ev_per_angstrom)) }
+                td { @if v.chosen { "used" } }
+            } } }
+            caption { "Both ways of fitting, compared on configurations that neither has seen." }
+        } }
+    }
+}
+
+/// Scores of the prior's strengths.
+pub(crate) fn cross_validation(fit: &Fit) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th.number { "Strength of the prior" } th.number { "Score (lower is better)" } th { "" } } }
+            tbody { @for row in &fit.cross_validation {
+                @let chosen = row.prior_strength.is_some() && row.prior_strength == fit.prior_strength;
+                tr.total[chosen] {
+                    td.number { (significant(row.prior_strength)) } td.number { (significant(row.score)) }
+                    td { @if chosen { "used" } }
+                }
+            } }
+            caption { "Cross-validation of the regularisation; related configurations never stand on both sides of a fold." }
+        } }
+    }
+}
+
+/// What a cascade needs of the potential.
+pub(crate) fn checks(checks: &[Check]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "Check" } th { "Result" } th.number { "Value" } th { "Expected" } th { "Detail" } } }
+            tbody { @for check in checks { tr.failed[!check.passed] {
+                td { (check.name) }
+                td { @if check.passed { span.pass { "✓ pass" } } @else { span.fail { "✗ FAIL" } } }
+                td.number { (plain(&check.value)) " " (check.unit.as_deref().unwrap_or("")) }
+                td { (plain(&check.expected)) }
+                td { (check.detail.as_deref().unwrap_or("")) }
+            } } }
+        } }
+    }
+}
+
+/// Statistics of the stored energy by recoil energy.
+pub(crate) fn stored_energy(table: &Table) -> Markup {
+    let names = [
+        "recoil_energy_ev",
+        "defect_probability",
+        "defect_probability_low",
+        "defect_probability_high",
+        "mean_nonzero_stored_energy_ev",
+        "mean_nonzero_stored_energy_ev_low",
+        "mean_nonzero_stored_energy_ev_high",
+        "std_nonzero_stored_energy_ev",
+    ];
+    let columns = names.map(|name| table.numbers(name));
+    let (n_runs, n_flagged, source) = (table.text("n_runs"), table.text("n_flagged"), table.text("source"));
+    let interval = |low: f64, high: f64| match low.is_finite() && high.is_finite() {
+        true => format!(" ({}–{})", significant(Some(low)), significant(Some(high))),
+        false => String::new(),
+    };
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th.number { "Recoil energy" br; "eV" } th.number { "Recoils" } th.number { "Flagged" }
+                th.number { "Defect probability" br; "(68 % interval)" }
+                th.number { "Mean stored energy with a defect" br; "eV (68 % interval)" }
+                th.number { "Spread" br; "eV" } th { "Source" }
+            } }
+            tbody { @for i in 0..table.len() {
+                @let [energy, p, p_low, p_high, mean, low, high, spread] = std::array::from_fn(|c| columns[c][i]);
+                tr.paper[source[i].starts_with("paper")] {
+                    td.number { (energy) } td.number { (n_runs[i]) } td.number { (n_flagged[i]) }
+                    td.number { (significant(Some(p))) (interval(p_low, p_high)) }
+                    td.number { (significant(Some(mean))) (interval(low, high)) }
+                    td.number { (significant(Some(spread))) } td { (source[i]) }
+                }
+            } }
+        } }
+    }
+}
+
+/// This run beside the paper, with what each difference does.
+pub(crate) fn differences(run: &Run, n_cascades: &str) -> Markup {
+    let rows = super::differences::rows(run, n_cascades);
+    html! {
+        div.scroll { table {
+            thead { tr { th { "" } th { "This run" } th { "Paper" } th { "What the difference does" } } }
+            tbody { @for row in rows { tr { td { b { (row.what) } } td { (row.here) } td { (row.paper) } td { (row.effect) } } } }
+        } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let cases =
+            [(0.474, "0.474"), (12.3456, "12.3"), (1234.5, "1234"), (-0.00123, "−0.00123"), (2.5e-9, "2.50e−9")];
+        for (value, text) in cases {
+            assert_eq!(significant(Some(value)), text);
+        }
+        assert_eq!(significant(None), "–");
+        assert_eq!(significant(Some(f64::NAN)), "–");
+    }
+}

@@ -1,0 +1,92 @@
+use super::*;
+
+/// Writes files into a fresh folder.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, content) in files {
+        knockon::io::write_atomically(&folder.path().join(name), content.as_bytes()).expect("writable");
+    }
+    folder
+}
+
+fn report(folder: &tempfile::TempDir) -> String {
+    write(folder.path()).expect("the report is written");
+    std::fs::read_to_string(folder.path().join("report.html")).expect("it is there")
+}
+
+const RECOILS: &str = "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,\
+    stored_energy_ev,flags\n0,W,112,0,1,1,0,1.5,0,9.5,\n1,W,112,1,0,1,1,1.6,0,0.0,\n2,W,112,1,0,1,1,1.6,1,80.0,energy_drift\n";
+const CAMPAIGN: &str = r#"{"model_hash": "aaaa", "n_atoms": 768, "site_symmetry": "-4", "energies_ev": [112],
+    "operations": [[1,0,0,0,1,0,0,0,1],[-1,0,0,0,-1,0,0,0,1],[0,1,0,-1,0,0,0,0,-1],[0,-1,0,1,0,0,0,0,-1]],
+    "directions": [{"x":0.7071,"y":0.7071,"z":0,"weight_sr":1.5}],
+    "unit_cell": {"vectors":[5.3,0,0,0,5.3,0,0,0,11.5],"species":["W"],"positions":[[0,0,0]]}}"#;
+const CHECKS: &str = r#"[{"name":"phonons <real>","value":-1.5,"unit":"THz","expected":"> 0","passed":false,"detail":"at Gamma"},
+    {"name":"a","value":5.33,"unit":"A","expected":5.334,"passed":true,"detail":""}]"#;
+
+#[test]
+fn an_empty_folder_names_every_missing_stage() {
+    let html = report(&folder(&[]));
+    for stage in ["knockon fit", "knockon campaign", "knockon response", "knockon spectra"] {
+        assert!(html.contains(stage), "{stage}");
+    }
+    assert!(!html.contains("<svg"));
+}
+
+#[test]
+fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
+    let spectrum = "# mass: 2 GeV & <more>\nenergy_ev,rate_before_per_kev_kg_day,rate_after_per_kev_kg_day,ratio,ratio_low,ratio_high\n10,1,1,1,0.9,1.1\n";
+    let folder = folder(&[
+        ("campaign/recoils.csv", RECOILS),
+        ("campaign/campaign.json", CAMPAIGN),
+        ("spectra/cevns.csv", spectrum),
+        ("spectra/capture.csv", spectrum),
+        ("model/pair_scans.csv", "pair,environment,distance_angstrom,energy_ev,has_data\nW-O,vacuum,0.3,1e4,false\n"),
+        (
+            "model/parity.csv",
+            "configuration,class,split,quantity,reference,predicted\n0,a,training,energy_ev_per_atom,-8,-8\n",
+        ),
+    ]);
+    let html = report(&folder);
+    for forbidden in ["<script", "src=", "href=\"http", "url(http", "@import", "<link", "<more>"] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+    assert!(html.contains("2 cascades") && html.contains("&lt;more&gt;"));
+    let names = ["recoil-map", "stored-energy", "capture-spectrum", "continuous-spectra", "parity", "pair-scans"];
+    for name in names {
+        // write() has drawn each as PNG, which parses the SVG as strict XML
+        let file = |extension: &str| folder.path().join(format!("figures/{name}.{extension}"));
+        assert!(file("svg").exists() && file("png").exists(), "{name}");
+        let svg = std::fs::read_to_string(file("svg")).expect("readable");
+        assert!(!svg.contains("NaN") && !svg.contains("inf "), "{name}");
+    }
+}
+
+#[test]
+fn a_failing_potential_stands_at_the_top() {
+    let html = report(&folder(&[("model/checks.json", CHECKS), ("campaign/campaign.json", CAMPAIGN)]));
+    let notice = html.find("fails 1 of 2 checks").expect("it is announced");
+    assert!(notice < html.find("A cryogenic detector").expect("introduction"));
+    assert!(html.contains("phonons &lt;real&gt;") && !html.contains("phonons <real>"));
+}
+
+#[test]
+fn different_potentials_are_announced() {
+    let html =
+        report(&folder(&[("model/fit.json", r#"{"model_hash": "bbbb"}"#), ("campaign/campaign.json", CAMPAIGN)]));
+    assert!(html.contains("different potentials"));
+}
+
+#[test]
+fn broken_files_and_folders_are_errors_with_a_place() {
+    let broken = folder(&[("model/checks.json", "[{")]);
+    let error = format!("{:#}", write(broken.path()).expect_err("it is broken"));
+    assert!(error.contains("checks.json") && error.contains("line 1"), "{error}");
+    let error = write(Path::new("/nowhere/at/all")).expect_err("there is none").to_string();
+    assert!(error.contains("expected the output folder"), "{error}");
+}
+
+#[test]
+fn the_same_run_gives_the_same_page() {
+    let folder = folder(&[("campaign/recoils.csv", RECOILS), ("campaign/campaign.json", CAMPAIGN)]);
+    assert_eq!(report(&folder), report(&folder));
+}

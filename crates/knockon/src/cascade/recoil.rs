@@ -1,0 +1,256 @@
+//! One recoil: kick, cascade, quench, and the ledger of what happened.
+
+use super::{PerfectBox, Start};
+use crate::dynamics::{Bath, QuenchSettings, Simulation, TimeStep, quench, speed};
+use crate::{Atoms, Error, Potential};
+use glam::DVec3;
+use serde::{Deserialize, Serialize};
+
+/// How a recoil is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoilSettings {
+    /// Time in fs from the kick to the quench.
+    pub time_fs: f64,
+    /// Limits on the time step.
+    #[serde(default)]
+    pub time_step: TimeStep,
+    /// When the quench ends.
+    #[serde(default)]
+    pub quench: QuenchSettings,
+    /// How much farther than the cutoff neighbour lists reach, in angstrom.
+    #[serde(default = "default_skin")]
+    pub skin_angstrom: f64,
+    /// A cooled layer at the faces of the box; without it energy is conserved (as in the paper).
+    #[serde(default)]
+    pub border: Option<Border>,
+}
+
+fn default_skin() -> f64 {
+    0.5
+}
+
+/// A layer of atoms at the faces of the box, coupled to a Langevin bath, that takes up the heat a small box cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Border {
+    /// Thickness of the layer in angstrom on each side.
+    pub thickness_angstrom: f64,
+    /// Friction in 1/fs.
+    pub friction_per_fs: f64,
+    /// Temperature of the bath in K.
+    pub temperature_k: f64,
+}
+
+/// What happened in one recoil.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recoil {
+    /// Kinetic energy in eV of the recoiling atom after the kick.
+    pub recoil_energy_ev: f64,
+    /// Direction of the kick, a unit vector.
+    pub direction: DVec3,
+    /// Energy in eV that the kick added: the recoil energy less the thermal kinetic energy that it replaced.
+    pub energy_given_ev: f64,
+    /// Energy of the quenched box less that of the perfect box, in eV.
+    pub stored_energy_ev: f64,
+    /// Total energy at the end less that after the kick and what the border gave, in eV: the integration error.
+    pub energy_drift_ev: f64,
+    /// Energy in eV that the border's bath gave to the atoms (negative: it cooled them).
+    pub border_energy_ev: f64,
+    /// Shortest time step in fs.
+    pub min_time_step_fs: f64,
+    /// Time steps taken.
+    pub steps: u64,
+    /// Time in fs from the kick to the quench.
+    pub simulated_time_fs: f64,
+    /// Kinetic temperature in K before the quench.
+    pub final_temperature_k: f64,
+    /// Largest force on an atom after the quench, in eV/angstrom.
+    pub max_force_ev_per_angstrom: f64,
+    /// Evaluations that the quench took.
+    pub quench_evaluations: u64,
+    /// Shortest distance in angstrom between two atoms at any step of the cascade.
+    pub min_distance_angstrom: f64,
+    /// Atoms farther than 1 angstrom from where they were in the perfect box.
+    pub displaced_atoms: usize,
+    /// Largest displacement in angstrom from the perfect box.
+    pub max_displacement_angstrom: f64,
+    /// Largest distance in angstrom from the recoil's site to a displaced atom's end point.
+    pub damage_radius_angstrom: f64,
+    /// Reasons not to trust this run: `drift`, `small-box`, `close-pair`, `quench`.
+    pub flags: Vec<String>,
+}
+
+/// An atom counts as displaced when it ends farther than this from its site, in angstrom (more than thermal motion and
+/// the strain around defects, less than half a bond).
+const DISPLACED_ANGSTROM: f64 = 1.0;
+/// An energy error beyond this part of the recoil energy is flagged; it matters only through the trajectory, since
+/// stored energies are differences of quenched energies.
+const DRIFT_PART: f64 = 0.01;
+/// Atoms with more kinetic energy than this (eV) near the faces of the box would go on to damage the next image.
+const HOT_ATOM_EV: f64 = 5.0;
+/// Atoms of a quenched box closer than this (angstrom) sit in the screened-nuclear part of the potential, where
+/// no first-principles data speak.
+const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
+
+/// Follows one recoil from a thermalised start to the quenched box, which is returned too.
+///
+/// The velocity of the recoiling atom is replaced, so that its kinetic energy is the recoil energy exactly. The momentum
+/// is not balanced elsewhere (as in the paper): the box drifts slowly, which displacements are corrected for.
+/// `watch` sees the simulation after every step; `seed` matters only to the border's bath.
+#[expect(clippy::too_many_arguments, reason = "a recoil is defined by all of them")]
+pub fn run_recoil(
+    potential: &dyn Potential,
+    perfect: &PerfectBox,
+    start: &Start,
+    recoil_energy_ev: f64,
+    direction: DVec3,
+    settings: &RecoilSettings,
+    seed: u64,
+    watch: &mut dyn FnMut(&Simulation<'_>),
+) -> Result<(Recoil, Atoms), Error> {
+    let Some(direction) = direction.try_normalize().filter(|_| recoil_energy_ev >= 0.0) else {
+        let found =
+            format!("expected a positive energy and a direction, found {recoil_energy_ev} eV along {direction}");
+        return Err(Error::input("recoil", found, "Give the energy in eV and a direction that is not zero"));
+    };
+    let atoms = Atoms { positions: start.positions.clone(), ..perfect.atoms.clone() };
+    let mut simulation = Simulation::new(potential, atoms, settings.skin_angstrom)?;
+    let thermal_ev = kick(&mut simulation, start, perfect.central_atom, recoil_energy_ev, direction);
+    let start_energy = simulation.total_energy_ev();
+    let region = Region::new(perfect, potential.cutoff_angstrom());
+    let mut bath = settings.border.map(|border| region.border_bath(border, seed));
+
+    let (mut min_time_step_fs, mut steps, mut hot_at_border) = (f64::INFINITY, 0, false);
+    let mut min_distance_angstrom = simulation.shortest_distance_angstrom();
+    while simulation.time_fs() < settings.time_fs {
+        let step_fs = simulation.time_step_fs(&settings.time_step);
+        min_time_step_fs = min_time_step_fs.min(step_fs);
+        simulation.step(step_fs.min(settings.time_fs - simulation.time_fs()).max(1e-9), bath.as_mut())?;
+        steps += 1;
+        watch(&simulation);
+        min_distance_angstrom = min_distance_angstrom.min(simulation.shortest_distance_angstrom());
+        hot_at_border |= (0..region.len()).any(|atom| {
+            simulation.kinetic_energy_of_atom_ev(atom) > HOT_ATOM_EV
+                && region.is_near_border(simulation.atoms().positions[atom])
+        });
+    }
+    let border_energy_ev = bath.as_ref().map_or(0.0, |b| b.energy_given_ev);
+    let energy_drift_ev = simulation.total_energy_ev() - start_energy - border_energy_ev;
+    let (simulated_time_fs, final_temperature_k) = (simulation.time_fs(), simulation.temperature_k());
+
+    let quenched = quench(&mut simulation, &settings.quench)?;
+    let damage = Damage::new(perfect, &region, simulation.atoms());
+    let flags = [
+        ("drift", energy_drift_ev.abs() > DRIFT_PART * recoil_energy_ev.max(10.0)),
+        ("small-box", hot_at_border || damage.reaches_border),
+        ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
+        ("quench", !quenched.converged),
+    ];
+    let recoil = Recoil {
+        recoil_energy_ev,
+        direction,
+        energy_given_ev: recoil_energy_ev - thermal_ev,
+        stored_energy_ev: quenched.energy_ev - perfect.energy_ev,
+        energy_drift_ev,
+        border_energy_ev,
+        min_time_step_fs: if steps == 0 { 0.0 } else { min_time_step_fs },
+        steps,
+        simulated_time_fs,
+        final_temperature_k,
+        max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
+        quench_evaluations: quenched.evaluations,
+        min_distance_angstrom,
+        displaced_atoms: damage.displaced_atoms,
+        max_displacement_angstrom: damage.max_displacement,
+        damage_radius_angstrom: damage.radius,
+        flags: flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect(),
+    };
+    Ok((recoil, simulation.atoms().clone()))
+}
+
+/// Gives the thermal velocities to all atoms and the recoil to one; returns the kinetic energy that it had before.
+fn kick(simulation: &mut Simulation<'_>, start: &Start, atom: usize, energy_ev: f64, direction: DVec3) -> f64 {
+    simulation.set_velocities(start.velocities.clone());
+    let thermal_ev = simulation.kinetic_energy_of_atom_ev(atom);
+    let mut velocities = start.velocities.clone();
+    velocities[atom] = direction * speed(energy_ev, simulation.masses_u()[atom]);
+    simulation.set_velocities(velocities);
+    thermal_ev
+}
+
+/// The box as seen from the recoiling atom: far from it, the box meets its own images.
+struct Region<'a> {
+    perfect: &'a PerfectBox,
+    center: DVec3,
+    /// Half the cutoff as a part of each box edge: damage there interacts with its image.
+    margin: DVec3,
+}
+
+impl<'a> Region<'a> {
+    fn new(perfect: &'a PerfectBox, cutoff_angstrom: f64) -> Self {
+        let margin = 0.5 * cutoff_angstrom / perfect.atoms.cell.face_distances_angstrom();
+        Self { perfect, center: perfect.atoms.positions[perfect.central_atom], margin }
+    }
+
+    fn len(&self) -> usize {
+        self.perfect.atoms.len()
+    }
+
+    /// Distance from the nearest of the faces that lie half a box away from the recoil, as parts of the box edges.
+    fn depth(&self, position: DVec3) -> DVec3 {
+        let off = self.perfect.atoms.cell.fractional(position - self.center).abs();
+        let [px, py, pz]: [bool; 3] = self.perfect.atoms.cell.periodic.into();
+        let wrap = |x: f64, periodic: bool| if periodic { 0.5 - (x - x.round()).abs() } else { 0.5 };
+        // An atom that has crossed the face is not far from it either.
+        DVec3::new(wrap(off.x, px), wrap(off.y, py), wrap(off.z, pz))
+    }
+
+    fn is_near_border(&self, position: DVec3) -> bool {
+        self.depth(position).cmplt(self.margin).any()
+    }
+
+    fn border_bath(&self, border: Border, seed: u64) -> Bath {
+        let margin = border.thickness_angstrom / self.perfect.atoms.cell.face_distances_angstrom();
+        let friction = |p: &DVec3| if self.depth(*p).cmplt(margin).any() { border.friction_per_fs } else { 0.0 };
+        Bath::new(border.temperature_k, self.perfect.atoms.positions.iter().map(friction).collect(), seed)
+    }
+}
+
+/// Where the atoms ended, compared with the perfect box.
+struct Damage {
+    displaced_atoms: usize,
+    max_displacement: f64,
+    radius: f64,
+    reaches_border: bool,
+}
+
+impl Damage {
+    fn new(perfect: &PerfectBox, region: &Region<'_>, quenched: &Atoms) -> Self {
+        let raw: Vec<DVec3> = quenched.positions.iter().zip(&perfect.atoms.positions).map(|(q, p)| *q - *p).collect();
+        // The whole box drifts; most atoms only did that, so the median is the drift.
+        let drift = median(&raw);
+        let mut damage = Self { displaced_atoms: 0, max_displacement: 0.0, radius: 0.0, reaches_border: false };
+        for (atom, displacement) in raw.iter().enumerate() {
+            let length = (*displacement - drift).length();
+            damage.max_displacement = damage.max_displacement.max(length);
+            if length > DISPLACED_ANGSTROM {
+                let end = quenched.positions[atom] - drift;
+                damage.displaced_atoms += 1;
+                let distance = perfect.atoms.cell.minimum_image(end - region.center).length();
+                damage.radius = damage.radius.max(distance);
+                damage.reaches_border |= region.is_near_border(end);
+            }
+        }
+        damage
+    }
+}
+
+fn median(vectors: &[DVec3]) -> DVec3 {
+    let along = |axis: usize| {
+        let mut values: Vec<f64> = vectors.iter().map(|v| v[axis]).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(0.0)
+    };
+    DVec3::new(along(0), along(1), along(2))
+}

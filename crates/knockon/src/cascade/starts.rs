@@ -1,0 +1,140 @@
+//! What recoils start from: the perfect box and thermalised copies of it.
+
+use crate::dynamics::{Bath, QuenchSettings, Simulation, quench, thermal_velocities};
+use crate::{Atoms, Error, Potential, Species};
+use glam::DVec3;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+/// The box without defects, at its local minimum, and the atom that will recoil.
+#[derive(Clone, Debug)]
+pub struct PerfectBox {
+    /// Quenched positions.
+    pub atoms: Atoms,
+    /// Energy in eV of the quenched box: stored energies count from here.
+    pub energy_ev: f64,
+    /// The atom that recoils.
+    pub central_atom: usize,
+    /// The box without recoil must come back to this energy within 0.01 eV after a quench.
+    quench: QuenchSettings,
+    skin_angstrom: f64,
+}
+
+/// The atom of a species nearest to the middle of the box.
+pub fn central_atom(atoms: &Atoms, species: Species) -> Result<usize, Error> {
+    let middle = atoms.cell.vectors * DVec3::splat(0.5);
+    let off = |atom: &usize| (atoms.positions[*atom] - middle).length_squared();
+    // Symmetric boxes have several equally near atoms: rounding must not choose between them.
+    let nearer = |best: Option<usize>, atom: usize| match best {
+        Some(best) if off(&atom) > off(&best) - 1e-6 => Some(best),
+        _ => Some(atom),
+    };
+    (0..atoms.len()).filter(|i| atoms.species[*i] == species).fold(None, nearer).ok_or_else(|| {
+        let found = format!("expected an atom of {species}, found none in the crystal");
+        Error::input("species", found, "Name an element of the crystal")
+    })
+}
+
+impl PerfectBox {
+    /// Quenches the ideal crystal in its fixed cell.
+    pub fn new(
+        potential: &dyn Potential,
+        atoms: Atoms,
+        species: Species,
+        quench_settings: QuenchSettings,
+        skin_angstrom: f64,
+    ) -> Result<Self, Error> {
+        let central_atom = central_atom(&atoms, species)?;
+        let mut simulation = Simulation::new(potential, atoms, skin_angstrom)?;
+        let found = quench(&mut simulation, &quench_settings)?;
+        if !found.converged {
+            let problem = format!(
+                "the quench of the perfect box stopped at a force of {:.1e} eV/A",
+                found.max_force_ev_per_angstrom
+            );
+            return Err(Error::computation(problem, "Check that the model keeps this crystal stable"));
+        }
+        let atoms = simulation.atoms().clone();
+        Ok(Self { atoms, energy_ev: found.energy_ev, central_atom, quench: quench_settings, skin_angstrom })
+    }
+}
+
+/// How the box is brought to temperature.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thermalization {
+    /// Temperature in K. Classical atoms at 3/8 of the Debye temperature move about as far as quantum atoms at zero
+    /// temperature (133 K for CaWO4, Soum-Sidikov et al. 2024).
+    pub temperature_k: f64,
+    /// Length of the whole run in fs.
+    pub time_fs: f64,
+    /// Starts are drawn at equal intervals from this last part of the run, in fs.
+    pub sampling_time_fs: f64,
+    /// Time step in fs.
+    pub time_step_fs: f64,
+    /// Friction of the Langevin thermostat in 1/fs.
+    pub friction_per_fs: f64,
+}
+
+/// A thermalised box.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Time in fs of the thermalisation at which it was taken.
+    pub time_fs: f64,
+    /// Positions in angstrom, not wrapped.
+    pub positions: Vec<DVec3>,
+    /// Velocities in angstrom * sqrt(eV / u) / angstrom = angstrom per 10.18 fs.
+    pub velocities: Vec<DVec3>,
+}
+
+/// Thermalises the perfect box and draws `count` starts from the last part of the run, the last one at its end.
+///
+/// Each start is quenched once: it must return to the perfect box, else the crystal is not stable at this temperature.
+pub fn thermalize(
+    potential: &dyn Potential,
+    perfect: &PerfectBox,
+    settings: &Thermalization,
+    count: usize,
+    seed: u64,
+    progress: &dyn crate::progress::Progress,
+) -> Result<Vec<Start>, Error> {
+    let mut simulation = Simulation::new(potential, perfect.atoms.clone(), perfect.skin_angstrom)?;
+    // A harmonic crystal at rest in its minimum shares the kinetic energy with the potential: begin with twice as much.
+    let mut random = Pcg64::new(u128::from(seed), 2);
+    let velocities = thermal_velocities(simulation.masses_u(), 2.0 * settings.temperature_k, &mut random);
+    simulation.set_velocities(velocities);
+    let mut bath = Bath::new(settings.temperature_k, vec![settings.friction_per_fs; perfect.atoms.len()], seed);
+    let n_steps = (settings.time_fs / settings.time_step_fs).ceil().max(1.0) as usize;
+    let interval = ((settings.sampling_time_fs / settings.time_step_fs) as usize / count.max(1)).max(1);
+    let mut starts = Vec::with_capacity(count);
+    for step in 1..=n_steps {
+        simulation.step(settings.time_step_fs, Some(&mut bath))?;
+        let left = n_steps - step;
+        if left % interval == 0 && left / interval < count {
+            starts.push(take_start(&simulation));
+        }
+        progress.update(step as u64, n_steps as u64);
+    }
+    for start in &starts {
+        simulation.set_positions(&start.positions)?;
+        let found = quench(&mut simulation, &perfect.quench)?;
+        let off = found.energy_ev - perfect.energy_ev;
+        if off.abs() > 0.01 {
+            let problem = format!(
+                "the box thermalised at {} K is quenched {off:+.3} eV away from the perfect crystal (at {:.0} fs)",
+                settings.temperature_k, start.time_fs
+            );
+            return Err(Error::computation(
+                problem,
+                "The model does not keep this crystal stable: refit it with more data",
+            ));
+        }
+    }
+    Ok(starts)
+}
+
+fn take_start(simulation: &Simulation<'_>) -> Start {
+    let mut velocities = simulation.velocities().to_vec();
+    crate::dynamics::remove_drift(&mut velocities, simulation.masses_u());
+    Start { time_fs: simulation.time_fs(), positions: simulation.atoms().positions.clone(), velocities }
+}

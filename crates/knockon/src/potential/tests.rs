@@ -1,0 +1,350 @@
+//! The fast potential against the slow one, against differences of its own energies, and against symmetry.
+
+use super::reference;
+use super::*;
+use crate::{Atoms, Cell, NeighborList};
+use glam::{DMat3, DQuat};
+use rand::RngExt;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+fn random(seed: u64) -> Pcg64 {
+    Pcg64::seed_from_u64(seed)
+}
+
+fn uniform(rng: &mut Pcg64, low: f64, high: f64) -> f64 {
+    low + (high - low) * rng.random::<f64>()
+}
+
+fn species(symbol: &str) -> Species {
+    Species::from_symbol(symbol).unwrap()
+}
+
+/// The paper's model structure with random coefficients, all terms of comparable size.
+fn model(seed: u64) -> Model {
+    let mut rng = random(seed);
+    let symbols = ["Ca", "O", "W"];
+    let weights = [[1.0, 0.7, 0.8], [1.0, 0.45, 0.3], [1.0, 1.52, 1.98]];
+    let mut list = |n: usize, scale: f64| (0..n).map(|_| uniform(&mut rng, -scale, scale)).collect::<Vec<_>>();
+    let central = symbols
+        .iter()
+        .zip(weights)
+        .map(|(symbol, weights)| Central {
+            species: species(symbol),
+            radius: 0.5,
+            channel_weights: weights.to_vec(),
+            intercept_ev: -3.0,
+            coefficients_ev: (0..3).map(|_| list(55, 1e-4)).collect(),
+        })
+        .collect();
+    let pairs = (0..3)
+        .flat_map(|a| (a..3).map(move |b| [a, b]))
+        .map(|[a, b]| PairCoefficients { species: [species(symbols[a]), species(symbols[b])], coefficients_ev: list(20, 1.0) })
+        .collect();
+    Model {
+        format_version: FORMAT_VERSION,
+        name: "random".into(),
+        provenance: Default::default(),
+        many_body: ManyBody {
+            two_j_max: 8,
+            cutoff_angstrom: 4.8,
+            angle_fraction: 1.0 - 0.02 / std::f64::consts::PI,
+            self_weight: 1.0,
+            inner_switch: Some(InnerSwitch { start_angstrom: 1.3, end_angstrom: 1.7 }),
+        },
+        pair: Some(PairTerm {
+            cutoff_angstrom: 4.8,
+            taper_start_angstrom: 0.0,
+            centers_angstrom: (0..20).map(|k| 0.2 + 4.6 * f64::from(k) / 19.0).collect(),
+            sigma_angstrom: 0.25,
+            inner_angstrom: 1.0,
+            outer_angstrom: 1.3,
+            zbl: Zbl::default(),
+            pairs,
+        }),
+        central,
+    }
+}
+
+/// Atoms at random in a triclinic cell, none closer than `closest`.
+fn random_box(seed: u64, n: usize, edge: f64, closest: f64) -> Atoms {
+    let mut rng = random(seed);
+    let a = DVec3::new(edge, 0.0, 0.0);
+    let b = DVec3::new(0.21 * edge, 0.95 * edge, 0.0);
+    let c = DVec3::new(-0.13 * edge, 0.17 * edge, 1.08 * edge);
+    let cell = Cell::periodic(a, b, c);
+    let mut positions: Vec<DVec3> = Vec::new();
+    while positions.len() < n {
+        let p = cell.vectors * DVec3::from_array([0; 3].map(|_: i32| uniform(&mut rng, 0.0, 1.0)));
+        if positions.iter().all(|q| cell.minimum_image(p - *q).length() > closest) {
+            positions.push(p);
+        }
+    }
+    let symbols = (0..n).map(|_| species(["Ca", "O", "O", "W"][rng.random_range(0..4)])).collect();
+    Atoms::new(cell, symbols, positions, "test").unwrap()
+}
+
+fn evaluate(potential: &LinearPotential, atoms: &Atoms) -> Evaluation {
+    let neighbors = NeighborList::build(atoms, potential.cutoff_angstrom() + 0.4);
+    let mut evaluation = Evaluation::default();
+    potential.evaluate(atoms, &neighbors, &mut evaluation).unwrap();
+    evaluation
+}
+
+/// Fourth-order central difference.
+fn difference(h: f64, mut energy: impl FnMut(f64) -> f64) -> f64 {
+    (8.0 * (energy(h) - energy(-h)) - (energy(2.0 * h) - energy(-2.0 * h))) / (12.0 * h)
+}
+
+/// Check values of descriptors.md 1.2: cutoff 4.8, j_max 4, cosine cutoff.
+#[test]
+fn components_have_the_published_values() {
+    let mut model = model(1);
+    model.many_body.inner_switch = None;
+    model.central[1].channel_weights[0] = 0.45;
+    model.central[2].channel_weights[0] = 1.52;
+    let dimer = [(0, DVec3::new(1.0, 2.0, 2.0) * (2.0 / 3.0))];
+    let three = [
+        (0, DVec3::new(1.9, 0.1, -0.2)),
+        (1, DVec3::new(-0.6, 1.7, 0.3)),
+        (2, DVec3::new(0.2, -0.9, 2.1)),
+    ];
+    let b = reference::components(&model, 0, 0, &dimer);
+    for (value, expected) in b.iter().zip([4.32604219, 5.64454825, 4.65669712, 5.35787606, 4.17539442, 1.54775080]) {
+        assert!((value - expected).abs() < 1e-8, "{value} {expected}");
+    }
+    assert!((b[54] - 8.823881641153).abs() < 1e-11);
+    assert!((b.iter().sum::<f64>() - 488.30308478195).abs() < 1e-9);
+    let b = reference::components(&model, 0, 0, &three);
+    for (value, expected) in b.iter().zip([21.41402645, 15.60279800, 4.67810266, 5.73776673, 2.43674635, -0.15204504]) {
+        assert!((value - expected).abs() < 1e-8, "{value} {expected}");
+    }
+    assert!((b.iter().sum::<f64>() - 836.105118166).abs() < 1e-8, "{}", b.iter().sum::<f64>());
+    let lonely = reference::components(&model, 0, 0, &[]);
+    assert!(lonely.iter().zip([1.0, 2.0, 3.0, 3.0, 4.0, 3.0, 5.0, 4.0]).all(|(b, l)| (b - l).abs() < 1e-12));
+}
+
+#[test]
+fn fast_energies_agree_with_the_reference() {
+    let model = model(2);
+    let potential = LinearPotential::new(&model).unwrap();
+    // 1 to 3 atoms in boxes smaller than the cutoff, odd numbers around the lane width, close pairs in the buffer.
+    for (seed, n, edge, closest) in [(1, 1, 4.1, 1.0), (2, 3, 3.9, 1.05), (3, 7, 6.0, 1.1), (4, 9, 6.0, 1.35), (5, 30, 8.5, 1.2)] {
+        let atoms = random_box(seed, n, edge, closest);
+        let fast = evaluate(&potential, &atoms);
+        for (atom, expected) in reference::energies_ev(&model, &atoms).iter().enumerate() {
+            let found = fast.energies_ev[atom];
+            assert!((found - expected).abs() < 1e-11 * expected.abs().max(1.0), "{n} atoms, atom {atom}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_many_body_part_agrees_with_the_reference_to_rounding() {
+    let mut model = model(3);
+    model.pair = None;
+    let potential = LinearPotential::new(&model).unwrap();
+    let atoms = random_box(6, 17, 7.0, 1.3);
+    let fast = evaluate(&potential, &atoms);
+    for (found, expected) in fast.energies_ev.iter().zip(reference::energies_ev(&model, &atoms)) {
+        assert!((found - expected).abs() < 1e-12 * expected.abs(), "{found} {expected}");
+    }
+}
+
+#[test]
+fn an_isolated_atom_has_the_energy_of_its_own_density() {
+    let model = model(4);
+    let potential = LinearPotential::new(&model).unwrap();
+    let mut atoms = random_box(7, 1, 30.0, 1.0);
+    atoms.species[0] = species("W");
+    let fast = evaluate(&potential, &atoms);
+    assert!((fast.energies_ev[0] - reference::energies_ev(&model, &atoms)[0]).abs() < 1e-12);
+    assert_eq!(fast.forces[0], DVec3::ZERO);
+}
+
+#[test]
+fn forces_agree_with_differences_of_energies() {
+    let potential = LinearPotential::new(&model(5)).unwrap();
+    let atoms = random_box(8, 21, 7.5, 1.05);
+    let forces = evaluate(&potential, &atoms).forces;
+    let largest = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
+    for atom in 0..atoms.len() {
+        for axis in 0..3 {
+            let mut moved = atoms.clone();
+            let slope = difference(2e-4, |h| {
+                moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
+                evaluate(&potential, &moved).energy_ev()
+            });
+            let error = (slope + forces[atom][axis]).abs() / largest;
+            assert!(error < 1e-8, "atom {atom} axis {axis}: {} {}", -slope, forces[atom][axis]);
+        }
+    }
+}
+
+/// Two atoms at the joints of ZBL, buffer, kernels and inner switch, and at the cutoff.
+#[test]
+fn forces_of_a_dimer_agree_with_differences_at_every_joint() {
+    let potential = LinearPotential::new(&model(6)).unwrap();
+    for pair in [["W", "O"], ["O", "O"], ["Ca", "W"]] {
+        for distance in [0.5, 0.999, 1.0, 1.001, 1.15, 1.3, 1.301, 1.5, 1.7, 2.0, 4.79, 4.7999, 4.81] {
+            let direction = DVec3::new(0.36, 0.48, 0.8);
+            let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
+            let dimer = |r: f64| Atoms {
+                cell,
+                species: pair.map(species).to_vec(),
+                positions: vec![DVec3::ZERO, direction * r],
+            };
+            let force = evaluate(&potential, &dimer(distance)).forces[1].dot(direction);
+            // Second-order: the third derivative jumps at the joints.
+            let h = 1e-6 * distance;
+            let [low, high] = [-h, h].map(|h| evaluate(&potential, &dimer(distance + h)).energy_ev());
+            let slope = (high - low) / (2.0 * h);
+            assert!((slope + force).abs() < 1e-6 * (1.0 + force.abs()), "{pair:?} {distance}: {} {force}", -slope);
+        }
+    }
+}
+
+#[test]
+fn neighbours_along_an_axis_have_correct_forces() {
+    // b = 0 for a neighbour along z: no division by |b| may enter.
+    let potential = LinearPotential::new(&model(7)).unwrap();
+    let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
+    let positions = vec![DVec3::ZERO, DVec3::Z * 2.0, DVec3::X * 2.1, DVec3::Y * -1.9];
+    let atoms = Atoms { cell, species: ["W", "O", "O", "Ca"].map(species).to_vec(), positions };
+    let forces = evaluate(&potential, &atoms).forces;
+    for atom in 0..4 {
+        for axis in 0..3 {
+            let mut moved = atoms.clone();
+            let slope = difference(1e-3, |h| {
+                moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
+                evaluate(&potential, &moved).energy_ev()
+            });
+            assert!((slope + forces[atom][axis]).abs() < 1e-7, "{atom} {axis}");
+        }
+    }
+}
+
+fn strained(atoms: &Atoms, strain: DMat3) -> Atoms {
+    let map = DMat3::IDENTITY + strain;
+    let mut strained = atoms.clone();
+    strained.cell.vectors = map * atoms.cell.vectors;
+    strained.positions.iter_mut().for_each(|p| *p = map * *p);
+    strained
+}
+
+#[test]
+fn stress_agrees_with_differences_of_energies() {
+    let potential = LinearPotential::new(&model(8)).unwrap();
+    let atoms = random_box(9, 15, 6.5, 1.1);
+    let derivative = evaluate(&potential, &atoms).strain_derivative_ev;
+    let scale = derivative.to_cols_array().iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    for i in 0..3 {
+        for j in 0..3 {
+            let slope = difference(1e-4, |h| {
+                let mut strain = DMat3::ZERO;
+                strain.col_mut(j)[i] += 0.5 * h;
+                strain.col_mut(i)[j] += 0.5 * h;
+                evaluate(&potential, &strained(&atoms, strain)).energy_ev()
+            });
+            assert!((slope - derivative.col(j)[i]).abs() < 1e-7 * scale, "{i} {j}: {slope} {}", derivative.col(j)[i]);
+        }
+    }
+}
+
+#[test]
+fn energy_does_not_depend_on_the_description_of_the_box() {
+    let potential = LinearPotential::new(&model(9)).unwrap();
+    let atoms = random_box(10, 18, 7.0, 1.1);
+    let original = evaluate(&potential, &atoms);
+    let energy = original.energy_ev();
+    let same = |changed: &Atoms, copies: f64, what: &str| {
+        let found = evaluate(&potential, changed).energy_ev();
+        assert!((found - copies * energy).abs() < 1e-11 * copies * energy.abs(), "{what}: {found} {energy}");
+    };
+    let mut translated = atoms.clone();
+    translated.positions.iter_mut().for_each(|p| *p += DVec3::new(0.3, -7.1, 2.2));
+    same(&translated, 1.0, "translation");
+    let mut wrapped = atoms.clone();
+    wrapped.positions[3] += atoms.cell.vectors.x_axis - 2.0 * atoms.cell.vectors.z_axis;
+    same(&wrapped, 1.0, "wrapping");
+    let rotation = DMat3::from_quat(DQuat::from_xyzw(0.1, 0.7, -0.3, 0.6).normalize());
+    let mut rotated = atoms.clone();
+    rotated.cell.vectors = rotation * atoms.cell.vectors;
+    rotated.positions.iter_mut().for_each(|p| *p = rotation * *p);
+    same(&rotated, 1.0, "rotation");
+    let turned = evaluate(&potential, &rotated);
+    for (a, b) in turned.forces.iter().zip(&original.forces) {
+        assert!((*a - rotation * *b).length() < 1e-9 * original.max_force(), "forces turn with the box");
+    }
+    let mut permuted = atoms.clone();
+    permuted.positions.reverse();
+    permuted.species.reverse();
+    same(&permuted, 1.0, "permutation");
+    same(&atoms.supercell([2, 1, 1]), 2.0, "doubling");
+}
+
+#[test]
+fn forces_sum_to_zero_and_threads_do_not_change_a_bit() {
+    let potential = LinearPotential::new(&model(10)).unwrap();
+    let atoms = random_box(11, 100, 13.0, 1.3);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| evaluate(&potential, &atoms))
+    };
+    let (one, two) = (on(1), on(2));
+    assert!(one.forces.iter().copied().sum::<DVec3>().length() < 1e-10 * one.max_force());
+    assert_eq!(one.energies_ev, two.energies_ev);
+    assert_eq!(one.forces, two.forces);
+    assert_eq!(one.strain_derivative_ev, two.strain_derivative_ev);
+}
+
+#[test]
+fn design_rows_times_coefficients_give_the_evaluation() {
+    let model = model(11);
+    let atoms = random_box(12, 11, 6.0, 1.1);
+    let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
+    for sharing in [Sharing::PerSpecies, Sharing::Shared] {
+        let columns = Columns::new(&model, sharing);
+        let mut rng = random(13);
+        let coefficients: Vec<f64> = (0..columns.len()).map(|_| uniform(&mut rng, -1e-3, 1e-3)).collect();
+        let potential = LinearPotential::new(&model.with_coefficients(&columns, &coefficients)).unwrap();
+        let direct = evaluate(&potential, &atoms);
+        let rows = design_rows(&model, &columns, &atoms, &neighbors).unwrap();
+        let dot = |row: &[f64]| row.iter().zip(&coefficients).map(|(a, b)| a * b).sum::<f64>();
+        let energy = dot(&rows.energy) + rows.fixed.energy_ev();
+        assert!((energy - direct.energy_ev()).abs() < 1e-10 * energy.abs());
+        for (row, values) in rows.forces.chunks(columns.len()).enumerate() {
+            let force = dot(values) + rows.fixed.forces[row / 3][row % 3];
+            assert!((force - direct.forces[row / 3][row % 3]).abs() < 1e-9 * (1.0 + direct.max_force()), "row {row}");
+        }
+        let strain: Vec<f64> = rows.strain.chunks(columns.len()).map(dot).collect();
+        let fixed = rows.fixed.stress(1.0);
+        for (k, expected) in direct.stress(1.0).iter().enumerate() {
+            assert!((strain[k] + fixed[k] - expected).abs() < 1e-9 * (1.0 + expected.abs()), "strain {k}");
+        }
+    }
+}
+
+#[test]
+fn model_file_round_trips_exactly() {
+    let model = model(14);
+    let again = Model::from_text(&model.to_text(), "test").unwrap();
+    assert_eq!(model, again);
+    assert_eq!(model.hash(), again.hash());
+    let newer = model.to_text().replace("format_version = 1", "format_version = 99");
+    let message = Model::from_text(&newer, "some.model").unwrap_err().to_string();
+    assert!(message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"), "{message}");
+}
+
+#[test]
+fn bad_configurations_are_refused() {
+    let potential = LinearPotential::new(&model(15)).unwrap();
+    let mut atoms = random_box(16, 4, 6.0, 1.1);
+    atoms.positions[2] = atoms.positions[1] + DVec3::splat(1e-3);
+    let neighbors = NeighborList::build(&atoms, 5.0);
+    let error = potential.evaluate(&atoms, &neighbors, &mut Evaluation::default()).unwrap_err().to_string();
+    assert!(error.contains("atoms 2 and 3"), "{error}");
+    atoms.species[0] = species("Xe");
+    let error = potential.evaluate(&atoms, &neighbors, &mut Evaluation::default()).unwrap_err().to_string();
+    assert!(error.contains("Xe"), "{error}");
+}

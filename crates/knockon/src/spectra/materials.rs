@@ -1,0 +1,209 @@
+//! Elements with their natural isotopes, and crystals by chemical formula.
+
+use crate::Error;
+use crate::units::ATOMIC_MASS_EV;
+
+/// A nuclide of an element's natural mixture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Isotope {
+    /// Number of nucleons.
+    pub mass_number: u32,
+    /// Atomic mass in u (AME2020: Wang et al., Chin. Phys. C 45 (2021) 030003).
+    pub mass_u: f64,
+    /// Fraction of atoms (IUPAC 2013: Meija et al., Pure Appl. Chem. 88 (2016) 293).
+    pub abundance: f64,
+}
+
+/// An element.
+#[derive(Debug, PartialEq)]
+pub struct Element {
+    /// Chemical symbol.
+    pub symbol: &'static str,
+    /// Number of protons.
+    pub protons: u32,
+    /// Standard atomic weight in u (IUPAC).
+    pub atomic_weight_u: f64,
+    /// Stable and quasi-stable isotopes: (mass number, mass in u, abundance).
+    isotopes: &'static [(u32, f64, f64)],
+}
+
+/// What a rate needs to know of one kind of nucleus.
+#[derive(Clone, Copy, Debug)]
+pub struct Nucleus {
+    /// Number of protons.
+    pub protons: f64,
+    /// Number of nucleons (the atomic weight for a mean nucleus).
+    pub nucleons: f64,
+    /// Mass in eV/c^2.
+    pub mass_ev: f64,
+    /// Nuclei per kg of the element.
+    pub per_kg: f64,
+}
+
+/// How an element's nuclei enter a rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nuclei {
+    /// Every natural isotope with its own mass and nucleon number.
+    #[default]
+    NaturalIsotopes,
+    /// One mean nucleus with the atomic weight as mass and nucleon number.
+    MeanMass,
+}
+
+/// Avogadro's number per kmol (SI, exact).
+const ATOMS_PER_KMOL: f64 = 6.022_140_76e26;
+
+impl Element {
+    /// The element with this chemical symbol.
+    pub fn from_symbol(symbol: &str) -> Result<&'static Element, Error> {
+        ELEMENTS.iter().find(|e| e.symbol == symbol).ok_or_else(|| {
+            let known: Vec<_> = ELEMENTS.iter().map(|e| e.symbol).collect();
+            Error::input(
+                "material",
+                format!("expected known elements, found \"{symbol}\""),
+                format!("Known: {}", known.join(", ")),
+            )
+        })
+    }
+
+    /// The natural isotopes, abundances summing to 1.
+    pub fn isotopes(&self) -> Vec<Isotope> {
+        let total: f64 = self.isotopes.iter().map(|i| i.2).sum();
+        let isotope = |&(mass_number, mass_u, abundance): &(u32, f64, f64)| Isotope {
+            mass_number,
+            mass_u,
+            abundance: abundance / total,
+        };
+        self.isotopes.iter().map(isotope).collect()
+    }
+
+    /// The nuclei of 1 kg of the element.
+    pub fn nuclei(&self, how: Nuclei) -> Vec<Nucleus> {
+        let per_kg = ATOMS_PER_KMOL / self.atomic_weight_u;
+        let protons = f64::from(self.protons);
+        match how {
+            Nuclei::MeanMass => {
+                let (nucleons, mass_ev) = (self.atomic_weight_u, self.atomic_weight_u * ATOMIC_MASS_EV);
+                vec![Nucleus { protons, nucleons, mass_ev, per_kg }]
+            }
+            Nuclei::NaturalIsotopes => self
+                .isotopes()
+                .iter()
+                .map(|i| Nucleus {
+                    protons,
+                    nucleons: f64::from(i.mass_number),
+                    mass_ev: i.mass_u * ATOMIC_MASS_EV,
+                    per_kg: per_kg * i.abundance,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A crystal: elements and atoms per formula unit.
+#[derive(Clone, Debug)]
+pub struct Material {
+    /// Chemical formula as given.
+    pub formula: String,
+    /// Elements, in the order of the formula, with atoms per formula unit.
+    pub composition: Vec<(&'static Element, u32)>,
+}
+
+impl Material {
+    /// Reads a formula without brackets, such as `CaWO4` or `Al2O3`.
+    pub fn from_formula(formula: &str) -> Result<Self, Error> {
+        let bad = |problem: &str| {
+            Error::input("material", format!("{problem} in \"{formula}\""), "Write a formula such as CaWO4 or Al2O3")
+        };
+        let letters: Vec<char> = formula.chars().collect();
+        let mut composition: Vec<(&'static Element, u32)> = Vec::new();
+        let mut at = 0;
+        while at < letters.len() {
+            if !letters[at].is_ascii_uppercase() {
+                return Err(bad("expected a capital letter that starts an element"));
+            }
+            let run = |from: usize, keep: fn(&char) -> bool| {
+                letters[from..].iter().copied().take_while(keep).collect::<String>()
+            };
+            let symbol = format!("{}{}", letters[at], run(at + 1, char::is_ascii_lowercase));
+            at += symbol.len();
+            let digits = run(at, char::is_ascii_digit);
+            at += digits.len();
+            let count = if digits.is_empty() { 1 } else { digits.parse().map_err(|_| bad("a count is too large"))? };
+            if count == 0 {
+                return Err(bad("expected counts above 0"));
+            }
+            let element = Element::from_symbol(&symbol)?;
+            match composition.iter_mut().find(|(e, _)| e.symbol == symbol) {
+                Some(entry) => entry.1 += count,
+                None => composition.push((element, count)),
+            }
+        }
+        if composition.is_empty() {
+            return Err(bad("expected at least one element"));
+        }
+        Ok(Self { formula: formula.to_owned(), composition })
+    }
+
+    /// Mass of one formula unit in u.
+    pub fn formula_mass_u(&self) -> f64 {
+        self.composition.iter().map(|(e, n)| f64::from(*n) * e.atomic_weight_u).sum()
+    }
+
+    /// Share of the mass that belongs to each element, in the order of the composition.
+    pub fn mass_fractions(&self) -> Vec<f64> {
+        let total = self.formula_mass_u();
+        self.composition.iter().map(|(e, n)| f64::from(*n) * e.atomic_weight_u / total).collect()
+    }
+}
+
+#[rustfmt::skip]
+static ELEMENTS: [Element; 12] = [
+    Element { symbol: "Li", protons: 3, atomic_weight_u: 6.94, isotopes: &[(6, 6.015_123, 0.0759), (7, 7.016_003, 0.9241)] },
+    Element { symbol: "O", protons: 8, atomic_weight_u: 15.999, isotopes: &[(16, 15.994_915, 0.997_57), (17, 16.999_132, 0.000_38), (18, 17.999_160, 0.002_05)] },
+    Element { symbol: "F", protons: 9, atomic_weight_u: 18.998_403, isotopes: &[(19, 18.998_403, 1.0)] },
+    Element { symbol: "Na", protons: 11, atomic_weight_u: 22.989_769, isotopes: &[(23, 22.989_769, 1.0)] },
+    Element { symbol: "Al", protons: 13, atomic_weight_u: 26.981_538, isotopes: &[(27, 26.981_538, 1.0)] },
+    Element { symbol: "Si", protons: 14, atomic_weight_u: 28.085, isotopes: &[(28, 27.976_927, 0.922_23), (29, 28.976_495, 0.046_85), (30, 29.973_770, 0.030_92)] },
+    Element { symbol: "Ca", protons: 20, atomic_weight_u: 40.078, isotopes: &[(40, 39.962_591, 0.969_41), (42, 41.958_618, 0.006_47),
+        (43, 42.958_766, 0.001_35), (44, 43.955_481, 0.020_86), (46, 45.953_688, 0.000_04), (48, 47.952_523, 0.001_87)] },
+    Element { symbol: "Ge", protons: 32, atomic_weight_u: 72.630, isotopes: &[(70, 69.924_249, 0.2057), (72, 71.922_076, 0.2745),
+        (73, 72.923_459, 0.0775), (74, 73.921_178, 0.3650), (76, 75.921_403, 0.0773)] },
+    Element { symbol: "Mo", protons: 42, atomic_weight_u: 95.95, isotopes: &[(92, 91.906_808, 0.146_49), (94, 93.905_085, 0.091_87), (95, 94.905_839, 0.158_73),
+        (96, 95.904_676, 0.166_73), (97, 96.906_018, 0.095_82), (98, 97.905_405, 0.242_92), (100, 99.907_472, 0.097_44)] },
+    Element { symbol: "I", protons: 53, atomic_weight_u: 126.904_47, isotopes: &[(127, 126.904_472, 1.0)] },
+    Element { symbol: "W", protons: 74, atomic_weight_u: 183.84, isotopes: &[(180, 179.946_713, 0.0012), (182, 181.948_206, 0.2650),
+        (183, 182.950_224, 0.1431), (184, 183.950_933, 0.3064), (186, 185.954_363, 0.2843)] },
+    Element { symbol: "Pb", protons: 82, atomic_weight_u: 207.2, isotopes: &[(204, 203.973_044, 0.014), (206, 205.974_466, 0.241),
+        (207, 206.975_897, 0.221), (208, 207.976_653, 0.524)] },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn isotopes_add_up_to_the_atomic_weight() {
+        for element in &ELEMENTS {
+            let mean: f64 = element.isotopes().iter().map(|i| i.abundance * i.mass_u).sum();
+            assert!((mean / element.atomic_weight_u - 1.0).abs() < 2e-4, "{}: {mean}", element.symbol);
+            let listed: f64 = element.isotopes.iter().map(|i| i.2).sum();
+            assert!((listed - 1.0).abs() < 2e-4, "{}: abundances add up to {listed}", element.symbol);
+            for isotope in element.isotopes() {
+                assert!((isotope.mass_u - f64::from(isotope.mass_number)).abs() < 0.1);
+            }
+        }
+    }
+
+    #[test]
+    fn formulas_are_read() {
+        let scheelite = Material::from_formula("CaWO4").unwrap();
+        assert!((scheelite.formula_mass_u() - 287.914).abs() < 0.01);
+        assert!((scheelite.mass_fractions()[1] - 0.638_52).abs() < 1e-4);
+        assert_eq!(Material::from_formula("Al2O3").unwrap().composition[1].1, 3);
+        for bad in ["", "caWO4", "CaXO4", "Ca0", "Ca W", "Ca99999999999"] {
+            assert!(Material::from_formula(bad).is_err(), "{bad}");
+        }
+    }
+}
