@@ -1,12 +1,147 @@
 //! `knockon evaluate`.
 
-use anyhow::Result;
+use super::data::{LabelArguments, push_aligned};
+use crate::progress::{Bar, say};
+use anyhow::{Context, Result};
+use knockon::dataset::{DataSet, neighbors_within};
+use knockon::io::{Column, Frame, write_extxyz};
+use knockon::potential::{LinearPotential, Model};
+use knockon::progress::Progress;
+use knockon::{Evaluation, Potential};
+use std::path::PathBuf;
 
 /// Arguments of `knockon evaluate`.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+#[command(
+    after_help = "Example:\n  knockon evaluate data/cawo4/cawo4.model data/cawo4/cawo4_pbe.xyz -o evaluated.xyz\n\n\
+    OUTPUT holds energy (eV), forces (eV/A), stress (eV/A^3, positive in tension; boxes that repeat in all directions)\n\
+    and the energy of each atom (column energies, eV). Labels of INPUT are kept as label_energy, label_forces and\n\
+    label_stress, and the deviations from them are shown; energies of first-principles codes have zeros of their own."
+)]
+pub(crate) struct Arguments {
+    /// The model file, made by knockon fit or knockon import.
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Configurations (extended XYZ).
+    #[arg(value_name = "INPUT")]
+    input: PathBuf,
+    /// The extended XYZ file to write.
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    labels: LabelArguments,
+}
 
 /// Runs the verb.
-pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
-    anyhow::bail!("knockon evaluate is not here yet")
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let model = Model::load(&arguments.model)?;
+    let potential = LinearPotential::new(&model)?;
+    let data = DataSet::load(std::slice::from_ref(&arguments.input), &arguments.labels.keys())?;
+    let bar = Bar::new("evaluating");
+    let hash = model.hash();
+    let mut frames = Vec::with_capacity(data.frames.len());
+    let mut evaluation = Evaluation::default();
+    let mut deviations = Deviations::default();
+    for (index, frame) in data.frames.iter().enumerate() {
+        let place = || format!("configuration {} ({}) of {}", index + 1, data.names[index], arguments.input.display());
+        let neighbors = neighbors_within(&frame.atoms, potential.cutoff_angstrom(), &place())?;
+        potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
+        let evaluated = evaluated(frame, &evaluation, &hash);
+        deviations.add(frame, &evaluated);
+        frames.push(evaluated);
+        bar.update(index as u64 + 1, data.frames.len() as u64);
+    }
+    write_extxyz(&arguments.output, &frames)?;
+    drop(bar);
+    print!("{}", deviations.table());
+    say(&format!("{}: {} configurations, model {hash}, data {}", arguments.output.display(), frames.len(), data.hash));
+    Ok(())
+}
+
+/// The configuration with the model's results in place of its labels, which are kept under other names.
+fn evaluated(frame: &Frame, evaluation: &Evaluation, model_hash: &str) -> Frame {
+    let mut result = frame.clone();
+    let replaced = ["energies", "label_forces"];
+    result
+        .columns
+        .retain(|c| !replaced.contains(&c.name.as_str()) || (c.name == "label_forces" && frame.forces.is_none()));
+    if let Some(energy) = frame.energy_ev {
+        result.info.set("label_energy", format!("{energy:?}"));
+    }
+    if let Some(stress) = frame.stress {
+        result.info.set("label_stress", stress.map(|s| format!("{s:?}")).join(" "));
+    }
+    if let Some(forces) = &frame.forces {
+        result.columns.push(Column::vectors("label_forces", forces));
+    }
+    result.info.set("model", model_hash);
+    result.energy_ev = Some(evaluation.energy_ev());
+    result.forces = Some(evaluation.forces.clone());
+    let cell = &frame.atoms.cell;
+    result.stress = cell.periodic.all().then(|| evaluation.stress(cell.volume_angstrom3()));
+    result.columns.push(Column::reals("energies", &evaluation.energies_ev));
+    result
+}
+
+/// Sums over the numbers of one kind that have labels.
+#[derive(Default)]
+struct Sums {
+    count: usize,
+    absolute: f64,
+    squares: f64,
+    largest: f64,
+}
+
+impl Sums {
+    fn add(&mut self, deviation: f64) {
+        self.count += 1;
+        self.absolute += deviation.abs();
+        self.squares += deviation * deviation;
+        self.largest = self.largest.max(deviation.abs());
+    }
+}
+
+#[derive(Default)]
+struct Deviations {
+    energy_per_atom: Sums,
+    force: Sums,
+    stress: Sums,
+}
+
+impl Deviations {
+    fn add(&mut self, label: &Frame, model: &Frame) {
+        if let (Some(label_energy), Some(energy)) = (label.energy_ev, model.energy_ev) {
+            self.energy_per_atom.add((energy - label_energy) / label.atoms.len() as f64);
+        }
+        for (a, b) in label.forces.iter().flatten().zip(model.forces.iter().flatten()) {
+            (*b - *a).to_array().into_iter().for_each(|d| self.force.add(d));
+        }
+        if let (Some(a), Some(b)) = (label.stress, model.stress) {
+            a.iter().zip(b).for_each(|(a, b)| self.stress.add(b - a));
+        }
+    }
+
+    /// Empty if there are no labels.
+    fn table(&self) -> String {
+        let mut rows = vec![
+            ["deviation from labels", "unit", "number", "mean absolute", "root mean square", "largest"]
+                .map(str::to_owned),
+        ];
+        let kinds = [
+            ("energy", "eV/atom", &self.energy_per_atom),
+            ("force component", "eV/A", &self.force),
+            ("stress component", "eV/A^3", &self.stress),
+        ];
+        for (name, unit, sums) in kinds.into_iter().filter(|k| k.2.count > 0) {
+            let n = sums.count as f64;
+            let numbers = [sums.absolute / n, (sums.squares / n).sqrt(), sums.largest].map(|x| format!("{x:.6}"));
+            let [mean, rms, largest] = numbers;
+            rows.push([name.to_owned(), unit.to_owned(), sums.count.to_string(), mean, rms, largest]);
+        }
+        let mut text = String::new();
+        if rows.len() > 1 {
+            push_aligned(&mut text, &rows);
+        }
+        text
+    }
 }
