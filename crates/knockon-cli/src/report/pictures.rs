@@ -211,7 +211,7 @@ fn defect_probability(run: &Run, groups: &[Group]) -> Option<Picture> {
         how_to_read:
             "Below the displacement threshold an atom springs back and all of its energy becomes heat: probability 0. \
                       Well above, practically every recoil leaves a defect: probability 1. The red curve joins the two \
-                      regimes; where there are no points it is an interpolation."
+                      regimes; where there are no points it rests on what the caption names."
                 .into(),
         caption,
         svg: defect_probability::draw(&points, &curve),
