@@ -2,8 +2,7 @@
 
 use crate::{config, progress};
 use anyhow::Result;
-use knockon::Potential;
-use knockon::checks::{self, Check, DataDistances};
+use knockon::checks::{self, Check};
 use knockon::fit::{self, Dataset, Settings};
 use knockon::io::write_atomically;
 use knockon::potential::LinearPotential;
@@ -33,9 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let bar = progress::Bar::new("Checks of the potential");
     let potential = LinearPotential::new(&fit.model)?;
     let crystal = &data.configurations[data.reference].atoms;
-    let boxes = data.configurations.iter().map(|c| &c.atoms);
-    let distances = DataDistances::new(potential.species(), boxes, potential.cutoff_angstrom());
-    let scans = checks::pair_scans(&potential, crystal, &distances, &settings.checks)?;
+    let scans = checks::pair_scans(&potential, crystal, &fit.distances, &settings.checks)?;
     let found = checks::check(&potential, crystal, &scans, &settings.checks, &bar);
     drop(bar);
     fit.report.failed_checks = found.iter().filter(|c| !c.passed).map(|c| c.name.clone()).collect();

@@ -4,15 +4,17 @@
 //! A check never stops a fit. It says what was found, what was expected and whether that is good enough; the campaign
 //! reads the verdict and does not run with a potential that failed unless told to.
 
+mod distances;
 mod elastic;
 mod lattice;
 mod phonons;
 mod runs;
 mod scans;
 
+pub use distances::DataDistances;
 pub use elastic::elastic_constants_gpa;
 pub use phonons::{gamma_frequencies_per_cm, hessian};
-pub use scans::{DataDistances, ScanPoint, pair_scans, scans_csv};
+pub use scans::{ScanPoint, pair_scans, scans_csv};
 
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential};

@@ -131,7 +131,8 @@ mod tests {
         // 1 / (2 pi c) sqrt(k / mu); sqrt(eV / (A^2 u)) = 98.2269 rad/ps = 521.47 1/cm.
         let expected = 521.47 * (20.0 * (m + n) / (m * n)).sqrt();
         assert!((frequencies[5] / expected - 1.0).abs() < 1e-4, "{} {expected}", frequencies[5]);
-        assert!(frequencies[..5].iter().all(|f| f.abs() < 0.1), "{frequencies:?}");
+        // Rotation by d / r stretches the bond by d^2 / (2 r): apparent stiffness k d^2 / (2 r^2), 1.07 1/cm.
+        assert!(frequencies[..5].iter().all(|f| f.abs() < 1.1), "{frequencies:?}");
     }
 
     /// The face-centred cubic cell has four atoms, its primitive cell one: three translations are all that is left.

@@ -1,8 +1,8 @@
 //! Energies of two atoms that approach each other, in vacuum and in the crystal.
 
-use super::{Check, CheckSettings};
-use crate::{Atoms, Cell, Error, Evaluation, NeighborList, Potential, Species};
-use glam::{BVec3, DMat3, DVec3};
+use super::{Check, CheckSettings, DataDistances};
+use crate::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
+use glam::DVec3;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt::Write;
@@ -10,9 +10,7 @@ use std::fmt::Write;
 /// First distance of a scan.
 const START_ANGSTROM: f64 = 0.3;
 /// Distance between points of a scan.
-const STEP_ANGSTROM: f64 = 0.02;
-/// Width of a bin of distances in the data.
-const BIN_ANGSTROM: f64 = 0.05;
+const STEP_ANGSTROM: f64 = 0.03;
 /// A rise of the energy with growing distance that does not count as attraction: rounding and the quintic bridge.
 const TOLERANCE_EV: f64 = 0.02;
 /// Below this distance every pair must repel, whatever the data say: kernels start at 1.3 A, the shortest bonds of
@@ -34,50 +32,6 @@ pub struct ScanPoint {
     pub has_data: bool,
 }
 
-/// Which distances between which species the data hold.
-pub struct DataDistances {
-    species: Vec<Species>,
-    counts: Vec<Vec<u64>>,
-}
-
-impl DataDistances {
-    /// Counts all pairs closer than `cutoff_angstrom`.
-    pub fn new<'a>(species: &[Species], boxes: impl Iterator<Item = &'a Atoms>, cutoff_angstrom: f64) -> Self {
-        let n_bins = (cutoff_angstrom / BIN_ANGSTROM).ceil() as usize + 1;
-        let mut found =
-            Self { species: species.to_vec(), counts: vec![vec![0; n_bins]; species.len() * species.len()] };
-        for atoms in boxes {
-            let list = NeighborList::build(atoms, cutoff_angstrom);
-            let shifts = list.cartesian_translations(&atoms.cell);
-            for atom in 0..atoms.len() {
-                for slot in list.row(atom) {
-                    let other = list.index[slot] as usize;
-                    let shift = shifts[usize::from(list.translation[slot])];
-                    let distance = (atoms.positions[other] + shift - atoms.positions[atom]).length();
-                    if let Some(pair) = found.pair([atoms.species[atom], atoms.species[other]]) {
-                        let bin = ((distance / BIN_ANGSTROM) as usize).min(n_bins - 1);
-                        found.counts[pair][bin] += 1;
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    fn pair(&self, pair: [Species; 2]) -> Option<usize> {
-        let index = |s| self.species.iter().position(|t| *t == s);
-        let (a, b) = (index(pair[0])?, index(pair[1])?);
-        Some(a.min(b) * self.species.len() + a.max(b))
-    }
-
-    /// True if this pair occurs in the data within one bin of this distance.
-    pub fn contains(&self, pair: [Species; 2], distance_angstrom: f64) -> bool {
-        let Some(counts) = self.pair(pair).map(|p| &self.counts[p]) else { return false };
-        let bin = (distance_angstrom / BIN_ANGSTROM) as usize;
-        (bin.saturating_sub(1)..=bin + 1).any(|b| counts.get(b).is_some_and(|n| *n > 0))
-    }
-}
-
 /// Scans of every pair of species from 0.3 angstrom to the cutoff, in vacuum and in the crystal.
 pub fn pair_scans(
     potential: &dyn Potential,
@@ -91,7 +45,8 @@ pub fn pair_scans(
     for a in 0..species.len() {
         for b in a..species.len() {
             let pair = [species[a], species[b]];
-            scans.extend(scan(potential, data, pair, "vacuum", potential.cutoff_angstrom(), |r| dimer(pair, r))?);
+            scans
+                .extend(scan(potential, data, pair, "vacuum", potential.cutoff_angstrom(), |r| Atoms::dimer(pair, r))?);
             if let Some((first, second, bond)) = closest_pair(&perfect, pair) {
                 let boxed = |r: f64| approach(&perfect, first, second, bond, r);
                 scans.extend(scan(potential, data, pair, "crystal", bond.length(), boxed)?);
@@ -125,11 +80,6 @@ fn scan(
         Ok(ScanPoint { pair, environment, distance_angstrom, energy_ev, has_data })
     };
     (0..=steps).into_par_iter().map(point).collect()
-}
-
-fn dimer(pair: [Species; 2], distance: f64) -> Atoms {
-    let cell = Cell { vectors: DMat3::from_diagonal(DVec3::splat(100.0)), periodic: BVec3::FALSE };
-    Atoms { cell, species: pair.to_vec(), positions: vec![DVec3::ZERO, DVec3::Z * distance] }
 }
 
 /// The first closest pair of these species with the vector from one to the other.
@@ -192,7 +142,7 @@ pub(super) fn check(scans: &[ScanPoint]) -> Vec<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamics::testing::{PairPotential, argon_like, molecule};
+    use crate::dynamics::testing::{PairPotential, argon_like};
 
     fn no_data() -> DataDistances {
         DataDistances::new(&[], std::iter::empty(), 4.8)
@@ -218,14 +168,5 @@ mod tests {
             scans.iter().find(|p| p.environment == "vacuum" && (p.distance_angstrom - 1.5).abs() < 1e-9).unwrap();
         // The spring ends at its cutoff 3.0 A with 5 / 2 * 1.5^2 eV, outside it is zero: the scan ends there.
         assert!(point.energy_ev.abs() < 1e-12, "{point:?}");
-    }
-
-    #[test]
-    fn data_distances_know_what_they_have_seen() {
-        let atoms = molecule("W", "O", 1.83);
-        let [w, o] = [atoms.species[0], atoms.species[1]];
-        let data = DataDistances::new(&[w, o], std::iter::once(&atoms), 4.8);
-        assert!(data.contains([o, w], 1.85) && data.contains([w, o], 1.79));
-        assert!(!data.contains([w, o], 1.6) && !data.contains([o, o], 1.83));
     }
 }
