@@ -13,7 +13,7 @@ use std::path::Path;
 pub struct DataSet {
     /// The configurations.
     pub frames: Vec<Frame>,
-    /// Names the data: hash of the content of all files, one after the other.
+    /// Names the data: hash of the hashes of all files, the same as a fit of these files gives.
     pub hash: String,
     /// For each configuration its name: the info key `id`, else file and number.
     pub names: Vec<String>,
@@ -22,7 +22,7 @@ pub struct DataSet {
 impl DataSet {
     /// Reads extended XYZ files.
     pub fn load<P: AsRef<Path>>(paths: &[P], keys: &LabelKeys) -> Result<Self, Error> {
-        let (mut frames, mut names, mut content) = (Vec::new(), Vec::new(), String::new());
+        let (mut frames, mut names, mut hashes) = (Vec::new(), Vec::new(), String::new());
         for path in paths {
             let path = path.as_ref();
             let text = read_text(path)?;
@@ -33,9 +33,9 @@ impl DataSet {
                 names.push(id.unwrap_or_else(|| format!("{file} #{}", index + 1)));
                 frames.push(frame);
             }
-            content.push_str(&text);
+            hashes.push_str(&content_hash(text.as_bytes()));
         }
-        Ok(Self { frames, hash: content_hash(content.as_bytes()), names })
+        Ok(Self { frames, hash: content_hash(hashes.as_bytes()), names })
     }
 
     /// The class of a configuration: the value of `key`, or "unclassified".

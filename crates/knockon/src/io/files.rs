@@ -21,23 +21,31 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
 }
 
 /// Writes `content` into a temporary file beside `path`, flushes it to disk and renames it: `path` then holds either
-/// all of the content or what it held before. Missing parent folders are created.
+/// all of the content or what it held before. Missing parent folders are created. A device such as /dev/stdout is
+/// written to directly; a link stays a link.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
     let failed = |source| Error::io("write", path, source);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        return std::fs::write(&target, content).map_err(failed);
+    }
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
-    let mut file = temporary_file().tempfile_in(folder).map_err(failed)?;
+    let mut file = new_file_in(folder).map_err(failed)?;
     file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
+    file.persist(&target).map_err(|e| failed(e.error))?;
     Ok(())
 }
 
-/// Temporary files are private by default; results should be as readable as any other file (the umask decides).
-fn temporary_file() -> tempfile::Builder<'static, 'static> {
+/// A temporary file that will have the permissions of any other new file.
+fn new_file_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666)); // less what the umask forbids
+    }
+    builder.tempfile_in(folder)
 }
 
 /// First 16 hexadecimal digits of the SHA-256 of some bytes: how results name the data they rest on.
