@@ -160,6 +160,12 @@ impl Atoms {
         Ok(Self { cell, species, positions })
     }
 
+    /// Two atoms at a distance in angstrom, alone.
+    pub fn dimer(species: [Species; 2], distance_angstrom: f64) -> Self {
+        let cell = Cell { vectors: DMat3::IDENTITY, periodic: BVec3::FALSE };
+        Self { cell, species: species.to_vec(), positions: vec![DVec3::ZERO, DVec3::Z * distance_angstrom] }
+    }
+
     /// Number of atoms.
     pub fn len(&self) -> usize {
         self.positions.len()

@@ -9,8 +9,8 @@
 
 pub mod atoms;
 pub mod cascade;
-pub mod dataset;
 pub mod checks;
+pub mod dataset;
 pub mod dynamics;
 pub mod error;
 pub mod fit;

@@ -96,15 +96,17 @@ fn point_group_symbol(operations: &[DMat3]) -> Option<&'static str> {
     for m in operations {
         let trace = (m.x_axis.x + m.y_axis.y + m.z_axis.z).round() as i32;
         let proper = m.determinant() > 0.0;
-        let kind = match if proper { trace } else { -trace } {
+        let rotation = match if proper { trace } else { -trace } {
             3 if proper => continue,
             3 => 4,
-            -1 => 0 + if proper { 0 } else { 5 },
-            0 => 1 + if proper { 0 } else { 5 },
-            1 => 2 + if proper { 0 } else { 5 },
-            2 => 3 + if proper { 0 } else { 5 },
+            -1 => 0,
+            0 => 1,
+            1 => 2,
+            2 => 3,
             _ => return None,
         };
+        // Columns 5 to 8 count the same rotations followed by an inversion.
+        let kind = if proper || rotation == 4 { rotation } else { rotation + 5 };
         counts[kind] += 1;
     }
     POINT_GROUPS.iter().find(|(_, known)| *known == counts).map(|(symbol, _)| *symbol)

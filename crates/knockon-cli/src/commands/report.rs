@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub(crate) struct Arguments {
     /// Output folder of the run, with model/, campaign/, response/ and spectra/.
     #[arg(value_name = "OUT", default_value = "knockon-out")]
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// Runs the verb.

@@ -1,12 +1,238 @@
-//! `knockon reproduce`.
+//! `knockon reproduce`: the stage commands in a row, each run only if what it depends on has changed.
 
-use anyhow::Result;
+use super::{campaign, fit, report, response, spectra};
+use crate::{config, progress};
+use anyhow::{Context, Result, bail};
+use knockon::cascade::CampaignSettings;
+use knockon::fit::Settings as FitSettings;
+use knockon::io::{content_hash, read_text, write_atomically};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Arguments of `knockon reproduce`.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+#[command(after_help = "The chain is nothing but these commands in a row, on the settings that the chain file names:
+
+  knockon fit fit.toml -o OUT/model
+  knockon campaign campaign.toml --model OUT/model/NAME.model -o OUT/campaign
+  knockon response response.toml --campaign OUT/campaign -o OUT/response
+  knockon spectra spectra.toml --response OUT/response/response.json -o OUT/spectra
+  knockon report OUT
+
+A stage is run again only if its settings, its inputs or this program have changed. Stop it at any moment and start it
+again: finished recoils are kept. To go further, copy the folder examples/cawo4/laptop, edit the copies and run
+`knockon reproduce COPY/chain.toml -o OTHER`. examples/cawo4/full holds the paper's own numbers.")]
+pub(crate) struct Arguments {
+    /// Chain file: which settings file each stage uses, relative to the chain file.
+    #[arg(value_name = "CHAIN", default_value = "examples/cawo4/laptop/chain.toml")]
+    chain: PathBuf,
+    /// Output folder.
+    #[arg(short, long, value_name = "DIR", default_value = "knockon-out")]
+    out: PathBuf,
+    /// Seed of thermal motion and bootstrap, instead of those of the settings.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Go on to cascades even if the potential fails one of its checks; the report says so on top.
+    #[arg(long)]
+    accept_failing_potential: bool,
+}
+
+/// The settings file of each stage.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chain {
+    fit: PathBuf,
+    campaign: PathBuf,
+    response: PathBuf,
+    spectra: PathBuf,
+}
+
+/// What `reproduce` reads of fit.json.
+#[derive(Deserialize)]
+struct FitOutcome {
+    checks_passed: bool,
+    failed_checks: Vec<String>,
+}
+
+const STAGES: [&str; 5] = ["fit", "campaign", "response", "spectra", "report"];
+
+/// One run of the chain.
+struct Run<'a> {
+    out: &'a Path,
+    seed: Option<u64>,
+}
 
 /// Runs the verb.
-pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
-    anyhow::bail!("knockon reproduce is not here yet")
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let began = Instant::now();
+    let chain = Chain::load(&arguments.chain)?;
+    let out = &arguments.out;
+    let run = Run { out, seed: arguments.seed };
+
+    let model = run.fit(&chain.fit)?;
+    check_potential(&out.join("model/fit.json"), arguments.accept_failing_potential)?;
+    run.campaign(&chain.campaign, &model)?;
+    run.response(&chain.response)?;
+    run.spectra(&chain.spectra)?;
+    run.report()?;
+
+    progress::say(&format!("done in {:.0} s", began.elapsed().as_secs_f64()));
+    println!("{}", out.join("report.html").display());
+    Ok(())
+}
+
+impl Chain {
+    fn load(path: &Path) -> Result<Self> {
+        let chain: Self = config::load(path).context(
+            "cannot read the chain file; run knockon in the folder of its repository, or name a chain file of your own",
+        )?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let within = |file: PathBuf| folder.join(file);
+        Ok(Self {
+            fit: within(chain.fit),
+            campaign: within(chain.campaign),
+            response: within(chain.response),
+            spectra: within(chain.spectra),
+        })
+    }
+}
+
+/// Stops before cascades are run with a potential that is known to be bad.
+fn check_potential(path: &Path, accept: bool) -> Result<()> {
+    let outcome: FitOutcome = serde_json::from_str(&read_text(path)?)
+        .with_context(|| format!("{} is not a fit report; remove it and run again", path.display()))?;
+    if outcome.checks_passed {
+        return Ok(());
+    }
+    let failed = outcome.failed_checks.join(", ");
+    if accept {
+        progress::say(&format!("WARNING: the potential fails: {failed}. Cascades are run with it as asked."));
+        return Ok(());
+    }
+    bail!(
+        "the potential fails checks that cascades rely on: {failed}. Look at {} and add labels or change the fit; \
+         --accept-failing-potential goes on all the same",
+        path.with_file_name("checks.json").display()
+    )
+}
+
+impl Run<'_> {
+    /// Returns the path of the model.
+    fn fit(&self, settings: &Path) -> Result<PathBuf> {
+        let fit_settings: FitSettings = config::load(settings)?;
+        let folder = settings.parent().unwrap_or(Path::new("."));
+        let mut inputs = vec![settings.to_owned()];
+        inputs.extend(fit_settings.data_files.iter().map(|file| folder.join(file)));
+        let directory = self.out.join("model");
+        let model = directory.join(format!("{}.model", fit_settings.name));
+        let outputs = [model.clone(), directory.join("fit.json"), directory.join("checks.json")];
+        self.stage("fit", &inputs, &outputs, || {
+            fit::run(&fit::Arguments { settings: settings.to_owned(), out: directory.clone() })
+        })?;
+        Ok(model)
+    }
+
+    fn campaign(&self, settings: &Path, model: &Path) -> Result<()> {
+        let campaign_settings: CampaignSettings = config::load(settings)?;
+        let crystal = settings.parent().unwrap_or(Path::new(".")).join(&campaign_settings.crystal);
+        let inputs = [settings.to_owned(), model.to_owned(), crystal];
+        let directory = self.out.join("campaign");
+        let outputs = [directory.join("recoils.csv"), directory.join("campaign.json")];
+        let stamp = self.stamp(&inputs)?;
+        self.set_aside_other_campaign(&directory, &stamp)?;
+        self.stage("campaign", &inputs, &outputs, || {
+            write_atomically(&directory.join("inputs"), stamp.as_bytes())?;
+            campaign::run_files(settings, model, &directory, self.seed)
+        })
+    }
+
+    /// Recoils made with another potential or other settings are renamed, not mixed and not lost.
+    fn set_aside_other_campaign(&self, directory: &Path, stamp: &str) -> Result<()> {
+        let marker = directory.join("inputs");
+        if !marker.exists() {
+            return Ok(());
+        }
+        let other = read_text(&marker)?;
+        if other == stamp {
+            return Ok(());
+        }
+        let aside = self.out.join(format!("campaign-{other}"));
+        std::fs::rename(directory, &aside).with_context(|| {
+            format!("cannot rename {} to {}; move it away yourself", directory.display(), aside.display())
+        })?;
+        progress::say(&format!("recoils of an earlier potential or other settings now stand in {}", aside.display()));
+        Ok(())
+    }
+
+    fn response(&self, settings: &Path) -> Result<()> {
+        let campaign = self.out.join("campaign");
+        let output = self.out.join("response");
+        let inputs = [settings.to_owned(), campaign.join("recoils.csv")];
+        let outputs = [output.join("response.json"), output.join("stored_energy.csv")];
+        self.stage("response", &inputs, &outputs, || {
+            let settings = Some(settings.to_owned());
+            response::run(&response::Arguments {
+                settings,
+                campaign: Some(campaign),
+                output: output.clone(),
+                seed: self.seed,
+            })
+        })
+    }
+
+    fn spectra(&self, settings: &Path) -> Result<()> {
+        let response = self.out.join("response/response.json");
+        let output = self.out.join("spectra");
+        let names = ["capture.csv", "dark-matter.csv", "cevns.csv", "spectra.json"];
+        let outputs: Vec<PathBuf> = names.iter().map(|name| output.join(name)).collect();
+        self.stage("spectra", &[settings.to_owned(), response.clone()], &outputs, || {
+            let settings = Some(settings.to_owned());
+            spectra::run(&spectra::Arguments { settings, response: Some(response.clone()), output: output.clone() })
+        })
+    }
+
+    fn report(&self) -> Result<()> {
+        let names = [
+            "model/fit.json",
+            "model/checks.json",
+            "model/parity.csv",
+            "campaign/recoils.csv",
+            "campaign/campaign.json",
+            "response/response.json",
+            "spectra/spectra.json",
+            "spectra/capture.csv",
+        ];
+        let inputs: Vec<PathBuf> = names.iter().map(|name| self.out.join(name)).collect();
+        let outputs = [self.out.join("report.html")];
+        self.stage("report", &inputs, &outputs, || report::run(&report::Arguments { folder: self.out.to_owned() }))
+    }
+
+    /// Runs a stage unless its outputs are there and were made from the same inputs by the same program.
+    fn stage(&self, name: &str, inputs: &[PathBuf], outputs: &[PathBuf], work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let number = 1 + STAGES.iter().position(|stage| *stage == name).unwrap_or_default();
+        let title = format!("[{number}/{}] {name}", STAGES.len());
+        let stamp = self.stamp(inputs)?;
+        let marker = self.out.join("stages").join(name);
+        let made = marker.exists() && read_text(&marker)? == stamp;
+        if made && outputs.iter().all(|file| file.exists()) {
+            progress::say(&format!("{title}: up to date"));
+            return Ok(());
+        }
+        progress::say(&title);
+        let began = Instant::now();
+        work().with_context(|| format!("the stage {name} did not finish"))?;
+        write_atomically(&marker, stamp.as_bytes())?;
+        progress::say(&format!("{title}: {:.0} s", began.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
+    /// Names the content of all inputs, the seed and the program.
+    fn stamp(&self, inputs: &[PathBuf]) -> Result<String> {
+        let mut text = format!("{} {:?}", env!("CARGO_PKG_VERSION"), self.seed);
+        for path in inputs {
+            text += &content_hash(read_text(path)?.as_bytes());
+        }
+        Ok(content_hash(text.as_bytes()))
+    }
 }

@@ -58,10 +58,18 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
         within.map(|p| p[1]).filter(|r| r.is_finite()).fold(0.0, f64::max)
     };
     let top = shown(&spectrum.before).max(shown(&spectrum.after));
+    let labels: Vec<String> = spectrum.parts.iter().map(|(label, _)| format!("of which {label}")).collect();
+    let mut entries = vec![
+        (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
+        (Key::Line(Stroke::solid(RED, 2.2)), "less the energy stored in defects"),
+        (Key::Line(Stroke { dash: "2 4", ..Stroke::solid(MUTED, 1.0) }), "calibration peaks"),
+    ];
+    entries.extend(labels.iter().map(|label| (Key::Line(Stroke::solid(GRAY, 1.4)), label.as_str())));
+    let above = 16.0 + legend(&mut svg, [92.0, 8.0], 690.0, &entries);
     let panel = Panel {
-        corner: [92.0, 56.0],
-        size: [688.0, 326.0],
-        x: Axis::linear("Visible energy (eV)", 0.0, end).with_ticks(8),
+        corner: [92.0, above],
+        size: [688.0, 382.0 - above],
+        x: Axis::linear(&format!("Visible energy (eV), resolution {resolution_ev} eV"), 0.0, end).with_ticks(8),
         y: Axis::linear(&format!("Rate ({})", spectrum.unit), 0.0, 1.12 * top),
     };
     panel.grid(&mut svg);
@@ -77,18 +85,30 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
         panel.line(svg, &spectrum.points(&spectrum.before), Stroke::dashed(INK, 1.8));
         panel.line(svg, &spectrum.points(&spectrum.after), Stroke::solid(RED, 2.2));
     });
+    magnify(&mut svg, &panel, spectrum);
     panel.axes(&mut svg);
-    let labels: Vec<String> = spectrum.parts.iter().map(|(label, _)| format!("of which {label}")).collect();
-    let mut entries = vec![
-        (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
-        (Key::Line(Stroke::solid(RED, 2.2)), "less the energy stored in defects"),
-        (Key::Line(Stroke { dash: "2 4", ..Stroke::solid(MUTED, 1.0) }), "calibration peaks"),
-    ];
-    entries.extend(labels.iter().map(|label| (Key::Line(Stroke::solid(GRAY, 1.4)), label.as_str())));
-    legend(&mut svg, [92.0, 8.0], 690.0, &entries);
-    let note = format!("resolution {resolution_ev} eV (standard deviation)");
-    svg.text([92.0, 44.0], &note, SMALL);
     svg.finish(CAPTURE_TITLE)
+}
+
+/// Repeats the last calibration peak ten times as high where it would drown in the others.
+fn magnify(svg: &mut Svg, panel: &Panel, spectrum: &Spectrum) {
+    const FROM_EV: f64 = 133.0;
+    const FACTOR: f64 = 10.0;
+    let points = |rates: &[f64]| -> Vec<[f64; 2]> {
+        let beyond = spectrum.points(rates).into_iter().filter(|p| p[0] >= FROM_EV);
+        beyond.map(|[energy, rate]| [energy, FACTOR * rate]).collect()
+    };
+    let (before, after) = (points(&spectrum.before), points(&spectrum.after));
+    let peak = before.iter().chain(&after).map(|p| p[1]).fold(0.0, f64::max);
+    if !(peak > 0.0 && peak < 0.8 * panel.y.max) {
+        return;
+    }
+    panel.inside(svg, |svg| {
+        panel.line(svg, &before, Stroke::dashed(INK, 1.1).with_opacity(0.75));
+        panel.line(svg, &after, Stroke::solid(RED, 1.2).with_opacity(0.75));
+    });
+    let [x, y] = panel.at(FROM_EV + 10.0, peak);
+    svg.text([x, y - 8.0], "× 10", SMALL.anchored(Anchor::Middle).halo());
 }
 
 const CAPTURE_TITLE: &str = "Recoil spectrum after neutron capture, before and after the energy stored in defects";
@@ -163,7 +183,8 @@ fn draw_column(svg: &mut Svg, spectrum: &Spectrum, left: f64, width: f64, color:
     rates.y_axis(svg);
     ratio.axes(svg);
     svg.text([corner, 54.0], &spectrum.title, Font::new(14.5).bold().colored(color));
-    for (index, (label, _)) in spectrum.parts.iter().enumerate() {
+    let visible = |rate: &[f64]| rate.iter().any(|r| *r > low);
+    for (index, (label, _)) in spectrum.parts.iter().enumerate().filter(|(_, (_, rate))| visible(rate)) {
         let place = [rates.right() - 6.0, rates.corner[1] + 17.0 + 17.0 * index as f64];
         let font = SMALL.colored(super::palette::element(label, index)).anchored(Anchor::End).halo();
         svg.text(place, &format!("recoils of {label}, not corrected"), font);

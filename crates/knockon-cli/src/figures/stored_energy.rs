@@ -41,7 +41,7 @@ impl Distribution {
     }
 }
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 880.0;
 /// Height in pixels of one panel; a single one is higher.
 const PANEL_HEIGHT: f64 = 92.0;
 const SINGLE_HEIGHT: f64 = 210.0;
@@ -69,9 +69,10 @@ pub(crate) fn draw(distributions: &[Distribution]) -> String {
         let peak = heights.iter().copied().chain(modelled).filter(|h| h.is_finite()).fold(0.0, f64::max);
         let mut panel = Panel {
             corner: [78.0, top + index as f64 * (panel_height + GAP)],
-            size: [WIDTH - 78.0 - 170.0, panel_height],
+            size: [WIDTH - 78.0 - 190.0, panel_height],
             x: Axis::linear("Energy stored in defects (eV)", 0.0, end),
-            y: Axis::linear("", 0.0, if peak > 0.0 { 1.15 * peak } else { 1.0 }).with_ticks(if distributions.len() > 1 { 2 } else { 5 }),
+            y: Axis::linear("", 0.0, if peak > 0.0 { 1.15 * peak } else { 1.0 })
+                .with_ticks(if distributions.len() > 1 { 2 } else { 5 }),
         };
         if peak <= 0.0 {
             panel.y.ticks.clear();

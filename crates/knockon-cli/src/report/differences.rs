@@ -21,8 +21,8 @@ pub(crate) fn rows(run: &Run, n_cascades: &str) -> Vec<Row> {
             here: format!("{} configurations (labels {})", fit.n_configurations, fit.data_hash),
             paper: "348 configurations of 96 and 324 atoms (VASP, PBE), among them relaxed Frenkel pairs",
             effect:
-                "Fewer and smaller boxes with fewer defects: the energy of defects, and with it the stored energy, is \
-                     less certain than the fit errors suggest."
+                "A potential knows what its data show. With fewer boxes, and few of them with defects, the energy of \
+                     defects, and with it the stored energy, is less certain than the fit errors suggest."
                     .into(),
         });
         if fit.variant == "per_species" {
@@ -68,19 +68,20 @@ fn cascades(campaign: &Campaign, n_cascades: &str) -> Vec<Row> {
             what: "Time followed",
             here: format!("{} ps", significant(picoseconds)),
             paper: "8 ps",
-            effect:
-                "Defects that would heal within a few picoseconds may still be there when the box is quenched: stored \
-                     energies tend to be too high."
+            effect: match campaign.simulated_time_fs {
+                Some(time) if time >= 8000.0 => "None.".into(),
+                _ => "Defects that would heal later are still there when the box is quenched: stored energies tend to be \
+                      too high."
                     .into(),
+            },
         },
         Row {
             what: "Cascades",
             here: n_cascades.to_owned(),
             paper: "320 each at 40, 112 and 160 eV, 160 at 81 eV, 32 each at 20 and 60 eV",
-            effect:
-                "Few cascades mean wide intervals: stored energies of single recoils scatter by about as much as their \
-                     mean, so n cascades fix the mean to roughly 1/√n of it."
-                    .into(),
+            effect: "Single recoils scatter by several eV; the uncertainty of their mean falls as 1/√n. The intervals in \
+                     the table of stored energies show it."
+                .into(),
         },
         Row {
             what: "Recoil energies",

@@ -56,8 +56,8 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
                 h2 #differences { "Where this differs from the paper, and why" }
                 p {
                     "The method is that of Soum-Sidikov " i { "et al." } ", “Calculation of crystal defects induced in CaWO₄ by 100 eV "
-                    "displacement cascades using a linear Machine Learning interatomic potential” (2024). That work ran on a "
-                    "cluster. This run may be of laptop size, and these are its differences:"
+                    "displacement cascades using a linear Machine Learning interatomic potential” (2024). A run of "
+                    "laptop size is smaller in every respect:"
                 }
                 div.wide { (tables::differences(run, &cascade_count(run))) }
                 h2 #files { "Files" }
@@ -139,7 +139,7 @@ fn facts(run: &Run) -> Markup {
         let energies: Vec<String> = groups.iter().map(|g| g.energy_ev.to_string()).collect();
         facts.push(("Recoil cascades".into(), n.to_string(), format!("at {} eV", energies.join(", "))));
     }
-    if let Some(group) = groups.iter().max_by_key(|g| g.recoils.len()) {
+    if let Some(group) = recoils::nearest(&groups, super::pictures::MAP_ENERGY_EV) {
         let threshold = super::response::Response::threshold_ev(run.response.as_ref());
         if let Some(mean) = recoils::mean_nonzero(&group.samples(), threshold) {
             let label = format!("Mean energy stored by a {} eV recoil that leaves a defect", group.energy_ev);

@@ -10,6 +10,7 @@ use crate::figures::plot::Estimate;
 use crate::figures::recoil_map::{self, RecoilMap};
 use crate::figures::spectra::{self, Spectrum};
 use crate::figures::stored_energy::{self, Distribution};
+use serde_json::Value;
 
 /// One figure of the report.
 pub(crate) struct Picture {
@@ -23,7 +24,7 @@ pub(crate) struct Picture {
 }
 
 /// Recoil energy in eV of the paper's map; the map shows it if the campaign has it.
-const MAP_ENERGY_EV: f64 = 112.0;
+pub(crate) const MAP_ENERGY_EV: f64 = 112.0;
 /// Radius in angstrom of the crystal around the recoiling atom, as in the paper.
 const CRYSTAL_RADIUS_ANGSTROM: f64 = 6.0;
 
@@ -76,8 +77,7 @@ fn sources(run: &Run) -> Option<String> {
 
 fn recoil_map(run: &Run, groups: &[Group]) -> Option<Picture> {
     let campaign = run.campaign.as_ref()?;
-    let distance = |g: &&Group| (g.energy_ev - MAP_ENERGY_EV).abs();
-    let group = groups.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let group = recoils::nearest(groups, MAP_ENERGY_EV);
     let recoil_energy_ev = group.map_or(MAP_ENERGY_EV, |g| g.energy_ev);
     let means = group.map(Group::mean_by_direction).unwrap_or_default();
     let directions = recoils::directions(campaign);
@@ -91,8 +91,11 @@ fn recoil_map(run: &Run, groups: &[Group]) -> Option<Picture> {
         axes: &recoils::axes(campaign),
     });
     let n = group.map_or(0, |g| g.recoils.len());
-    let symmetry =
-        if campaign.site_symmetry.is_empty() { "the site".to_owned() } else { campaign.site_symmetry.replace('-', "−") };
+    let symmetry = if campaign.site_symmetry.is_empty() {
+        "the site".to_owned()
+    } else {
+        campaign.site_symmetry.replace('-', "−")
+    };
     let caption = vec![
         format!(
             "The ball of directions around the recoiling atom in Mollweide projection (equal areas). (a) Atoms of the \
@@ -208,7 +211,7 @@ fn defect_probability(run: &Run, groups: &[Group]) -> Option<Picture> {
         how_to_read:
             "Below the displacement threshold an atom springs back and all of its energy becomes heat: probability 0. \
                       Well above, practically every recoil leaves a defect: probability 1. The red curve joins the two \
-                      regimes; where there are no points it is an interpolation."
+                      regimes; where there are no points it rests on what the caption names."
                 .into(),
         caption,
         svg: defect_probability::draw(&points, &curve),
@@ -227,14 +230,17 @@ fn spectrum(table: &Table, title: &str) -> Option<Spectrum> {
     Some(Spectrum { title: title.to_owned(), energy_ev, before, after, ratio, unit, parts: parts(table) })
 }
 
-/// Columns such as `rate_after_O_per_kev_kg_day`: label and rate.
+/// Parts worth a line of their own: columns `o_uncorrected_UNIT` (recoils of another element) and
+/// `template_after_UNIT`.
 fn parts(table: &Table) -> Vec<(String, Vec<f64>)> {
-    let label = |column: &String| {
-        let rest = column.strip_prefix("rate_after_")?;
-        let (label, _) = rest.split_once("_per_").filter(|(label, _)| !label.starts_with("per_"))?;
-        Some((label.to_owned(), table.numbers(column)))
+    let part = |column: &String| {
+        let (label, _) = column.split_once("_uncorrected_per_").or(column.split_once("_after_per_"))?;
+        let mut letters = label.chars();
+        let symbol: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        let name = if knockon::Species::from_symbol(&symbol).is_some() { symbol } else { label.to_owned() };
+        (!matches!(label, "rate" | "all_elements")).then(|| (name, table.numbers(column)))
     };
-    table.columns().iter().filter_map(label).collect()
+    table.columns().iter().filter_map(part).collect()
 }
 
 /// `_per_kev_kg_day` as `keV^{−1} kg^{−1} day^{−1}`.
@@ -250,25 +256,44 @@ pub(crate) fn unit_of(suffix: &str) -> String {
     if inverses.is_empty() { "arbitrary unit".into() } else { inverses.join(" ") }
 }
 
-/// Comments of a spectrum's file, for its caption.
-fn parameters(table: &Table) -> Option<String> {
-    let lines: Vec<&str> = table.comments.iter().map(|c| c.trim_end_matches('.')).filter(|c| !c.is_empty()).collect();
-    (!lines.is_empty()).then(|| format!("Parameters: {}.", lines.join("; ")))
+/// The parameters that a spectrum's file names in its comments.
+fn parameters(table: &Table) -> Value {
+    let json = table.comments.iter().find_map(|c| c.strip_prefix("parameters:"));
+    json.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// The same as a sentence.
+fn parameter_sentence(table: &Table) -> Option<String> {
+    let mut named = Vec::new();
+    name_parameters("", &parameters(table), &mut named);
+    (!named.is_empty()).then(|| format!("Parameters: {}.", named.join(", ")))
+}
+
+fn name_parameters(key: &str, value: &Value, named: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| name_parameters(key, value, named)),
+        Value::Array(list) => list.iter().for_each(|value| name_parameters(key, value, named)),
+        Value::Null => {}
+        Value::String(text) => named.push(format!("{} {text}", key.replace('_', " "))),
+        other => named.push(format!("{} {other}", key.replace('_', " "))),
+    }
 }
 
 fn capture(run: &Run) -> Option<Picture> {
     let table = run.capture.as_ref()?;
-    let resolution_ev = 5.0;
+    let resolution_ev = parameters(table).get("resolution_ev").and_then(Value::as_f64).unwrap_or(5.0);
     let svg = spectra::draw_capture(spectrum(table, "neutron capture").as_ref(), resolution_ev);
     let mut caption = vec![
         format!(
             "Recoils after capture of thermal neutrons in CaWO₄ at {resolution_ev} eV resolution (standard deviation): \
              recoil energy (dashed) and what is left of it when the energy stored in defects is taken away (red)."
         ),
-        "Uncertainty: that of the response; the intensities of the gamma lines add theirs, not shown.".into(),
+        "Grey: the part that is a smooth template and no calculation. Thin lines: ten times the rate. Uncertainty: that of the response (ratio_low and \
+         ratio_high in the table) and of the intensities of the gamma lines; neither is drawn."
+            .into(),
     ];
     caption.extend(sources(run));
-    caption.extend(parameters(table));
+    caption.extend(parameter_sentence(table));
     caption.push(provenance(run, true));
     Some(Picture {
         name: "capture-spectrum",
@@ -284,20 +309,27 @@ fn capture(run: &Run) -> Option<Picture> {
 }
 
 fn continuous(run: &Run) -> Option<Picture> {
-    let tables = [(&run.dark_matter, "Dark matter"), (&run.cevns, "Reactor neutrinos (CEνNS)")];
-    let present: Vec<(&Table, &str)> = tables.iter().filter_map(|(t, title)| Some((t.as_ref()?, *title))).collect();
+    let mass = |table: &Table| parameters(table).get("mass_gev").and_then(Value::as_f64);
+    let dark_matter = |table| match mass(table) {
+        Some(mass_gev) => format!("Dark matter of {mass_gev} GeV"),
+        None => "Dark matter".to_owned(),
+    };
+    let dark_matter = run.dark_matter.as_ref().map(|table| (table, dark_matter(table)));
+    let neutrinos = run.cevns.as_ref().map(|table| (table, "Reactor neutrinos (CEνNS)".to_owned()));
+    let present: Vec<(&Table, String)> = dark_matter.into_iter().chain(neutrinos).collect();
     let spectra: Vec<Spectrum> = present.iter().filter_map(|(table, title)| spectrum(table, title)).collect();
     if spectra.is_empty() {
         return None;
     }
     let mut caption = vec![
-        "Rates before (dashed) and after (solid) taking away the energy stored in defects, and their ratio. Bands: the \
-         uncertainty of the response, from its bootstrap sets. Grey: below a typical detection threshold of 20 eV."
+        "Rates before (dashed) and after (solid) taking away the energy stored in defects of tungsten recoils, and their \
+         ratio. Thin lines: recoils of the other elements, not corrected. Bands: the uncertainty of the response (middle \
+         68 % of its bootstrap sets). Grey: below a typical detection threshold of 20 eV."
             .to_owned(),
     ];
     caption.extend(sources(run));
     for (table, title) in &present {
-        caption.extend(parameters(table).map(|text| format!("{title}: {text}")));
+        caption.extend(parameter_sentence(table).map(|text| format!("{title}. {text}")));
     }
     caption.push(provenance(run, true));
     Some(Picture {

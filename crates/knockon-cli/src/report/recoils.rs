@@ -51,6 +51,12 @@ pub(crate) fn by_energy(run: &Run) -> Vec<Group> {
     groups
 }
 
+/// The group whose energy is closest to this one.
+pub(crate) fn nearest(groups: &[Group], energy_ev: f64) -> Option<&Group> {
+    let distance = |group: &&Group| (group.energy_ev - energy_ev).abs();
+    groups.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+}
+
 impl Group {
     /// Stored energy and weight of each recoil. A direction's solid angle is shared equally among its starts; the
     /// weights sum to 1.

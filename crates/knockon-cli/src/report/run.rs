@@ -187,16 +187,20 @@ impl Run {
 
     /// The model hashes that the stages name; more than one means that they do not belong together.
     pub(crate) fn model_hashes(&self) -> Vec<(&'static str, String)> {
-        let of_value =
-            |value: &Option<Value>| value.as_ref().and_then(|v| v.get("model_hash")?.as_str().map(str::to_owned));
         let hashes = [
             ("fit", self.fit.as_ref().map(|f| f.model_hash.clone())),
             ("cascades", self.campaign.as_ref().map(|c| c.model_hash.clone())),
             ("response", self.response.as_ref().and_then(Response::model_hash)),
-            ("spectra", of_value(&self.spectra)),
+            ("spectra", self.spectra.as_ref().and_then(spectra_model)),
         ];
         hashes.into_iter().filter_map(|(stage, hash)| Some((stage, hash.filter(|h| !h.is_empty())?))).collect()
     }
+}
+
+/// `spectra.json` names the potential within the campaign of its response.
+fn spectra_model(spectra: &Value) -> Option<String> {
+    let of_campaign = || spectra.pointer("/response/campaign/model_hash");
+    spectra.get("model_hash").or_else(of_campaign)?.as_str().map(str::to_owned)
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {

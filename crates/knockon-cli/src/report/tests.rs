@@ -34,7 +34,7 @@ fn an_empty_folder_names_every_missing_stage() {
 
 #[test]
 fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
-    let spectrum = "# mass: 2 GeV & <more>\nenergy_ev,rate_before_per_kev_kg_day,rate_after_per_kev_kg_day,ratio,ratio_low,ratio_high\n10,1,1,1,0.9,1.1\n";
+    let spectrum = "# parameters: {\"name\": \"<more>\"}\nenergy_ev,rate_before_per_kev_kg_day,rate_after_per_kev_kg_day,ratio,ratio_low,ratio_high\n10,1,1,1,0.9,1.1\n";
     let folder = folder(&[
         ("campaign/recoils.csv", RECOILS),
         ("campaign/campaign.json", CAMPAIGN),

@@ -87,8 +87,9 @@ const DISPLACED_ANGSTROM: f64 = 1.0;
 /// An energy error beyond this part of the recoil energy is flagged; it matters only through the trajectory, since
 /// stored energies are differences of quenched energies.
 const DRIFT_PART: f64 = 0.01;
-/// Atoms with more kinetic energy than this (eV) near the faces of the box would go on to damage the next image.
-const HOT_ATOM_EV: f64 = 5.0;
+/// Atoms with more kinetic energy than this (eV) near the faces of the box could displace atoms of the next image:
+/// the order of the smallest threshold displacement energies of oxides.
+const HOT_ATOM_EV: f64 = 20.0;
 /// Atoms of a quenched box closer than this (angstrom) sit in the screened-nuclear part of the potential, where
 /// no first-principles data speak.
 const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
@@ -253,4 +254,89 @@ fn median(vectors: &[DVec3]) -> DVec3 {
         values.get(values.len() / 2).copied().unwrap_or(0.0)
     };
     DVec3::new(along(0), along(1), along(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cascade::{Thermalization, thermalize};
+    use crate::dynamics::testing::{PairPotential, argon_like, element};
+    use crate::progress::Silent;
+
+    const COLD: Thermalization = Thermalization {
+        temperature_k: 40.0,
+        time_fs: 200.0,
+        sampling_time_fs: 0.0,
+        time_step_fs: 4.0,
+        friction_per_fs: 0.01,
+    };
+
+    fn prepared(cells: usize) -> (PairPotential, PerfectBox, Start) {
+        let (potential, atoms) = argon_like([cells; 3]);
+        let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
+        let start = thermalize(&potential, &perfect, &COLD, 1, 3, &Silent).expect("a start").remove(0);
+        (potential, perfect, start)
+    }
+
+    fn settings(time_fs: f64) -> RecoilSettings {
+        let time_step = TimeStep { max_displacement_angstrom: 0.02, max_fs: 4.0 };
+        RecoilSettings { time_fs, time_step, quench: QuenchSettings::default(), skin_angstrom: 0.5, border: None }
+    }
+
+    fn kicked(energy: f64, settings: &RecoilSettings, cells: usize) -> Recoil {
+        let (potential, perfect, start) = prepared(cells);
+        let direction = DVec3::new(0.3, 0.2, 0.9);
+        run_recoil(&potential, &perfect, &start, energy, direction, settings, 1, &mut |_| ()).expect("a recoil").0
+    }
+
+    #[test]
+    fn weak_recoils_store_nothing() {
+        let recoil = kicked(1.0, &settings(300.0), 5);
+        assert!(recoil.stored_energy_ev.abs() < 1e-3, "{}", recoil.stored_energy_ev);
+        assert_eq!((recoil.displaced_atoms, recoil.flags.len()), (0, 0));
+        // Drift of the box: momentum / mass * time, far below a displacement.
+        assert!(recoil.max_displacement_angstrom < 0.05, "{}", recoil.max_displacement_angstrom);
+    }
+
+    #[test]
+    fn strong_recoils_leave_defects_and_the_ledger_closes() {
+        let recoil = kicked(100.0, &settings(400.0), 7);
+        // One Frenkel pair: vacancy and interstitial of a crystal bound by 0.6 eV per bond.
+        assert!((2.0..6.0).contains(&recoil.stored_energy_ev), "{}", recoil.stored_energy_ev);
+        assert!(recoil.displaced_atoms > 0 && recoil.max_displacement_angstrom > 1.0);
+        assert!(recoil.energy_drift_ev.abs() < 0.2, "{}", recoil.energy_drift_ev);
+        // Thermal energy of one atom at 40 K: 5 meV on average.
+        assert!((0.0..0.05).contains(&(100.0 - recoil.energy_given_ev)));
+        assert!((recoil.simulated_time_fs - 400.0).abs() < 1e-6);
+        // 100 eV argon moves at 220 A/ps, hence 0.091 fs for 0.02 A; it is never faster than at the start.
+        assert!((0.085..0.092).contains(&recoil.min_time_step_fs), "{}", recoil.min_time_step_fs);
+        // Two equal masses share 100 eV: no pair can climb much beyond 50 eV, which is at 1.90 A.
+        assert!((1.88..2.2).contains(&recoil.min_distance_angstrom), "{}", recoil.min_distance_angstrom);
+    }
+
+    #[test]
+    fn small_boxes_are_flagged() {
+        let recoil = kicked(100.0, &settings(200.0), 3);
+        assert!(recoil.flags.contains(&"small-box".to_owned()), "{:?}", recoil.flags);
+    }
+
+    #[test]
+    fn cooled_border_takes_heat_and_books_it() {
+        let border = Border { thickness_angstrom: 3.0, friction_per_fs: 0.01, temperature_k: 40.0 };
+        let free = kicked(40.0, &settings(600.0), 5);
+        let cooled = kicked(40.0, &RecoilSettings { border: Some(border), ..settings(600.0) }, 5);
+        assert!(cooled.border_energy_ev < -2.0, "{}", cooled.border_energy_ev);
+        assert!(cooled.final_temperature_k < free.final_temperature_k);
+        assert!(cooled.energy_drift_ev.abs() < 0.3, "{}", cooled.energy_drift_ev);
+    }
+
+    #[test]
+    fn depth_is_measured_from_the_recoil_through_the_faces() {
+        let (_, perfect, _) = prepared(5);
+        let region = Region::new(&perfect, 4.0);
+        let a = perfect.atoms.cell.vectors.x_axis;
+        assert!(!region.is_near_border(region.center) && !region.is_near_border(region.center + a));
+        assert!(region.is_near_border(region.center + a * 0.45) && region.is_near_border(region.center - a * 0.55));
+        assert!(!region.is_near_border(region.center + a * 0.30));
+    }
 }

@@ -110,7 +110,7 @@ pub fn thermalize(
     for step in 1..=n_steps {
         simulation.step(settings.time_step_fs, Some(&mut bath))?;
         let left = n_steps - step;
-        if left % interval == 0 && left / interval < count {
+        if left.is_multiple_of(interval) && left / interval < count {
             starts.push(take_start(&simulation));
         }
         progress.update(step as u64, n_steps as u64);

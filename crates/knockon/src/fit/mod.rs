@@ -17,10 +17,11 @@ pub use report::{ErrorRow, Report, Split, summary};
 pub use settings::Settings;
 
 use crate::Error;
+use crate::checks::DataDistances;
 use crate::potential::{Model, Sharing};
 use crate::progress::Progress;
 use factor::{Path, expand};
-use prior::Prior;
+use prior::{Prior, Repulsion};
 use report::{GroupRow, OffsetRow, PAPER, VariantRow, errors, model_of, parity_lines, predict};
 use stream::Unknowns;
 use validation::{Validation, assign_folds, cross_validate, training_factors};
@@ -31,6 +32,8 @@ pub struct Fit {
     pub model: Model,
     /// Errors, variants, cross-validation. `checks_passed` is false until checks have been made.
     pub report: Report,
+    /// Which distances the data hold.
+    pub distances: DataDistances,
     /// Text of parity.csv.
     pub parity_csv: String,
 }
@@ -48,15 +51,19 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
     let empty = settings.empty_model();
     let unknowns = Unknowns::new(&empty, data);
     let streamed = stream::stream(settings, data, &unknowns, progress)?;
+    let boxes = data.configurations.iter().map(|c| &c.atoms);
+    let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
+    let repulsion = Repulsion::new(settings, &distances);
+    let isolated = stream::isolated_pairs(settings, &unknowns, &repulsion)?;
     let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
     let folds = assign_folds(&sizes, settings.cross_validation.folds);
-    let training = training_factors(&streamed.groups, &folds);
+    let training = training_factors(&streamed.groups, &folds, &isolated);
     let energy_ev_per_atom = reference_energy_ev_per_atom(data);
     let class_names: Vec<String> = settings.classes.iter().map(|c| c.name.clone()).collect();
 
     let mut variants = Vec::new();
     for sharing in settings.sharing.variants() {
-        let prior = Prior::new(settings, &unknowns, sharing, &streamed.force_rms, energy_ev_per_atom)?;
+        let prior = Prior::new(settings, &unknowns, sharing, &streamed.force_rms, energy_ev_per_atom, &repulsion)?;
         let strengths = &settings.cross_validation.strengths;
         let validation = cross_validate(&streamed.groups, &sizes, &folds, &training, &prior, strengths)?;
         let held_out = predict(&empty, &unknowns, data, &validation.fold_unknowns, |c| folds[c.group])?;
@@ -66,7 +73,7 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
     let chosen = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index);
     let Variant { sharing, prior, validation, held_out } = &variants[chosen];
 
-    let mut whole = factor::Factor::new(unknowns.len());
+    let mut whole = isolated.clone();
     streamed.groups.iter().for_each(|g| whole.absorb(g));
     whole.compress();
     let path = Path::new(&whole, &prior.mean, &prior.basis)?;
@@ -138,7 +145,7 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         parity_lines(data, &class_names, &trained, Split::Training),
         parity_lines(data, &class_names, held_out, Split::HeldOut)
     );
-    Ok(Fit { model, report, parity_csv })
+    Ok(Fit { model, report, distances, parity_csv })
 }
 
 fn variant_name(sharing: Sharing) -> &'static str {

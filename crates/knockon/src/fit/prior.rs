@@ -12,6 +12,7 @@
 use super::factor::{Factor, Matrix, Path, square_root};
 use super::settings::{PairPrior, Settings};
 use super::stream::Unknowns;
+use crate::checks::DataDistances;
 use crate::potential::{Model, PairTerm, Sharing, basis_function, component_triples, pair_index};
 use crate::{Error, Species};
 
@@ -35,6 +36,7 @@ impl Prior {
         sharing: Sharing,
         force_rms: &[f64],
         energy_ev_per_atom: f64,
+        repulsion: &Repulsion,
     ) -> Result<Self, Error> {
         let model = settings.empty_model();
         let mut builder = Builder { mean: vec![0.0; unknowns.len()], columns: Vec::new() };
@@ -52,7 +54,7 @@ impl Prior {
             for a in 0..n_species {
                 for b in a..n_species {
                     let columns = unknowns.columns.pair(pair_index(a, b, n_species));
-                    let (mean, root) = pair_prior(term, [species[a], species[b]], &settings.prior.pair)?;
+                    let (mean, root) = pair_prior(term, [species[a], species[b]], &settings.prior.pair, repulsion)?;
                     builder.mean[columns.clone()].copy_from_slice(&mean);
                     builder.block(columns.start, &root);
                 }
@@ -113,18 +115,48 @@ impl Builder {
     }
 }
 
-/// The repulsion that is expected of a pair in the absence of data, in eV: ZBL up to `outer_angstrom`, from there on
-/// multiplied by a step with zero slope and curvature at both ends.
-pub fn expected_repulsion(term: &PairTerm, species: [Species; 2], end_angstrom: f64, r: f64) -> f64 {
-    let t = ((r - term.outer_angstrom) / (end_angstrom - term.outer_angstrom)).clamp(0.0, 1.0);
-    let step = 1.0 - t * t * t * (10.0 - t * (15.0 - 6.0 * t));
-    step * term.zbl.evaluate(species[0], species[1], r)[0]
+/// The repulsion that is expected of each pair in the absence of data.
+pub struct Repulsion {
+    fade_angstrom: f64,
+    begins: Vec<([Species; 2], f64)>,
+}
+
+impl Repulsion {
+    /// `data` says where the data of each pair begin.
+    pub fn new(settings: &Settings, data: &DataDistances) -> Self {
+        let (species, pair) = (&settings.model.species, &settings.model.pair);
+        let pairs = (0..species.len()).flat_map(|a| (a..species.len()).map(move |b| [species[a], species[b]]));
+        let begin = |p| data.shortest_angstrom(p).unwrap_or(0.0).max(pair.outer_angstrom);
+        Self {
+            fade_angstrom: settings.prior.pair.repulsion_fade_angstrom,
+            begins: pairs.map(|p| (p, begin(p))).collect(),
+        }
+    }
+
+    /// The shortest distance of a pair in the data, or where the kernels begin, whichever is longer.
+    pub fn data_begin_angstrom(&self, pair: [Species; 2]) -> f64 {
+        let same = |p: &&([Species; 2], f64)| p.0 == pair || p.0 == [pair[1], pair[0]];
+        self.begins.iter().find(same).map_or(0.0, |p| p.1)
+    }
+
+    /// Energy in eV: ZBL up to `outer_angstrom`, from there on multiplied by a step with zero slope and curvature at
+    /// both ends.
+    pub fn energy_ev(&self, term: &PairTerm, pair: [Species; 2], r: f64) -> f64 {
+        let end = self.data_begin_angstrom(pair) + self.fade_angstrom;
+        let t = ((r - term.outer_angstrom) / (end - term.outer_angstrom)).clamp(0.0, 1.0);
+        let step = 1.0 - t * t * t * (10.0 - t * (15.0 - 6.0 * t));
+        step * term.zbl.evaluate(pair[0], pair[1], r)[0]
+    }
 }
 
 /// Mean of the coefficients of one pair and a square root of their covariance.
-fn pair_prior(term: &PairTerm, species: [Species; 2], prior: &PairPrior) -> Result<(Vec<f64>, Matrix), Error> {
-    let repulsion =
-        |r: f64| expected_repulsion(term, species, prior.repulsion_end_angstrom, r.max(term.outer_angstrom));
+fn pair_prior(
+    term: &PairTerm,
+    species: [Species; 2],
+    prior: &PairPrior,
+    repulsion: &Repulsion,
+) -> Result<(Vec<f64>, Matrix), Error> {
+    let repulsion = |r: f64| repulsion.energy_ev(term, species, r.max(term.outer_angstrom));
     let deviation =
         |r: f64| (prior.relative * repulsion(r)).hypot(prior.amplitude_ev * (-r / prior.decay_angstrom).exp());
     let mean = project(term, repulsion)?;
@@ -188,12 +220,16 @@ mod tests {
 
     fn prior() -> PairPrior {
         PairPrior {
-            repulsion_end_angstrom: 2.3,
+            repulsion_fade_angstrom: 1.0,
             relative: 0.3,
             amplitude_ev: 5.0,
             decay_angstrom: 1.0,
             smoothness_angstrom: 0.3,
         }
+    }
+
+    fn repulsion(pair: [Species; 2]) -> Repulsion {
+        Repulsion { fade_angstrom: 1.0, begins: vec![(pair, 1.3)] }
     }
 
     /// Without any data the pair is repulsive from 0.3 angstrom to the end of the repulsion and nearly zero beyond.
@@ -202,7 +238,7 @@ mod tests {
         let term = term();
         for symbols in [["W", "W"], ["O", "O"], ["Ca", "W"]] {
             let species = symbols.map(|s| Species::from_symbol(s).unwrap());
-            let (mean, _) = pair_prior(&term, species, &prior()).unwrap();
+            let (mean, _) = pair_prior(&term, species, &prior(), &repulsion(species)).unwrap();
             let mut last = f64::INFINITY;
             for k in 0..195 {
                 let r = 0.3 + 0.01 * f64::from(k);
@@ -222,7 +258,7 @@ mod tests {
     fn deviation_of_the_function_is_as_asked() {
         let term = term();
         let species = ["Ca", "Ca"].map(|s| Species::from_symbol(s).unwrap());
-        let (_, root) = pair_prior(&term, species, &prior()).unwrap();
+        let (_, root) = pair_prior(&term, species, &prior(), &repulsion(species)).unwrap();
         let sensitivity = |r: f64| -> Vec<f64> {
             (0..root.ncols())
                 .map(|c| (0..30).map(|p| root[(p, c)] * basis_function(&term, term.centers_angstrom[p], r)[0]).sum())

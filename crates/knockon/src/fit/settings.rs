@@ -112,14 +112,30 @@ pub struct PriorSettings {
     pub pair: PairPrior,
     /// The bispectrum coefficients.
     pub many_body: ManyBodyPrior,
+    /// Two atoms alone.
+    pub isolated_pair: IsolatedPairPrior,
+}
+
+/// The energy of two atoms in vacuum, relative to separated atoms, follows the mean of the two-body prior at distances
+/// shorter than any in the data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IsolatedPairPrior {
+    /// Deviation in eV ...
+    pub deviation_ev: f64,
+    /// ... and as a fraction of the expected energy, added in quadrature.
+    pub relative: f64,
+    /// Distance between the points where this is asked for.
+    pub step_angstrom: f64,
 }
 
 /// A smooth function around a faded-out screened repulsion.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairPrior {
-    /// The mean is ZBL times a smooth step that falls from 1 at `outer_angstrom` to 0 here.
-    pub repulsion_end_angstrom: f64,
+    /// The mean is ZBL times a smooth step that falls from 1 at `outer_angstrom` to 0 at this distance beyond the
+    /// shortest distance of the pair in the data.
+    pub repulsion_fade_angstrom: f64,
     /// Deviation as a fraction of the mean, where there is one.
     pub relative: f64,
     /// Deviation at zero distance, in eV, added in quadrature ...
@@ -211,13 +227,9 @@ impl Settings {
         positive("prior.pair.decay_angstrom", prior.pair.decay_angstrom)?;
         positive("prior.pair.smoothness_angstrom", prior.pair.smoothness_angstrom)?;
         positive("prior.many_body.force_ev_per_angstrom", prior.many_body.force_ev_per_angstrom)?;
-        let end = prior.pair.repulsion_end_angstrom;
-        check(
-            end > pair.outer_angstrom,
-            "prior.pair.repulsion_end_angstrom",
-            "beyond model.pair.outer_angstrom",
-            end.to_string(),
-        )?;
+        positive("prior.isolated_pair.deviation_ev", prior.isolated_pair.deviation_ev)?;
+        positive("prior.isolated_pair.step_angstrom", prior.isolated_pair.step_angstrom)?;
+        positive("prior.pair.repulsion_fade_angstrom", prior.pair.repulsion_fade_angstrom)?;
         let folds = self.cross_validation.folds;
         check(folds >= 2, "cross_validation.folds", "at least 2", folds.to_string())?;
         let strengths = &self.cross_validation.strengths;

@@ -6,11 +6,12 @@
 
 use super::dataset::{Configuration, Dataset};
 use super::factor::Factor;
+use super::prior::Repulsion;
 use super::settings::{ClassSettings, Settings};
 use crate::potential::{Columns, DesignRows, Model, Sharing, design_rows};
 use crate::progress::Progress;
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
-use crate::{Error, NeighborList};
+use crate::{Atoms, Error, NeighborList};
 use rayon::prelude::*;
 
 /// The unknowns of the least-squares problem: the coefficients of the model with one set per central species, then
@@ -84,6 +85,41 @@ pub fn stream(
     }
     let force_rms = squares.iter().map(|s| (s / n_force_rows.max(1) as f64).sqrt()).collect();
     Ok(Streamed { groups, force_rms })
+}
+
+/// What is believed of two atoms alone, as rows: the energy of the pair relative to separated atoms follows the
+/// expected repulsion at distances shorter than any in the data.
+///
+/// Atoms in vacuum are far from any data, so that the bispectrum there is pure extrapolation; without these rows it
+/// makes wells of several eV between atoms that the data never show close to each other.
+pub fn isolated_pairs(settings: &Settings, unknowns: &Unknowns, repulsion: &Repulsion) -> Result<Factor, Error> {
+    let model = settings.empty_model();
+    let (species, prior) = (model.species(), &settings.prior.isolated_pair);
+    let mut factor = Factor::new(unknowns.len());
+    let Some(term) = &model.pair else { return Ok(factor) };
+    for a in 0..species.len() {
+        for b in a..species.len() {
+            let pair = [species[a], species[b]];
+            let rows = |r: f64| {
+                let dimer = Atoms::dimer(pair, r);
+                design_rows(&model, &unknowns.columns, &dimer, &NeighborList::build(&dimer, model.cutoff_angstrom()))
+            };
+            let separated = rows(model.cutoff_angstrom() + 1.0)?;
+            let steps =
+                ((repulsion.data_begin_angstrom(pair) - term.outer_angstrom) / prior.step_angstrom).ceil() as usize;
+            for k in 0..steps {
+                let r = term.outer_angstrom + prior.step_angstrom * k as f64;
+                let expected = repulsion.energy_ev(term, pair, r);
+                let deviation = prior.deviation_ev.hypot(prior.relative * expected);
+                let here = rows(r)?;
+                let difference = here.energy.iter().zip(&separated.energy).map(|(x, y)| (x - y) / deviation);
+                let offsets = std::iter::repeat_n(0.0, unknowns.len() - unknowns.columns.len());
+                factor.push(difference.chain(offsets), (expected - here.fixed.energy_ev()) / deviation);
+            }
+        }
+    }
+    factor.compress();
+    Ok(factor)
 }
 
 fn rows_of(model: &Model, unknowns: &Unknowns, configuration: &Configuration) -> Result<DesignRows, Error> {

@@ -23,19 +23,21 @@ pub fn assign_folds(group_sizes: &[usize], n_folds: usize) -> Vec<usize> {
     folds
 }
 
-/// The factor of everything outside each fold.
-pub fn training_factors(groups: &[Factor], folds: &[usize]) -> Vec<Factor> {
+/// The factor of everything outside each fold, with the rows of `common` in all of them.
+pub fn training_factors(groups: &[Factor], folds: &[usize], common: &Factor) -> Vec<Factor> {
     let n_folds = folds.iter().max().map_or(0, |f| f + 1);
-    let n_unknowns = groups.first().map_or(0, Factor::n_unknowns);
     let combine = |parts: &mut dyn Iterator<Item = &Factor>| {
-        let mut sum = Factor::new(n_unknowns);
+        let mut sum = Factor::new(common.n_unknowns());
         parts.for_each(|part| sum.absorb(part));
         sum.compress();
         sum
     };
     let of_fold = |fold| combine(&mut groups.iter().zip(folds).filter(|(_, f)| **f == fold).map(|(g, _)| g));
     let held_out: Vec<Factor> = (0..n_folds).into_par_iter().map(of_fold).collect();
-    let outside = |fold| combine(&mut held_out.iter().enumerate().filter(|(f, _)| *f != fold).map(|(_, g)| g));
+    let outside = |fold| {
+        let others = held_out.iter().enumerate().filter(|(f, _)| *f != fold).map(|(_, g)| g);
+        combine(&mut std::iter::once(common).chain(others))
+    };
     (0..n_folds).into_par_iter().map(outside).collect()
 }
 
@@ -125,7 +127,7 @@ mod tests {
                 .collect();
             let sizes = [1; 6];
             let folds = assign_folds(&sizes, 6);
-            let training = training_factors(&groups, &folds);
+            let training = training_factors(&groups, &folds, &Factor::new(n));
             assert!(training.iter().all(|t| t.n_rows() == 25));
             let strengths = [0.01, 1.0, 100.0];
             let found = cross_validate(&groups, &sizes, &folds, &training, &prior, &strengths).unwrap();

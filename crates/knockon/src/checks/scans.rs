@@ -1,0 +1,172 @@
+//! Energies of two atoms that approach each other, in vacuum and in the crystal.
+
+use super::{Check, CheckSettings, DataDistances};
+use crate::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
+use glam::DVec3;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// First distance of a scan.
+const START_ANGSTROM: f64 = 0.3;
+/// Distance between points of a scan.
+const STEP_ANGSTROM: f64 = 0.03;
+/// A rise of the energy with growing distance that does not count as attraction: rounding and the quintic bridge.
+const TOLERANCE_EV: f64 = 0.02;
+/// Below this distance every pair must repel, whatever the data say: kernels start at 1.3 A, the shortest bonds of
+/// these crystals are 1.7 A long, and nothing but O-O comes closer to a minimum (1.2 A in the molecule).
+const ALWAYS_REPULSIVE_ANGSTROM: f64 = 1.2;
+
+/// One point of a scan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScanPoint {
+    /// The two elements.
+    pub pair: [Species; 2],
+    /// `vacuum` or `crystal`.
+    pub environment: &'static str,
+    /// Distance of the two atoms.
+    pub distance_angstrom: f64,
+    /// Energy relative to separated atoms (vacuum) or to the undisturbed crystal.
+    pub energy_ev: f64,
+    /// True if the data hold this pair at about this distance.
+    pub has_data: bool,
+}
+
+/// Scans of every pair of species from 0.3 angstrom to the cutoff, in vacuum and in the crystal.
+pub fn pair_scans(
+    potential: &dyn Potential,
+    crystal: &Atoms,
+    data: &DataDistances,
+    settings: &CheckSettings,
+) -> Result<Vec<ScanPoint>, Error> {
+    let perfect = crystal.supercell(settings.repeat);
+    let species = potential.species();
+    let mut scans = Vec::new();
+    for a in 0..species.len() {
+        for b in a..species.len() {
+            let pair = [species[a], species[b]];
+            scans
+                .extend(scan(potential, data, pair, "vacuum", potential.cutoff_angstrom(), |r| Atoms::dimer(pair, r))?);
+            if let Some((first, second, bond)) = closest_pair(&perfect, pair) {
+                let boxed = |r: f64| approach(&perfect, first, second, bond, r);
+                scans.extend(scan(potential, data, pair, "crystal", bond.length(), boxed)?);
+            }
+        }
+    }
+    Ok(scans)
+}
+
+fn scan(
+    potential: &dyn Potential,
+    data: &DataDistances,
+    pair: [Species; 2],
+    environment: &'static str,
+    end_angstrom: f64,
+    at: impl Fn(f64) -> Atoms + Sync,
+) -> Result<Vec<ScanPoint>, Error> {
+    let steps = ((end_angstrom - START_ANGSTROM) / STEP_ANGSTROM).round() as usize;
+    let energy = |r: f64| {
+        let atoms = at(r);
+        let neighbors = NeighborList::build(&atoms, potential.cutoff_angstrom());
+        let mut evaluation = Evaluation::default();
+        potential.evaluate(&atoms, &neighbors, &mut evaluation)?;
+        Ok(evaluation.energy_ev())
+    };
+    let end = energy(end_angstrom)?;
+    let point = |k: usize| {
+        let distance_angstrom = START_ANGSTROM + (end_angstrom - START_ANGSTROM) * k as f64 / steps as f64;
+        let energy_ev = energy(distance_angstrom)? - end;
+        let has_data = data.contains(pair, distance_angstrom);
+        Ok(ScanPoint { pair, environment, distance_angstrom, energy_ev, has_data })
+    };
+    (0..=steps).into_par_iter().map(point).collect()
+}
+
+/// The first closest pair of these species with the vector from one to the other.
+fn closest_pair(atoms: &Atoms, pair: [Species; 2]) -> Option<(usize, usize, DVec3)> {
+    let of = |s: Species| (0..atoms.len()).filter(move |i| atoms.species[*i] == s);
+    let first = of(pair[0]).next()?;
+    let vector = |other: usize| atoms.cell.minimum_image(atoms.positions[other] - atoms.positions[first]);
+    let others = of(pair[1]).filter(|other| *other != first);
+    let closest = others.min_by(|a, b| vector(*a).length_squared().total_cmp(&vector(*b).length_squared()))?;
+    Some((first, closest, vector(closest)))
+}
+
+/// Two atoms moved towards each other along their line, all others fixed.
+fn approach(perfect: &Atoms, first: usize, second: usize, bond: DVec3, distance: f64) -> Atoms {
+    let mut atoms = perfect.clone();
+    let step = bond.normalize() * (0.5 * (bond.length() - distance));
+    atoms.positions[first] += step;
+    atoms.positions[second] -= step;
+    atoms
+}
+
+/// Text of pair_scans.csv; `hashes` goes into a comment line.
+pub fn scans_csv(scans: &[ScanPoint], hashes: &str) -> String {
+    let mut text = format!("# {hashes}\npair,environment,distance_angstrom,energy_ev,has_data\n");
+    for p in scans {
+        let [a, b] = p.pair;
+        let _ =
+            writeln!(text, "{a}-{b},{},{:.4},{:.6},{}", p.environment, p.distance_angstrom, p.energy_ev, p.has_data);
+    }
+    text
+}
+
+/// Every pair must repel up to 1.2 angstrom, and from there on to where its data begin: no attractive holes.
+pub(super) fn check(scans: &[ScanPoint]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let same = |a: &ScanPoint, b: &ScanPoint| a.pair == b.pair && a.environment == b.environment;
+    for scan in scans.chunk_by(same) {
+        let Some(ScanPoint { pair: [a, b], environment, .. }) = scan.first() else { continue };
+        let begin = |p: &&ScanPoint| p.has_data;
+        let data_begin = scan.iter().find(begin).map_or(2.0, |p| p.distance_angstrom);
+        let end = data_begin.max(ALWAYS_REPULSIVE_ANGSTROM);
+        // The deepest hole: how far the energy rises again with growing distance.
+        let (mut lowest, mut hole, mut place) = (f64::INFINITY, 0.0, 0.0);
+        for p in scan.iter().filter(|p| p.distance_angstrom <= end) {
+            if p.energy_ev < lowest {
+                lowest = p.energy_ev;
+            } else if p.energy_ev - lowest > hole || !p.energy_ev.is_finite() {
+                (hole, place) = (p.energy_ev - lowest, p.distance_angstrom);
+            }
+        }
+        let at = if hole > 0.0 { format!(", rises up to {place:.2} A") } else { String::new() };
+        let detail = format!("data begin at {data_begin:.2} A, energy there {lowest:.2} eV{at}");
+        let name = format!("{a}-{b} hole in {environment}");
+        let wanted = format!("below {TOLERANCE_EV} up to {end:.2} A");
+        checks.push(Check::new(&name, hole, "eV", wanted, hole < TOLERANCE_EV, detail));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::{PairPotential, argon_like};
+
+    fn no_data() -> DataDistances {
+        DataDistances::new(&[], std::iter::empty(), 4.8)
+    }
+
+    #[test]
+    fn repulsion_passes_and_a_hole_fails() {
+        let (_, crystal) = argon_like([1, 1, 1]);
+        let settings = CheckSettings::default();
+        let scans = pair_scans(&PairPotential::repulsion(4.0), &crystal, &no_data(), &settings).unwrap();
+        assert!(check(&scans).iter().all(|c| c.passed), "{:?}", check(&scans));
+        let hole = PairPotential::spring(5.0, 1.5);
+        let scans = pair_scans(&hole, &crystal, &no_data(), &settings).unwrap();
+        assert!(check(&scans).iter().any(|c| !c.passed));
+    }
+
+    #[test]
+    fn scan_in_vacuum_is_the_pair_function() {
+        let (_, crystal) = argon_like([1, 1, 1]);
+        let scans =
+            pair_scans(&PairPotential::spring(5.0, 1.5), &crystal, &no_data(), &CheckSettings::default()).unwrap();
+        let point =
+            scans.iter().find(|p| p.environment == "vacuum" && (p.distance_angstrom - 1.5).abs() < 1e-9).unwrap();
+        // The spring ends at its cutoff 3.0 A with 5 / 2 * 1.5^2 eV, outside it is zero: the scan ends there.
+        assert!(point.energy_ev.abs() < 1e-12, "{point:?}");
+    }
+}
