@@ -483,7 +483,7 @@ fn voigt(values: &[f64], key: &str, place: &str) -> Result<[f64; 6], Error> {
                     "Check the order of the components; symmetrise them if they are noise",
                 ));
             }
-            Ok([xx, yy, zz, 0.5 * (yz + zy), 0.5 * (xz + zx), 0.5 * (xy + yx)])
+            Ok([xx, yy, zz, yz.midpoint(zy), xz.midpoint(zx), xy.midpoint(yx)])
         }
         _ => {
             let problem = format!("expected 9 or 6 (xx yy zz yz xz xy) numbers in \"{key}\", found {}", values.len());

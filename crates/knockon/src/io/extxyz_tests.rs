@@ -55,6 +55,14 @@ fn two_different_energies_are_refused_until_one_is_named() -> Result<(), Error> 
 }
 
 #[test]
+fn extreme_stresses_survive() -> Result<(), Error> {
+    let mut frames = parse(TWO_ATOMS)?;
+    frames[0].stress = Some([-0.0, 1.5e308, -f64::MAX, f64::MIN_POSITIVE, 5e-324, 0.1 + 0.2]);
+    assert_eq!(format!("{:?}", parse(&format_extxyz(&frames)?)?), format!("{frames:?}"));
+    Ok(())
+}
+
+#[test]
 fn plain_xyz_is_a_box_without_lattice() -> Result<(), Error> {
     let frames = parse("1\nfrom a drawing\nFe 1.5 0 0\n\n1\n\nFe 1.5 0 0\n")?;
     assert_eq!(frames[0].atoms.cell, NO_CELL);

@@ -31,21 +31,18 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
     }
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
-    let mut file = new_file_in(folder).map_err(failed)?;
+    let mut file = temporary_file().tempfile_in(folder).map_err(failed)?;
     file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(&target).map_err(|e| failed(e.error))?;
     Ok(())
 }
 
-/// A temporary file that will have the permissions of any other new file.
-fn new_file_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+/// Temporary files are private by default; results should be as readable as any other file (the umask decides).
+fn temporary_file() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666)); // less what the umask forbids
-    }
-    builder.tempfile_in(folder)
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }
 
 /// First 16 hexadecimal digits of the SHA-256 of some bytes: how results name the data they rest on.
