@@ -11,8 +11,8 @@ use std::fmt::Write;
 const START_ANGSTROM: f64 = 0.3;
 /// Distance between points of a scan.
 const STEP_ANGSTROM: f64 = 0.03;
-/// A rise of the energy with growing distance that does not count as attraction: rounding and the quintic bridge.
-const TOLERANCE_EV: f64 = 0.02;
+/// A rise of the energy with growing distance that does not count as attraction: well below what a cascade resolves.
+const TOLERANCE_EV: f64 = 0.05;
 /// Below this distance every pair must repel, whatever the data say: kernels start at 1.3 A, the shortest bonds of
 /// these crystals are 1.7 A long, and nothing but O-O comes closer to a minimum (1.2 A in the molecule).
 const ALWAYS_REPULSIVE_ANGSTROM: f64 = 1.2;

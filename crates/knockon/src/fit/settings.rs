@@ -116,8 +116,8 @@ pub struct PriorSettings {
     pub isolated_pair: IsolatedPairPrior,
 }
 
-/// The energy of two atoms in vacuum, relative to separated atoms, follows the mean of the two-body prior at distances
-/// shorter than any in the data.
+/// The energy of two atoms in vacuum, relative to separated atoms, follows the mean of the two-body prior up to a
+/// little beyond the shortest distance in the data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IsolatedPairPrior {

@@ -87,8 +87,11 @@ pub fn stream(
     Ok(Streamed { groups, force_rms })
 }
 
+/// How far the expected repulsion of isolated pairs overlaps with the data: enough to fix the slope where data begin.
+const MARGIN_ANGSTROM: f64 = 0.3;
+
 /// What is believed of two atoms alone, as rows: the energy of the pair relative to separated atoms follows the
-/// expected repulsion at distances shorter than any in the data.
+/// expected repulsion up to a little beyond the shortest distance in the data.
 ///
 /// Atoms in vacuum are far from any data, so that the bispectrum there is pure extrapolation; without these rows it
 /// makes wells of several eV between atoms that the data never show close to each other.
@@ -105,8 +108,8 @@ pub fn isolated_pairs(settings: &Settings, unknowns: &Unknowns, repulsion: &Repu
                 design_rows(&model, &unknowns.columns, &dimer, &NeighborList::build(&dimer, model.cutoff_angstrom()))
             };
             let separated = rows(model.cutoff_angstrom() + 1.0)?;
-            let steps =
-                ((repulsion.data_begin_angstrom(pair) - term.outer_angstrom) / prior.step_angstrom).ceil() as usize;
+            let end = repulsion.data_begin_angstrom(pair) + MARGIN_ANGSTROM;
+            let steps = ((end - term.outer_angstrom) / prior.step_angstrom).ceil() as usize;
             for k in 0..steps {
                 let r = term.outer_angstrom + prior.step_angstrom * k as f64;
                 let expected = repulsion.energy_ev(term, pair, r);
