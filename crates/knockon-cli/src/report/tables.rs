@@ -2,6 +2,7 @@
 
 use super::run::{Check, Fit, FitErrors, Run};
 use super::table::Table;
+use knockon::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -138,6 +139,18 @@ pub(crate) fn checks(checks: &[Check]) -> Markup {
     }
 }
 
+/// What each part of the response rests on.
+pub(crate) fn sources(response: &Response) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "Part of the response" } th { "Source" } th { "In full" } } }
+            tbody { @for source in &response.sources { tr {
+                td { (source.part) } td { (source.origin.in_words()) } td { (source.caption) }
+            } } }
+        } }
+    }
+}
+
 /// Statistics of the stored energy by recoil energy.
 pub(crate) fn stored_energy(table: &Table) -> Markup {
     let names = [
@@ -178,8 +191,8 @@ pub(crate) fn stored_energy(table: &Table) -> Markup {
 }
 
 /// This run beside the paper, with what each difference does.
-pub(crate) fn differences(run: &Run, n_cascades: &str) -> Markup {
-    let rows = super::differences::rows(run, n_cascades);
+pub(crate) fn differences(run: &Run) -> Markup {
+    let rows = super::differences::rows(run);
     html! {
         div.scroll { table {
             thead { tr { th { "" } th { "This run" } th { "Paper" } th { "What the difference does" } } }
