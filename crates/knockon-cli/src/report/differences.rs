@@ -30,7 +30,7 @@ pub(crate) fn rows(run: &Run) -> Vec<Row> {
                 what: "Coefficients",
                 here: "one set per central element".into(),
                 paper: "one set shared by all elements",
-                effect: "Chosen because it describes held-out configurations better; see the table of variants.".into(),
+                effect: "Chosen by its score on held-out configurations; see the table of variants.".into(),
             });
         }
     }

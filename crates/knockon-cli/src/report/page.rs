@@ -98,8 +98,8 @@ fn notices(run: &Run) -> Markup {
                 h2 { "✗ The potential fails " (failed.len()) " of " (run.checks.as_ref().map_or(0, Vec::len)) " checks" }
                 p { "Cascades made with it may be wrong. Do not use the results below before this is understood." }
                 ul { @for check in &failed { li {
-                    b { (check.name) } ": found " (tables::plain(&check.value)) " " (check.unit.as_deref().unwrap_or(""))
-                    ", expected " (tables::plain(&check.expected))
+                    b { (check.name) } ": found " (tables::plain(&check.value)) " " (tables::typeset(check.unit.as_deref().unwrap_or("")))
+                    ", expected " (tables::typeset(&tables::plain(&check.expected)))
                     @if let Some(detail) = check.detail.as_deref().filter(|d| !d.is_empty()) { " (" (detail) ")" }
                 } } }
             }

@@ -67,6 +67,8 @@ pub(crate) struct FitErrors {
 #[serde(default)]
 pub(crate) struct Variant {
     pub(crate) variant: String,
+    pub(crate) n_parameters: Option<u64>,
+    pub(crate) score: Option<f64>,
     pub(crate) held_out_energy_rmse_ev_per_atom: Option<f64>,
     pub(crate) held_out_force_rmse_ev_per_angstrom: Option<f64>,
     pub(crate) chosen: bool,

@@ -8,7 +8,7 @@ use crate::figures::stored_energy::{self, Distribution};
 use crate::report::crystal;
 use crate::report::run::Run;
 use crate::report::table::Table;
-use knockon::response::{EnergySamples, Origin, Response, Settings};
+use knockon::response::{EnergySamples, Response, Settings};
 
 /// Recoil energy in eV of the paper's map; the map shows it if the campaign has it.
 pub(crate) const MAP_ENERGY_EV: f64 = 112.0;
@@ -150,12 +150,15 @@ fn fermi_curve(response: &Response, end_ev: f64) -> Curve {
         [e, low, high]
     });
     let fermi = response.parameters.fermi;
-    let own = response.sources.iter().any(|s| s.part == "defect probability" && s.origin == Origin::Campaign);
-    let assumed = if own { "" } else { ", partly assumed" };
+    let source = response.sources.iter().find(|s| s.part == "defect probability");
+    let origin = source.map_or("", |s| s.origin.in_words());
     Curve {
         line: energies().map(|e| [e, fermi.probability(e)]).collect(),
         band: band.collect(),
-        label: format!("Fermi function, midpoint {:.0} eV, width {:.0} eV{assumed}", fermi.midpoint_ev, fermi.width_ev),
+        label: format!(
+            "Fermi function, midpoint {:.0} eV, width {:.0} eV, {origin}",
+            fermi.midpoint_ev, fermi.width_ev
+        ),
     }
 }
 
@@ -168,7 +171,7 @@ mod tests {
         let response = Response::from_paper();
         let curve = fermi_curve(&response, 100.0);
         assert_eq!(curve.line[100], [50.0, 0.5]);
-        assert!(curve.band[100][1] < 0.5 && curve.band[100][2] > 0.5 && curve.label.ends_with("partly assumed"));
+        assert!(curve.band[100][1] < 0.5 && curve.band[100][2] > 0.5 && curve.label.ends_with("eV, assumed"));
         let density = density(&response, 81.0);
         let area: f64 = density.iter().map(|p| p[1] * 81.0 / 600.0).sum();
         assert!((area - (1.0 - response.p_zero(81.0))).abs() < 1e-3, "{area}");

@@ -21,17 +21,25 @@ pub(super) fn parity(run: &Run) -> Option<Picture> {
                 let rows = (0..table.len()).filter(|i| quantity[*i] == name && (split[*i] == "held_out") == held_out);
                 rows.map(|i| [reference[i], predicted[i]]).collect()
             };
-            Parity { title, unit, training: points(false), held_out: points(true) }
+            Parity {
+                title,
+                unit,
+                logarithmic: name.starts_with("force"),
+                training: points(false),
+                held_out: points(true),
+            }
         })
         .collect();
     let thinned = quantities.iter().any(|q| q.training.len().max(q.held_out.len()) > fit::MOST_POINTS);
     let thinning = match thinned {
-        true => format!(" At most {} evenly chosen points of each kind are drawn.", fit::MOST_POINTS),
+        true => {
+            format!(" Of each kind {} points are drawn, those with the largest errors among them.", fit::MOST_POINTS)
+        }
         false => String::new(),
     };
     let caption = format!(
-        "Values of the potential against density-functional theory, for configurations used in the fit and for those \
-         kept out of it; the line is perfect agreement.{thinning}"
+        "Potential against density-functional theory: blue the final fit, orange fits that had not seen the configuration \
+         or its relatives. The line is perfect agreement; the axes of the forces are logarithmic beyond 1 eV/Å.{thinning}"
     );
     Some(Picture {
         name: "parity",
