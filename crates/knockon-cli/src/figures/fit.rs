@@ -66,8 +66,9 @@ pub(crate) fn draw_parity(quantities: &[Parity]) -> String {
         panel.inside(&mut svg, |svg| {
             let (from, to) = (panel.x.min, panel.x.max);
             panel.line(svg, &[[from, from], [to, to]], Stroke::solid(MUTED, 1.0));
-            svg.dots(&pixels(&quantity.training), 3.6, BLUE, 0.55);
-            svg.dots(&pixels(&quantity.held_out), 3.6, ORANGE, 0.75);
+            let diameter = if quantity.training.len() > 500 { 2.2 } else { 3.6 };
+            svg.dots(&pixels(&quantity.held_out), diameter, ORANGE, 0.75);
+            svg.dots(&pixels(&quantity.training), diameter, BLUE, 0.55);
         });
         panel.axes(&mut svg);
         svg.text([left, 58.0], quantity.title, Font::new(14.5).bold());

@@ -43,7 +43,7 @@ pub(super) fn parity(run: &Run) -> Option<Picture> {
     );
     Some(Picture {
         name: "parity",
-        title: "How well the potential repeats the reference calculations".into(),
+        title: "How well the potential repeats the reference calculations",
         how_to_read: "A perfect potential puts every point on the diagonal. Orange points matter more than blue ones: \
                       the fit has never seen them.",
         caption,
@@ -82,7 +82,7 @@ pub(super) fn pair_scans(run: &Run) -> Option<Picture> {
         .to_owned();
     Some(Picture {
         name: "pair-scans",
-        title: "What happens when atoms come close".into(),
+        title: "What happens when atoms come close",
         how_to_read: "Recoils push atoms far closer together than any calculation in the data set. What matters here is that \
                       every curve climbs steeply and smoothly to the left, also in the grey area: a dip there would let \
                       atoms fall into each other.",
