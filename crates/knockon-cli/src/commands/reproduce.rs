@@ -209,7 +209,13 @@ impl Run<'_> {
     }
 
     /// Runs a stage unless its outputs are there and were made from the same inputs by the same program.
-    fn stage(&self, name: &str, inputs: &[PathBuf], outputs: &[PathBuf], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn stage(
+        &self,
+        name: &str,
+        inputs: &[PathBuf],
+        outputs: &[PathBuf],
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let number = 1 + STAGES.iter().position(|stage| *stage == name).unwrap_or_default();
         let title = format!("[{number}/{}] {name}", STAGES.len());
         let stamp = self.stamp(inputs)?;

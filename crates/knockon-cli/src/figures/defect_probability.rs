@@ -1,7 +1,7 @@
 //! Figure 3: defect probability against recoil energy, with its Fermi function.
 
 use super::axis::Axis;
-use super::palette::{INK, MUTED, RED};
+use super::palette::{INK, RED};
 use super::plot::{Estimate, Key, Panel, SMALL, legend, nothing_to_draw};
 use super::svg::{Stroke, Svg};
 
@@ -10,8 +10,6 @@ pub(crate) struct DefectProbability {
     pub(crate) recoil_energy_ev: f64,
     pub(crate) probability: Estimate,
     pub(crate) n_runs: usize,
-    /// Read from the paper instead of computed.
-    pub(crate) from_paper: bool,
 }
 
 /// A curve with its uncertainty.
@@ -30,11 +28,8 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
     let energies = points.iter().map(|p| p.recoil_energy_ev).filter(|e| e.is_finite());
     let end = energies.fold(130.0, f64::max) * 1.1;
     let mut entries = Vec::new();
-    if points.iter().any(|p| !p.from_paper) {
+    if !points.is_empty() {
         entries.push((Key::Disk(INK), "this run, with number of recoils"));
-    }
-    if points.iter().any(|p| p.from_paper) {
-        entries.push((Key::Disk(MUTED), "published values"));
     }
     if !fit.line.is_empty() {
         entries.push((Key::Line(Stroke::solid(RED, 2.2)), fit.label.as_str()));
@@ -55,9 +50,8 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
         panel.line(svg, &fit.line, Stroke::solid(RED, 2.2));
     });
     for point in points {
-        let color = if point.from_paper { MUTED } else { INK };
-        panel.point(&mut svg, point.recoil_energy_ev, point.probability, 4.6, color);
-        if !point.from_paper && point.n_runs > 0 {
+        panel.point(&mut svg, point.recoil_energy_ev, point.probability, 4.6, INK);
+        if point.n_runs > 0 {
             let [x, y] = panel.at(point.recoil_energy_ev, point.probability.value);
             // right of the point and below it, where a rising curve leaves room
             let place = [x + 8.0, (y + 17.0).min(panel.bottom() - 6.0)];
@@ -79,7 +73,7 @@ mod tests {
     fn empty_and_tiny_inputs_are_drawn() {
         assert!(draw(&[], &Curve::default()).contains("no recoils yet"));
         let probability = Estimate { value: 1.0, low: 0.6, high: 1.0 };
-        let point = DefectProbability { recoil_energy_ev: 112.0, probability, n_runs: 8, from_paper: false };
+        let point = DefectProbability { recoil_energy_ev: 112.0, probability, n_runs: 8 };
         let svg = draw(&[point], &Curve::default());
         assert!(svg.contains(">8<") && !svg.contains("NaN"));
     }

@@ -12,14 +12,27 @@ pub(crate) struct Parity {
     pub(crate) title: &'static str,
     /// E.g. "eV/atom", with markup.
     pub(crate) unit: &'static str,
+    /// Whether the axes are logarithmic beyond 1 on both sides: for values over several powers of ten.
+    pub(crate) logarithmic: bool,
     /// (reference, predicted) of configurations used in the fit.
     pub(crate) training: Vec<[f64; 2]>,
     /// (reference, predicted) of configurations kept out of it.
     pub(crate) held_out: Vec<[f64; 2]>,
 }
 
-/// More points than this of one kind are thinned evenly.
+/// Of more points than this of one kind, those with the largest errors and an even choice of the others are drawn.
 pub(crate) const MOST_POINTS: usize = 2500;
+
+/// The points to draw.
+fn thinned(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    let mut points = points.to_vec();
+    let error = |p: &[f64; 2]| (p[1] - p[0]).abs();
+    points.sort_by(|a, b| error(b).total_cmp(&error(a)));
+    let rest = points.split_off(points.len().min(MOST_POINTS / 2));
+    let step = rest.len().div_ceil(MOST_POINTS / 2).max(1);
+    points.extend(rest.into_iter().step_by(step));
+    points
+}
 
 /// Draws the parity plots.
 pub(crate) fn draw_parity(quantities: &[Parity]) -> String {
@@ -36,7 +49,10 @@ pub(crate) fn draw_parity(quantities: &[Parity]) -> String {
         let values = quantity.training.iter().chain(&quantity.held_out).flatten().copied();
         let (low, high) = extent(values).unwrap_or((0.0, 1.0));
         let room = 0.04 * (high - low).max(1e-6);
-        let axis = |label: String| Axis::linear(&label, low - room, high + room).with_ticks(4);
+        let axis = |label: String| match quantity.logarithmic {
+            true => Axis::inverse_hyperbolic_sine(&label, 1.3 * low, 1.3 * high),
+            false => Axis::linear(&label, low - room, high + room).with_ticks(4),
+        };
         let panel = Panel {
             corner: [left, 68.0],
             size: [SIDE, SIDE],
@@ -45,14 +61,14 @@ pub(crate) fn draw_parity(quantities: &[Parity]) -> String {
         };
         panel.grid(&mut svg);
         let pixels = |points: &[[f64; 2]]| -> Vec<[f64; 2]> {
-            let step = points.len().div_ceil(MOST_POINTS).max(1);
-            points.iter().step_by(step).map(|[x, y]| panel.at(*x, *y)).collect()
+            thinned(points).into_iter().map(|[x, y]| panel.at(x, y)).collect()
         };
         panel.inside(&mut svg, |svg| {
             let (from, to) = (panel.x.min, panel.x.max);
             panel.line(svg, &[[from, from], [to, to]], Stroke::solid(MUTED, 1.0));
-            svg.dots(&pixels(&quantity.training), 3.6, BLUE, 0.55);
-            svg.dots(&pixels(&quantity.held_out), 3.6, ORANGE, 0.75);
+            let diameter = if quantity.training.len() > 500 { 2.2 } else { 3.6 };
+            svg.dots(&pixels(&quantity.held_out), diameter, ORANGE, 0.75);
+            svg.dots(&pixels(&quantity.training), diameter, BLUE, 0.55);
         });
         panel.axes(&mut svg);
         svg.text([left, 58.0], quantity.title, Font::new(14.5).bold());
@@ -131,9 +147,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn thinning_keeps_the_largest_errors() {
+        let mut points: Vec<[f64; 2]> = (0..9000).map(|i| [f64::from(i), f64::from(i)]).collect();
+        points[4321][1] += 50.0;
+        let kept = thinned(&points);
+        assert!(kept.len() <= MOST_POINTS && kept.contains(&points[4321]));
+        assert_eq!(thinned(&points[..7]).len(), 7);
+    }
+
+    #[test]
     fn empty_and_tiny_inputs_are_drawn() {
         assert!(draw_parity(&[]).contains("no fit yet") && draw_pair_scans(&[]).contains("no fit yet"));
-        let one = Parity { title: "Energy", unit: "eV", training: vec![[1.0, 1.0]], held_out: vec![[f64::NAN, 2.0]] };
+        let (training, held_out) = (vec![[1.0, 1.0]], vec![[f64::NAN, 2.0]]);
+        let one = Parity { title: "Energy", unit: "eV", logarithmic: true, training, held_out };
         assert!(!draw_parity(&[one]).contains("NaN"));
         let scan = PairScan { pair: "W-O".into(), without_data: vec![(0.3, 1.4)], ..PairScan::default() };
         assert!(!draw_pair_scans(&[scan]).contains("NaN"));

@@ -35,32 +35,12 @@ pub(crate) struct IrreduciblePart {
 }
 
 impl IrreduciblePart {
-    /// Chooses among many seeds, simple crystal directions first, the one whose domain holds most of `directions`: the
-    /// campaign's own choice of irreducible part, if it is a Dirichlet domain at all. `None` if no operation moves a
-    /// direction.
-    pub(crate) fn around(directions: &[DVec3], operations: &[DMat3]) -> Option<Self> {
-        let center: DVec3 = directions.iter().sum();
-        let simple = (0..125).map(|i| DVec3::new(f64::from(i / 25), f64::from(i / 5 % 5), f64::from(i % 5)) - 2.0);
-        let seeds = simple.chain([center]).chain(directions.iter().copied()).chain(spiral(200));
-        let mut best: Option<(usize, Self)> = None;
-        for seed in seeds.filter_map(DVec3::try_normalize) {
-            let Some(part) = Self::of_seed(seed, operations) else { continue };
-            let inside = directions.iter().filter(|d| part.contains(**d)).count();
-            if best.as_ref().is_none_or(|(most, _)| inside > *most) {
-                best = Some((inside, part));
-            }
-        }
-        best.map(|(_, part)| part).filter(|part| !part.normals.is_empty())
-    }
-
-    /// The domain of one seed; `None` if an operation leaves the seed (nearly) where it is although it moves others.
-    fn of_seed(seed: DVec3, operations: &[DMat3]) -> Option<Self> {
-        let mut normals = Vec::new();
-        for operation in operations.iter().filter(|o| !o.abs_diff_eq(DMat3::IDENTITY, 1e-6)) {
-            let normal = seed - *operation * seed;
-            normals.push(normal.try_normalize().filter(|_| normal.length() > 0.2)?);
-        }
-        Some(Self { normals })
+    /// The part that campaigns sample under these operations; `None` if no operation moves a direction.
+    pub(crate) fn of(operations: &[DMat3]) -> Option<Self> {
+        let seed = knockon::cascade::generic_point(operations);
+        let differences = operations.iter().map(|o| seed - *o * seed).filter(|d| d.length() > 1e-6);
+        let normals: Vec<DVec3> = differences.map(DVec3::normalize).collect();
+        (!normals.is_empty()).then_some(Self { normals })
     }
 
     /// True on the inside and on the edge.
@@ -92,16 +72,6 @@ impl IrreduciblePart {
     }
 }
 
-/// Directions spread evenly over the sphere (golden spiral).
-fn spiral(n: usize) -> impl Iterator<Item = DVec3> {
-    let golden_angle = PI * (3.0 - 5f64.sqrt());
-    (0..n).map(move |i| {
-        let z = 1.0 - (2.0 * i as f64 + 1.0) / n as f64;
-        let (radius, angle) = ((1.0 - z * z).sqrt(), golden_angle * i as f64);
-        DVec3::new(radius * angle.cos(), radius * angle.sin(), z)
-    })
-}
-
 /// Connected directions as connected places in the ellipse, cut where the line leaves on one side and comes back on
 /// the other.
 pub(crate) fn project_line(line: &[DVec3]) -> Vec<Vec<[f64; 2]>> {
@@ -127,6 +97,16 @@ mod tests {
         vec![DMat3::IDENTITY, turn, turn * turn, turn * turn * turn]
     }
 
+    /// Directions spread evenly over the sphere (golden spiral).
+    fn spiral(n: usize) -> impl Iterator<Item = DVec3> {
+        let golden_angle = PI * (3.0 - 5f64.sqrt());
+        (0..n).map(move |i| {
+            let z = 1.0 - (2.0 * i as f64 + 1.0) / n as f64;
+            let (radius, angle) = ((1.0 - z * z).sqrt(), golden_angle * i as f64);
+            DVec3::new(radius * angle.cos(), radius * angle.sin(), z)
+        })
+    }
+
     /// The direction at a place in the ellipse.
     fn unproject([x, y]: [f64; 2]) -> DVec3 {
         let theta = y.asin();
@@ -149,10 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn irreducible_part_of_bar_four_is_a_quarter() {
-        let directions: Vec<DVec3> = spiral(4000).filter(|d| d.x > 0.0 && d.y > 0.0).collect();
-        let part = IrreduciblePart::around(&directions, &bar_four()).expect("the group has four operations");
-        assert!(directions.iter().filter(|d| !part.contains(**d)).count() < 10);
+    fn irreducible_part_of_bar_four_is_a_quarter_with_all_directions_of_a_campaign() {
+        let part = IrreduciblePart::of(&bar_four()).expect("three operations move directions");
+        let directions = knockon::cascade::irreducible_directions(&bar_four(), 32).expect("directions");
+        assert!(directions.iter().all(|d| part.contains(d.vector)));
         let inside = spiral(4000).filter(|d| part.contains(*d)).count();
         assert!((990..1010).contains(&inside), "{inside}");
         assert!(!part.edges().is_empty());
@@ -164,7 +144,7 @@ mod tests {
 
     #[test]
     fn no_symmetry_has_no_outline() {
-        assert!(IrreduciblePart::around(&[DVec3::X], &[DMat3::IDENTITY]).is_none());
-        assert!(IrreduciblePart::around(&[], &[]).is_none());
+        assert!(IrreduciblePart::of(&[DMat3::IDENTITY]).is_none());
+        assert!(IrreduciblePart::of(&[]).is_none());
     }
 }

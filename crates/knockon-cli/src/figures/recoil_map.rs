@@ -56,7 +56,7 @@ pub(crate) fn draw(map: &RecoilMap) -> String {
     let mut svg = Svg::new("recoil-map", 960.0, 352.0);
     let left = Globe { center: [236.0, 160.0], radius: 111.0 };
     let right = Globe { center: [724.0, 160.0], radius: 111.0 };
-    let part = IrreduciblePart::around(map.directions, map.operations);
+    let part = IrreduciblePart::of(map.operations);
     heading(&mut svg, &left, "a", "Crystal within 6 Å and sampled directions");
     crystal(&mut svg, &left, map, part.as_ref());
     heading(&mut svg, &right, "b", &format!("Mean stored energy after a {} eV recoil", number(map.recoil_energy_ev)));

@@ -62,7 +62,6 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
     let mut entries = vec![
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
         (Key::Line(Stroke::solid(RED, 2.2)), "less the energy stored in defects"),
-        (Key::Line(Stroke { dash: "2 4", ..Stroke::solid(MUTED, 1.0) }), "calibration peaks"),
     ];
     entries.extend(labels.iter().map(|label| (Key::Line(Stroke::solid(GRAY, 1.4)), label.as_str())));
     let above = 16.0 + legend(&mut svg, [92.0, 8.0], 690.0, &entries);

@@ -8,10 +8,8 @@ use super::svg::{Anchor, Font, Stroke, Svg, number};
 /// The recoils of one energy.
 pub(crate) struct Distribution {
     pub(crate) recoil_energy_ev: f64,
-    /// Stored energy in eV and weight of each recoil; the weights sum to 1.
+    /// Stored energy in eV (0 without a defect) and weight of each recoil; the weights sum to 1.
     pub(crate) samples: Vec<(f64, f64)>,
-    /// Below this energy in eV a recoil counts as one without a defect.
-    pub(crate) threshold_ev: f64,
     /// Mean in eV of the stored energies that are not zero, and its uncertainty if known.
     pub(crate) mean_nonzero_ev: Option<Estimate>,
     /// Density per eV of the fitted shape, its area the defect probability; empty if there is none.
@@ -21,7 +19,7 @@ pub(crate) struct Distribution {
 impl Distribution {
     /// The samples with a defect.
     fn nonzero(&self) -> impl Iterator<Item = &(f64, f64)> {
-        self.samples.iter().filter(|(energy, _)| *energy > self.threshold_ev)
+        self.samples.iter().filter(|(energy, _)| *energy > 0.0)
     }
 
     /// Weighted share of recoils that leave a defect.
@@ -168,13 +166,7 @@ mod tests {
     use super::*;
 
     fn distribution(samples: &[(f64, f64)]) -> Distribution {
-        Distribution {
-            recoil_energy_ev: 112.0,
-            samples: samples.to_vec(),
-            threshold_ev: 0.5,
-            mean_nonzero_ev: None,
-            model: Vec::new(),
-        }
+        Distribution { recoil_energy_ev: 112.0, samples: samples.to_vec(), mean_nonzero_ev: None, model: Vec::new() }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) struct Row {
 }
 
 /// All differences that the files of the run tell of.
-pub(crate) fn rows(run: &Run, n_cascades: &str) -> Vec<Row> {
+pub(crate) fn rows(run: &Run) -> Vec<Row> {
     let mut rows = Vec::new();
     if let Some(fit) = &run.fit {
         rows.push(Row {
@@ -30,28 +30,28 @@ pub(crate) fn rows(run: &Run, n_cascades: &str) -> Vec<Row> {
                 what: "Coefficients",
                 here: "one set per central element".into(),
                 paper: "one set shared by all elements",
-                effect: "Chosen because it describes held-out configurations better; see the table of variants.".into(),
+                effect: "Chosen by its score on held-out configurations; see the table of variants.".into(),
             });
         }
     }
     if let Some(campaign) = &run.campaign {
-        rows.extend(cascades(campaign, n_cascades));
+        rows.extend(cascades(campaign, run.cascade_counts()));
     }
-    let sources = run.response.as_ref().map(|r| r.sources()).unwrap_or_default();
-    if !sources.is_empty() {
+    if let Some(response) = &run.response {
         rows.push(Row {
             what: "Response",
-            here: sources.join("; "),
+            here: response.summary(),
             paper: "shape fitted at 40, 81, 112 and 160 eV, interpolated in energy",
-            effect: "Where published numbers stand in for missing cascades, the spectra follow the paper and are no \
-                     independent result."
-                .into(),
+            effect:
+                "Where published numbers or assumptions stand in for missing cascades, the spectra follow them and \
+                     are no independent result."
+                    .into(),
         });
     }
     rows
 }
 
-fn cascades(campaign: &Campaign, n_cascades: &str) -> Vec<Row> {
+fn cascades(campaign: &Campaign, counts: String) -> Vec<Row> {
     let edges: Vec<String> = campaign.box_angstrom.iter().map(|edge| significant(Some(*edge))).collect();
     let picoseconds = campaign.simulated_time_fs.map(|t| t / 1e3);
     let energies: Vec<String> = campaign.energies_ev.iter().map(|e| e.to_string()).collect();
@@ -77,7 +77,7 @@ fn cascades(campaign: &Campaign, n_cascades: &str) -> Vec<Row> {
         },
         Row {
             what: "Cascades",
-            here: n_cascades.to_owned(),
+            here: counts,
             paper: "320 each at 40, 112 and 160 eV, 160 at 81 eV, 32 each at 20 and 60 eV",
             effect: "Single recoils scatter by several eV; the uncertainty of their mean falls as 1/√n. The intervals in \
                      the table of stored energies show it."
@@ -141,6 +141,6 @@ mod tests {
 
     #[test]
     fn an_empty_run_has_no_differences() {
-        assert!(rows(&Run::default(), "").is_empty());
+        assert!(rows(&Run::default()).is_empty());
     }
 }

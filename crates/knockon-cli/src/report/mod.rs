@@ -1,10 +1,9 @@
 //! The report of a run: reads what the stages wrote, draws the figures, writes one HTML page.
 
+mod crystal;
 mod differences;
 mod page;
 mod pictures;
-mod recoils;
-mod response;
 mod run;
 mod table;
 mod tables;
@@ -65,7 +64,7 @@ fn files(folder: &Path, pictures: &[pictures::Picture]) -> Vec<(String, String)>
         .collect();
     let stages = STAGE_FILES.iter().filter(|(name, _)| present(name));
     files.extend(stages.map(|(name, purpose)| ((*name).to_owned(), (*purpose).to_owned())));
-    files.extend(pictures.iter().map(|p| (format!("figures/{}.svg, .png", p.name), p.title.clone())));
+    files.extend(pictures.iter().map(|p| (format!("figures/{}.svg, .png", p.name), p.title.to_owned())));
     files
 }
 

@@ -1,7 +1,7 @@
 //! The HTML page: one file with its own style and its own pictures, nothing loaded from elsewhere.
 
-use super::pictures::Picture;
-use super::recoils;
+use super::crystal;
+use super::pictures::{self, Picture};
 use super::run::Run;
 use super::tables;
 use crate::figures::palette::{GRID, INK, MUTED, PAPER};
@@ -41,14 +41,17 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
                 (optional(figure("recoil-map"), "the map of directions needs campaign/campaign.json"))
                 h2 #stored-energy { "Stored energy" }
                 (optional(figure("stored-energy"), "the distributions need campaign/recoils.csv"))
-                (optional(figure("defect-probability"), "the defect probability needs response/stored_energy.csv"))
                 @if let Some(table) = &run.stored_energy {
                     h3 { "The numbers behind the figures" }
                     div.wide { (tables::stored_energy(table)) }
                 }
+                h2 #response { "The response of the crystal" }
+                (response(run))
+                (optional(figure("defect-probability"), "the defect probability needs response/stored_energy.csv"))
                 h2 #spectra { "What the detector sees" }
                 (optional(figure("capture-spectrum"), "the capture spectrum needs spectra/capture.csv"))
                 (optional(figure("continuous-spectra"), "these spectra need spectra/dark-matter.csv or spectra/cevns.csv"))
+                (spectrum_parameters(run))
                 h2 #potential { "The potential" }
                 (potential(run))
                 (optional(figure("parity"), "the comparison with reference values needs model/parity.csv"))
@@ -59,7 +62,7 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
                     "displacement cascades using a linear Machine Learning interatomic potential” (2024). A run of "
                     "laptop size is smaller in every respect:"
                 }
-                div.wide { (tables::differences(run, &cascade_count(run))) }
+                div.wide { (tables::differences(run)) }
                 h2 #files { "Files" }
                 p { "All files of this run, relative to the folder of this report. Tables carry units in the names of their columns." }
                 div.scroll { table.files {
@@ -73,9 +76,10 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
     markup.into_string()
 }
 
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("cascades", "Cascades"),
     ("stored-energy", "Stored energy"),
+    ("response", "Response"),
     ("spectra", "What the detector sees"),
     ("potential", "The potential"),
     ("differences", "Where this differs from the paper"),
@@ -94,8 +98,8 @@ fn notices(run: &Run) -> Markup {
                 h2 { "✗ The potential fails " (failed.len()) " of " (run.checks.as_ref().map_or(0, Vec::len)) " checks" }
                 p { "Cascades made with it may be wrong. Do not use the results below before this is understood." }
                 ul { @for check in &failed { li {
-                    b { (check.name) } ": found " (tables::plain(&check.value)) " " (check.unit.as_deref().unwrap_or(""))
-                    ", expected " (tables::plain(&check.expected))
+                    b { (check.name) } ": found " (tables::plain(&check.value)) " " (tables::typeset(check.unit.as_deref().unwrap_or("")))
+                    ", expected " (tables::typeset(&tables::plain(&check.expected)))
                     @if let Some(detail) = check.detail.as_deref().filter(|d| !d.is_empty()) { " (" (detail) ")" }
                 } } }
             }
@@ -133,27 +137,20 @@ fn facts(run: &Run) -> Markup {
             facts.push(("Mean absolute force error".into(), value, note));
         }
     }
-    let groups = recoils::by_energy(run);
-    let n: usize = groups.iter().map(|g| g.recoils.len()).sum();
-    if run.recoils.is_some() {
-        let energies: Vec<String> = groups.iter().map(|g| g.energy_ev.to_string()).collect();
-        facts.push(("Recoil cascades".into(), n.to_string(), format!("at {} eV", energies.join(", "))));
-    }
-    if let Some(group) = recoils::nearest(&groups, super::pictures::MAP_ENERGY_EV) {
-        let threshold = super::response::Response::threshold_ev(run.response.as_ref());
-        if let Some(mean) = recoils::mean_nonzero(&group.samples(), threshold) {
-            let label = format!("Mean energy stored by a {} eV recoil that leaves a defect", group.energy_ev);
-            let note = format!("{} of the recoil energy", percent(mean.value / group.energy_ev));
-            facts.push((label, format!("{:.1} eV", mean.value), note));
+    if let Some(samples) = &run.samples {
+        facts.push(("Recoil cascades".into(), run.n_cascades().to_string(), run.cascade_counts()));
+        if let Some(samples) = crystal::nearest(samples, pictures::MAP_ENERGY_EV) {
+            let (energy_ev, mean_ev) = (samples.recoil_energy_ev, samples.statistics().mean_nonzero_ev);
+            let label = format!("Mean energy stored by a {energy_ev} eV recoil that leaves a defect");
+            if mean_ev.is_finite() {
+                let note = format!("{:.1} % of the recoil energy", 100.0 * mean_ev / energy_ev);
+                facts.push((label, format!("{mean_ev:.1} eV"), note));
+            }
         }
     }
     html! { @if !facts.is_empty() { dl.facts { @for (label, value, note) in facts {
         div { dt { (label) } dd { (value) small { (note) } } }
     } } } }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
 }
 
 fn introduction() -> Markup {
@@ -174,20 +171,12 @@ fn introduction() -> Markup {
     }
 }
 
-fn cascade_count(run: &Run) -> String {
-    let groups = recoils::by_energy(run);
-    if groups.is_empty() {
-        return "none".into();
-    }
-    groups.iter().map(|g| format!("{} at {} eV", g.recoils.len(), g.energy_ev)).collect::<Vec<_>>().join(", ")
-}
-
 fn cascade_text(run: &Run) -> Markup {
     let Some(campaign) = &run.campaign else { return html! {} };
     let edges: Vec<String> = campaign.box_angstrom.iter().map(|e| tables::significant(Some(*e))).collect();
     html! {
         p {
-            "Cascades of this run: " (cascade_count(run)) ", in a periodic box of " (campaign.n_atoms) " atoms ("
+            "Cascades of this run: " (run.cascade_counts()) ", in a periodic box of " (campaign.n_atoms) " atoms ("
             (edges.join(" × ")) " Å), thermalised at " (tables::significant(campaign.temperature_k)) " K and followed for "
             (tables::significant(campaign.simulated_time_fs.map(|t| t / 1e3))) " ps. The recoiling atom is "
             (tables::plain(&campaign.species)) " on a site of symmetry " (campaign.site_symmetry.replace('-', "−")) "; seed "
@@ -195,6 +184,37 @@ fn cascade_text(run: &Run) -> Markup {
             @if campaign.n_flagged > 0 { " " (campaign.n_flagged) " of " (campaign.n_runs) " recoils were flagged as doubtful and are left out." }
         }
     }
+}
+
+fn response(run: &Run) -> Markup {
+    let Some(response) = &run.response else { return html! {} };
+    let [low, high] = response.energy_range_ev;
+    html! {
+        p {
+            "A recoil of energy " i { "E" } " leaves defects with a probability that is a Fermi function of " i { "E" } "; the energy "
+            "they store is drawn from a distribution (" (response.shape.name()) ") whose mean and width are polynomials in "
+            i { "E" } ". There are data "
+            @if low < high { "between " (low) " and " (high) " eV" } @else { "at " (low) " eV only" }
+            "; elsewhere the response extrapolates. The captions of the figures name the sources in short, this table in full."
+        }
+        div.wide { (tables::sources(response)) }
+    }
+}
+
+fn spectrum_parameters(run: &Run) -> Markup {
+    let spectra =
+        [("Neutron capture", &run.capture), ("Dark matter", &run.dark_matter), ("Reactor neutrinos", &run.cevns)];
+    let named = spectra.into_iter().filter_map(|(name, table)| {
+        let words = pictures::spectra::parameters_in_words(table.as_ref()?);
+        (!words.is_empty()).then_some((name, words))
+    });
+    let named: Vec<(&str, String)> = named.collect();
+    html! { @if !named.is_empty() {
+        details {
+            summary { "All parameters of the spectra" }
+            @for (name, words) in named { p { b { (name) } ": " (words) "." } }
+        }
+    } }
 }
 
 fn potential(run: &Run) -> Markup {
@@ -231,9 +251,7 @@ fn figure(picture: &Picture, number: usize) -> Markup {
             div.canvas { (PreEscaped(themed(&picture.svg))) }
             figcaption {
                 b { "Figure " (number) ". " (picture.title) ". " }
-                @if let Some((made_from, text)) = picture.caption.split_last() {
-                    (text.join(" ")) span.made { (made_from) }
-                }
+                (picture.caption) span.made { (picture.made_from) }
             }
         }
         div.how { span.label { "How to read this" } (picture.how_to_read) }

@@ -1,9 +1,9 @@
 //! What the stages left in the output folder. A stage that did not run is `None`; a file that cannot be read is an
 //! error that names it.
 
-use super::response::Response;
 use super::table::Table;
 use anyhow::{Context, Result};
+use knockon::response::{self, EnergySamples, Response, Settings};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,7 +17,8 @@ pub(crate) struct Run {
     pub(crate) pair_scans: Option<Table>,
     pub(crate) checks: Option<Vec<Check>>,
     pub(crate) campaign: Option<Campaign>,
-    pub(crate) recoils: Option<Table>,
+    /// Recoils by energy, as the response stage groups them.
+    pub(crate) samples: Option<Vec<EnergySamples>>,
     pub(crate) response: Option<Response>,
     pub(crate) stored_energy: Option<Table>,
     pub(crate) capture: Option<Table>,
@@ -66,6 +67,8 @@ pub(crate) struct FitErrors {
 #[serde(default)]
 pub(crate) struct Variant {
     pub(crate) variant: String,
+    pub(crate) n_parameters: Option<u64>,
+    pub(crate) score: Option<f64>,
     pub(crate) held_out_energy_rmse_ev_per_atom: Option<f64>,
     pub(crate) held_out_force_rmse_ev_per_angstrom: Option<f64>,
     pub(crate) chosen: bool,
@@ -151,20 +154,33 @@ impl Run {
     /// Reads what is there.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let at = |name: &str| folder.join(name);
+        let response = response(&at("response/response.json"))?;
         Ok(Self {
             fit: json(&at("model/fit.json"))?,
             parity: table(&at("model/parity.csv"))?,
             pair_scans: table(&at("model/pair_scans.csv"))?,
             checks: json(&at("model/checks.json"))?,
             campaign: json(&at("campaign/campaign.json"))?,
-            recoils: table(&at("campaign/recoils.csv"))?,
-            response: json(&at("response/response.json"))?,
+            samples: samples(&at("campaign/recoils.csv"), response.as_ref())?,
+            response,
             stored_energy: table(&at("response/stored_energy.csv"))?,
             capture: table(&at("spectra/capture.csv"))?,
             dark_matter: table(&at("spectra/dark-matter.csv"))?,
             cevns: table(&at("spectra/cevns.csv"))?,
             spectra: json(&at("spectra/spectra.json"))?,
         })
+    }
+
+    /// Cascades used.
+    pub(crate) fn n_cascades(&self) -> usize {
+        self.samples.iter().flatten().map(|s| s.runs.len()).sum()
+    }
+
+    /// Cascades used by energy, e.g. "8 at 112 eV".
+    pub(crate) fn cascade_counts(&self) -> String {
+        let counts = self.samples.iter().flatten().map(|s| format!("{} at {} eV", s.runs.len(), s.recoil_energy_ev));
+        let counts: Vec<String> = counts.collect();
+        if counts.is_empty() { "none".into() } else { counts.join(", ") }
     }
 
     /// Checks that the potential did not pass.
@@ -177,7 +193,7 @@ impl Run {
         let stages = [
             (self.fit.is_none(), "Fit of the potential", "knockon fit"),
             (self.checks.is_none(), "Checks of the potential", "knockon fit"),
-            (self.campaign.is_none() || self.recoils.is_none(), "Recoil cascades", "knockon campaign"),
+            (self.campaign.is_none() || self.samples.is_none(), "Recoil cascades", "knockon campaign"),
             (self.response.is_none() || self.stored_energy.is_none(), "Response of the crystal", "knockon response"),
             (self.capture.is_none(), "Neutron-capture spectrum", "knockon spectra"),
             (self.dark_matter.is_none() && self.cevns.is_none(), "Dark-matter and neutrino spectra", "knockon spectra"),
@@ -190,7 +206,7 @@ impl Run {
         let hashes = [
             ("fit", self.fit.as_ref().map(|f| f.model_hash.clone())),
             ("cascades", self.campaign.as_ref().map(|c| c.model_hash.clone())),
-            ("response", self.response.as_ref().and_then(Response::model_hash)),
+            ("response", self.response.as_ref().and_then(|r| Some(r.campaign.as_ref()?.model_hash.clone()))),
             ("spectra", self.spectra.as_ref().and_then(spectra_model)),
         ];
         hashes.into_iter().filter_map(|(stage, hash)| Some((stage, hash.filter(|h| !h.is_empty())?))).collect()
@@ -211,6 +227,25 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let value = serde_json::from_str(&text);
     let context = || format!("cannot use {}: run the stage that wrote it again", path.display());
     value.map(Some).with_context(context)
+}
+
+fn response(path: &Path) -> Result<Option<Response>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(Response::from_json(&knockon::io::read_text(path)?, &path.display().to_string())?))
+}
+
+/// Recoils as the response stage would group them: with its settings, or before it ran with default ones.
+fn samples(path: &Path, response: Option<&Response>) -> Result<Option<Vec<EnergySamples>>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let recoils = response::parse_recoils(&knockon::io::read_text(path)?, &path.display().to_string())?;
+    let species = recoils.first().map(|r| r.species.clone()).unwrap_or_default();
+    let settings = response.map_or(Settings { species, ..Settings::default() }, |r| r.settings.clone());
+    let Settings { species, zero_threshold_ev, include_flagged, .. } = settings;
+    Ok(Some(response::group(&recoils, &species, zero_threshold_ev, include_flagged)))
 }
 
 fn table(path: &Path) -> Result<Option<Table>> {

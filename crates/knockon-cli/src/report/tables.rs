@@ -2,6 +2,7 @@
 
 use super::run::{Check, Fit, FitErrors, Run};
 use super::table::Table;
+use knockon::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -31,6 +32,11 @@ pub(crate) fn plain(value: &Value) -> String {
     }
 }
 
+/// Words of plain text files as the page sets them.
+pub(crate) fn typeset(text: &str) -> String {
+    text.replace("+-", "±").replace("angstrom", "Å")
+}
+
 /// Errors by class, training and held-out, beside the paper's.
 pub(crate) fn fit_errors(fit: &Fit) -> Markup {
     html! {
@@ -44,7 +50,7 @@ pub(crate) fn fit_errors(fit: &Fit) -> Markup {
                     th.number { "Stress MAE" br; "meV/Å³" } th.number { "Stress RMSE" br; "meV/Å³" }
                 }
             }
-            @for (split, title) in [("held_out", "Held out of the fit"), ("training", "Used in the fit")] {
+            @for (split, title) in [("held_out", "Held out in turn (cross-validation)"), ("training", "Used in the fit")] {
                 tbody {
                     @if fit.errors.iter().any(|e| e.split == split) { tr { th colspan="10" { (title) } } }
                     @for errors in fit.errors.iter().filter(|e| e.split == split) { (error_row(errors)) }
@@ -91,16 +97,20 @@ pub(crate) fn variants(fit: &Fit) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {
-                th { "Variant" } th.number { "Energy RMSE, held out" br; "meV/atom" }
+                th { "Variant" } th.number { "Coefficients" } th.number { "Score" br; "(lower is better)" } th.number { "Energy RMSE, held out" br; "meV/atom" }
                 th.number { "Force RMSE, held out" br; "eV/Å" } th { "" }
             } }
             tbody { @for v in &fit.variants { tr.total[v.chosen] {
                 td { (name(&v.variant)) }
+                td.number { (v.n_parameters.map_or("–".into(), |n| n.to_string())) } td.number { (significant(v.score)) }
                 td.number { (significant(v.held_out_energy_rmse_ev_per_atom.map(|e| 1e3 * e))) }
                 td.number { (significant(v.held_out_force_rmse_ev_per_angstrom)) }
                 td { @if v.chosen { "used" } }
             } } }
-            caption { "Both ways of fitting, compared on configurations that neither has seen." }
+            caption {
+                "Both ways of fitting, compared on configurations that neither has seen. The score, which decides, weighs "
+                "every error by the deviation expected for its class; the others are plain, and few large deviations dominate them."
+             }
         } }
     }
 }
@@ -130,9 +140,21 @@ pub(crate) fn checks(checks: &[Check]) -> Markup {
             tbody { @for check in checks { tr.failed[!check.passed] {
                 td { (check.name) }
                 td { @if check.passed { span.pass { "✓ pass" } } @else { span.fail { "✗ FAIL" } } }
-                td.number { (plain(&check.value)) " " (check.unit.as_deref().unwrap_or("")) }
-                td { (plain(&check.expected)) }
-                td { (check.detail.as_deref().unwrap_or("")) }
+                td.number { (plain(&check.value)) " " (typeset(check.unit.as_deref().unwrap_or(""))) }
+                td { (typeset(&plain(&check.expected))) }
+                td { (typeset(check.detail.as_deref().unwrap_or(""))) }
+            } } }
+        } }
+    }
+}
+
+/// What each part of the response rests on.
+pub(crate) fn sources(response: &Response) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "Part of the response" } th { "Source" } th { "In full" } } }
+            tbody { @for source in &response.sources { tr {
+                td { (source.part) } td { (source.origin.in_words()) } td { (source.caption) }
             } } }
         } }
     }
@@ -178,8 +200,8 @@ pub(crate) fn stored_energy(table: &Table) -> Markup {
 }
 
 /// This run beside the paper, with what each difference does.
-pub(crate) fn differences(run: &Run, n_cascades: &str) -> Markup {
-    let rows = super::differences::rows(run, n_cascades);
+pub(crate) fn differences(run: &Run) -> Markup {
+    let rows = super::differences::rows(run);
     html! {
         div.scroll { table {
             thead { tr { th { "" } th { "This run" } th { "Paper" } th { "What the difference does" } } }

@@ -54,8 +54,9 @@ fn spiral(count: usize) -> impl Iterator<Item = DVec3> {
     })
 }
 
-/// The point that is farthest from its own images: the region closer to it than to any image is one asymmetric part.
-fn generic_point(operations: &[DMat3]) -> DVec3 {
+/// The point (unit vector) that is farthest from its own images: the region closer to it than to any image is the
+/// asymmetric part in which [`irreducible_directions`] lie.
+pub fn generic_point(operations: &[DMat3]) -> DVec3 {
     let closest_image = |p: &DVec3| operations.iter().skip(1).map(|g| (*g * *p).dot(*p)).fold(-1.0, f64::max);
     let better = |best: (f64, DVec3), p: DVec3| {
         let closeness = closest_image(&p);

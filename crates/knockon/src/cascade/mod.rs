@@ -7,7 +7,7 @@ mod recoil;
 mod starts;
 
 pub use campaign::{CampaignSettings, CampaignSummary, RecoilEnergy, run_campaign};
-pub use directions::{Direction, irreducible_directions};
+pub use directions::{Direction, generic_point, irreducible_directions};
 pub use output::UnitCell;
 pub use recoil::{Border, Recoil, RecoilSettings, run_recoil};
 pub use starts::{PerfectBox, Start, Thermalization, central_atom, thermalize};

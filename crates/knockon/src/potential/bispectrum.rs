@@ -215,7 +215,13 @@ impl Bispectrum {
             work.density.fill(ComplexLanes::default());
             for neighbor in &work.neighbors[species] {
                 let functions = self.radial(simd, neighbor, cutoff, work.inner);
-                forward(simd, &self.layout, cayley_klein(simd, neighbor, &functions), functions.f.load(simd), &mut work.v);
+                forward(
+                    simd,
+                    &self.layout,
+                    cayley_klein(simd, neighbor, &functions),
+                    functions.f.load(simd),
+                    &mut work.v,
+                );
                 for (sum, v) in work.density.iter_mut().zip(&work.v) {
                     sum.store(sum.load(simd).add(v.load(simd)));
                 }

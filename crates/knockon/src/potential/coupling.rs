@@ -229,7 +229,14 @@ impl Coupling {
                 for (l, mb, ma) in &reached {
                     let c = |m1: usize, m2: usize, m: usize| {
                         let project = |m: usize, l: usize| 2 * m as i32 - l as i32;
-                        clebsch_gordan(l1 as i32, project(m1, l1), l2 as i32, project(m2, l2), *l as i32, project(m, *l))
+                        clebsch_gordan(
+                            l1 as i32,
+                            project(m1, l1),
+                            l2 as i32,
+                            project(m2, l2),
+                            *l as i32,
+                            project(m, *l),
+                        )
                     };
                     self.coefficients.push(weight * c(mb1, mb2, *mb) * c(ma1, ma2, *ma));
                 }
@@ -242,7 +249,11 @@ impl Coupling {
             self.runs.extend(open);
         }
         let targets = reached.iter().map(|(l, mb, ma)| (layout.half_row(*l, *mb) + ma) as u16).collect();
-        self.outputs.push(Output { targets, runs: runs..self.runs.len(), coefficients: coefficients..self.coefficients.len() });
+        self.outputs.push(Output {
+            targets,
+            runs: runs..self.runs.len(),
+            coefficients: coefficients..self.coefficients.len(),
+        });
     }
 }
 

@@ -3,12 +3,12 @@
 //! The model is linear, so the derivative of the energy with respect to a coefficient is the energy of the model in
 //! which only this coefficient is not zero: rows come from the same kernel that moves the atoms.
 
+use super::Evaluation;
 use super::bispectrum::Bispectrum;
 use super::grouping::{Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::linear::{for_each_lane, outer};
 use super::model::{Model, pair_index};
 use super::pair_function::{basis_function, fixed_function};
-use super::Evaluation;
 use crate::{Atoms, Error, NeighborList};
 use glam::{DMat3, DVec3};
 use serde::{Deserialize, Serialize};
@@ -103,11 +103,8 @@ pub struct DesignRows {
 
 impl DesignRows {
     fn zero(n_atoms: usize, n_columns: usize) -> Self {
-        let fixed = Evaluation {
-            energies_ev: vec![0.0; n_atoms],
-            forces: vec![DVec3::ZERO; n_atoms],
-            ..Evaluation::default()
-        };
+        let fixed =
+            Evaluation { energies_ev: vec![0.0; n_atoms], forces: vec![DVec3::ZERO; n_atoms], ..Evaluation::default() };
         let [energy, forces, strain] = [1, 3 * n_atoms, 6].map(|rows| vec![0.0; rows * n_columns]);
         Self { energy, forces, strain, fixed }
     }
@@ -144,7 +141,12 @@ impl DesignRows {
 }
 
 /// The rows of one configuration. The model's coefficients are not used, only its structure.
-pub fn design_rows(model: &Model, columns: &Columns, atoms: &Atoms, neighbors: &NeighborList) -> Result<DesignRows, Error> {
+pub fn design_rows(
+    model: &Model,
+    columns: &Columns,
+    atoms: &Atoms,
+    neighbors: &NeighborList,
+) -> Result<DesignRows, Error> {
     let species = model.species();
     let grouping = Grouping::new(atoms, &species)?;
     let kernel = Bispectrum::new(model);
@@ -160,7 +162,18 @@ pub fn design_rows(model: &Model, columns: &Columns, atoms: &Atoms, neighbors: &
         }
         let pair = |n: &Neighbor| add_pair(model, columns, group.central, members, neighbors, n, &mut rows);
         let reach = model.cutoff_angstrom();
-        collect_neighbors(&kernel, &grouping, group, atoms, neighbors, &translations, reach, &mut work, &mut slots, pair)?;
+        collect_neighbors(
+            &kernel,
+            &grouping,
+            group,
+            atoms,
+            neighbors,
+            &translations,
+            reach,
+            &mut work,
+            &mut slots,
+            pair,
+        )?;
         kernel.densities(group.central, &mut work);
         for (channel, units) in units.iter().enumerate() {
             for (column, unit) in columns.many_body(group.central, channel).zip(units) {

@@ -62,7 +62,10 @@ impl Evaluation {
         let bad = self.energies_ev.iter().zip(&self.forces).position(|(e, f)| !(e.is_finite() && f.is_finite()));
         bad.map_or(Ok(()), |atom| {
             let problem = format!("the energy or force of atom {} is not a finite number", atom + 1);
-            Err(Error::computation(problem, "Look at the distances around this atom and at the coefficients of the model"))
+            Err(Error::computation(
+                problem,
+                "Look at the distances around this atom and at the coefficients of the model",
+            ))
         })
     }
 

@@ -160,11 +160,16 @@ impl Model {
             format_version: u32,
         }
         let unreadable = |e: toml::de::Error| {
-            Error::input(place, format!("expected a knockon model file, found:\n{e}"), "Give a file made by knockon fit or knockon import")
+            Error::input(
+                place,
+                format!("expected a knockon model file, found:\n{e}"),
+                "Give a file made by knockon fit or knockon import",
+            )
         };
         let Version { format_version } = toml::from_str(text).map_err(unreadable)?;
         if format_version > FORMAT_VERSION {
-            let found = format!("expected a model file of version {FORMAT_VERSION} or older, found version {format_version}");
+            let found =
+                format!("expected a model file of version {FORMAT_VERSION} or older, found version {format_version}");
             return Err(Error::input(place, found, "Install a newer knockon"));
         }
         let model: Self = toml::from_str(text).map_err(unreadable)?;
@@ -188,7 +193,9 @@ impl Model {
             if ok { Ok(()) } else { Err(Error::input(place, problem(), "Repair the model file or fit it again")) }
         };
         let n = self.central.len();
-        check((1..=MAX_SPECIES).contains(&n), &|| format!("expected 1 to {MAX_SPECIES} [[central]] species, found {n}"))?;
+        check((1..=MAX_SPECIES).contains(&n), &|| {
+            format!("expected 1 to {MAX_SPECIES} [[central]] species, found {n}")
+        })?;
         let m = &self.many_body;
         check((1..=8).contains(&m.two_j_max), &|| format!("expected two_j_max from 1 to 8, found {}", m.two_j_max))?;
         check(m.cutoff_angstrom > 0.0 && m.cutoff_angstrom.is_finite(), &|| {
@@ -199,7 +206,10 @@ impl Model {
         })?;
         if let Some(s) = m.inner_switch {
             check(0.0 <= s.start_angstrom && s.start_angstrom < s.end_angstrom, &|| {
-                format!("expected inner_switch with 0 <= start < end, found {} and {}", s.start_angstrom, s.end_angstrom)
+                format!(
+                    "expected inner_switch with 0 <= start < end, found {} and {}",
+                    s.start_angstrom, s.end_angstrom
+                )
             })?;
         }
         let n_components = component_triples(m.two_j_max).len();
@@ -208,9 +218,16 @@ impl Model {
                 format!("expected each species once, found {} twice", c.species)
             })?;
             check(c.radius > 0.0 && c.radius.is_finite(), &|| format!("expected a positive radius of {}", c.species))?;
-            check(c.channel_weights.len() == self.n_channels() && c.coefficients_ev.len() == self.n_channels(), &|| {
-                format!("expected {} channel weights and lists of coefficients for {}", self.n_channels(), c.species)
-            })?;
+            check(
+                c.channel_weights.len() == self.n_channels() && c.coefficients_ev.len() == self.n_channels(),
+                &|| {
+                    format!(
+                        "expected {} channel weights and lists of coefficients for {}",
+                        self.n_channels(),
+                        c.species
+                    )
+                },
+            )?;
             check(c.coefficients_ev.iter().all(|l| l.len() == n_components), &|| {
                 format!("expected {n_components} coefficients per channel for {}", c.species)
             })?;
@@ -221,23 +238,45 @@ impl Model {
         check(pair.pairs.len() == n * (n + 1) / 2, &|| {
             format!("expected {} pairs of species, found {}", n * (n + 1) / 2, pair.pairs.len())
         })?;
-        check(0.0 < pair.inner_angstrom && pair.inner_angstrom < pair.outer_angstrom && pair.outer_angstrom < pair.cutoff_angstrom, &|| {
-            format!("expected 0 < inner < outer < cutoff, found {}, {}, {}", pair.inner_angstrom, pair.outer_angstrom, pair.cutoff_angstrom)
-        })?;
+        check(
+            0.0 < pair.inner_angstrom
+                && pair.inner_angstrom < pair.outer_angstrom
+                && pair.outer_angstrom < pair.cutoff_angstrom,
+            &|| {
+                format!(
+                    "expected 0 < inner < outer < cutoff, found {}, {}, {}",
+                    pair.inner_angstrom, pair.outer_angstrom, pair.cutoff_angstrom
+                )
+            },
+        )?;
         check(pair.taper_start_angstrom >= 0.0 && pair.taper_start_angstrom < pair.cutoff_angstrom, &|| {
             format!("expected 0 <= pair.taper_start_angstrom < cutoff, found {}", pair.taper_start_angstrom)
         })?;
-        check(pair.sigma_angstrom > 0.0, &|| format!("expected a positive sigma_angstrom, found {}", pair.sigma_angstrom))?;
+        check(pair.sigma_angstrom > 0.0, &|| {
+            format!("expected a positive sigma_angstrom, found {}", pair.sigma_angstrom)
+        })?;
         let species = self.species();
         for a in 0..n {
             for b in a..n {
                 let entry = &pair.pairs[pair_index(a, b, n)];
                 let named = entry.species == [species[a], species[b]] || entry.species == [species[b], species[a]];
-                check(named, &|| format!("expected pair {}-{}, found {}-{}", species[a], species[b], entry.species[0], entry.species[1]))?;
-                check(entry.coefficients_ev.len() == pair.centers_angstrom.len(), &|| {
-                    format!("expected {} coefficients for pair {}-{}", pair.centers_angstrom.len(), species[a], species[b])
+                check(named, &|| {
+                    format!(
+                        "expected pair {}-{}, found {}-{}",
+                        species[a], species[b], entry.species[0], entry.species[1]
+                    )
                 })?;
-                check(entry.coefficients_ev.iter().all(|x| x.is_finite()), &|| "expected finite pair coefficients".into())?;
+                check(entry.coefficients_ev.len() == pair.centers_angstrom.len(), &|| {
+                    format!(
+                        "expected {} coefficients for pair {}-{}",
+                        pair.centers_angstrom.len(),
+                        species[a],
+                        species[b]
+                    )
+                })?;
+                check(entry.coefficients_ev.iter().all(|x| x.is_finite()), &|| {
+                    "expected finite pair coefficients".into()
+                })?;
             }
         }
         Ok(())

@@ -226,7 +226,9 @@ mod tests {
             }
         }
         assert!(f(4.8 - 1e-7)[1].abs() < 1e-5);
-        assert!((f(0.9)[0] - Zbl::default().evaluate(tungsten_oxygen()[0], tungsten_oxygen()[1], 0.9)[0]).abs() < 1e-12);
+        assert!(
+            (f(0.9)[0] - Zbl::default().evaluate(tungsten_oxygen()[0], tungsten_oxygen()[1], 0.9)[0]).abs() < 1e-12
+        );
     }
 
     #[test]

@@ -29,7 +29,13 @@ const MAX_ROW: usize = 9;
 
 /// Fills `v` (half layout) with `amplitude * V`.
 #[inline(always)]
-pub(super) fn forward<S: Simd>(simd: S, layout: &Layout, q: CayleyKlein<S>, amplitude: f64x8<S>, v: &mut [ComplexLanes]) {
+pub(super) fn forward<S: Simd>(
+    simd: S,
+    layout: &Layout,
+    q: CayleyKlein<S>,
+    amplitude: f64x8<S>,
+    v: &mut [ComplexLanes],
+) {
     let two_j_max = layout.two_j_max;
     v[0].store(Complex { re: amplitude, im: f64x8::splat(simd, 0.0) });
     for mb in 0..=two_j_max / 2 {

@@ -39,7 +39,10 @@ fn model(seed: u64) -> Model {
         .collect();
     let pairs = (0..3)
         .flat_map(|a| (a..3).map(move |b| [a, b]))
-        .map(|[a, b]| PairCoefficients { species: [species(symbols[a]), species(symbols[b])], coefficients_ev: list(20, 1.0) })
+        .map(|[a, b]| PairCoefficients {
+            species: [species(symbols[a]), species(symbols[b])],
+            coefficients_ev: list(20, 1.0),
+        })
         .collect();
     Model {
         format_version: FORMAT_VERSION,
@@ -104,11 +107,7 @@ fn components_have_the_published_values() {
     model.central[1].channel_weights[0] = 0.45;
     model.central[2].channel_weights[0] = 1.52;
     let dimer = [(0, DVec3::new(1.0, 2.0, 2.0) * (2.0 / 3.0))];
-    let three = [
-        (0, DVec3::new(1.9, 0.1, -0.2)),
-        (1, DVec3::new(-0.6, 1.7, 0.3)),
-        (2, DVec3::new(0.2, -0.9, 2.1)),
-    ];
+    let three = [(0, DVec3::new(1.9, 0.1, -0.2)), (1, DVec3::new(-0.6, 1.7, 0.3)), (2, DVec3::new(0.2, -0.9, 2.1))];
     let b = reference::components(&model, 0, 0, &dimer);
     for (value, expected) in b.iter().zip([4.32604219, 5.64454825, 4.65669712, 5.35787606, 4.17539442, 1.54775080]) {
         assert!((value - expected).abs() < 1e-8, "{value} {expected}");
@@ -129,12 +128,17 @@ fn fast_energies_agree_with_the_reference() {
     let model = model(2);
     let potential = LinearPotential::new(&model).unwrap();
     // 1 to 3 atoms in boxes smaller than the cutoff, odd numbers around the lane width, close pairs in the buffer.
-    for (seed, n, edge, closest) in [(1, 1, 4.1, 1.0), (2, 3, 3.9, 1.05), (3, 7, 6.0, 1.1), (4, 9, 6.0, 1.35), (5, 30, 8.5, 1.2)] {
+    for (seed, n, edge, closest) in
+        [(1, 1, 4.1, 1.0), (2, 3, 3.9, 1.05), (3, 7, 6.0, 1.1), (4, 9, 6.0, 1.35), (5, 30, 8.5, 1.2)]
+    {
         let atoms = random_box(seed, n, edge, closest);
         let fast = evaluate(&potential, &atoms);
         for (atom, expected) in reference::energies_ev(&model, &atoms).iter().enumerate() {
             let found = fast.energies_ev[atom];
-            assert!((found - expected).abs() < 1e-11 * expected.abs().max(1.0), "{n} atoms, atom {atom}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 1e-11 * expected.abs().max(1.0),
+                "{n} atoms, atom {atom}: {found} {expected}"
+            );
         }
     }
 }
@@ -333,7 +337,10 @@ fn model_file_round_trips_exactly() {
     assert_eq!(model.hash(), again.hash());
     let newer = model.to_text().replace("format_version = 1", "format_version = 99");
     let message = Model::from_text(&newer, "some.model").unwrap_err().to_string();
-    assert!(message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"), "{message}");
+    assert!(
+        message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"),
+        "{message}"
+    );
 }
 
 #[test]

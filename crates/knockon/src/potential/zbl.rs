@@ -46,11 +46,7 @@ impl Zbl {
             curvature += k * k * term;
         }
         let coulomb = za * zb * COULOMB_EV_ANGSTROM / r;
-        [
-            coulomb * phi,
-            coulomb * (slope - phi / r),
-            coulomb * (curvature - 2.0 * slope / r + 2.0 * phi / (r * r)),
-        ]
+        [coulomb * phi, coulomb * (slope - phi / r), coulomb * (curvature - 2.0 * slope / r + 2.0 * phi / (r * r))]
     }
 }
 

@@ -22,6 +22,7 @@ pub use shape::{Shape, ShapeModel};
 
 use crate::Error;
 use crate::io::content_hash;
+use crate::math::quantile;
 use serde::{Deserialize, Serialize};
 
 /// Version of `response.json` that this program writes, and the newest it reads.
@@ -63,6 +64,19 @@ pub enum Origin {
     CampaignAndPaper,
     /// An assumption limited or scaled by cascades.
     CampaignAndAssumption,
+}
+
+impl Origin {
+    /// A few words that follow the name of a part, e.g. "from the paper".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Campaign => "from the cascades",
+            Self::Paper => "from the paper",
+            Self::Assumption => "assumed",
+            Self::CampaignAndPaper => "from the paper, scaled to the cascades",
+            Self::CampaignAndAssumption => "partly assumed",
+        }
+    }
 }
 
 /// One part of a response and what it rests on.
@@ -209,6 +223,19 @@ impl Response {
         let shape = self.parameters.shape_at(self.shape, recoil_energy_ev);
         let damaged = self.parameters.fermi.probability(recoil_energy_ev);
         1.0 - damaged + damaged * shape.cdf(stored_energy_ev)
+    }
+
+    /// 16 % and 84 % quantiles over the bootstrap sets of the probability that a recoil of this energy (eV) leaves
+    /// defects; NaN without bootstrap sets.
+    pub fn defect_probability_band(&self, recoil_energy_ev: f64) -> [f64; 2] {
+        let mut values: Vec<f64> = self.bootstrap.iter().map(|p| p.fermi.probability(recoil_energy_ev)).collect();
+        [quantile(&mut values, 0.16), quantile(&mut values, 0.84)]
+    }
+
+    /// What the parts rest on, in a few words each; [`Self::caption`] says it in full.
+    pub fn summary(&self) -> String {
+        let parts: Vec<String> = self.sources.iter().map(|s| format!("{} {}", s.part, s.origin.in_words())).collect();
+        parts.join("; ")
     }
 
     /// The sources as one caption.

@@ -21,6 +21,17 @@ pub enum ShapeModel {
     Gamma,
 }
 
+impl ShapeModel {
+    /// Name in prose.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gaussian => "Gaussian",
+            Self::AsymmetricGaussian => "asymmetric Gaussian",
+            Self::Gamma => "Gamma",
+        }
+    }
+}
+
 /// A member of a family, cut to [0, `limit_ev`].
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {

@@ -183,3 +183,14 @@ fn unusable_tables_are_refused_with_the_place() {
     flagged.iter_mut().for_each(|r| r.flags = "drift".to_owned());
     assert!(Response::from_recoils(&flagged, "h", Settings::default()).is_err());
 }
+
+#[test]
+fn the_band_holds_the_best_defect_probability_and_the_summary_names_every_part() {
+    let response = Response::from_paper();
+    for energy in [30.0, 50.0, 70.0] {
+        let [low, high] = response.defect_probability_band(energy);
+        assert!((low..high).contains(&(1.0 - response.p_zero(energy))), "{energy} {low} {high}");
+    }
+    let summary = response.summary();
+    assert!(summary.starts_with("defect probability assumed; mean stored energy from the paper; "), "{summary}");
+}

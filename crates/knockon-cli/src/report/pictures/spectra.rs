@@ -1,0 +1,191 @@
+//! Figures of the spectra.
+
+use super::{Picture, made_from_response};
+use crate::figures::spectra::{self, Spectrum};
+use crate::report::run::Run;
+use crate::report::table::Table;
+use serde_json::Value;
+
+/// A spectrum from its table, whatever the unit in the names of its columns.
+fn spectrum(table: &Table, title: &str) -> Option<Spectrum> {
+    let total = |prefix: &str| table.starting_with(&format!("{prefix}_per")).or(table.starting_with(prefix));
+    let before_name = total("rate_before")?;
+    let unit = unit_of(before_name.strip_prefix("rate_before").unwrap_or(""));
+    let energy_ev = table.numbers(table.starting_with("energy_ev")?);
+    let (before, after) = (table.numbers(before_name), table.numbers(total("rate_after")?));
+    let [ratio, low, high] = ["ratio", "ratio_low", "ratio_high"].map(|name| table.numbers(name));
+    let ratio = ratio.into_iter().zip(low).zip(high).map(|((r, l), h)| [r, l, h]).collect();
+    Some(Spectrum { title: title.to_owned(), energy_ev, before, after, ratio, unit, parts: parts(table) })
+}
+
+/// Parts worth a line of their own: columns `o_uncorrected_UNIT` (recoils of another element) and
+/// `template_after_UNIT`.
+fn parts(table: &Table) -> Vec<(String, Vec<f64>)> {
+    let part = |column: &String| {
+        let (label, _) = column.split_once("_uncorrected_per_").or(column.split_once("_after_per_"))?;
+        let mut letters = label.chars();
+        let symbol: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        let name = if knockon::Species::from_symbol(&symbol).is_some() { symbol } else { label.to_owned() };
+        (!matches!(label, "rate" | "all_elements")).then(|| (name, table.numbers(column)))
+    };
+    table.columns().iter().filter_map(part).collect()
+}
+
+/// `_per_kev_kg_day` as `keV^{−1} kg^{−1} day^{−1}`.
+fn unit_of(suffix: &str) -> String {
+    let words = suffix.trim_matches('_').split('_').filter(|w| !matches!(*w, "per" | ""));
+    let inverse = |word: &str| match word {
+        "ev" => "eV^{−1}".to_owned(),
+        "kev" => "keV^{−1}".to_owned(),
+        "cm2" => "cm^{−2}".to_owned(),
+        other => format!("{other}^{{−1}}"),
+    };
+    let inverses: Vec<String> = words.map(inverse).collect();
+    if inverses.is_empty() { "arbitrary unit".into() } else { inverses.join(" ") }
+}
+
+/// The parameters that a spectrum's file names in its comments.
+fn parameters(table: &Table) -> Value {
+    let json = table.comments.iter().find_map(|c| c.strip_prefix("parameters:"));
+    json.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// All of them in words.
+pub(crate) fn parameters_in_words(table: &Table) -> String {
+    in_words("", &parameters(table)).join(", ")
+}
+
+/// The parameter at a JSON pointer in words; nothing where there is none.
+fn parameter(parameters: &Value, pointer: &str) -> Option<String> {
+    let key = pointer.rsplit('/').next()?;
+    let words = in_words(key, parameters.pointer(pointer)?).join(", ");
+    (!words.is_empty()).then_some(words)
+}
+
+/// `mass_gev: 2.0` as "mass 2 GeV"; lists and objects member by member.
+fn in_words(key: &str, value: &Value) -> Vec<String> {
+    const UNITS: [(&str, &str); 7] = [
+        ("_gev_per_cm3", " GeV/cm³"),
+        ("_km_per_s", " km/s"),
+        ("_cm2", " cm²"),
+        ("_gev", " GeV"),
+        ("_ev", " eV"),
+        ("_gw", " GW"),
+        ("_m", " m"),
+    ];
+    let unit = UNITS.iter().find_map(|(suffix, unit)| Some((key.strip_suffix(suffix)?, *unit)));
+    let (name, unit) = unit.unwrap_or((key, ""));
+    let name = name.replace('_', " ");
+    match value {
+        Value::Object(map) => map.iter().flat_map(|(key, value)| in_words(key, value)).collect(),
+        Value::Array(list) => list.iter().flat_map(|value| in_words(key, value)).collect(),
+        Value::Null => Vec::new(),
+        Value::Bool(true) => vec![name],
+        Value::Bool(false) => vec![format!("no {name}")],
+        Value::String(text) => vec![format!("{name} {}", text.replace('-', " "))],
+        Value::Number(number) => vec![format!("{name} {}{unit}", short(number.as_f64().unwrap_or(f64::NAN)))],
+    }
+}
+
+/// A number as a person writes it: 2, 0.3, 10⁻³⁶.
+fn short(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e6).contains(&value.abs()) {
+        return value.to_string().replace('-', "−");
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let raised = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        c => c.to_digit(10).and_then(|digit| char::from_u32('⁰' as u32 + digit)).unwrap_or(c),
+    };
+    let power: String = exponent.chars().map(raised).collect();
+    if mantissa == "1" { format!("10{power}") } else { format!("{mantissa}·10{power}") }
+}
+
+/// Recoils after neutron capture.
+pub(super) fn capture(run: &Run) -> Option<Picture> {
+    let table = run.capture.as_ref()?;
+    let resolution_ev = parameters(table).get("resolution_ev").and_then(Value::as_f64).unwrap_or(5.0);
+    let svg = spectra::draw_capture(spectrum(table, "neutron capture").as_ref(), resolution_ev);
+    let caption = format!(
+        "Recoils of tungsten after capture of thermal neutrons, at {resolution_ev} eV resolution (standard deviation). \
+         Grey: the part that is a smooth template and no calculation; thin lines: ten times the rate. Uncertainties are \
+         not drawn; ratio_low and ratio_high in spectra/capture.csv hold that of the response."
+    );
+    Some(Picture {
+        name: "capture-spectrum",
+        title: "Calibration with neutron capture",
+        how_to_read: "A tungsten nucleus that swallows a slow neutron and emits one energetic gamma recoils with a known \
+                      energy: natural calibration peaks at 81, 112 and 160 eV. Compare each peak of the red curve with \
+                      the dotted line of its true energy: the distance between them is what defects keep.",
+        caption,
+        made_from: made_from_response(run),
+        svg,
+    })
+}
+
+/// Recoils from dark matter and reactor neutrinos.
+pub(super) fn continuous(run: &Run) -> Option<Picture> {
+    let (mut spectra, mut settings) = (Vec::new(), Vec::new());
+    if let Some(table) = &run.dark_matter {
+        let parameters = parameters(table);
+        let mass = parameters.get("mass_gev").and_then(Value::as_f64);
+        let title = mass.map_or("Dark matter".to_owned(), |mass| format!("Dark matter of {} GeV", short(mass)));
+        spectra.extend(spectrum(table, &title));
+        let essential = ["/cross_section_cm2", "/density_gev_per_cm3"];
+        let words: Vec<String> = essential.iter().filter_map(|pointer| parameter(&parameters, pointer)).collect();
+        settings.push(format!("{title}: {}.", words.join(", ")));
+    }
+    if let Some(table) = &run.cevns {
+        spectra.extend(spectrum(table, "Reactor neutrinos (CEνNS)"));
+        settings.extend(parameter(&parameters(table), "/site/cores").map(|words| format!("Reactor cores: {words}.")));
+    }
+    if spectra.is_empty() {
+        return None;
+    }
+    let caption = format!(
+        "Rates before (dashed) and after (solid) taking away the energy stored in defects of tungsten recoils, and their \
+         ratio with the middle 68 % of the response's bootstrap sets. {}",
+        settings.join(" ")
+    );
+    Some(Picture {
+        name: "continuous-spectra",
+        title: "Dark matter and reactor neutrinos",
+        how_to_read: "Every event moves to the left by the energy it leaves in defects. Because these spectra fall steeply, \
+                      a small shift changes the rate at a given energy by several per cent: read it off the lower panel. \
+                      The paper finds changes between −10 % and +10 % above 20 eV.",
+        caption,
+        made_from: made_from_response(run),
+        svg: spectra::draw_continuous(&spectra),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn units_of_columns() {
+        assert_eq!(unit_of("_per_ev_per_capture"), "eV^{−1} capture^{−1}");
+        assert_eq!(unit_of("_per_kev_kg_day"), "keV^{−1} kg^{−1} day^{−1}");
+        assert_eq!(unit_of(""), "arbitrary unit");
+    }
+
+    #[test]
+    fn parameters_read_like_prose() {
+        let parameters = json!({"mass_gev": 2.0, "cross_section_cm2": 1e-36, "template": true, "nuclei": "mean-mass",
+            "site": {"cores": [{"power_gw": 4.25, "distance_m": 72.0}]}});
+        let words = in_words("", &parameters);
+        for expected in ["mass 2 GeV", "cross section 10⁻³⁶ cm²", "template", "nuclei mean mass", "power 4.25 GW"]
+        {
+            assert!(words.iter().any(|w| w == expected), "{expected}: {words:?}");
+        }
+        assert_eq!(parameter(&parameters, "/site/cores").as_deref(), Some("distance 72 m, power 4.25 GW"));
+        assert_eq!(parameter(&parameters, "/absent"), None);
+        assert_eq!((short(2.5e7), short(-0.25)), ("2.5·10⁷".to_owned(), "−0.25".to_owned()));
+    }
+}
