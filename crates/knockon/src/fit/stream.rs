@@ -87,8 +87,9 @@ pub fn stream(
     Ok(Streamed { groups, force_rms })
 }
 
-/// How far the expected repulsion of isolated pairs overlaps with the data: enough to fix the slope where data begin.
-const MARGIN_ANGSTROM: f64 = 0.3;
+/// How far the expected repulsion of isolated pairs overlaps with the data, as a fraction of the range without data:
+/// enough to fix the slope where data begin, and nothing for pairs whose data reach down to the ZBL bridge.
+const OVERLAP: f64 = 0.2;
 
 /// What is believed of two atoms alone, as rows: the energy of the pair relative to separated atoms follows the
 /// expected repulsion up to a little beyond the shortest distance in the data.
@@ -108,8 +109,8 @@ pub fn isolated_pairs(settings: &Settings, unknowns: &Unknowns, repulsion: &Repu
                 design_rows(&model, &unknowns.columns, &dimer, &NeighborList::build(&dimer, model.cutoff_angstrom()))
             };
             let separated = rows(model.cutoff_angstrom() + 1.0)?;
-            let end = repulsion.data_begin_angstrom(pair) + MARGIN_ANGSTROM;
-            let steps = ((end - term.outer_angstrom) / prior.step_angstrom).ceil() as usize;
+            let range = (1.0 + OVERLAP) * (repulsion.data_begin_angstrom(pair) - term.outer_angstrom);
+            let steps = (range / prior.step_angstrom).ceil() as usize;
             for k in 0..steps {
                 let r = term.outer_angstrom + prior.step_angstrom * k as f64;
                 let expected = repulsion.energy_ev(term, pair, r);
