@@ -398,16 +398,4 @@ mod tests {
         let (one, two) = (build(1), build(2));
         assert_eq!((rows(&one), &one.reverse), (rows(&two), &two.reverse));
     }
-
-    #[test]
-    #[ignore = "timing: cargo test --release -p knockon --lib neighbors -- --ignored --nocapture"]
-    fn time_of_a_large_build() {
-        let unit: Vec<[f64; 3]> = (0..24).map(|i| [0.618, 0.414, 0.732].map(|s| (f64::from(i) * s).fract())).collect();
-        let cell = boxed([5.334, 0.0, 0.0, 0.0, 5.334, 0.0, 0.0, 0.0, 11.51], [true; 3], &unit);
-        let atoms = cell.supercell([16, 16, 8]);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads start");
-        let start = std::time::Instant::now();
-        let list = pool.install(|| NeighborList::build(&atoms, 5.3));
-        println!("{} atoms, {} slots: {:?}", atoms.len(), list.index.len(), start.elapsed());
-    }
 }

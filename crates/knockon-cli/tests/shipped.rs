@@ -1,0 +1,78 @@
+//! What ships with the project fits together: data, model, settings, and the paths that the documents name.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use knockon::Potential;
+use knockon::cascade::CampaignSettings;
+use knockon::fit::{Dataset, Settings};
+use knockon::io::{read_extxyz, read_structure};
+use knockon::neighbors::NeighborList;
+use knockon::potential::{Evaluation, LinearPotential, Model};
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn settings<T: serde::de::DeserializeOwned>(path: &str) -> T {
+    toml::from_str(&std::fs::read_to_string(root().join(path)).unwrap()).unwrap()
+}
+
+#[test]
+fn the_model_was_fitted_to_the_data_with_the_settings_beside_it() {
+    let model = Model::load(&root().join("data/cawo4/cawo4.model")).unwrap();
+    let fit: Settings = settings("examples/cawo4/laptop/fit.toml");
+    let data = Dataset::load(&fit, &root().join("examples/cawo4/laptop")).unwrap();
+    assert_eq!(model.provenance["data_hash"], data.hash);
+    assert_eq!(model.provenance["settings_hash"], fit.hash());
+}
+
+#[test]
+fn the_model_describes_the_thermal_labels() {
+    let model = Model::load(&root().join("data/cawo4/cawo4.model")).unwrap();
+    let potential = LinearPotential::new(&model).unwrap();
+    let (mut squares, mut count) = (0.0, 0.0);
+    for frame in read_extxyz(&root().join("data/cawo4/cawo4_pbe.xyz")).unwrap() {
+        let is_thermal = frame.info.get("cls") == Some("thermal");
+        let (true, Some(labels)) = (is_thermal, &frame.forces) else { continue };
+        let neighbors = NeighborList::build(&frame.atoms, potential.cutoff_angstrom());
+        let mut evaluation = Evaluation::default();
+        potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).unwrap();
+        for (found, label) in evaluation.forces.iter().zip(labels) {
+            squares += (*found - *label).length_squared();
+            count += 3.0;
+        }
+    }
+    assert!(count > 1000.0);
+    let rmse = f64::sqrt(squares / count);
+    assert!(rmse < 0.4, "{rmse} eV/A");
+}
+
+#[test]
+fn campaigns_of_both_sizes_are_valid() {
+    for size in ["laptop", "full"] {
+        let path = format!("examples/cawo4/{size}/campaign.toml");
+        let campaign: CampaignSettings = settings(&path);
+        campaign.validate(&path).unwrap();
+        let crystal = read_structure(&root().join("examples/cawo4").join(size).join(&campaign.crystal)).unwrap().atoms;
+        let n_atoms = crystal.len() * campaign.cells.iter().product::<usize>();
+        let n_runs: usize = campaign.energies.iter().map(|e| e.starts * campaign.directions).sum();
+        match size {
+            "full" => assert_eq!((n_atoms, n_runs), (49152, 1184)),
+            _ => assert!(n_runs >= 8 && campaign.energies.iter().any(|e| e.energy_ev == 112.0)),
+        }
+    }
+}
+
+/// Paths in backticks of the documents exist.
+#[test]
+fn documents_name_only_what_is_there() {
+    for document in ["README.md", "ARCHITECTURE.md", "data/cawo4/README.md", "docs/limits.md"] {
+        let text = std::fs::read_to_string(root().join(document)).unwrap();
+        let folders = ["crates/", "data/", "examples/", "docs/", "validation/", "benches/"];
+        let named = text.split('`').skip(1).step_by(2).filter(|word| folders.iter().any(|f| word.starts_with(f)));
+        for path in named.filter(|word| !word.contains(' ')) {
+            assert!(root().join(path).exists(), "{document} names {path}");
+        }
+    }
+}
