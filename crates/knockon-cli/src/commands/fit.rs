@@ -35,16 +35,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let scans = checks::pair_scans(&potential, crystal, &fit.distances, &settings.checks)?;
     let found = checks::check(&potential, crystal, &scans, &settings.checks, &bar);
     drop(bar);
-    fit.report.failed_checks = found.iter().filter(|c| !c.passed).map(|c| c.name.clone()).collect();
-    fit.report.checks_passed = fit.report.failed_checks.is_empty();
+    fit.record_checks(&found);
 
     let write = |name: &str, text: &str| write_atomically(&arguments.out.join(name), text.as_bytes());
     let model_path = arguments.out.join(format!("{}.model", settings.name));
-    let hashes = format!("data {}, model {}", fit.report.data_hash, fit.report.model_hash);
     fit.model.save(&model_path)?;
     write("fit.json", &json(&fit.report)?)?;
-    write("parity.csv", &fit.parity_csv)?;
-    write("pair_scans.csv", &checks::scans_csv(&scans, &hashes))?;
+    write("parity.csv", &fit.parity_csv())?;
+    write("pair_scans.csv", &checks::scans_csv(&scans, &fit.hashes()))?;
     write("checks.json", &json(&found)?)?;
     print(&fit.report, &found, &model_path);
     Ok(())

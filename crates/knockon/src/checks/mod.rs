@@ -16,9 +16,21 @@ pub use elastic::elastic_constants_gpa;
 pub use phonons::{gamma_frequencies_per_cm, hessian};
 pub use scans::{ScanPoint, pair_scans, scans_csv};
 
+use crate::potential::Model;
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential};
 use serde::{Deserialize, Serialize};
+
+/// Entry of a model's provenance that holds the verdict of its checks.
+pub(crate) const CHECKS_ENTRY: &str = "checks";
+/// Its value for a model that has passed.
+pub(crate) const PASSED: &str = "passed";
+
+/// What is wrong with a model according to its own file, in words: checks that it failed. None if it has passed all,
+/// or if it was never checked, as imported models.
+pub fn failed(model: &Model) -> Option<&str> {
+    model.provenance.get(CHECKS_ENTRY).map(String::as_str).filter(|verdict| *verdict != PASSED)
+}
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

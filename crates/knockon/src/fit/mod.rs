@@ -12,12 +12,15 @@ pub mod settings;
 pub mod stream;
 pub mod validation;
 
+#[cfg(test)]
+mod tests;
+
 pub use dataset::{Configuration, Dataset};
 pub use report::{ErrorRow, Report, Split, summary};
 pub use settings::Settings;
 
 use crate::Error;
-use crate::checks::DataDistances;
+use crate::checks::{CHECKS_ENTRY, Check, DataDistances, PASSED};
 use crate::potential::{Model, Sharing};
 use crate::progress::Progress;
 use factor::{Path, expand};
@@ -34,8 +37,31 @@ pub struct Fit {
     pub report: Report,
     /// Which distances the data hold.
     pub distances: DataDistances,
+    /// Lines of parity.csv, without the comment that names data and model.
+    pub parity: String,
+}
+
+impl Fit {
+    /// Writes the verdict of the checks into the report and into the provenance of the model (entry `checks`), so that
+    /// whoever has only the model file can tell: see [`crate::checks::failed`].
+    pub fn record_checks(&mut self, found: &[Check]) {
+        let failed: Vec<String> = found.iter().filter(|c| !c.passed).map(|c| c.name.clone()).collect();
+        let verdict = if failed.is_empty() { PASSED.to_owned() } else { format!("failed: {}", failed.join(", ")) };
+        self.model.provenance.insert(CHECKS_ENTRY.into(), verdict);
+        self.report.model_hash = self.model.hash();
+        self.report.checks_passed = failed.is_empty();
+        self.report.failed_checks = failed;
+    }
+
+    /// Names data and model, for the first line of tables.
+    pub fn hashes(&self) -> String {
+        format!("data {}, model {}", self.report.data_hash, self.report.model_hash)
+    }
+
     /// Text of parity.csv.
-    pub parity_csv: String,
+    pub fn parity_csv(&self) -> String {
+        format!("# {}\nconfiguration,class,split,quantity,reference,predicted\n{}", self.hashes(), self.parity)
+    }
 }
 
 /// One variant with its cross-validation.
@@ -138,14 +164,9 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         checks_passed: false,
         failed_checks: Vec::new(),
     };
-    let parity_csv = format!(
-        "# data {}, model {}\nconfiguration,class,split,quantity,reference,predicted\n{}{}",
-        data.hash,
-        report.model_hash,
-        parity_lines(data, &class_names, &trained, Split::Training),
-        parity_lines(data, &class_names, held_out, Split::HeldOut)
-    );
-    Ok(Fit { model, report, distances, parity_csv })
+    let parity = parity_lines(data, &class_names, &trained, Split::Training)
+        + &parity_lines(data, &class_names, held_out, Split::HeldOut);
+    Ok(Fit { model, report, distances, parity })
 }
 
 fn variant_name(sharing: Sharing) -> &'static str {

@@ -1,0 +1,137 @@
+//! The whole fit on labels whose model is known, and on the labels that ship with the project.
+
+use super::*;
+use crate::Evaluation;
+use crate::io::Frame;
+use crate::potential::{Columns, LinearPotential};
+use crate::progress::Silent;
+use crate::{NeighborList, Potential};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cawo4/laptop");
+
+fn shipped_settings() -> Settings {
+    let text = crate::io::read_text(&PathBuf::from(ROOT).join("fit.toml")).unwrap();
+    let settings: Settings = toml::from_str(&text).unwrap();
+    settings.validate("fit.toml").unwrap();
+    settings
+}
+
+#[test]
+fn shipped_labels_fall_into_kinds_and_groups() {
+    let data = Dataset::load(&shipped_settings(), Path::new(ROOT)).unwrap();
+    // The strained cells belong to the kind of the ideal one; the two boxes of 96 atoms differ in shape.
+    assert_eq!(data.kinds.len(), 3, "{:?}", data.kinds);
+    let kind_of = |id: &str| data.configurations.iter().find(|c| c.id == id).unwrap().kind;
+    assert_eq!(kind_of("strain-010"), data.reference_kind);
+    assert_eq!(kind_of("eos-001"), data.reference_kind);
+    assert_ne!(kind_of("md300-00"), kind_of("perfect-p222"));
+    assert_eq!(kind_of("fpW-00"), kind_of("pairWO-1.35"));
+    let group_of = |id: &str| data.configurations.iter().find(|c| c.id == id).unwrap().group;
+    assert_eq!(group_of("md2000-01"), group_of("md2000-03"));
+    assert_ne!(group_of("md2000-01"), group_of("md1000-02"));
+    assert_eq!(group_of("perfect-000"), group_of("eos-002"));
+    let ranges = data.group_ranges();
+    assert_eq!(ranges.iter().map(ExactSizeIterator::len).sum::<usize>(), data.configurations.len());
+    assert!(ranges.iter().enumerate().all(|(g, r)| data.configurations[r.clone()].iter().all(|c| c.group == g)));
+}
+
+/// A small model, boxes of 24 atoms with random displacements, and labels made by the model itself; every third box
+/// is of another kind, whose energies are shifted.
+fn made_labels(offset_ev_per_atom: f64) -> (Settings, Dataset) {
+    let mut settings = shipped_settings();
+    settings.model.many_body.two_j_max = 2;
+    settings.model.pair.n_kernels = 8;
+    settings.model.pair.sigma_angstrom = 0.5;
+    settings.prior.offset_ev_per_atom = 0.1;
+    // What is believed of isolated pairs is not true of this model.
+    settings.prior.isolated_pair.deviation_ev = 1e9;
+    settings.cross_validation.folds = 4;
+    settings.cross_validation.strengths = vec![1e-7, 1e-4, 1e-1];
+    settings.classes.truncate(1);
+    settings.classes[0].group_keys = vec!["box".into()];
+    let crystal = Dataset::load(&shipped_settings(), Path::new(ROOT)).unwrap();
+    let crystal = crystal.configurations[crystal.reference].atoms.clone();
+
+    let mut random = Pcg64::new(17, 3);
+    let mut number = move || random.random_range(-1.0..1.0);
+    let empty = settings.empty_model();
+    let columns = Columns::new(&empty, Sharing::PerSpecies);
+    // Low components are sums over some 50 neighbours: coefficients of 0.01 eV give forces of some eV/angstrom.
+    let coefficients: Vec<f64> = (0..columns.len()).map(|_| 0.01 * number()).collect();
+    let truth = LinearPotential::new(&empty.with_coefficients(&columns, &coefficients)).unwrap();
+    let frame = |index: usize| {
+        let mut atoms = crystal.clone();
+        atoms.positions.iter_mut().for_each(|p| *p += 0.1 * glam::DVec3::new(number(), number(), number()));
+        let neighbors = NeighborList::build(&atoms, truth.cutoff_angstrom());
+        let mut evaluation = Evaluation::default();
+        truth.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
+        let volume = atoms.cell.volume_angstrom3();
+        let (n_atoms, shifted) = (atoms.len() as f64, index % 3 == 2);
+        let mut frame = Frame::new(atoms);
+        frame.energy_ev = Some(evaluation.energy_ev() + if shifted { n_atoms * offset_ev_per_atom } else { 0.0 });
+        frame.stress = Some(evaluation.stress(volume));
+        frame.forces = Some(evaluation.forces);
+        frame.info.set("id", if index == 0 { "perfect-000".to_owned() } else { format!("box-{index}") });
+        frame.info.set("cls", "perfect");
+        frame.info.set("box", index);
+        frame.info.set("kind", if shifted { "shifted" } else { "plain" });
+        (format!("configuration {index}"), frame)
+    };
+    let frames = (0..12).map(frame).collect();
+    let data = Dataset::from_frames(&settings, frames, "test".into()).unwrap();
+    (settings, data)
+}
+
+#[test]
+fn labels_of_a_model_give_back_the_model() {
+    let (settings, data) = made_labels(0.03);
+    let fit = run(&settings, &data, &Silent).unwrap();
+    assert_eq!(fit.report.variant, "per_species");
+    let held_out = fit.report.errors.iter().find(|e| e.split == Split::HeldOut && e.class == "all").unwrap();
+    assert!(held_out.force_rmse_ev_per_angstrom < 1e-4, "{held_out:?}");
+    assert!(held_out.energy_rmse_ev_per_atom < 1e-5 && held_out.stress_rmse_ev_per_angstrom3.unwrap() < 1e-6);
+    let offset = fit.report.offsets.iter().find(|o| o.kind == "shifted").unwrap();
+    assert!((offset.offset_ev_per_atom - 0.03).abs() < 1e-5, "{offset:?}");
+    // One set of coefficients for three species cannot describe these labels.
+    let shared = fit.report.variants.iter().find(|v| v.variant == "shared").unwrap();
+    assert!(shared.score > 100.0 * fit.report.variants[1].score, "{:?}", fit.report.variants);
+}
+
+#[test]
+fn the_model_says_where_it_comes_from_and_whether_it_failed() {
+    let (settings, data) = made_labels(0.0);
+    let mut fit = run(&settings, &data, &Silent).unwrap();
+    assert_eq!(fit.model.provenance["data_hash"], "test");
+    assert!(crate::checks::failed(&fit.model).is_none());
+    fit.record_checks(&crate::checks::check(
+        &LinearPotential::new(&fit.model).unwrap(),
+        &data.configurations[data.reference].atoms,
+        &[],
+        &crate::checks::CheckSettings { temperatures_k: vec![], ..Default::default() },
+        &Silent,
+    ));
+    assert!(!fit.report.checks_passed && crate::checks::failed(&fit.model).unwrap().contains("C11"));
+    assert_eq!(fit.report.model_hash, fit.model.hash());
+    let again = Model::from_text(&fit.model.to_text(), "model").unwrap();
+    assert_eq!(again, fit.model);
+}
+
+#[test]
+fn data_that_cannot_be_used_are_refused_with_a_remedy() {
+    let settings = shipped_settings();
+    let data = Dataset::load(&settings, Path::new(ROOT)).unwrap();
+    let mut frame = Frame::new(data.configurations[data.reference].atoms.clone());
+    frame.info.set("id", "x");
+    frame.info.set("cls", "perfect");
+    let refused = |frame: &Frame| {
+        Dataset::from_frames(&settings, vec![("file".into(), frame.clone())], String::new()).unwrap_err().to_string()
+    };
+    assert!(refused(&frame).contains("found neither"));
+    frame.energy_ev = Some(-1.0);
+    assert!(refused(&frame).contains("perfect-000"));
+    frame.info.set("cls", "unheard");
+    assert!(refused(&frame).contains("[[class]] \"unheard\""));
+}
