@@ -150,7 +150,9 @@ fn draw_panel(
         0 => line("no recoils in this run".to_owned()),
         n => {
             line(format!("{n} recoil{}", if n == 1 { "" } else { "s" }));
-            line(format!("{:.0} % without a defect", 100.0 * (1.0 - distribution.defect_share())));
+            // Weights sum to 1 up to rounding: no "-0 %".
+            let without = (1.0 - distribution.defect_share()).max(0.0);
+            line(format!("{:.0} % without a defect", 100.0 * without));
         }
     }
     if let Some(mean) = distribution.mean_nonzero_ev {

@@ -181,7 +181,10 @@ fn cascade_text(run: &Run) -> Markup {
             (tables::significant(campaign.simulated_time_fs.map(|t| t / 1e3))) " ps. The recoiling atom is "
             (tables::plain(&campaign.species)) " on a site of symmetry " (campaign.site_symmetry.replace('-', "−")) "; seed "
             (tables::plain(&campaign.seed)) "."
-            @if campaign.n_flagged > 0 { " " (campaign.n_flagged) " of " (campaign.n_runs) " recoils were flagged as doubtful and are left out." }
+            @if campaign.n_flagged > 0 {
+                " Of " (campaign.n_runs) " recoils " (campaign.n_flagged) " are " (run.fate_of_flagged())
+                " (recoils.csv names the reasons)."
+            }
         }
     }
 }

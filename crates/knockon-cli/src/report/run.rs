@@ -151,6 +151,14 @@ pub(crate) struct UnitCell {
 }
 
 impl Run {
+    /// What became of flagged recoils: words for a caption.
+    pub(crate) fn fate_of_flagged(&self) -> &'static str {
+        match self.response.as_ref().is_some_and(|r| r.settings.include_flagged) {
+            true => "flagged as doubtful, counted all the same as the settings ask",
+            false => "flagged as doubtful and left out",
+        }
+    }
+
     /// Reads what is there.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let at = |name: &str| folder.join(name);

@@ -54,7 +54,7 @@ fn made_from_cascades(run: &Run) -> String {
     };
     let flagged = match run.campaign.as_ref().map_or(0, |c| c.n_flagged) {
         0 => String::new(),
-        n => format!(" ({n} flagged and left out)"),
+        n => format!(" ({n} {})", run.fate_of_flagged()),
     };
     format!("Potential {potential}, {cascades}{flagged}.")
 }
