@@ -299,8 +299,8 @@ mod tests {
         let path = Path::new(&factor_of(&matrix, &target), &mean, &identity(6)).unwrap();
         let x = expand(&mean, &identity(6), &path.solve(strength));
         let mut with_rows = factor_of(&matrix, &target);
-        for i in 0..6 {
-            with_rows.push((0..6).map(|j| if i == j { strength } else { 0.0 }), strength * mean[i]);
+        for (i, m) in mean.iter().enumerate() {
+            with_rows.push((0..6).map(|j| if i == j { strength } else { 0.0 }), strength * m);
         }
         let direct = Path::new(&with_rows, &[0.0; 6], &identity(6)).unwrap().solve(0.0);
         assert!(x.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-12), "{x:?} {direct:?}");

@@ -50,11 +50,11 @@ pub struct Prediction {
 }
 
 /// Predicts configurations with the unknowns of a fit; `unknowns_of` gives those for the index of a configuration.
-pub fn predict<'a>(
+pub fn predict(
     empty: &Model,
     unknowns: &Unknowns,
     data: &Dataset,
-    fits: &'a [Vec<f64>],
+    fits: &[Vec<f64>],
     fit_of: impl Fn(&Configuration) -> usize + Sync,
 ) -> Result<Vec<Prediction>, Error> {
     let potentials = fits.par_iter().map(|x| LinearPotential::new(&model_of(empty, unknowns, x)));

@@ -36,6 +36,11 @@ impl Unknowns {
         self.columns.len() + self.n_kinds - 1
     }
 
+    /// True if there are no unknowns.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Unknown of the offset of a kind of cell; none for the reference.
     pub fn offset(&self, kind: usize) -> Option<usize> {
         let position = || if kind < self.reference_kind { kind } else { kind - 1 };
