@@ -34,6 +34,7 @@ pub(crate) fn run_files(config: &Path, model: &Path, output: &Path, seed: Option
     settings.validate(&config.display().to_string())?;
     let model = Model::load(model)?;
     let potential = LinearPotential::new(&model)?;
+    warn_of_failing(&model);
     let folder = config.parent().unwrap_or(Path::new("."));
     let crystal = read_structure(&folder.join(&settings.crystal))?.atoms;
     let bar = Bar::new("recoils (fs)");
@@ -47,4 +48,11 @@ pub(crate) fn run_files(config: &Path, model: &Path, output: &Path, seed: Option
         summary.recoils_csv.display()
     ));
     Ok(())
+}
+
+/// Cascades are never run silently with a potential that failed its checks.
+pub(crate) fn warn_of_failing(model: &Model) {
+    if let Some(failed) = knockon::checks::failed(model) {
+        say(&format!("WARNING: the potential {} fails: {failed}", model.name));
+    }
 }

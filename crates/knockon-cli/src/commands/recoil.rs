@@ -68,6 +68,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
+    super::campaign::warn_of_failing(&model);
     let mut unit_cell = read_structure(&arguments.crystal)?.atoms;
     if !arguments.keep_cell {
         unit_cell = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?.atoms;
