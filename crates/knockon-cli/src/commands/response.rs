@@ -24,7 +24,7 @@ Settings and their default values:
                               \"asymmetric-gaussian\", \"gamma\"
   order = 1                   or 2: order of the polynomials
   zero_threshold_ev = 0.5     stored energies below it count as zero
-  include_flagged = false     use runs that the campaign flagged
+  accepted_flags = []         flags that do not keep a run out of the statistics
   minimum_nonzero = 4         non-zero stored energies that an energy needs to be fitted
   replicates = 200, seed = 1  bootstrap
 
@@ -75,7 +75,7 @@ fn from_campaign(folder: &Path, settings: Settings) -> Result<(Response, Vec<Rec
 /// `stored_energy.csv`: one row per campaign energy, then the means printed in the paper. Unknown numbers are empty.
 fn table(response: &Response, recoils: &[Recoil]) -> Result<String> {
     let settings = &response.settings;
-    let samples = response::group(recoils, &settings.species, settings.zero_threshold_ev, settings.include_flagged);
+    let samples = response::group(recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
     let mut text = format!("# response: {} ({})\n", response.name, response.content_hash()?);
     if let Some(campaign) = &response.campaign {
         writeln!(text, "# model_hash: {}\n# recoils_hash: {}", campaign.model_hash, campaign.recoils_hash)?;

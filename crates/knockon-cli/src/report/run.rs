@@ -153,9 +153,9 @@ pub(crate) struct UnitCell {
 impl Run {
     /// What became of flagged recoils: words for a caption.
     pub(crate) fn fate_of_flagged(&self) -> &'static str {
-        match self.response.as_ref().is_some_and(|r| r.settings.include_flagged) {
-            true => "flagged as doubtful, counted all the same as the settings ask",
-            false => "flagged as doubtful and left out",
+        match self.response.as_ref().is_some_and(|r| !r.settings.accepted_flags.is_empty()) {
+            true => "flagged; flags that the settings accept do not exclude a run",
+            false => "flagged and left out",
         }
     }
 
@@ -252,8 +252,8 @@ fn samples(path: &Path, response: Option<&Response>) -> Result<Option<Vec<Energy
     let recoils = response::parse_recoils(&knockon::io::read_text(path)?, &path.display().to_string())?;
     let species = recoils.first().map(|r| r.species.clone()).unwrap_or_default();
     let settings = response.map_or(Settings { species, ..Settings::default() }, |r| r.settings.clone());
-    let Settings { species, zero_threshold_ev, include_flagged, .. } = settings;
-    Ok(Some(response::group(&recoils, &species, zero_threshold_ev, include_flagged)))
+    let Settings { species, zero_threshold_ev, accepted_flags, .. } = settings;
+    Ok(Some(response::group(&recoils, &species, zero_threshold_ev, &accepted_flags)))
 }
 
 fn table(path: &Path) -> Result<Option<Table>> {

@@ -77,7 +77,7 @@ pub struct Recoil {
     pub max_displacement_angstrom: f64,
     /// Largest distance in angstrom from the recoil's site to a displaced atom's end point.
     pub damage_radius_angstrom: f64,
-    /// Reasons not to trust this run: `drift`, `small-box`, `close-pair`, `quench`.
+    /// Reasons not to trust this run: `drift`, `small-box`, `close-pair`, `quench`, `hole`.
     pub flags: Vec<String>,
 }
 
@@ -93,6 +93,10 @@ const HOT_ATOM_EV: f64 = 20.0;
 /// Atoms of a quenched box closer than this (angstrom) sit in the screened-nuclear part of the potential, where
 /// no first-principles data speak.
 const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
+
+/// A box below the perfect one by more than this (eV), or above it by more than the recoil gave, has fallen into a hole
+/// of the potential.
+const HOLE_EV: f64 = 0.1;
 
 /// Follows one recoil from a thermalised start to the quenched box, which is returned too.
 ///
@@ -141,18 +145,20 @@ pub fn run_recoil(
     let (simulated_time_fs, final_temperature_k) = (simulation.time_fs(), simulation.temperature_k());
 
     let quenched = quench(&mut simulation, &settings.quench)?;
+    let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
     let damage = Damage::new(perfect, &region, simulation.atoms());
     let flags = [
         ("drift", energy_drift_ev.abs() > DRIFT_PART * recoil_energy_ev.max(10.0)),
         ("small-box", hot_at_border || damage.reaches_border),
         ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
         ("quench", !quenched.converged),
+        ("hole", !(-HOLE_EV..=recoil_energy_ev).contains(&stored_energy_ev)),
     ];
     let recoil = Recoil {
         recoil_energy_ev,
         direction,
         energy_given_ev: recoil_energy_ev - thermal_ev,
-        stored_energy_ev: quenched.energy_ev - perfect.energy_ev,
+        stored_energy_ev,
         energy_drift_ev,
         border_energy_ev,
         min_time_step_fs: if steps == 0 { 0.0 } else { min_time_step_fs },

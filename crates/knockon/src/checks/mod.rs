@@ -89,6 +89,9 @@ pub struct CheckSettings {
     pub frequency_tolerance: f64,
     /// Temperatures of the molecular dynamics.
     pub temperatures_k: Vec<f64>,
+    /// Temperature at which the box is shaken out of its crystal for the check of disorder: the order of what the track
+    /// of a cascade sees once it has come to thermal motion.
+    pub disorder_temperature_k: f64,
     /// Time of each run in fs: this long with a Langevin bath and then this long without.
     pub run_time_fs: f64,
     /// Time step of the runs in fs.
@@ -149,6 +152,7 @@ impl Default for CheckSettings {
             highest_frequency_per_cm: 911.0,
             frequency_tolerance: 0.1,
             temperatures_k: vec![133.0, 300.0, 1000.0],
+            disorder_temperature_k: 6000.0,
             run_time_fs: 300.0,
             time_step_fs: 1.0,
             repeat: [2, 2, 1],
@@ -167,7 +171,7 @@ pub fn check(
     settings: &CheckSettings,
     progress: &dyn Progress,
 ) -> Vec<Check> {
-    let total = 3 + settings.temperatures_k.len() as u64;
+    let total = 4 + settings.temperatures_k.len() as u64;
     progress.update(0, total);
     let (relaxed, mut checks) = lattice::check(potential, crystal, settings);
     progress.update(1, total);
@@ -180,6 +184,8 @@ pub fn check(
         checks.extend(runs::check(potential, &relaxed, *temperature_k, settings));
         progress.update(4 + index as u64, total);
     }
+    checks.extend(runs::check_disorder(potential, &relaxed, settings));
+    progress.update(total, total);
     checks
 }
 

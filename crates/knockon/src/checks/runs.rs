@@ -1,7 +1,7 @@
 //! Molecular dynamics that stays crystalline and conserves energy.
 
 use super::{Check, CheckSettings};
-use crate::dynamics::{Bath, Simulation, thermal_velocities};
+use crate::dynamics::{Bath, QuenchSettings, Simulation, quench, thermal_velocities};
 use crate::{Atoms, Error, Potential};
 use glam::DVec3;
 use rand_pcg::Pcg64;
@@ -23,6 +23,41 @@ pub(super) fn check(
         Ok(found) => found.into_iter().zip(&names).map(|(run, name)| run.verdict(name, settings)).collect(),
         Err(error) => names.iter().flat_map(|name| Check::failed(name, &error)).collect(),
     }
+}
+
+/// Shakes a box out of its crystal and lets it fall into the nearest minimum: one below the crystal is a hole in the
+/// potential into which cascades would fall, and their stored energies with them.
+pub(super) fn check_disorder(potential: &dyn Potential, crystal: &Atoms, settings: &CheckSettings) -> Vec<Check> {
+    let name = format!("energy of disorder at {} K", settings.disorder_temperature_k);
+    match disorder_energy_ev(potential, crystal, settings) {
+        Ok((energy_ev, farthest)) => {
+            let detail = format!("quenched box of {} atoms, farthest {farthest:.1} A from its site", {
+                crystal.len() * settings.repeat.iter().product::<usize>()
+            });
+            vec![Check::new(&name, energy_ev, "eV", "above the crystal".into(), energy_ev > -1e-3, detail)]
+        }
+        Err(error) => Check::failed(&name, &error),
+    }
+}
+
+/// Energy of the quenched box less that of the crystal, and how far its atoms went.
+fn disorder_energy_ev(
+    potential: &dyn Potential,
+    crystal: &Atoms,
+    settings: &CheckSettings,
+) -> Result<(f64, f64), Error> {
+    let sites = crystal.supercell(settings.repeat);
+    let mut simulation = Simulation::new(potential, sites.clone(), 0.5)?;
+    let crystal_ev = simulation.potential_energy_ev();
+    let temperature_k = settings.disorder_temperature_k;
+    let velocities = thermal_velocities(simulation.masses_u(), 2.0 * temperature_k, &mut Pcg64::new(u128::from(SEED), 2));
+    simulation.set_velocities(velocities);
+    let mut bath = Bath::new(temperature_k, vec![FRICTION_PER_FS; sites.len()], SEED);
+    // Hot atoms need shorter steps.
+    let short = CheckSettings { time_step_fs: 0.5 * settings.time_step_fs, ..settings.clone() };
+    follow(&mut simulation, &sites, Some(&mut bath), &short)?;
+    let found = quench(&mut simulation, &QuenchSettings { max_force_ev_per_angstrom: 0.01, ..Default::default() })?;
+    Ok((found.energy_ev - crystal_ev, largest_displacement(simulation.atoms(), &sites)))
 }
 
 struct Run {
@@ -104,6 +139,19 @@ mod tests {
 
     fn settings() -> CheckSettings {
         CheckSettings { repeat: [2, 2, 2], run_time_fs: 400.0, time_step_fs: 2.0, ..CheckSettings::default() }
+    }
+
+    #[test]
+    fn disorder_costs_energy_and_a_hole_is_found() {
+        let (potential, atoms) = argon_like([1, 1, 1]);
+        let hot = CheckSettings { disorder_temperature_k: 3000.0, ..settings() };
+        let found = check_disorder(&potential, &atoms, &hot);
+        assert!(found[0].passed && found[0].value > 0.0, "{found:?}");
+        // A crystal stretched far beyond its minimum: anything else lies below it.
+        let mut stretched = atoms.clone();
+        stretched.cell.vectors *= 1.25;
+        stretched.positions.iter_mut().for_each(|p| *p *= 1.25);
+        assert!(!check_disorder(&potential, &stretched, &hot)[0].passed);
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub struct Settings {
     /// Stored energies below this are zero, in eV. Relaxation noise is below 0.01 eV and the smallest energy of a
     /// Frenkel pair in the paper's table I is 3.2 eV, so that anything in between gives the same classes.
     pub zero_threshold_ev: f64,
-    /// Use flagged runs too.
-    pub include_flagged: bool,
+    /// Flags of recoils (see recoils.csv) that do not keep a run out of the statistics; any other flag does.
+    pub accepted_flags: Vec<String>,
     /// Non-zero stored energies that one recoil energy needs for its distribution to be fitted.
     pub minimum_nonzero: usize,
     /// Bootstrap replicates.
@@ -39,7 +39,7 @@ impl Default for Settings {
             shape: ShapeModel::Gaussian,
             order: 1,
             zero_threshold_ev: 0.5,
-            include_flagged: false,
+            accepted_flags: Vec::new(),
             minimum_nonzero: 4,
             replicates: 200,
             seed: 1,

@@ -163,14 +163,14 @@ impl Response {
                 format!("expected recoils of one potential, found {} and {}", first.model_hash, other.model_hash);
             return Err(Error::input("campaign", problem, "Run the campaign again in a new folder"));
         }
-        let all = group(recoils, &settings.species, settings.zero_threshold_ev, settings.include_flagged);
+        let all = group(recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
         let samples: Vec<EnergySamples> = all.iter().filter(|s| !s.runs.is_empty()).cloned().collect();
         if samples.is_empty() {
             let problem = format!("expected runs without flags, found {} runs that are all flagged", of_species.len());
             return Err(Error::input(
                 "campaign",
                 problem,
-                "Look at the flags in recoils.csv; include_flagged = true uses them",
+                "Look at the flags in recoils.csv; those named in accepted_flags do not exclude a run",
             ));
         }
         let identity = CampaignIdentity {

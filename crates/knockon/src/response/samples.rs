@@ -117,8 +117,13 @@ pub struct Statistics {
 }
 
 /// Groups the runs of `species` by energy. The weight of a direction is shared by its starts. Stored energies below
-/// `zero_threshold_ev` count as none.
-pub fn group(recoils: &[Recoil], species: &str, zero_threshold_ev: f64, include_flagged: bool) -> Vec<EnergySamples> {
+/// `zero_threshold_ev` count as none. Runs with a flag that is not among `accepted_flags` are left out.
+pub fn group(
+    recoils: &[Recoil],
+    species: &str,
+    zero_threshold_ev: f64,
+    accepted_flags: &[String],
+) -> Vec<EnergySamples> {
     let mut by_energy: BTreeMap<u64, Vec<&Recoil>> = BTreeMap::new();
     for recoil in recoils.iter().filter(|r| r.species == species) {
         // Positive floats sort like their bits.
@@ -126,7 +131,8 @@ pub fn group(recoils: &[Recoil], species: &str, zero_threshold_ev: f64, include_
     }
     let mut all = Vec::new();
     for (bits, runs) in by_energy {
-        let usable = |r: &&&Recoil| r.stored_energy_ev.is_finite() && (include_flagged || r.flags.is_empty());
+        let accepted = |flag: &str| flag.is_empty() || accepted_flags.iter().any(|a| a == flag);
+        let usable = |r: &&&Recoil| r.stored_energy_ev.is_finite() && r.flags.split(';').all(accepted);
         let good: Vec<&&Recoil> = runs.iter().filter(usable).collect();
         let mut starts: BTreeMap<u32, f64> = BTreeMap::new();
         for run in &good {

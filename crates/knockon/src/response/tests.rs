@@ -128,7 +128,7 @@ fn bootstrap_bands_cover_the_truth() {
     let campaigns = 200;
     for seed in 0..campaigns {
         let recoils = parse_recoils(&synthetic(&[45.0, 160.0], 32, 4, 1.5, 1000 + seed), "x").unwrap();
-        let samples = group(&recoils, "W", 0.5, false);
+        let samples = group(&recoils, "W", 0.5, &[]);
         let [_, [mean_low, mean_high], _] = bands(&samples, 1, 100, seed);
         mean_hits += i32::from(mean_low <= true_mean(160.0) && true_mean(160.0) <= mean_high);
         let [[low, high], _, _] = bands(&samples, 0, 100, seed);
@@ -145,7 +145,7 @@ fn bootstrap_bands_cover_the_truth() {
 fn weights_are_solid_angles_shared_by_the_starts_and_flags_are_left_out() {
     let text = "# made by hand\nspecies,recoil_energy_ev,direction,weight_sr,stored_energy_ev,flags,model_hash\n\
         W,100,0,2.0,6.0,,m\nW,100,0,2.0,10.0,,m\nW,100,1,1.0,0.2,,m\nW,100,2,1.0,nan,unstable,m\nO,100,0,9.0,50.0,,m\n";
-    let samples = group(&parse_recoils(text, "x").unwrap(), "W", 0.5, false);
+    let samples = group(&parse_recoils(text, "x").unwrap(), "W", 0.5, &[]);
     let statistics = samples[0].statistics();
     assert_eq!((samples.len(), samples[0].runs.len(), samples[0].n_flagged), (1, 3, 1));
     assert!((statistics.defect_probability - 2.0 / 3.0).abs() < 1e-15);
@@ -154,8 +154,17 @@ fn weights_are_solid_angles_shared_by_the_starts_and_flags_are_left_out() {
 }
 
 #[test]
+fn accepted_flags_do_not_exclude_a_run_but_any_other_does() {
+    let text = "species,recoil_energy_ev,direction,weight_sr,stored_energy_ev,flags,model_hash\n\
+        W,100,0,1.0,6.0,small-box,m\nW,100,1,1.0,-900.0,small-box;hole,m\nW,100,2,1.0,7.0,,m\n";
+    let recoils = parse_recoils(text, "x").unwrap();
+    let used = |accepted: &[String]| group(&recoils, "W", 0.5, accepted)[0].runs.len();
+    assert_eq!((used(&[]), used(&["small-box".into()])), (1, 2));
+}
+
+#[test]
 fn runs_that_all_agree_still_leave_the_probability_uncertain() {
-    let samples = group(&parse_recoils(&synthetic(&[160.0], 8, 1, 0.0, 1), "x").unwrap(), "W", 0.5, false);
+    let samples = group(&parse_recoils(&synthetic(&[160.0], 8, 1, 0.0, 1), "x").unwrap(), "W", 0.5, &[]);
     let [[low, high], _, _] = bands(&samples, 0, 50, 1);
     assert!((low - 8.0 / 9.0).abs() < 1e-12 && high == 1.0, "{low} {high}");
 }
