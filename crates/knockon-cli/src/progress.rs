@@ -11,9 +11,14 @@ pub(crate) fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
 
+/// Whether `--quiet` was given.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// Prints one line of information on standard error unless `--quiet`.
 pub(crate) fn say(text: &str) {
-    if !QUIET.load(Ordering::Relaxed) {
+    if !is_quiet() {
         eprintln!("{text}");
     }
 }
@@ -25,7 +30,7 @@ impl Bar {
     /// A bar with a title; it appears with the first update.
     pub(crate) fn new(title: &str) -> Self {
         let bar = ProgressBar::new(0);
-        if QUIET.load(Ordering::Relaxed) {
+        if is_quiet() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         let style = ProgressStyle::with_template("{msg:28} [{bar:30}] {pos}/{len}  {elapsed}  time left {eta}");
@@ -42,7 +47,7 @@ impl Progress for Bar {
     }
 
     fn message(&self, text: &str) {
-        if !QUIET.load(Ordering::Relaxed) {
+        if !is_quiet() {
             self.0.suspend(|| eprintln!("{text}"));
         }
     }

@@ -44,7 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write("parity.csv", &fit.parity_csv())?;
     write("pair_scans.csv", &checks::scans_csv(&scans, &fit.hashes()))?;
     write("checks.json", &json(&found)?)?;
-    print(&fit.report, &found, &model_path);
+    if !progress::is_quiet() {
+        print(&fit.report, &found, &model_path);
+    }
     Ok(())
 }
 
