@@ -58,7 +58,8 @@ fn bad_configurations_are_refused_with_place_and_remedy() {
         ("zero_volume.xyz", "configuration 1", "expected a cell with positive volume"),
         ("two_energies.xyz", "configuration 1", "\"energy\" and \"REF_energy\""),
         ("overlapping_atoms.xyz", "configuration 1", "found atoms 1 and 2 at 0.0010 A"),
-        ("thin_cell.xyz", "configuration 1", "thinner"),
+        ("thin_cell.xyz", "configuration 1", "at least 0.2 A apart, found 0.0500 A"),
+        ("flat_cell.xyz", "configuration 1", "at least 0.2 A apart, found 0.0001 A"),
         ("too_many_columns.xyz", "line 3", "expected 4 values as Properties says, found 6"),
         ("absent.xyz", "absent.xyz", "cannot read"),
     ] {

@@ -217,6 +217,10 @@ impl Cell {
     }
 }
 
+/// Periodic cells are at least this thick: no two layers of atoms are closer, and a neighbour list within a few angstrom
+/// needs no more than some tens of images along a direction.
+const THINNEST_ANGSTROM: f64 = 0.2;
+
 /// Atoms in a cell. Positions are not wrapped: dynamics may carry atoms across the boundary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Atoms {
@@ -229,7 +233,7 @@ pub struct Atoms {
 }
 
 impl Atoms {
-    /// Checks lengths, finite positions and a cell with volume; `place` names the origin in the error.
+    /// Checks lengths, finite positions and a cell with volume that is not absurdly thin; `place` names the origin in the error.
     pub fn new(cell: Cell, species: Vec<Species>, positions: Vec<DVec3>, place: &str) -> Result<Self, Error> {
         if species.len() != positions.len() {
             let found =
@@ -244,6 +248,15 @@ impl Atoms {
         if cell.periodic.any() && !(volume.is_finite() && volume > 1e-6) {
             let found = format!("expected a cell with positive volume, found {volume} A^3");
             return Err(Error::input(place, found, "Give three lattice vectors that are not coplanar"));
+        }
+        let faces = cell.face_distances_angstrom().to_array().into_iter().zip(<[bool; 3]>::from(cell.periodic));
+        let thinnest = faces.filter(|(_, periodic)| *periodic).map(|(d, _)| d).fold(f64::INFINITY, f64::min);
+        if thinnest < THINNEST_ANGSTROM {
+            let found = format!(
+                "expected opposite faces of the cell at least {THINNEST_ANGSTROM} A apart, found {thinnest:.4} A"
+            );
+            let remedy = "Check the unit of the lattice vectors (angstrom)";
+            return Err(Error::input(place, found, remedy));
         }
         Ok(Self { cell, species, positions })
     }

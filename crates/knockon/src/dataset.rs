@@ -44,27 +44,6 @@ impl DataSet {
     }
 }
 
-/// All pairs closer than `reach_angstrom`, or an error if the cell is so thin that they cannot be listed.
-pub fn neighbors_within(atoms: &Atoms, reach_angstrom: f64, place: &str) -> Result<NeighborList, Error> {
-    let periodic: [bool; 3] = atoms.cell.periodic.into();
-    if periodic.contains(&true) {
-        let images = |(d, p): (&f64, bool)| if p { 2.0 * (reach_angstrom / d).ceil() + 3.0 } else { 1.0 };
-        let faces = atoms.cell.face_distances_angstrom().to_array();
-        // The list numbers its translations with 16 bits.
-        if faces.iter().zip(periodic).map(images).product::<f64>() > 65_536.0 {
-            let problem = format!(
-                "expected a cell that is not far thinner than {reach_angstrom} A, found faces {faces:.4?} A apart"
-            );
-            return Err(Error::input(
-                place,
-                problem,
-                "Check the unit of Lattice (angstrom); repeat the cell if it is right",
-            ));
-        }
-    }
-    Ok(NeighborList::build(atoms, reach_angstrom))
-}
-
 /// Chemical formula, elements in alphabetical order.
 pub fn formula(atoms: &Atoms) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -278,13 +257,8 @@ const SEARCH_RADIUS_ANGSTROM: f64 = 6.0;
 type Shortest = BTreeMap<(Species, Species), f64>;
 
 /// Summarises a data set.
-pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Result<Summary, Error> {
-    let distances: Vec<Shortest> = data
-        .frames
-        .par_iter()
-        .zip(&data.names)
-        .map(|(frame, name)| shortest_distances(&frame.atoms, name))
-        .collect::<Result<_, _>>()?;
+pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Summary {
+    let distances: Vec<Shortest> = data.frames.par_iter().map(|frame| shortest_distances(&frame.atoms)).collect();
     let kinds = cell_kinds(&data.frames);
     let configurations: Vec<Configuration> = (0..data.frames.len())
         .map(|i| describe(&data.frames[i], &data.names[i], data.class(i, &settings.class_key), kinds[i], &distances[i]))
@@ -308,23 +282,23 @@ pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Result<Summary, 
         configurations,
     };
     summary.warnings = warnings(&summary, settings);
-    Ok(summary)
+    summary
 }
 
-fn shortest_distances(atoms: &Atoms, name: &str) -> Result<Shortest, Error> {
-    let neighbors = neighbors_within(atoms, SEARCH_RADIUS_ANGSTROM, name)?;
+fn shortest_distances(atoms: &Atoms) -> Shortest {
+    let neighbors = NeighborList::build(atoms, SEARCH_RADIUS_ANGSTROM);
     let translations = neighbors.cartesian_translations(&atoms.cell);
     let mut shortest = Shortest::new();
     for i in 0..atoms.len() {
         for slot in neighbors.row(i) {
             let j = neighbors.index[slot] as usize;
-            let translation = translations[usize::from(neighbors.translation[slot])];
+            let translation = translations[neighbors.translation[slot] as usize];
             let distance = (atoms.positions[j] + translation).distance(atoms.positions[i]);
             let entry = shortest.entry(ordered(atoms.species[i], atoms.species[j])).or_insert(f64::INFINITY);
             *entry = entry.min(distance);
         }
     }
-    Ok(shortest)
+    shortest
 }
 
 /// The two species in alphabetical order of their symbols.
@@ -543,7 +517,7 @@ mod tests {
     #[test]
     fn shipped_labels_are_summarised() -> Result<(), Error> {
         let data = shipped()?;
-        let summary = summarise(&data, &SummarySettings::default())?;
+        let summary = summarise(&data, &SummarySettings::default());
         assert_eq!(summary.n_configurations, data.frames.len());
         assert_eq!(summary.classes.iter().map(|c| c.n_configurations).sum::<usize>(), data.frames.len());
         assert!(summary.without_energy.is_empty() && summary.without_forces.is_empty());
@@ -558,7 +532,7 @@ mod tests {
 
     #[test]
     fn shortest_distance_sees_images() -> Result<(), Error> {
-        let shortest = shortest_distances(&two_atoms(DVec3::new(1.0, 0.0, 3.5)).atoms, "made")?;
+        let shortest = shortest_distances(&two_atoms(DVec3::new(1.0, 0.0, 3.5)).atoms);
         let [w, o] = ["W", "O"].map(|s| Species::from_symbol(s).expect("an element"));
         assert_eq!(shortest[&ordered(w, o)], 0.5);
         assert_eq!(shortest[&(w, w)], 4.0);
@@ -595,18 +569,11 @@ mod tests {
         a.info.set("xc", "PBE");
         let mut b = two_atoms(DVec3::new(2.0, 2.0, 0.0));
         b.info.set("xc", "LDA");
-        let summary = summarise(&of(vec![a, b]), &SummarySettings::default())?;
+        let summary = summarise(&of(vec![a, b]), &SummarySettings::default());
         let all = summary.warnings.join("\n");
         for expected in ["no energy", "different settings", "overlap at 0.1000 A in #0"] {
             assert!(all.contains(expected), "{all}");
         }
         Ok(())
-    }
-
-    #[test]
-    fn a_cell_far_too_thin_is_refused() {
-        let mut frame = two_atoms(DVec3::ONE);
-        frame.atoms.cell.vectors *= 1e-3;
-        assert!(neighbors_within(&frame.atoms, 6.0, "made").is_err());
     }
 }

@@ -19,7 +19,7 @@ pub struct NeighborList {
     /// Neighbouring atom of each slot.
     pub index: Vec<u32>,
     /// For each slot, which entry of `translations` to add to the neighbour's position.
-    pub translation: Vec<u16>,
+    pub translation: Vec<u32>,
     /// Slot of the reverse pair.
     pub reverse: Vec<u32>,
     /// Lattice translations in units of the cell vectors.
@@ -44,9 +44,6 @@ impl NeighborList {
     ///
     /// Pairs are searched over all periodic images, so the box may be smaller than the reach. The time grows
     /// linearly with the number of atoms; the result does not depend on the number of threads.
-    ///
-    /// # Panics
-    /// If pairs span more than 65 536 lattice translations, i.e. in cells some twenty times thinner than the reach.
     pub fn build(atoms: &Atoms, reach_angstrom: f64) -> Self {
         let bins = Bins::new(atoms, reach_angstrom);
         let starts: Vec<usize> = (0..atoms.len()).step_by(ATOMS_PER_TASK).collect();
@@ -85,7 +82,7 @@ impl NeighborList {
                     last = translations.binary_search(t).expect("every translation was collected");
                 }
                 list.index.push(*j);
-                list.translation.push(u16::try_from(last).expect("a cell far thinner than the reach"));
+                list.translation.push(last as u32);
             }
             let base = list.offsets[list.offsets.len() - 1];
             list.offsets.extend(block.ends.iter().map(|end| base + end));
@@ -315,7 +312,7 @@ mod tests {
     }
 
     fn rows(list: &NeighborList) -> Vec<Vec<(u32, [i32; 3])>> {
-        let entry = |k: usize| (list.index[k], list.translations[usize::from(list.translation[k])].to_array());
+        let entry = |k: usize| (list.index[k], list.translations[list.translation[k] as usize].to_array());
         (0..list.offsets.len() - 1).map(|i| list.row(i).map(entry).collect()).collect()
     }
 
@@ -326,7 +323,7 @@ mod tests {
                 assert_eq!(list.reverse[back] as usize, k);
                 assert_eq!(list.index[back] as usize, i);
                 assert!(list.row(list.index[k] as usize).contains(&back));
-                let [there, home] = [k, back].map(|slot| list.translations[usize::from(list.translation[slot])]);
+                let [there, home] = [k, back].map(|slot| list.translations[list.translation[slot] as usize]);
                 assert_eq!(there, -home);
             }
         }

@@ -137,7 +137,7 @@ mod tests {
             .row(atom)
             .map(|k| {
                 let j = list.index[k] as usize;
-                let shift = shifts[usize::from(list.translation[k])];
+                let shift = shifts[list.translation[k] as usize];
                 (crystal.species[j], crystal.positions[j] + shift - crystal.positions[atom])
             })
             .collect();

@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         duplicate_tolerance_angstrom: arguments.tolerance,
         ..SummarySettings::default()
     };
-    let summary = summarise(&data, &settings)?;
+    let summary = summarise(&data, &settings);
     if let Some(path) = &arguments.json {
         write_atomically(path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
     }

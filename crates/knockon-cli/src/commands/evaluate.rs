@@ -3,11 +3,11 @@
 use super::data::{LabelArguments, push_aligned};
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
-use knockon::dataset::{DataSet, neighbors_within};
+use knockon::dataset::DataSet;
 use knockon::io::{Column, Frame, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
-use knockon::{Evaluation, Potential};
+use knockon::{Evaluation, NeighborList, Potential};
 use std::path::PathBuf;
 
 /// Arguments of `knockon evaluate`.
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut deviations = Deviations::default();
     for (index, frame) in data.frames.iter().enumerate() {
         let place = || format!("configuration {} ({}) of {}", index + 1, data.names[index], arguments.input.display());
-        let neighbors = neighbors_within(&frame.atoms, potential.cutoff_angstrom(), &place())?;
+        let neighbors = NeighborList::build(&frame.atoms, potential.cutoff_angstrom());
         potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
         let evaluated = evaluated(frame, &evaluation, &hash);
         deviations.add(frame, &evaluated);

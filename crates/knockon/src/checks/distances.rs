@@ -1,6 +1,7 @@
 //! Which distances between which species some boxes of atoms hold.
 
 use crate::{Atoms, NeighborList, Species};
+use std::ops::Range;
 
 /// Width of a bin of distances in the data.
 const BIN_ANGSTROM: f64 = 0.05;
@@ -22,7 +23,7 @@ impl DataDistances {
             for atom in 0..atoms.len() {
                 for slot in list.row(atom) {
                     let other = list.index[slot] as usize;
-                    let shift = shifts[usize::from(list.translation[slot])];
+                    let shift = shifts[list.translation[slot] as usize];
                     let distance = (atoms.positions[other] + shift - atoms.positions[atom]).length();
                     if let Some(pair) = found.pair([atoms.species[atom], atoms.species[other]]) {
                         let bin = ((distance / BIN_ANGSTROM) as usize).min(n_bins - 1);
@@ -47,6 +48,16 @@ impl DataDistances {
         (bin.saturating_sub(1)..=bin + 1).any(|b| counts.get(b).is_some_and(|n| *n > 0))
     }
 
+    /// The ranges of distances within `range` where this pair does not occur in the data.
+    pub fn gaps(&self, pair: [Species; 2], range: Range<f64>) -> Vec<Range<f64>> {
+        let bin = |distance: f64| (distance / BIN_ANGSTROM).ceil() as usize;
+        let middle = |bin: usize| (bin as f64 + 0.5) * BIN_ANGSTROM;
+        let bins: Vec<usize> =
+            (bin(range.start)..bin(range.end)).filter(|b| !self.contains(pair, middle(*b))).collect();
+        let edges = |run: &[usize]| run[0] as f64 * BIN_ANGSTROM..(run[run.len() - 1] + 1) as f64 * BIN_ANGSTROM;
+        bins.chunk_by(|a, b| a + 1 == *b).map(edges).collect()
+    }
+
     /// The shortest distance of this pair in the data, to the width of a bin.
     pub fn shortest_angstrom(&self, pair: [Species; 2]) -> Option<f64> {
         let counts = &self.counts[self.pair(pair)?];
@@ -69,5 +80,10 @@ mod tests {
             (data.shortest_angstrom([o, w]).unwrap() - 1.8).abs() < 1e-12 && data.shortest_angstrom([w, w]).is_none()
         );
         assert!(!data.contains([w, o], 1.6) && !data.contains([o, o], 1.83));
+        // Distances within one bin of 1.83 count as seen.
+        let gaps = data.gaps([w, o], 1.5..2.2);
+        let expected = [1.5, 1.75, 1.9, 2.2];
+        let edges: Vec<f64> = gaps.iter().flat_map(|g| [g.start, g.end]).collect();
+        assert!(edges.len() == 4 && edges.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{gaps:?}");
     }
 }

@@ -112,7 +112,8 @@ pub fn scans_csv(scans: &[ScanPoint], hashes: &str) -> String {
     text
 }
 
-/// Every pair must repel up to 1.2 angstrom, and from there on to where its data begin: no attractive holes.
+/// Every pair must repel where the data are silent: up to 1.2 angstrom, from there to where its data begin, and in the
+/// gaps between its data up to its closest distance in the crystal (two atoms pushed together from there repel).
 pub(super) fn check(scans: &[ScanPoint]) -> Vec<Check> {
     let mut checks = Vec::new();
     let same = |a: &ScanPoint, b: &ScanPoint| a.pair == b.pair && a.environment == b.environment;
@@ -121,22 +122,52 @@ pub(super) fn check(scans: &[ScanPoint]) -> Vec<Check> {
         let begin = |p: &&ScanPoint| p.has_data;
         let data_begin = scan.iter().find(begin).map_or(2.0, |p| p.distance_angstrom);
         let end = data_begin.max(ALWAYS_REPULSIVE_ANGSTROM);
-        // The deepest hole: how far the energy rises again with growing distance.
-        let (mut lowest, mut hole, mut place) = (f64::INFINITY, 0.0, 0.0);
-        for p in scan.iter().filter(|p| p.distance_angstrom <= end) {
-            if p.energy_ev < lowest {
-                lowest = p.energy_ev;
-            } else if p.energy_ev - lowest > hole || !p.energy_ev.is_finite() {
-                (hole, place) = (p.energy_ev - lowest, p.distance_angstrom);
-            }
-        }
+        let holes = silent_ranges(scan, end, bond_angstrom(scans, [*a, *b])).map(deepest_hole);
+        let (hole, place) = holes.max_by(|x, y| x.0.total_cmp(&y.0)).unwrap_or((0.0, 0.0));
         let at = if hole > 0.0 { format!(", rises up to {place:.2} A") } else { String::new() };
-        let detail = format!("data begin at {data_begin:.2} A, energy there {lowest:.2} eV{at}");
+        let detail = format!("data begin at {data_begin:.2} A{at}");
         let name = format!("{a}-{b} hole in {environment}");
-        let wanted = format!("below {TOLERANCE_EV} up to {end:.2} A");
+        let wanted = format!("below {TOLERANCE_EV} up to {end:.2} A and in gaps of the data");
         checks.push(Check::new(&name, hole, "eV", wanted, hole < TOLERANCE_EV, detail));
     }
     checks
+}
+
+/// The closest distance of a pair in the crystal: where its scan there ends.
+fn bond_angstrom(scans: &[ScanPoint], pair: [Species; 2]) -> f64 {
+    let in_crystal = scans.iter().rfind(|p| p.pair == pair && p.environment == "crystal");
+    in_crystal.map_or(0.0, |p| p.distance_angstrom)
+}
+
+/// The part of a scan up to `end_angstrom`, and each gap between data below `bond_angstrom` with the points beside it.
+fn silent_ranges(scan: &[ScanPoint], end_angstrom: f64, bond_angstrom: f64) -> impl Iterator<Item = &[ScanPoint]> {
+    let n_first = scan.partition_point(|p| p.distance_angstrom <= end_angstrom);
+    let n_bond = scan.partition_point(|p| p.distance_angstrom <= bond_angstrom).max(n_first);
+    let mut ranges = vec![0..n_first];
+    let mut start = n_first;
+    for run in scan[n_first..n_bond].chunk_by(|a, b| a.has_data == b.has_data) {
+        if !run[0].has_data {
+            ranges.push(start.saturating_sub(1)..(start + run.len() + 1).min(scan.len()));
+        }
+        start += run.len();
+    }
+    ranges.into_iter().map(|range| &scan[range])
+}
+
+/// How far the energy rises again with growing distance in eV, and up to which distance; infinite if an energy is not
+/// a number.
+fn deepest_hole(points: &[ScanPoint]) -> (f64, f64) {
+    let (mut lowest, mut hole) = (f64::INFINITY, (0.0, 0.0));
+    for p in points {
+        if !p.energy_ev.is_finite() {
+            return (f64::INFINITY, p.distance_angstrom);
+        }
+        lowest = p.energy_ev.min(lowest);
+        if p.energy_ev - lowest > hole.0 {
+            hole = (p.energy_ev - lowest, p.distance_angstrom);
+        }
+    }
+    hole
 }
 
 #[cfg(test)]
@@ -157,6 +188,25 @@ mod tests {
         let hole = PairPotential::spring(5.0, 1.5);
         let scans = pair_scans(&hole, &crystal, &no_data(), &settings).unwrap();
         assert!(check(&scans).iter().any(|c| !c.passed));
+    }
+
+    /// A rise of the energy counts where data are missing, also between data, and not where there are data.
+    #[test]
+    fn a_hole_in_a_gap_between_data_fails() {
+        let oxygen = Species::from_symbol("O").unwrap();
+        let point = |environment, distance_angstrom: f64, has_data| {
+            let bump = if (1.55..1.75).contains(&distance_angstrom) { 0.4 } else { 0.0 };
+            let energy_ev = 20.0 - 10.0 * (distance_angstrom - 1.0) + 3.0 * bump;
+            ScanPoint { pair: [oxygen; 2], environment, distance_angstrom, energy_ev, has_data }
+        };
+        let distances = || (0..16).map(|k| 1.0 + 0.1 * f64::from(k));
+        let crystal = distances().map(|r| point("crystal", r, true));
+        let passes = |gap: std::ops::Range<f64>| {
+            let vacuum = distances().map(|r| point("vacuum", r, !gap.contains(&r)));
+            check(&vacuum.chain(crystal.clone()).collect::<Vec<_>>()).iter().all(|c| c.passed)
+        };
+        assert!(passes(1.75..2.05));
+        assert!(!passes(1.45..1.75));
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl<'p> Simulation<'p> {
         for i in 0..self.atoms.len() {
             for k in self.neighbors.row(i) {
                 let j = self.neighbors.index[k] as usize;
-                let shift = shifts[usize::from(self.neighbors.translation[k])];
+                let shift = shifts[self.neighbors.translation[k] as usize];
                 shortest = shortest.min((positions[j] - positions[i] + shift).length_squared());
             }
         }

@@ -60,7 +60,7 @@ impl Potential for PairPotential {
         out.strain_derivative_ev = DMat3::ZERO;
         for i in 0..atoms.len() {
             for k in neighbors.row(i) {
-                let shift = shifts[usize::from(neighbors.translation[k])];
+                let shift = shifts[neighbors.translation[k] as usize];
                 let vector = atoms.positions[neighbors.index[k] as usize] - atoms.positions[i] + shift;
                 let r = vector.length();
                 if r < self.cutoff {

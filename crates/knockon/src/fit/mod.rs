@@ -79,7 +79,9 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
     let streamed = stream::stream(settings, data, &unknowns, progress)?;
     let boxes = data.configurations.iter().map(|c| &c.atoms);
     let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
-    let repulsion = Repulsion::new(settings, &distances);
+    let reference = &data.configurations[data.reference].atoms;
+    let crystal = DataDistances::new(&settings.model.species, std::iter::once(reference), empty.cutoff_angstrom());
+    let repulsion = Repulsion::new(settings, &distances, &crystal);
     let isolated = stream::isolated_pairs(settings, &unknowns, &repulsion)?;
     let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
     let folds = assign_folds(&sizes, settings.cross_validation.folds);

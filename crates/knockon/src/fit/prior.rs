@@ -15,6 +15,7 @@ use super::stream::Unknowns;
 use crate::checks::DataDistances;
 use crate::potential::{Model, PairTerm, Sharing, basis_function, component_triples, pair_index};
 use crate::{Error, Species};
+use std::ops::Range;
 
 /// Deviation in eV per atom that leaves the intercepts to the data.
 const FREE_EV_PER_ATOM: f64 = 100.0;
@@ -118,25 +119,47 @@ impl Builder {
 /// The repulsion that is expected of each pair in the absence of data.
 pub struct Repulsion {
     fade_angstrom: f64,
-    begins: Vec<([Species; 2], f64)>,
+    pairs: Vec<SilentRanges>,
+}
+
+/// Where the data say nothing about a pair that repels.
+struct SilentRanges {
+    pair: [Species; 2],
+    /// The shortest distance in the data, or where the kernels begin, whichever is longer.
+    data_begin_angstrom: f64,
+    /// Gaps between data, up to the closest distance in the crystal.
+    gaps_angstrom: Vec<Range<f64>>,
 }
 
 impl Repulsion {
-    /// `data` says where the data of each pair begin.
-    pub fn new(settings: &Settings, data: &DataDistances) -> Self {
+    /// `data` says which distances the data hold, `crystal` which ones the undisturbed crystal does.
+    pub fn new(settings: &Settings, data: &DataDistances, crystal: &DataDistances) -> Self {
         let (species, pair) = (&settings.model.species, &settings.model.pair);
         let pairs = (0..species.len()).flat_map(|a| (a..species.len()).map(move |b| [species[a], species[b]]));
-        let begin = |p| data.shortest_angstrom(p).unwrap_or(0.0).max(pair.outer_angstrom);
-        Self {
-            fade_angstrom: settings.prior.pair.repulsion_fade_angstrom,
-            begins: pairs.map(|p| (p, begin(p))).collect(),
-        }
+        let silent = |p: [Species; 2]| {
+            let data_begin_angstrom = data.shortest_angstrom(p).unwrap_or(0.0).max(pair.outer_angstrom);
+            let bond_angstrom = crystal.shortest_angstrom(p).unwrap_or(0.0);
+            SilentRanges {
+                pair: p,
+                data_begin_angstrom,
+                gaps_angstrom: data.gaps(p, data_begin_angstrom..bond_angstrom),
+            }
+        };
+        Self { fade_angstrom: settings.prior.pair.repulsion_fade_angstrom, pairs: pairs.map(silent).collect() }
+    }
+
+    fn of(&self, pair: [Species; 2]) -> Option<&SilentRanges> {
+        self.pairs.iter().find(|p| p.pair == pair || p.pair == [pair[1], pair[0]])
     }
 
     /// The shortest distance of a pair in the data, or where the kernels begin, whichever is longer.
     pub fn data_begin_angstrom(&self, pair: [Species; 2]) -> f64 {
-        let same = |p: &&([Species; 2], f64)| p.0 == pair || p.0 == [pair[1], pair[0]];
-        self.begins.iter().find(same).map_or(0.0, |p| p.1)
+        self.of(pair).map_or(0.0, |p| p.data_begin_angstrom)
+    }
+
+    /// Gaps between the data of a pair, up to its closest distance in the crystal.
+    pub fn gaps_angstrom(&self, pair: [Species; 2]) -> &[Range<f64>] {
+        self.of(pair).map_or(&[], |p| &p.gaps_angstrom)
     }
 
     /// Energy in eV: ZBL up to `outer_angstrom`, from there on multiplied by a step with zero slope and curvature at
@@ -229,7 +252,8 @@ mod tests {
     }
 
     fn repulsion(pair: [Species; 2]) -> Repulsion {
-        Repulsion { fade_angstrom: 1.0, begins: vec![(pair, 1.3)] }
+        let silent = SilentRanges { pair, data_begin_angstrom: 1.3, gaps_angstrom: vec![] };
+        Repulsion { fade_angstrom: 1.0, pairs: vec![silent] }
     }
 
     /// Without any data the pair is repulsive from 0.3 angstrom to the end of the repulsion and nearly zero beyond.

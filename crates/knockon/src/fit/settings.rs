@@ -117,11 +117,12 @@ pub struct PriorSettings {
 }
 
 /// The energy of two atoms in vacuum, relative to separated atoms, follows the mean of the two-body prior up to a
-/// little beyond the shortest distance in the data.
+/// little beyond the shortest distance in the data. In gaps between data, up to the closest distance in the crystal,
+/// its slope follows that mean.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IsolatedPairPrior {
-    /// Deviation in eV ...
+    /// Deviation in eV (of slopes: in eV/angstrom) ...
     pub deviation_ev: f64,
     /// ... and as a fraction of the expected energy, added in quadrature.
     pub relative: f64,

@@ -97,7 +97,7 @@ pub fn stream(
 const OVERLAP: f64 = 0.2;
 
 /// What is believed of two atoms alone, as rows: the energy of the pair relative to separated atoms follows the
-/// expected repulsion up to a little beyond the shortest distance in the data.
+/// expected repulsion up to a little beyond the shortest distance in the data, and in gaps between data its slope does.
 ///
 /// Atoms in vacuum are far from any data, so that the bispectrum there is pure extrapolation; without these rows it
 /// makes wells of several eV between atoms that the data never show close to each other.
@@ -106,6 +106,12 @@ pub fn isolated_pairs(settings: &Settings, unknowns: &Unknowns, repulsion: &Repu
     let (species, prior) = (model.species(), &settings.prior.isolated_pair);
     let mut factor = Factor::new(unknowns.len());
     let Some(term) = &model.pair else { return Ok(factor) };
+    let mut push = |here: &DesignRows, there: &DesignRows, expected: f64, deviation: f64| {
+        let difference = here.energy.iter().zip(&there.energy).map(|(x, y)| (x - y) / deviation);
+        let offsets = std::iter::repeat_n(0.0, unknowns.len() - unknowns.columns.len());
+        let fixed = here.fixed.energy_ev() - there.fixed.energy_ev();
+        factor.push(difference.chain(offsets), (expected - fixed) / deviation);
+    };
     for a in 0..species.len() {
         for b in a..species.len() {
             let pair = [species[a], species[b]];
@@ -113,22 +119,30 @@ pub fn isolated_pairs(settings: &Settings, unknowns: &Unknowns, repulsion: &Repu
                 let dimer = Atoms::dimer(pair, r);
                 design_rows(&model, &unknowns.columns, &dimer, &NeighborList::build(&dimer, model.cutoff_angstrom()))
             };
+            let expected = |r: f64| repulsion.energy_ev(term, pair, r);
             let separated = rows(model.cutoff_angstrom() + 1.0)?;
             let range = (1.0 + OVERLAP) * (repulsion.data_begin_angstrom(pair) - term.outer_angstrom);
-            let steps = (range / prior.step_angstrom).ceil() as usize;
-            for k in 0..steps {
-                let r = term.outer_angstrom + prior.step_angstrom * k as f64;
-                let expected = repulsion.energy_ev(term, pair, r);
-                let deviation = prior.deviation_ev.hypot(prior.relative * expected);
-                let here = rows(r)?;
-                let difference = here.energy.iter().zip(&separated.energy).map(|(x, y)| (x - y) / deviation);
-                let offsets = std::iter::repeat_n(0.0, unknowns.len() - unknowns.columns.len());
-                factor.push(difference.chain(offsets), (expected - here.fixed.energy_ev()) / deviation);
+            for r in points(term.outer_angstrom, range, prior.step_angstrom) {
+                let deviation = prior.deviation_ev.hypot(prior.relative * expected(r));
+                push(&rows(r)?, &separated, expected(r), deviation);
+            }
+            for gap in repulsion.gaps_angstrom(pair) {
+                let step = prior.step_angstrom;
+                for r in points(gap.start - 0.5 * step, gap.end - gap.start, step) {
+                    let drop = expected(r) - expected(r + step);
+                    push(&rows(r)?, &rows(r + step)?, drop, (prior.deviation_ev * step).hypot(prior.relative * drop));
+                }
             }
         }
     }
     factor.compress();
     Ok(factor)
+}
+
+/// `start`, `start + step`, ... below `start + range`.
+fn points(start: f64, range: f64, step: f64) -> impl Iterator<Item = f64> {
+    let count = (range / step).ceil().max(0.0) as usize;
+    (0..count).map(move |k| start + step * k as f64)
 }
 
 fn rows_of(model: &Model, unknowns: &Unknowns, configuration: &Configuration) -> Result<DesignRows, Error> {

@@ -97,7 +97,7 @@ pub(super) fn collect_neighbors(
         let mut filled = [0_usize; MAX_SPECIES];
         for slot in neighbors.row(atom) {
             let other = neighbors.index[slot] as usize;
-            let translation = translations[usize::from(neighbors.translation[slot])];
+            let translation = translations[neighbors.translation[slot] as usize];
             let vector = atoms.positions[other] + translation - atoms.positions[atom];
             let square = vector.length_squared();
             if square >= reach_angstrom * reach_angstrom {
