@@ -1,18 +1,20 @@
 //! The many-body kernel: energies of linear combinations of bispectrum components of eight central atoms at a time,
 //! and their derivatives with respect to every neighbour.
 //!
-//! 1. Densities: for each neighbour species the sum of f(r) V over the neighbours; channels are weighted sums of them,
-//!    so the recursion is done once per neighbour for all channels.
+//! 1. Densities: for each neighbour species the moments of the neighbours (see [`super::moments`]); channels are
+//!    weighted sums of them, so a neighbour costs the same for any number of channels. A small triangular matrix per
+//!    family turns the moments of a channel into its density u.
 //! 2. Adjoint: Y = dE/d(conj u) per channel, from the coupling tables. The components are cubic in u, so by Euler's
 //!    theorem E = 1/3 sum Re(conj(u) Y).
-//! 3. Gradients: the channels' adjoints are contracted into one seed per neighbour species; one reverse sweep through
-//!    the recursion per neighbour gives the derivative with respect to its Cayley-Klein parameters, the chain rule the
-//!    rest. The cost does not depend on the number of channels.
+//! 3. Gradients: the channels' adjoints are contracted into one seed per moment and neighbour species. For each
+//!    neighbour the moments are differentiated with respect to its Cayley-Klein parameters, the chain rule does the
+//!    rest. Again the cost does not depend on the number of channels.
 
-use super::coupling::{Coupling, Layout, component_triples};
+use super::coupling::{Block, Coupling, Outputs, component_triples};
 use super::lanes::{Complex, ComplexLanes, LANES, Lanes, sin_cos};
+use super::layout::Layout;
 use super::model::{InnerSwitch, Model};
-use super::recursion::{CayleyKlein, forward, reverse};
+use super::moments::{CayleyKlein, Gradient, accumulate, differentiate};
 use fearless_simd::{Level, Simd, SimdBase, SimdFloat, dispatch, f64x8};
 use std::f64::consts::PI;
 
@@ -24,11 +26,11 @@ pub(super) struct Bispectrum {
     level: Level,
     layout: Layout,
     coupling: Coupling,
-    /// Normalisation of each kept element, and normalisation times multiplicity.
-    normalisation: Vec<f64>,
-    weight: Vec<f64>,
+    /// How often each kept element counts in sums over all elements.
+    multiplicity: Vec<f64>,
     /// Where each kept element and its conjugate partner stand in the full layout, and the partner's sign.
     expansion: Vec<(usize, usize, f64)>,
+    /// Kept elements that are on the diagonal.
     diagonal: Vec<usize>,
     self_weight: f64,
     angle_fraction: f64,
@@ -39,11 +41,14 @@ pub(super) struct Bispectrum {
     channel_weights: Vec<Vec<f64>>,
 }
 
-/// Linear coefficients of one central species, arranged for the coupling tables; `None`: the channel is not needed.
+/// Linear coefficients of one central species, arranged for the coupling tables: a factor per block and target. `None`:
+/// the channel, or the block of a channel, is not needed.
 #[derive(Clone)]
 pub(super) struct Coefficients {
-    channels: Vec<Option<Vec<[f64; MAX_TARGETS]>>>,
+    channels: Vec<Option<Vec<BlockFactors>>>,
 }
+
+type BlockFactors = Option<[f64; MAX_TARGETS]>;
 
 /// One neighbour per lane; `mask` is 0 for lanes that have none.
 #[derive(Clone, Copy)]
@@ -83,12 +88,13 @@ pub(super) struct Workspace {
     /// True if some neighbour may be within the inner switch.
     pub(super) inner: bool,
     radial: Vec<Vec<Radial>>,
-    v: Vec<ComplexLanes>,
-    density: Vec<ComplexLanes>,
+    moments: Vec<ComplexLanes>,
+    /// Density of each channel, kept elements.
     channels: Vec<Vec<ComplexLanes>>,
+    /// Density of one channel, all elements.
     full: Vec<ComplexLanes>,
     adjoints: Vec<Vec<ComplexLanes>>,
-    seed: Vec<ComplexLanes>,
+    seeds: Vec<ComplexLanes>,
     /// Energy of each central atom without intercepts.
     pub(super) energies: Lanes,
     /// Derivative of the energy with respect to each neighbour vector, in the order of `neighbors`.
@@ -99,12 +105,11 @@ impl Bispectrum {
     pub(super) fn new(model: &Model) -> Self {
         let m = &model.many_body;
         let layout = Layout::new(m.two_j_max);
-        let (mut normalisation, mut weight) = (vec![0.0; layout.half_len()], vec![0.0; layout.half_len()]);
-        let mut expansion = vec![(0, 0, 0.0); layout.half_len()];
+        let mut multiplicity = vec![0.0; layout.kept_len()];
+        let mut expansion = vec![(0, 0, 0.0); layout.kept_len()];
         let mut diagonal = Vec::new();
-        layout.for_each_half(|l, mb, ma, index| {
-            normalisation[index] = Layout::normalisation(l, mb, ma);
-            weight[index] = normalisation[index] * Layout::multiplicity(l, mb, ma);
+        layout.for_each_kept(|family, l, mb, ma, index| {
+            multiplicity[index] = Layout::multiplicity(family);
             let sign = if (ma + mb).is_multiple_of(2) { 1.0 } else { -1.0 };
             expansion[index] = (layout.full_index(l, mb, ma), layout.full_index(l, l - mb, l - ma), sign);
             if mb == ma {
@@ -118,8 +123,7 @@ impl Bispectrum {
             level: Level::new(),
             coupling: Coupling::new(&layout),
             layout,
-            normalisation,
-            weight,
+            multiplicity,
             expansion,
             diagonal,
             self_weight: m.self_weight,
@@ -156,12 +160,12 @@ impl Bispectrum {
     /// Arranges coefficients `[channel][component]`; channels whose coefficients are all zero are skipped.
     pub(super) fn arrange(&self, coefficients: &[Vec<f64>]) -> Coefficients {
         let arrange_channel = |list: &Vec<f64>| {
-            let block = |block: &super::coupling::Block| {
+            let block = |block: &Block| {
                 let mut factors = [0.0; MAX_TARGETS];
-                for (slot, (component, factor)) in factors.iter_mut().zip(&block.factors) {
+                for (slot, (component, factor)) in factors.iter_mut().zip(block) {
                     *slot = factor * list[*component];
                 }
-                factors
+                factors.iter().any(|f| *f != 0.0).then_some(factors)
             };
             list.iter().any(|c| *c != 0.0).then(|| self.coupling.blocks.iter().map(block).collect())
         };
@@ -169,18 +173,17 @@ impl Bispectrum {
     }
 
     pub(super) fn workspace(&self) -> Workspace {
-        let half = vec![ComplexLanes::default(); self.layout.half_len()];
+        let kept = vec![ComplexLanes::default(); self.layout.kept_len()];
         let n_channels = self.channel_weights.len();
         Workspace {
             neighbors: vec![Vec::new(); self.n_species()],
             inner: false,
             radial: vec![Vec::new(); self.n_species()],
-            v: half.clone(),
-            density: half.clone(),
-            channels: vec![half.clone(); n_channels],
+            moments: kept.clone(),
+            channels: vec![kept.clone(); n_channels],
             full: vec![ComplexLanes::default(); self.layout.full_len()],
-            adjoints: vec![half.clone(); n_channels],
-            seed: half,
+            adjoints: vec![kept.clone(); n_channels],
+            seeds: kept,
             energies: Lanes::default(),
             gradients: vec![Vec::new(); self.n_species()],
         }
@@ -211,9 +214,6 @@ impl Bispectrum {
     fn densities_simd<S: Simd>(&self, simd: S, central: usize, work: &mut Workspace) {
         for channel in &mut work.channels {
             channel.fill(ComplexLanes::default());
-            for index in &self.diagonal {
-                channel[*index].re = Lanes([self.self_weight; LANES]);
-            }
         }
         for species in 0..self.n_species() {
             let cutoff = self.cutoff_angstrom(central, species);
@@ -222,27 +222,48 @@ impl Bispectrum {
             if work.neighbors[species].is_empty() {
                 continue;
             }
-            work.density.fill(ComplexLanes::default());
+            work.moments.fill(ComplexLanes::default());
             for neighbor in &work.neighbors[species] {
-                let functions = self.radial(simd, neighbor, cutoff, work.inner);
-                forward(
-                    simd,
-                    &self.layout,
-                    cayley_klein(simd, neighbor, &functions),
-                    functions.f.load(simd),
-                    &mut work.v,
-                );
-                for (sum, v) in work.density.iter_mut().zip(&work.v) {
-                    sum.store(sum.load(simd).add(v.load(simd)));
-                }
-                radial.push(functions);
+                radial.push(self.radial(simd, neighbor, cutoff, work.inner));
+            }
+            let (pairs, last) = work.neighbors[species].as_chunks::<2>();
+            let (radial_pairs, radial_last) = radial.as_chunks::<2>();
+            for ([n, m], [radial_n, radial_m]) in pairs.iter().zip(radial_pairs) {
+                let both = [amplified(simd, n, radial_n), amplified(simd, m, radial_m)];
+                accumulate(simd, &self.layout, both, &mut work.moments);
+            }
+            for (n, radial_n) in last.iter().zip(radial_last) {
+                accumulate(simd, &self.layout, [amplified(simd, n, radial_n)], &mut work.moments);
             }
             for (channel, weights) in work.channels.iter_mut().zip(&self.channel_weights) {
                 let weight = f64x8::splat(simd, weights[species]);
-                for (sum, density) in channel.iter_mut().zip(&work.density) {
-                    sum.store(sum.load(simd).add_scaled(density.load(simd), weight));
+                for (sum, moment) in channel.iter_mut().zip(&work.moments) {
+                    sum.store(sum.load(simd).add_scaled(moment.load(simd), weight));
                 }
             }
+        }
+        for channel in &mut work.channels {
+            self.moments_to_density(simd, channel);
+        }
+    }
+
+    /// Turns the moments of a channel into its density, in place, and adds the central atom.
+    #[inline(always)]
+    fn moments_to_density<S: Simd>(&self, simd: S, channel: &mut [ComplexLanes]) {
+        for family in &self.layout.families {
+            let range = family.start..family.start + family.count;
+            // Row n needs the moments up to n: from the last one down they are still there.
+            for n in range.clone().rev() {
+                let mut sum = Complex::zero(simd);
+                for (moment, factor) in channel[range.clone()].iter().zip(&self.layout.transform()[n]) {
+                    sum = sum.add_scaled(moment.load(simd), f64x8::splat(simd, *factor));
+                }
+                channel[n].store(sum);
+            }
+        }
+        for index in &self.diagonal {
+            let element = &mut channel[*index].re;
+            element.store(element.load(simd) + self.self_weight);
         }
     }
 
@@ -286,103 +307,95 @@ impl Bispectrum {
         for (channel, factors) in coefficients.channels.iter().enumerate() {
             let Some(factors) = factors else { continue };
             let u = &work.channels[channel];
-            for ((u, norm), (element, partner, sign)) in u.iter().zip(&self.normalisation).zip(&self.expansion) {
+            for (u, (element, partner, sign)) in u.iter().zip(&self.expansion) {
                 let value = u.load(simd);
-                let value = Complex { re: value.re * *norm, im: value.im * *norm };
                 work.full[*partner].store(Complex { re: value.re * *sign, im: value.im * -*sign });
                 work.full[*element].store(value);
             }
             let adjoint = &mut work.adjoints[channel];
             adjoint.fill(ComplexLanes::default());
-            for (block, factors) in self.coupling.blocks.iter().zip(factors) {
-                if factors.iter().any(|f| *f != 0.0) {
-                    self.add_block(simd, block, factors, &work.full, adjoint);
+            for outputs in &self.coupling.outputs {
+                match outputs.n_targets {
+                    1 => add_outputs::<S, 1>(simd, outputs, factors, &work.full, adjoint),
+                    2 => add_outputs::<S, 2>(simd, outputs, factors, &work.full, adjoint),
+                    3 => add_outputs::<S, 3>(simd, outputs, factors, &work.full, adjoint),
+                    4 => add_outputs::<S, 4>(simd, outputs, factors, &work.full, adjoint),
+                    _ => add_outputs::<S, 5>(simd, outputs, factors, &work.full, adjoint),
                 }
             }
-            for ((u, y), weight) in u.iter().zip(adjoint.iter()).zip(&self.weight) {
+            for ((u, y), multiplicity) in u.iter().zip(adjoint.iter()).zip(&self.multiplicity) {
                 let product = Complex::conjugate_product(u.load(simd), y.load(simd));
-                energies = product.re.mul_add(f64x8::splat(simd, weight / 3.0), energies);
+                energies = product.re.mul_add(f64x8::splat(simd, multiplicity / 3.0), energies);
             }
         }
         work.energies.store(energies);
     }
 
-    /// Adds one block's couplings to the adjoint.
-    #[inline(always)]
-    fn add_block<S: Simd>(
-        &self,
-        simd: S,
-        block: &super::coupling::Block,
-        factors: &[f64; MAX_TARGETS],
-        u: &[ComplexLanes],
-        adjoint: &mut [ComplexLanes],
-    ) {
-        for output in &self.coupling.outputs[block.outputs.clone()] {
-            match output.targets.len() {
-                1 => self.add_output::<S, 1>(simd, output, factors, u, adjoint),
-                2 => self.add_output::<S, 2>(simd, output, factors, u, adjoint),
-                3 => self.add_output::<S, 3>(simd, output, factors, u, adjoint),
-                4 => self.add_output::<S, 4>(simd, output, factors, u, adjoint),
-                _ => self.add_output::<S, 5>(simd, output, factors, u, adjoint),
-            }
-        }
-    }
-
-    /// Sums the products of one output for its N layers.
-    #[inline(always)]
-    fn add_output<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        output: &super::coupling::Output,
-        factors: &[f64; MAX_TARGETS],
-        u: &[ComplexLanes],
-        adjoint: &mut [ComplexLanes],
-    ) {
-        let mut sums = [Complex::zero(simd); N];
-        let (mut coefficients, _) = self.coupling.coefficients[output.coefficients.clone()].as_chunks::<N>();
-        for run in &self.coupling.runs[output.runs.clone()] {
-            let (first, second, length) = (usize::from(run.first), usize::from(run.second), usize::from(run.length));
-            let (these, rest) = coefficients.split_at(length);
-            coefficients = rest;
-            let factors = u[first..first + length].iter().zip(u[second..second + length].iter().rev());
-            for ((x, y), c) in factors.zip(these) {
-                let product = Complex::product(x.load(simd), y.load(simd));
-                for n in 0..N {
-                    sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
-                }
-            }
-        }
-        for n in 0..N {
-            let target = &mut adjoint[usize::from(output.targets[n])];
-            target.store(target.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
-        }
-    }
-
     #[inline(always)]
     fn gradients_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
         for species in 0..self.n_species() {
-            let gradients = &mut work.gradients[species];
-            gradients.clear();
+            work.gradients[species].clear();
             if work.neighbors[species].is_empty() {
                 continue;
             }
-            work.seed.fill(ComplexLanes::default());
-            for (channel, adjoint) in work.adjoints.iter().enumerate() {
-                let weight = self.channel_weights[channel][species];
-                if coefficients.channels[channel].is_none() || weight == 0.0 {
-                    continue;
-                }
-                for ((seed, y), element) in work.seed.iter_mut().zip(adjoint).zip(&self.weight) {
-                    let factor = f64x8::splat(simd, weight * element);
-                    seed.store(seed.load(simd).add_scaled(y.load(simd), factor));
-                }
-            }
+            self.seeds(simd, species, coefficients, work);
             for (neighbor, radial) in work.neighbors[species].iter().zip(&work.radial[species]) {
                 let q = cayley_klein(simd, neighbor, radial);
-                forward(simd, &self.layout, q, f64x8::splat(simd, 1.0), &mut work.v);
-                let g = reverse(simd, &self.layout, q, &work.v, &work.seed);
-                gradients.push(cartesian_gradient(simd, neighbor, radial, &g));
+                let g = differentiate(simd, &self.layout, q, &work.seeds);
+                work.gradients[species].push(cartesian_gradient(simd, neighbor, radial, &g));
             }
+        }
+    }
+
+    /// Derivative of the energy with respect to the moments of one neighbour species.
+    #[inline(always)]
+    fn seeds<S: Simd>(&self, simd: S, species: usize, coefficients: &Coefficients, work: &mut Workspace) {
+        work.seeds.fill(ComplexLanes::default());
+        for (channel, adjoint) in work.adjoints.iter().enumerate() {
+            let weight = self.channel_weights[channel][species];
+            if coefficients.channels[channel].is_none() || weight == 0.0 {
+                continue;
+            }
+            for family in &self.layout.families {
+                let range = family.start..family.start + family.count;
+                for n in range.clone() {
+                    let y = adjoint[n].load(simd).scale(f64x8::splat(simd, weight * self.multiplicity[n]));
+                    for (seed, factor) in work.seeds[range.clone()].iter_mut().zip(&self.layout.transform()[n]) {
+                        seed.store(seed.load(simd).add_scaled(y, f64x8::splat(simd, *factor)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds products to the adjoint of one channel: each to N elements of different layers.
+#[inline(always)]
+fn add_outputs<S: Simd, const N: usize>(
+    simd: S,
+    outputs: &Outputs,
+    factors: &[BlockFactors],
+    u: &[ComplexLanes],
+    adjoint: &mut [ComplexLanes],
+) {
+    let (targets, _) = outputs.targets.as_chunks::<N>();
+    let (coefficients, _) = outputs.coefficients.as_chunks::<N>();
+    let products = outputs.products.chunks_exact(outputs.n_products);
+    let coefficients = coefficients.chunks_exact(outputs.n_products);
+    for (((targets, block), products), coefficients) in
+        targets.iter().zip(&outputs.blocks).zip(products).zip(coefficients)
+    {
+        let Some(factors) = &factors[usize::from(*block)] else { continue };
+        let mut sums = [Complex::zero(simd); N];
+        for ([first, second], c) in products.iter().zip(coefficients) {
+            let product = Complex::product(u[usize::from(*first)].load(simd), u[usize::from(*second)].load(simd));
+            for n in 0..N {
+                sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
+            }
+        }
+        for n in 0..N {
+            let target = &mut adjoint[usize::from(targets[n])];
+            target.store(target.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
         }
     }
 }
@@ -395,14 +408,15 @@ fn cayley_klein<S: Simd>(simd: S, neighbor: &NeighborLanes, radial: &Radial) -> 
     CayleyKlein { a: Complex { re: radial.cos.load(simd), im: -(s * z) }, b: Complex { re: s * y, im: -(s * x) } }
 }
 
+/// Parameters and amplitude of a neighbour.
+#[inline(always)]
+fn amplified<S: Simd>(simd: S, neighbor: &NeighborLanes, radial: &Radial) -> (CayleyKlein<S>, f64x8<S>) {
+    (cayley_klein(simd, neighbor, radial), radial.f.load(simd))
+}
+
 /// Chain rule from (a, b, f) to the neighbour vector.
 #[inline(always)]
-fn cartesian_gradient<S: Simd>(
-    simd: S,
-    neighbor: &NeighborLanes,
-    radial: &Radial,
-    g: &super::recursion::Gradient<S>,
-) -> [Lanes; 3] {
+fn cartesian_gradient<S: Simd>(simd: S, neighbor: &NeighborLanes, radial: &Radial, g: &Gradient<S>) -> [Lanes; 3] {
     let [x, y, z] = [&neighbor.x, &neighbor.y, &neighbor.z].map(|c| c.load(simd));
     let f = radial.f.load(simd);
     let direct = [-g.b.im, g.b.re, -g.a.im];

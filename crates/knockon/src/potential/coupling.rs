@@ -6,6 +6,8 @@
 //! The component of the triple (l1, l2, l) is (Bartok, Kondor, Csanyi, PRB 87, 184115 (2013))
 //! B = sum_{mb,ma} conj(u^l[mb][ma]) sum C^{l mb}_{l1 mb1 l2 mb2} C^{l ma}_{l1 ma1 l2 ma2} u^l1[mb1][ma1] u^l2[mb2][ma2].
 
+use super::layout::Layout;
+
 /// The triples (l1, l2, l), doubled, with l1 >= l2 and l >= l1, in SNAP's order: 55 for two_j_max = 8.
 pub fn component_triples(two_j_max: usize) -> Vec<[usize; 3]> {
     let mut triples = Vec::new();
@@ -49,117 +51,38 @@ pub fn clebsch_gordan(l1: i32, m1: i32, l2: i32, m2: i32, l: i32, m: i32) -> f64
     sum * (norm * projections).sqrt()
 }
 
-/// Where the elements of the layers stand in memory.
-///
-/// `full` holds all rows of all layers; `half` only the rows with 2 mb <= l, since
-/// u^l[l-mb][l-ma] = (-1)^(ma+mb) conj(u^l[mb][ma]). `half` is ordered by mb first, then l: row (mb, l) stands right
-/// behind row (mb, l - 1), from which the recursion makes it.
-#[derive(Clone, Debug)]
-pub(super) struct Layout {
-    /// Twice the largest angular momentum.
-    pub(super) two_j_max: usize,
-    full: Vec<usize>,
-    half: Vec<Vec<usize>>,
-    half_len: usize,
-}
-
-impl Layout {
-    /// The layout for layers 0..=two_j_max.
-    pub(super) fn new(two_j_max: usize) -> Self {
-        let full = (0..=two_j_max + 1).map(|l| (0..l).map(|k| (k + 1) * (k + 1)).sum()).collect();
-        let mut half = Vec::new();
-        let mut next = 0;
-        for mb in 0..=two_j_max / 2 {
-            let mut starts = vec![usize::MAX; two_j_max + 1];
-            for (l, start) in starts.iter_mut().enumerate().skip(2 * mb) {
-                *start = next;
-                next += l + 1;
-            }
-            half.push(starts);
-        }
-        Self { two_j_max, full, half, half_len: next }
-    }
-
-    /// Number of elements of all layers.
-    pub(super) fn full_len(&self) -> usize {
-        self.full[self.two_j_max + 1]
-    }
-
-    /// Position of u^l[mb][ma] in `full`.
-    pub(super) fn full_index(&self, l: usize, mb: usize, ma: usize) -> usize {
-        self.full[l] + mb * (l + 1) + ma
-    }
-
-    /// Number of elements of the kept rows.
-    pub(super) fn half_len(&self) -> usize {
-        self.half_len
-    }
-
-    /// Position of u^l[mb][0] in `half`; 2 mb <= l.
-    pub(super) fn half_row(&self, l: usize, mb: usize) -> usize {
-        self.half[mb][l]
-    }
-
-    /// How often an element of `half` counts in a sum over `full`: 2 for a pair of conjugates, 1 for the element that
-    /// is its own partner, 0 for the redundant half of the middle row.
-    pub(super) fn multiplicity(l: usize, mb: usize, ma: usize) -> f64 {
-        match (2 * mb).cmp(&l).then((2 * ma).cmp(&l)) {
-            std::cmp::Ordering::Less => 2.0,
-            std::cmp::Ordering::Equal => 1.0,
-            std::cmp::Ordering::Greater => 0.0,
-        }
-    }
-
-    /// U / V, where V is the recursion without square roots (see [`super::recursion`]):
-    /// sqrt((l-ma)! ma! / ((l-mb)! mb!)).
-    pub(super) fn normalisation(l: usize, mb: usize, ma: usize) -> f64 {
-        let factorial = |n: usize| (1..=n).map(|k| k as f64).product::<f64>();
-        (factorial(l - ma) * factorial(ma) / (factorial(l - mb) * factorial(mb))).sqrt()
-    }
-
-    /// Calls `visit(l, mb, ma, half index)` for every kept element.
-    pub(super) fn for_each_half(&self, mut visit: impl FnMut(usize, usize, usize, usize)) {
-        for mb in 0..=self.two_j_max / 2 {
-            for l in 2 * mb..=self.two_j_max {
-                for ma in 0..=l {
-                    visit(l, mb, ma, self.half[mb][l] + ma);
-                }
-            }
-        }
-    }
-}
-
-/// A run of products u^l1[mb1][ma1 + t] * u^l2[mb2][ma2 - t], t = 0..length, in the full layout.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    /// Full index of the first factor at t = 0; it moves up.
-    pub(super) first: u16,
-    /// Full index of the second factor at t = length - 1; it moves down from `second + length - 1`.
-    pub(super) second: u16,
-    /// Number of products.
-    pub(super) length: u16,
-}
-
-/// All products with given mb1 + mb2 and ma1 + ma2: they add to the same element of up to five layers.
+/// All products u^l1[mb1][ma1] u^l2[mb2][ma2] with given mb1 + mb2 and ma1 + ma2: they add to the same element of up to
+/// five layers.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    /// Half indices of the elements they add to, one per layer of the block, largest layer first.
+    /// Kept elements that they add to, one per layer of the block, largest layer first.
     pub(super) targets: Vec<u16>,
-    /// Range in [`Coupling::runs`].
-    pub(super) runs: std::ops::Range<usize>,
-    /// Range in [`Coupling::coefficients`]: for each product one coefficient per target.
-    pub(super) coefficients: std::ops::Range<usize>,
+    /// The block.
+    pub(super) block: usize,
+    /// Full indices of the two factors of each product.
+    pub(super) products: Vec<[u16; 2]>,
+    /// For each product one coefficient per target: a product of two Clebsch-Gordan coefficients.
+    pub(super) coefficients: Vec<f64>,
 }
 
-/// All couplings of the layers l1 >= l2.
+/// Outputs with the same number of targets and of products stand behind each other, so that the loops over them have
+/// lengths that a processor predicts.
 #[derive(Clone, Debug)]
-pub(super) struct Block {
-    /// For each coupled layer, largest first: the component it belongs to and the factor of that component's
-    /// coefficient in the adjoint.
-    pub(super) factors: Vec<(usize, f64)>,
-    /// Range in [`Coupling::outputs`].
-    pub(super) outputs: std::ops::Range<usize>,
+pub(super) struct Outputs {
+    /// Number of targets of each of them.
+    pub(super) n_targets: usize,
+    /// Number of products of each of them.
+    pub(super) n_products: usize,
+    /// Their targets, blocks, products and coefficients: see [`Output`].
+    pub(super) targets: Vec<u16>,
+    pub(super) blocks: Vec<u16>,
+    pub(super) products: Vec<[u16; 2]>,
+    pub(super) coefficients: Vec<f64>,
 }
+
+/// All couplings of the layers l1 >= l2: for each coupled layer, largest first, the component it belongs to and the
+/// factor of that component's coefficient in the adjoint.
+pub(super) type Block = Vec<(usize, f64)>;
 
 /// Flat tables of all couplings, made once per two_j_max.
 ///
@@ -169,92 +92,82 @@ pub(super) struct Block {
 pub(super) struct Coupling {
     /// One block per (l1, l2), l1 >= l2.
     pub(super) blocks: Vec<Block>,
-    /// See [`Output`].
-    pub(super) outputs: Vec<Output>,
-    /// See [`Run`].
-    pub(super) runs: Vec<Run>,
-    /// Products of two Clebsch-Gordan coefficients.
-    pub(super) coefficients: Vec<f64>,
+    /// By number of targets, then of products.
+    pub(super) outputs: Vec<Outputs>,
 }
 
 impl Coupling {
     /// Tables for the components of `component_triples(layout.two_j_max)`.
     pub(super) fn new(layout: &Layout) -> Self {
-        let mut tables = Self { blocks: vec![], outputs: vec![], runs: vec![], coefficients: vec![] };
         let triples = component_triples(layout.two_j_max);
+        let (mut blocks, mut outputs) = (Vec::new(), Vec::new());
         for l1 in 0..=layout.two_j_max {
             for l2 in 0..=l1 {
-                tables.add_block(layout, &triples, l1, l2);
+                let layers: Vec<usize> = coupled_layers(l1, l2, layout.two_j_max).rev().collect();
+                let sums = (0..=l1 + l2).flat_map(|b| (0..=l1 + l2).map(move |a| [b, a]));
+                outputs.extend(sums.filter_map(|sum| output(layout, blocks.len(), [l1, l2], &layers, sum)));
+                blocks.push(layers.iter().map(|l| adjoint_factor(&triples, l1, l2, *l)).collect());
             }
         }
-        tables
+        let shape = |o: &Output| (o.targets.len(), o.products.len());
+        outputs.sort_by_key(shape);
+        let outputs = outputs.chunk_by(|a, b| shape(a) == shape(b)).map(same_shape).collect();
+        Self { blocks, outputs }
     }
+}
 
-    fn add_block(&mut self, layout: &Layout, triples: &[[usize; 3]], l1: usize, l2: usize) {
-        let layers: Vec<usize> = coupled_layers(l1, l2, layout.two_j_max).rev().collect();
-        let factors = layers.iter().map(|l| adjoint_factor(triples, l1, l2, *l)).collect();
-        let start = self.outputs.len();
-        for sum_b in 0..=(l1 + l2) / 2 {
-            for sum_a in 0..=l1 + l2 {
-                self.add_output(layout, l1, l2, &layers, [sum_b, sum_a]);
-            }
-        }
-        self.blocks.push(Block { factors, outputs: start..self.outputs.len() });
+/// Outputs of the same shape, in one piece of memory.
+fn same_shape(outputs: &[Output]) -> Outputs {
+    Outputs {
+        n_targets: outputs[0].targets.len(),
+        n_products: outputs[0].products.len(),
+        targets: outputs.iter().flat_map(|o| o.targets.iter().copied()).collect(),
+        blocks: outputs.iter().map(|o| o.block as u16).collect(),
+        products: outputs.iter().flat_map(|o| o.products.iter().copied()).collect(),
+        coefficients: outputs.iter().flat_map(|o| o.coefficients.iter().copied()).collect(),
     }
+}
 
-    /// Adds the products with mb1 + mb2 = sum_b and ma1 + ma2 = sum_a.
-    fn add_output(&mut self, layout: &Layout, l1: usize, l2: usize, layers: &[usize], [sum_b, sum_a]: [usize; 2]) {
-        // In layer l the element is mb = sum_b - (l1 + l2 - l) / 2, likewise ma; smaller layers drop out first.
-        let element = |l: usize, sum: usize| sum.checked_sub((l1 + l2 - l) / 2).filter(|m| *m <= l);
-        let reached: Vec<(usize, usize, usize)> = layers
-            .iter()
-            .filter_map(|l| Some((*l, element(*l, sum_b)?, element(*l, sum_a)?)))
-            .filter(|(l, mb, ma)| Layout::multiplicity(*l, *mb, *ma) > 0.0)
-            .collect();
-        if reached.is_empty() {
-            return;
-        }
-        let (runs, coefficients) = (self.runs.len(), self.coefficients.len());
-        for mb1 in sum_b.saturating_sub(l2)..=l1.min(sum_b) {
-            let mb2 = sum_b - mb1;
-            let mut open: Option<Run> = None;
-            for ma1 in sum_a.saturating_sub(l2)..=l1.min(sum_a) {
-                let ma2 = sum_a - ma1;
-                // For l1 = l2 the products are symmetric in the two factors: keep one of each two.
-                let weight = match ((mb1, ma1).cmp(&(mb2, ma2)), l1 == l2) {
-                    (_, false) | (std::cmp::Ordering::Equal, true) => 1.0,
-                    (std::cmp::Ordering::Less, true) => 2.0,
-                    (std::cmp::Ordering::Greater, true) => continue,
+/// The products with mb1 + mb2 = sum_b and ma1 + ma2 = sum_a, if they add to kept elements.
+fn output(
+    layout: &Layout,
+    block: usize,
+    [l1, l2]: [usize; 2],
+    layers: &[usize],
+    [sum_b, sum_a]: [usize; 2],
+) -> Option<Output> {
+    // In layer l the element is mb = sum_b - (l1 + l2 - l) / 2, likewise ma; smaller layers drop out first.
+    let element = |l: usize, sum: usize| sum.checked_sub((l1 + l2 - l) / 2).filter(|m| *m <= l);
+    let reached: Vec<(usize, usize, usize)> =
+        layers.iter().filter_map(|l| Some((*l, element(*l, sum_b)?, element(*l, sum_a)?))).collect();
+    let targets: Vec<u16> =
+        reached.iter().filter_map(|(l, mb, ma)| layout.kept_index(*l, *mb, *ma)).map(|k| k as u16).collect();
+    // p and q are the same for all layers, so all of these elements are kept or none.
+    if targets.is_empty() {
+        return None;
+    }
+    let mut output = Output { targets, block, products: Vec::new(), coefficients: Vec::new() };
+    for mb1 in sum_b.saturating_sub(l2)..=l1.min(sum_b) {
+        for ma1 in sum_a.saturating_sub(l2)..=l1.min(sum_a) {
+            let (mb2, ma2) = (sum_b - mb1, sum_a - ma1);
+            // For l1 = l2 the products are symmetric in the two factors: keep one of each two.
+            let weight = match ((mb1, ma1).cmp(&(mb2, ma2)), l1 == l2) {
+                (_, false) | (std::cmp::Ordering::Equal, true) => 1.0,
+                (std::cmp::Ordering::Less, true) => 2.0,
+                (std::cmp::Ordering::Greater, true) => continue,
+            };
+            let project = |m: usize, l: usize| 2 * m as i32 - l as i32;
+            for (l, mb, ma) in &reached {
+                let c = |m1: usize, m2: usize, m: usize| {
+                    let [l1, l2, l] = [l1, l2, *l].map(|l| (l as i32, l));
+                    clebsch_gordan(l1.0, project(m1, l1.1), l2.0, project(m2, l2.1), l.0, project(m, l.1))
                 };
-                for (l, mb, ma) in &reached {
-                    let c = |m1: usize, m2: usize, m: usize| {
-                        let project = |m: usize, l: usize| 2 * m as i32 - l as i32;
-                        clebsch_gordan(
-                            l1 as i32,
-                            project(m1, l1),
-                            l2 as i32,
-                            project(m2, l2),
-                            *l as i32,
-                            project(m, *l),
-                        )
-                    };
-                    self.coefficients.push(weight * c(mb1, mb2, *mb) * c(ma1, ma2, *ma));
-                }
-                let second = layout.full_index(l2, mb2, ma2) as u16;
-                match &mut open {
-                    Some(run) => (run.length, run.second) = (run.length + 1, second),
-                    None => open = Some(Run { first: layout.full_index(l1, mb1, ma1) as u16, second, length: 1 }),
-                }
+                output.coefficients.push(weight * c(mb1, mb2, *mb) * c(ma1, ma2, *ma));
             }
-            self.runs.extend(open);
+            output.products.push([layout.full_index(l1, mb1, ma1), layout.full_index(l2, mb2, ma2)].map(|k| k as u16));
         }
-        let targets = reached.iter().map(|(l, mb, ma)| (layout.half_row(*l, *mb) + ma) as u16).collect();
-        self.outputs.push(Output {
-            targets,
-            runs: runs..self.runs.len(),
-            coefficients: coefficients..self.coefficients.len(),
-        });
     }
+    Some(output)
 }
 
 /// The component that (l1 >= l2, l) belongs to, and how often its derivative contains this coupling.

@@ -61,6 +61,12 @@ impl<S: Simd> Complex<S> {
         Self { re: self.re + other.re, im: self.im + other.im }
     }
 
+    /// self * factor.
+    #[inline(always)]
+    pub(super) fn scale(self, factor: f64x8<S>) -> Self {
+        Self { re: self.re * factor, im: self.im * factor }
+    }
+
     /// self + other * factor.
     #[inline(always)]
     pub(super) fn add_scaled(self, other: Self, factor: f64x8<S>) -> Self {
@@ -73,24 +79,6 @@ impl<S: Simd> Complex<S> {
         let re = a.re.mul_add(b.re, self.re);
         let im = a.re.mul_add(b.im, self.im);
         Self { re: (-a.im).mul_add(b.im, re), im: a.im.mul_add(b.re, im) }
-    }
-
-    /// self - a b.
-    #[inline(always)]
-    pub(super) fn sub_product(self, a: Self, b: Self) -> Self {
-        self.add_product(Self { re: -a.re, im: -a.im }, b)
-    }
-
-    /// self + conj(a) b.
-    #[inline(always)]
-    pub(super) fn add_conjugate_product(self, a: Self, b: Self) -> Self {
-        self.add_product(Self { re: a.re, im: -a.im }, b)
-    }
-
-    /// self - conj(a) b.
-    #[inline(always)]
-    pub(super) fn sub_conjugate_product(self, a: Self, b: Self) -> Self {
-        self.add_product(Self { re: -a.re, im: a.im }, b)
     }
 
     /// a b.

@@ -7,10 +7,11 @@ mod grouping;
 mod import_milady;
 mod import_snap;
 mod lanes;
+mod layout;
 mod linear;
 mod model;
+mod moments;
 mod pair_function;
-mod recursion;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
