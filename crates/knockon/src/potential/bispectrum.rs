@@ -102,6 +102,7 @@ pub(super) struct Workspace {
 }
 
 impl Bispectrum {
+    /// For a model, with the widest vectors of this machine.
     pub(super) fn new(model: &Model) -> Self {
         let m = &model.many_body;
         let layout = Layout::new(m.two_j_max);
@@ -132,6 +133,11 @@ impl Bispectrum {
             cutoffs_angstrom: cutoffs,
             channel_weights: (0..model.n_channels()).map(weights).collect(),
         }
+    }
+
+    /// The same with other vector instructions.
+    pub(super) fn at_level(self, level: Level) -> Self {
+        Self { level, ..self }
     }
 
     pub(super) fn n_species(&self) -> usize {

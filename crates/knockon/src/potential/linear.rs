@@ -8,6 +8,7 @@ use super::model::Model;
 use super::pair_function::PairTables;
 use super::{Evaluation, Potential};
 use crate::{Atoms, Error, NeighborList, Species};
+use fearless_simd::Level;
 use glam::{DMat3, DVec3};
 use rayon::prelude::*;
 use std::sync::Mutex;
@@ -21,6 +22,37 @@ pub struct LinearPotential {
     coefficients: Vec<Coefficients>,
     pairs: Option<PairTables>,
     scratch: Mutex<Vec<Scratch>>,
+}
+
+/// Vector instructions of the kernel. Unless told otherwise a potential uses the first that the processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instructions {
+    /// Vectors of eight numbers, fused products and sums.
+    Avx512,
+    /// Vectors of four numbers, fused products and sums.
+    Avx2,
+    /// What every processor of this kind has.
+    Portable,
+}
+
+impl Instructions {
+    /// All of them, the fastest first.
+    pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
+
+    /// The ones that a potential uses unless told otherwise.
+    pub fn best() -> Self {
+        Self::ALL.into_iter().find(|i| i.level().is_some()).unwrap_or(Self::Portable)
+    }
+
+    fn level(self) -> Option<Level> {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Self::Avx512 => return Level::new().as_avx512().map(Level::Avx512),
+            Self::Avx2 => return Level::new().as_avx2().map(Level::Avx2),
+            Self::Portable => {}
+        }
+        (self == Self::Portable).then(Level::baseline)
+    }
 }
 
 /// Memory of one thread.
@@ -52,6 +84,12 @@ impl LinearPotential {
             coefficients,
             scratch: Mutex::new(Vec::new()),
         })
+    }
+
+    /// The same with other vector instructions; none if this processor lacks them. Results differ in the last bits.
+    pub fn with_instructions(mut self, instructions: Instructions) -> Option<Self> {
+        self.kernel = self.kernel.at_level(instructions.level()?);
+        Some(self)
     }
 
     fn with_scratch<T>(&self, use_it: impl FnOnce(&mut Scratch) -> T) -> T {

@@ -22,7 +22,7 @@ pub use coupling::{clebsch_gordan, component_triples};
 pub use design::{Columns, DesignRows, Sharing, design_rows};
 pub use import_milady::{import_milady, parse_milady};
 pub use import_snap::{import_snap, parse_snap};
-pub use linear::LinearPotential;
+pub use linear::{Instructions, LinearPotential};
 pub use model::{Central, FORMAT_VERSION, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, pair_index};
 pub use pair_function::{Jet, basis_function, fixed_function, pair_function};
 pub use zbl::Zbl;

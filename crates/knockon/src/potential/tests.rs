@@ -94,6 +94,14 @@ fn evaluate(potential: &LinearPotential, atoms: &Atoms) -> Evaluation {
     evaluation
 }
 
+/// The potential with each set of vector instructions that this processor has.
+fn on_every_path(model: &Model) -> impl Iterator<Item = LinearPotential> {
+    let on = |i| LinearPotential::new(model).unwrap().with_instructions(i);
+    let paths: Vec<_> = Instructions::ALL.into_iter().filter_map(on).collect();
+    assert!(!paths.is_empty(), "every processor has the portable path");
+    paths.into_iter()
+}
+
 /// Fourth-order central difference.
 fn difference(h: f64, mut energy: impl FnMut(f64) -> f64) -> f64 {
     (8.0 * (energy(h) - energy(-h)) - (energy(2.0 * h) - energy(-2.0 * h))) / (12.0 * h)
@@ -126,19 +134,26 @@ fn components_have_the_published_values() {
 #[test]
 fn fast_energies_agree_with_the_reference() {
     let model = model(2);
-    let potential = LinearPotential::new(&model).unwrap();
-    // 1 to 3 atoms in boxes smaller than the cutoff, odd numbers around the lane width, close pairs in the buffer.
-    for (seed, n, edge, closest) in
-        [(1, 1, 4.1, 1.0), (2, 3, 3.9, 1.05), (3, 7, 6.0, 1.1), (4, 9, 6.0, 1.35), (5, 30, 8.5, 1.2)]
-    {
-        let atoms = random_box(seed, n, edge, closest);
-        let fast = evaluate(&potential, &atoms);
-        for (atom, expected) in reference::energies_ev(&model, &atoms).iter().enumerate() {
-            let found = fast.energies_ev[atom];
-            assert!(
-                (found - expected).abs() < 1e-11 * expected.abs().max(1.0),
-                "{n} atoms, atom {atom}: {found} {expected}"
-            );
+    for potential in on_every_path(&model) {
+        // 1 to 3 atoms in boxes smaller than the cutoff, odd numbers around the lane width, close pairs in the buffer, atoms
+        // with about 200 neighbours.
+        for (seed, n, edge, closest) in [
+            (1, 1, 4.1, 1.0),
+            (2, 3, 3.9, 1.05),
+            (3, 7, 6.0, 1.1),
+            (4, 9, 6.0, 1.35),
+            (5, 30, 8.5, 1.2),
+            (17, 60, 5.2, 0.95),
+        ] {
+            let atoms = random_box(seed, n, edge, closest);
+            let fast = evaluate(&potential, &atoms);
+            for (atom, expected) in reference::energies_ev(&model, &atoms).iter().enumerate() {
+                let found = fast.energies_ev[atom];
+                assert!(
+                    (found - expected).abs() < 1e-11 * expected.abs().max(1.0),
+                    "{n} atoms, atom {atom}: {found} {expected}"
+                );
+            }
         }
     }
 }
@@ -147,40 +162,43 @@ fn fast_energies_agree_with_the_reference() {
 fn the_many_body_part_agrees_with_the_reference_to_rounding() {
     let mut model = model(3);
     model.pair = None;
-    let potential = LinearPotential::new(&model).unwrap();
-    let atoms = random_box(6, 17, 7.0, 1.3);
-    let fast = evaluate(&potential, &atoms);
-    for (found, expected) in fast.energies_ev.iter().zip(reference::energies_ev(&model, &atoms)) {
-        assert!((found - expected).abs() < 1e-12 * expected.abs(), "{found} {expected}");
+    for potential in on_every_path(&model) {
+        let atoms = random_box(6, 17, 7.0, 1.3);
+        let fast = evaluate(&potential, &atoms);
+        for (found, expected) in fast.energies_ev.iter().zip(reference::energies_ev(&model, &atoms)) {
+            assert!((found - expected).abs() < 1e-12 * expected.abs(), "{found} {expected}");
+        }
     }
 }
 
 #[test]
 fn an_isolated_atom_has_the_energy_of_its_own_density() {
     let model = model(4);
-    let potential = LinearPotential::new(&model).unwrap();
-    let mut atoms = random_box(7, 1, 30.0, 1.0);
-    atoms.species[0] = species("W");
-    let fast = evaluate(&potential, &atoms);
-    assert!((fast.energies_ev[0] - reference::energies_ev(&model, &atoms)[0]).abs() < 1e-12);
-    assert_eq!(fast.forces[0], DVec3::ZERO);
+    for potential in on_every_path(&model) {
+        let mut atoms = random_box(7, 1, 30.0, 1.0);
+        atoms.species[0] = species("W");
+        let fast = evaluate(&potential, &atoms);
+        assert!((fast.energies_ev[0] - reference::energies_ev(&model, &atoms)[0]).abs() < 1e-12);
+        assert_eq!(fast.forces[0], DVec3::ZERO);
+    }
 }
 
 #[test]
 fn forces_agree_with_differences_of_energies() {
-    let potential = LinearPotential::new(&model(5)).unwrap();
-    let atoms = random_box(8, 21, 7.5, 1.05);
-    let forces = evaluate(&potential, &atoms).forces;
-    let largest = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
-    for atom in 0..atoms.len() {
-        for axis in 0..3 {
-            let mut moved = atoms.clone();
-            let slope = difference(2e-4, |h| {
-                moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
-                evaluate(&potential, &moved).energy_ev()
-            });
-            let error = (slope + forces[atom][axis]).abs() / largest;
-            assert!(error < 1e-8, "atom {atom} axis {axis}: {} {}", -slope, forces[atom][axis]);
+    for potential in on_every_path(&model(5)) {
+        let atoms = random_box(8, 21, 7.5, 1.05);
+        let forces = evaluate(&potential, &atoms).forces;
+        let largest = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
+        for atom in 0..atoms.len() {
+            for axis in 0..3 {
+                let mut moved = atoms.clone();
+                let slope = difference(2e-4, |h| {
+                    moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
+                    evaluate(&potential, &moved).energy_ev()
+                });
+                let error = (slope + forces[atom][axis]).abs() / largest;
+                assert!(error < 1e-8, "atom {atom} axis {axis}: {} {}", -slope, forces[atom][axis]);
+            }
         }
     }
 }
@@ -188,22 +206,23 @@ fn forces_agree_with_differences_of_energies() {
 /// Two atoms at the joints of ZBL, buffer, kernels and inner switch, and at the cutoff.
 #[test]
 fn forces_of_a_dimer_agree_with_differences_at_every_joint() {
-    let potential = LinearPotential::new(&model(6)).unwrap();
-    for pair in [["W", "O"], ["O", "O"], ["Ca", "W"]] {
-        for distance in [0.5, 0.999, 1.0, 1.001, 1.15, 1.3, 1.301, 1.5, 1.7, 2.0, 4.79, 4.7999, 4.81] {
-            let direction = DVec3::new(0.36, 0.48, 0.8);
-            let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
-            let dimer = |r: f64| Atoms {
-                cell,
-                species: pair.map(species).to_vec(),
-                positions: vec![DVec3::ZERO, direction * r],
-            };
-            let force = evaluate(&potential, &dimer(distance)).forces[1].dot(direction);
-            // At the start of the inner switch the second derivative jumps: the difference is off by h times a quarter of it.
-            let h = 1e-6;
-            let [low, high] = [-h, h].map(|h| evaluate(&potential, &dimer(distance + h)).energy_ev());
-            let slope = (high - low) / (2.0 * h);
-            assert!((slope + force).abs() < 1e-7 * (1.0 + force.abs()), "{pair:?} {distance}: {} {force}", -slope);
+    for potential in on_every_path(&model(6)) {
+        for pair in [["W", "O"], ["O", "O"], ["Ca", "W"]] {
+            for distance in [0.5, 0.999, 1.0, 1.001, 1.15, 1.3, 1.301, 1.5, 1.7, 2.0, 4.79, 4.7999, 4.81] {
+                let direction = DVec3::new(0.36, 0.48, 0.8);
+                let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
+                let dimer = |r: f64| Atoms {
+                    cell,
+                    species: pair.map(species).to_vec(),
+                    positions: vec![DVec3::ZERO, direction * r],
+                };
+                let force = evaluate(&potential, &dimer(distance)).forces[1].dot(direction);
+                // At the start of the inner switch the second derivative jumps: the difference is off by h times a quarter of it.
+                let h = 1e-6;
+                let [low, high] = [-h, h].map(|h| evaluate(&potential, &dimer(distance + h)).energy_ev());
+                let slope = (high - low) / (2.0 * h);
+                assert!((slope + force).abs() < 1e-7 * (1.0 + force.abs()), "{pair:?} {distance}: {} {force}", -slope);
+            }
         }
     }
 }
@@ -211,19 +230,20 @@ fn forces_of_a_dimer_agree_with_differences_at_every_joint() {
 #[test]
 fn neighbours_along_an_axis_have_correct_forces() {
     // b = 0 for a neighbour along z: no division by |b| may enter.
-    let potential = LinearPotential::new(&model(7)).unwrap();
-    let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
-    let positions = vec![DVec3::ZERO, DVec3::Z * 2.0, DVec3::X * 2.1, DVec3::Y * -1.9];
-    let atoms = Atoms { cell, species: ["W", "O", "O", "Ca"].map(species).to_vec(), positions };
-    let forces = evaluate(&potential, &atoms).forces;
-    for atom in 0..4 {
-        for axis in 0..3 {
-            let mut moved = atoms.clone();
-            let slope = difference(1e-3, |h| {
-                moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
-                evaluate(&potential, &moved).energy_ev()
-            });
-            assert!((slope + forces[atom][axis]).abs() < 1e-7, "{atom} {axis}");
+    for potential in on_every_path(&model(7)) {
+        let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
+        let positions = vec![DVec3::ZERO, DVec3::Z * 2.0, DVec3::X * 2.1, DVec3::Y * -1.9];
+        let atoms = Atoms { cell, species: ["W", "O", "O", "Ca"].map(species).to_vec(), positions };
+        let forces = evaluate(&potential, &atoms).forces;
+        for atom in 0..4 {
+            for axis in 0..3 {
+                let mut moved = atoms.clone();
+                let slope = difference(1e-3, |h| {
+                    moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
+                    evaluate(&potential, &moved).energy_ev()
+                });
+                assert!((slope + forces[atom][axis]).abs() < 1e-7, "{atom} {axis}");
+            }
         }
     }
 }
@@ -238,68 +258,88 @@ fn strained(atoms: &Atoms, strain: DMat3) -> Atoms {
 
 #[test]
 fn stress_agrees_with_differences_of_energies() {
-    let potential = LinearPotential::new(&model(8)).unwrap();
-    let atoms = random_box(9, 15, 6.5, 1.1);
-    let derivative = evaluate(&potential, &atoms).strain_derivative_ev;
-    let scale = derivative.to_cols_array().iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    for i in 0..3 {
-        for j in 0..3 {
-            let slope = difference(1e-4, |h| {
-                let mut strain = DMat3::ZERO;
-                strain.col_mut(j)[i] += 0.5 * h;
-                strain.col_mut(i)[j] += 0.5 * h;
-                evaluate(&potential, &strained(&atoms, strain)).energy_ev()
-            });
-            assert!((slope - derivative.col(j)[i]).abs() < 1e-7 * scale, "{i} {j}: {slope} {}", derivative.col(j)[i]);
+    for potential in on_every_path(&model(8)) {
+        let atoms = random_box(9, 15, 6.5, 1.1);
+        let derivative = evaluate(&potential, &atoms).strain_derivative_ev;
+        let scale = derivative.to_cols_array().iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        for i in 0..3 {
+            for j in 0..3 {
+                let slope = difference(1e-4, |h| {
+                    let mut strain = DMat3::ZERO;
+                    strain.col_mut(j)[i] += 0.5 * h;
+                    strain.col_mut(i)[j] += 0.5 * h;
+                    evaluate(&potential, &strained(&atoms, strain)).energy_ev()
+                });
+                assert!(
+                    (slope - derivative.col(j)[i]).abs() < 1e-7 * scale,
+                    "{i} {j}: {slope} {}",
+                    derivative.col(j)[i]
+                );
+            }
         }
     }
 }
 
 #[test]
 fn energy_does_not_depend_on_the_description_of_the_box() {
-    let potential = LinearPotential::new(&model(9)).unwrap();
-    let atoms = random_box(10, 18, 7.0, 1.1);
-    let original = evaluate(&potential, &atoms);
-    let energy = original.energy_ev();
-    let same = |changed: &Atoms, copies: f64, what: &str| {
-        let found = evaluate(&potential, changed).energy_ev();
-        assert!((found - copies * energy).abs() < 1e-11 * copies * energy.abs(), "{what}: {found} {energy}");
-    };
-    let mut translated = atoms.clone();
-    translated.positions.iter_mut().for_each(|p| *p += DVec3::new(0.3, -7.1, 2.2));
-    same(&translated, 1.0, "translation");
-    let mut wrapped = atoms.clone();
-    wrapped.positions[3] += atoms.cell.vectors.x_axis - 2.0 * atoms.cell.vectors.z_axis;
-    same(&wrapped, 1.0, "wrapping");
-    let rotation = DMat3::from_quat(DQuat::from_xyzw(0.1, 0.7, -0.3, 0.6).normalize());
-    let mut rotated = atoms.clone();
-    rotated.cell.vectors = rotation * atoms.cell.vectors;
-    rotated.positions.iter_mut().for_each(|p| *p = rotation * *p);
-    same(&rotated, 1.0, "rotation");
-    let turned = evaluate(&potential, &rotated);
-    for (a, b) in turned.forces.iter().zip(&original.forces) {
-        assert!((*a - rotation * *b).length() < 1e-9 * original.max_force(), "forces turn with the box");
+    for potential in on_every_path(&model(9)) {
+        let atoms = random_box(10, 18, 7.0, 1.1);
+        let original = evaluate(&potential, &atoms);
+        let energy = original.energy_ev();
+        let same = |changed: &Atoms, copies: f64, what: &str| {
+            let found = evaluate(&potential, changed).energy_ev();
+            assert!((found - copies * energy).abs() < 1e-11 * copies * energy.abs(), "{what}: {found} {energy}");
+        };
+        let mut translated = atoms.clone();
+        translated.positions.iter_mut().for_each(|p| *p += DVec3::new(0.3, -7.1, 2.2));
+        same(&translated, 1.0, "translation");
+        let mut wrapped = atoms.clone();
+        wrapped.positions[3] += atoms.cell.vectors.x_axis - 2.0 * atoms.cell.vectors.z_axis;
+        same(&wrapped, 1.0, "wrapping");
+        let rotation = DMat3::from_quat(DQuat::from_xyzw(0.1, 0.7, -0.3, 0.6).normalize());
+        let mut rotated = atoms.clone();
+        rotated.cell.vectors = rotation * atoms.cell.vectors;
+        rotated.positions.iter_mut().for_each(|p| *p = rotation * *p);
+        same(&rotated, 1.0, "rotation");
+        let turned = evaluate(&potential, &rotated);
+        for (a, b) in turned.forces.iter().zip(&original.forces) {
+            assert!((*a - rotation * *b).length() < 1e-9 * original.max_force(), "forces turn with the box");
+        }
+        let mut permuted = atoms.clone();
+        permuted.positions.reverse();
+        permuted.species.reverse();
+        same(&permuted, 1.0, "permutation");
+        same(&atoms.supercell([2, 1, 1]), 2.0, "doubling");
     }
-    let mut permuted = atoms.clone();
-    permuted.positions.reverse();
-    permuted.species.reverse();
-    same(&permuted, 1.0, "permutation");
-    same(&atoms.supercell([2, 1, 1]), 2.0, "doubling");
+}
+
+#[test]
+fn all_vector_instructions_give_the_same_forces() {
+    let atoms = random_box(18, 35, 7.5, 1.05);
+    let all: Vec<Evaluation> = on_every_path(&model(12)).map(|potential| evaluate(&potential, &atoms)).collect();
+    for other in &all {
+        for (a, b) in all[0].forces.iter().zip(&other.forces) {
+            assert!((*a - *b).length() < 1e-12 * all[0].max_force(), "{a} {b}");
+        }
+        let strain = other.strain_derivative_ev - all[0].strain_derivative_ev;
+        assert!(strain.to_cols_array().iter().all(|x| x.abs() < 1e-11 * all[0].max_force()), "{strain}");
+    }
 }
 
 #[test]
 fn forces_sum_to_zero_and_threads_do_not_change_a_bit() {
-    let potential = LinearPotential::new(&model(10)).unwrap();
-    let atoms = random_box(11, 100, 13.0, 1.3);
-    let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| evaluate(&potential, &atoms))
-    };
-    let (one, two) = (on(1), on(2));
-    assert!(one.forces.iter().copied().sum::<DVec3>().length() < 1e-10 * one.max_force());
-    assert_eq!(one.energies_ev, two.energies_ev);
-    assert_eq!(one.forces, two.forces);
-    assert_eq!(one.strain_derivative_ev, two.strain_derivative_ev);
+    for potential in on_every_path(&model(10)) {
+        let atoms = random_box(11, 100, 13.0, 1.3);
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| evaluate(&potential, &atoms))
+        };
+        let (one, two) = (on(1), on(2));
+        assert!(one.forces.iter().copied().sum::<DVec3>().length() < 1e-10 * one.max_force());
+        assert_eq!(one.energies_ev, two.energies_ev);
+        assert_eq!(one.forces, two.forces);
+        assert_eq!(one.strain_derivative_ev, two.strain_derivative_ev);
+    }
 }
 
 #[test]
