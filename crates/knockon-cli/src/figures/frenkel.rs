@@ -92,6 +92,9 @@ pub(crate) fn draw(picture: &FrenkelPicture) -> String {
         label(&mut svg, at, radius(symbol), &format!("V_{{{symbol}}}"));
     }
     for (atom, seen) in atoms.iter().filter(|(atom, _)| atom.interstitial) {
+        // Once more on top of what hides it.
+        let outline = Stroke { dash: "2 2", ..Stroke::solid(INK, 1.6) };
+        svg.disk(pixel(*seen), disk_radius(atom, *seen), "none", Some(outline));
         label(&mut svg, pixel(*seen), radius(&atom.symbol), &format!("{}_{{i}}", atom.symbol));
     }
     furniture(&mut svg, &view, picture, &species);
@@ -103,7 +106,11 @@ fn draw_atom(svg: &mut Svg, atom: &Atom, seen: DVec3, species: &[String]) {
     let near = nearness(seen);
     let color = toward_paper(palette::element(&atom.symbol, index), 0.62 * (1.0 - near));
     let outline = if atom.interstitial { Stroke::solid(INK, 3.0) } else { Stroke::solid(PAPER, 1.0) };
-    svg.disk(pixel(seen), radius(&atom.symbol) * (0.8 + 0.3 * near), &color, Some(outline));
+    svg.disk(pixel(seen), disk_radius(atom, seen), &color, Some(outline));
+}
+
+fn disk_radius(atom: &Atom, seen: DVec3) -> f64 {
+    radius(&atom.symbol) * (0.8 + 0.3 * nearness(seen))
 }
 
 /// Lines between atoms of different elements that are bonded, behind all atoms.
@@ -189,7 +196,7 @@ mod tests {
     fn pictures_without_a_pair_are_drawn() {
         let atom = Atom { symbol: "O".into(), offset: DVec3::ZERO, site: Some(DVec3::X), interstitial: false };
         let mut picture = FrenkelPicture {
-            title: "none-1 <a & b>",
+            title: "W-1 <a & b>",
             atoms: &[],
             vacancies: &[],
             axis: DVec3::ZERO,

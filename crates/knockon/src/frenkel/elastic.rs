@@ -29,8 +29,8 @@ const POLAR_NODES: usize = 64;
 const WINDOW_ORDER: usize = 9;
 /// Width of the smeared dipole in units of the distance between images.
 const SMEARING: f64 = 1.0 / 16.0;
-/// The window is below 1e-8 for k s beyond this.
-const LARGEST_WAVE: f64 = 6.5;
+/// The window is below 1e-14 for k s beyond this.
+const LARGEST_WAVE: f64 = 7.5;
 
 /// The symmetric tensor of six Voigt components xx yy zz yz xz xy (stress, not engineering strain).
 pub fn tensor_from_voigt(v: [f64; 6]) -> DMat3 {
@@ -164,20 +164,22 @@ mod tests {
     }
 
     /// The samples of CALANIE 2.0 (Ma and Dudarev, Phys. Rev. Materials 3, 013605 (2019)), which sums the anisotropic
-    /// Green function over a sphere of ten cells in real space: compiled and run for this project.
+    /// Green function over a sphere of ten cells in real space: compiled and run for this project. What is left of the
+    /// differences is that sphere. The first sample is a strained box.
     #[test]
     fn image_energies_agree_with_calanie() {
         let elasticity = cubic_gpa(569.72875, 211.52302, 157.16028);
-        let cell = cube(12.596491979243561);
+        let (diagonal, off) = (12.651151423, 0.0430175);
+        let strained = Cell { vectors: tensor_from_voigt([diagonal, diagonal, diagonal, off, off, off]), ..cube(1.0) };
+        let straight = cube(12.596491979243561);
         let cases = [
-            ([53.740432, 53.740432, 53.740432, 13.390740, 13.390740, 13.390740], 0.2069876065),
-            ([53.846828, 53.846828, 53.846828, 13.229305, 13.229305, 13.229305], 0.2094343477),
-            ([38.783029, 38.770461, 83.986994, 0.661548, 0.661548, 0.0], 0.4478501495),
+            (strained, [53.740432, 53.740432, 53.740432, 13.390740, 13.390740, 13.390740], 0.2069876065),
+            (straight, [53.846828, 53.846828, 53.846828, 13.229305, 13.229305, 13.229305], 0.2094343477),
+            (straight, [38.783029, 38.770461, 83.986994, 0.0, 0.661548, 0.0], 0.4478501495),
         ];
-        for (voigt, expected) in cases {
+        for (cell, voigt, expected) in cases {
             let found = image_energy_ev(&cell, &elasticity, tensor_from_voigt(voigt));
-            println!("{found:.8} {expected:.8}");
-            assert!((found - expected).abs() < 2e-3, "{found} {expected}");
+            assert!((found - expected).abs() < 2e-5, "{found} {expected}");
         }
     }
 
@@ -190,12 +192,11 @@ mod tests {
         let volume = a.powi(3);
         let stress = tensor_from_voigt([-4.5e-4, -4.5e-4, -4.5e-4, -7.5e-5, -7.5e-5, -7.5e-5]) * (1.0 / volume);
         let dipole = dipole_tensor_ev(volume, &elasticity, strain, stress);
-        println!("{dipole:?} {}", strain_energy_ev(volume, &elasticity, strain, dipole));
         assert!((dipole.x_axis.x - 53.740432).abs() < 2e-3 && (dipole.x_axis.y - 13.390740).abs() < 2e-3);
         assert!((strain_energy_ev(volume, &elasticity, strain, dipole) + 0.4869765311).abs() < 1e-4);
     }
 
-    /// Nothing may depend on the width of the smearing or on which vectors span the superlattice.
+    /// Nothing depends on which vectors span the superlattice; the width of the smearing follows them.
     #[test]
     fn image_energy_belongs_to_the_lattice_not_to_its_basis() {
         let elasticity = cubic_gpa(140.0, 60.0, 35.0);

@@ -181,7 +181,6 @@ mod tests {
                 closest = closest.min(between(&atoms, &other));
             }
         }
-        println!("unfinished {unfinished:.3}, another {closest:.3}");
         assert!(unfinished < 0.6 * SAME_STRUCTURE, "{unfinished}");
         assert!(closest > 1.5 * SAME_STRUCTURE, "{closest}");
     }

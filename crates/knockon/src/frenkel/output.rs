@@ -15,7 +15,7 @@ use std::path::Path;
 pub struct Entry {
     /// Kind and rank, e.g. `O-1`.
     pub id: String,
-    /// Elements of the vacancies.
+    /// Elements of the vacancies, or of the atom that moved farthest if no site is empty.
     pub kind: String,
     /// Atoms of the box.
     pub n_atoms: usize,

@@ -70,9 +70,13 @@ impl BoxResult {
             return (vacancy + vector * 0.5, vector);
         }
         let displacement = |atom: usize| self.atoms.positions[atom] - perfect.positions[atom];
-        let length = |atom: &usize| displacement(*atom).length_squared();
-        let farthest = (0..perfect.len()).max_by(|a, b| length(a).total_cmp(&length(b)));
-        farthest.map_or((DVec3::ZERO, DVec3::ZERO), |atom| (perfect.positions[atom], displacement(atom)))
+        self.farthest_moved(perfect)
+            .map_or((DVec3::ZERO, DVec3::ZERO), |atom| (perfect.positions[atom], displacement(atom)))
+    }
+
+    fn farthest_moved(&self, perfect: &Atoms) -> Option<usize> {
+        let moved = |atom: &usize| self.atoms.positions[*atom].distance_squared(perfect.positions[*atom]);
+        (0..perfect.len()).max_by(|a, b| moved(a).total_cmp(&moved(b)))
     }
 
     /// Formation energy in eV without the elastic energy with the images.
@@ -86,14 +90,17 @@ impl BoxResult {
 pub struct Structure {
     /// Kind and rank, e.g. `O-1`: the lowest in energy among those with one oxygen vacancy.
     pub id: String,
-    /// Elements of the vacancies, joined by `+`; `none` for a structure with all sites taken.
+    /// Elements of the vacancies, joined by `+`. Where every site still has its atom nearest to it, the element of the atom
+    /// that has moved farthest.
     pub kind: String,
     /// Elements whose starts led here.
     pub from_species: Vec<Species>,
     /// Number of inequivalent starts that led here.
     pub starts: usize,
-    /// One of these starts.
+    /// The start among these that relaxed to the lowest energy, and its number in the search.
     pub start: Start,
+    /// Number of this start, from 0.
+    pub start_number: usize,
     /// The structure in each box, the box of the search first; one only, if it was not carried over.
     pub boxes: Vec<BoxResult>,
 }
@@ -288,6 +295,7 @@ impl<'a> Search<'a> {
                 from_species: vec![start.species],
                 starts: 1,
                 start,
+                start_number: number,
                 boxes: vec![result],
             };
             structures.push((structure, fingerprint));
@@ -308,7 +316,7 @@ impl<'a> Search<'a> {
                 let structure = &structures[*number];
                 let positions = self.embedded(structure, index)?;
                 let atoms = Atoms { positions, ..self.perfect[index].atoms.clone() };
-                Ok(Job { name: format!("{}-{}", structure.id, atoms.len()), atoms })
+                Ok(Job { name: format!("start-{:05}-in-{}-atoms", structure.start_number, atoms.len()), atoms })
             };
             let jobs: Vec<Job> = kept.iter().map(job).collect::<Result<_, Error>>()?;
             progress.message(&format!("{} structures in {} atoms", jobs.len(), self.perfect[index].atoms.len()));
@@ -357,11 +365,14 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Elements of the empty sites.
+/// Elements of the empty sites, or of the atom that has moved farthest.
 fn kind(result: &BoxResult, perfect: &Atoms) -> String {
     let mut symbols: Vec<&str> = result.occupation.vacant_sites.iter().map(|s| perfect.species[*s].symbol()).collect();
     symbols.sort_unstable();
-    if symbols.is_empty() { "none".to_owned() } else { symbols.join("+") }
+    if symbols.is_empty() {
+        symbols.extend(result.farthest_moved(perfect).map(|atom| perfect.species[atom].symbol()));
+    }
+    symbols.join("+")
 }
 
 /// The vacancy and interstitial of the same element that are closest to each other: position of the vacancy and the vector

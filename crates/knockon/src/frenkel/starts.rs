@@ -204,11 +204,9 @@ mod tests {
         // The grid fills the conventional cell, two primitive cells.
         assert_eq!(2 * orbit.len(), counts.iter().product::<usize>());
         assert!(kept.len() * 5 < orbit.len(), "{} {}", kept.len(), orbit.len());
-        println!("grid {counts:?}, {} points, {} of them inequivalent", orbit.len(), kept.len());
         for species in ["O", "Ca", "W"] {
             let settings = settings(&[species], 0.7, 1.8, 5.0);
             let starts = inequivalent_starts(&lattice, &settings).expect("starts");
-            println!("{species}: {} starts", starts.len());
             for start in &starts {
                 assert_eq!(start.species, element(species));
                 for (_, site) in sites_within(&lattice, start.interstitial, 1.8 - 1e-6) {
