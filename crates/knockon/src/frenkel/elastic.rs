@@ -149,13 +149,13 @@ mod tests {
     use super::*;
 
     fn cubic_gpa(c11: f64, c12: f64, c44: f64) -> Elasticity {
-        let mut c = [[0.0; 6]; 6];
-        for i in 0..3 {
-            for j in 0..3 {
-                c[i][j] = if i == j { c11 } else { c12 };
-            }
-            c[i + 3][i + 3] = c44;
-        }
+        let at = |i: usize, j: usize| match (i == j, i.max(j) < 3) {
+            (true, true) => c11,
+            (false, true) => c12,
+            (true, false) => c44,
+            (false, false) => 0.0,
+        };
+        let c = std::array::from_fn(|i| std::array::from_fn(|j| at(i, j)));
         Elasticity::from_voigt_gpa(&c)
     }
 

@@ -64,7 +64,7 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     assert_eq!(search(two.path(), 2).structures, found.structures);
     let (potential, _) = argon_like([1, 1, 1]);
     let other = find_frenkel_pairs(&potential, "other", &cubic_cell(2.8), &settings(), two.path(), &Silent);
-    assert!(other.err().expect("an error").to_string().contains("another model"));
+    assert!(other.expect_err("an error").to_string().contains("another model"));
 
     // Labels find their structures by id: with the model's own energies they are the model's formation energies.
     let settings = settings();
