@@ -5,6 +5,7 @@
 use knockon::Potential;
 use knockon::cascade::CampaignSettings;
 use knockon::fit::{Dataset, Settings};
+use knockon::frenkel::FrenkelSettings;
 use knockon::io::{read_extxyz, read_structure};
 use knockon::neighbors::NeighborList;
 use knockon::potential::{Evaluation, LinearPotential, Model};
@@ -64,10 +65,39 @@ fn campaigns_of_both_sizes_are_valid() {
     }
 }
 
+#[test]
+fn frenkel_searches_are_valid_and_their_candidates_fit_the_labels() {
+    for name in ["frenkel.toml", "frenkel_candidates.toml"] {
+        let path = format!("examples/cawo4/{name}");
+        let search: FrenkelSettings = settings(&path);
+        search.validate(&path).unwrap();
+        assert!(root().join("examples/cawo4").join(&search.crystal).exists());
+    }
+    // Energies of candidates can only be compared with labels of the same lattice of boxes.
+    let labels = read_extxyz(&root().join("data/cawo4/cawo4_pbe.xyz")).unwrap();
+    let box_of_labels = labels.iter().find(|f| f.info.get("id") == Some("perfect-p222")).unwrap().atoms.cell;
+    let candidates = read_extxyz(&root().join("data/cawo4/candidates/frenkel.xyz")).unwrap();
+    let mut ids: Vec<&str> = candidates.iter().map(|f| f.info.get("id").unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), candidates.len());
+    for frame in &candidates {
+        let change = box_of_labels.vectors.inverse() * frame.atoms.cell.vectors;
+        assert!((change.determinant().abs() - 1.0).abs() < 1e-9 && frame.energy_ev.is_none());
+        for axis in 0..3 {
+            let whole = change.col(axis).to_array().iter().all(|x| (x - x.round()).abs() < 1e-9);
+            assert!(whole, "a box vector that is not of the lattice of boxes: {change}");
+        }
+    }
+    for species in ["W", "Ca", "O"] {
+        assert!(candidates.iter().any(|f| f.info.get("species") == Some(species)), "{species}");
+    }
+}
+
 /// Paths in backticks of the documents exist.
 #[test]
 fn documents_name_only_what_is_there() {
-    for document in ["README.md", "ARCHITECTURE.md", "data/cawo4/README.md", "docs/limits.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "data/cawo4/README.md", "docs/limits.md", "docs/frenkel.md"] {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         let folders = ["crates/", "data/", "examples/", "docs/", "validation/", "benches/"];
         let named = text.split('`').skip(1).step_by(2).filter(|word| folders.iter().any(|f| word.starts_with(f)));

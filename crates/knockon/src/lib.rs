@@ -14,6 +14,7 @@ pub mod dataset;
 pub mod dynamics;
 pub mod error;
 pub mod fit;
+pub mod frenkel;
 pub mod io;
 pub mod math;
 pub mod neighbors;

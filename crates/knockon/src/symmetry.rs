@@ -1,4 +1,5 @@
-//! Site symmetry: the rotations and reflections that leave the surroundings of one atom as they are.
+//! Symmetry of a crystal: its space group, and the rotations and reflections that leave the surroundings of one atom as
+//! they are.
 
 use crate::{Atoms, Error};
 use glam::{DMat3, DVec3};
@@ -20,26 +21,67 @@ pub struct SiteSymmetry {
     pub operations: Vec<DMat3>,
 }
 
+/// One symmetry operation of a crystal: r -> rotation r + translation, Cartesian, in angstrom.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpaceOperation {
+    /// Orthogonal matrix.
+    pub rotation: DMat3,
+    /// Defined up to a primitive lattice vector.
+    pub translation: DVec3,
+}
+
+impl SpaceOperation {
+    /// Where the operation takes a position.
+    pub fn apply(&self, position: DVec3) -> DVec3 {
+        self.rotation * position + self.translation
+    }
+}
+
+/// The space group of a crystal in the orientation in which the crystal is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrystalSymmetry {
+    /// Number of the space group, 1 to 230.
+    pub space_group_number: i32,
+    /// Primitive lattice vectors (columns, angstrom) in the standard choice of the space group's centring, e.g.
+    /// (-a, a, c)/2, (a, -a, c)/2, (a, a, -c)/2 of a body-centred tetragonal crystal.
+    pub primitive_vectors: DMat3,
+    /// Conventional lattice vectors (columns, angstrom).
+    pub conventional_vectors: DMat3,
+    /// Origin of the conventional cell (angstrom): from there, translations of the operations are simple fractions.
+    pub origin: DVec3,
+    /// One operation per rotation; all others differ from one of them by a primitive lattice vector.
+    pub operations: Vec<SpaceOperation>,
+}
+
+/// Space group of a fully periodic, ideal crystal; positions may be off by `tolerance_angstrom`.
+pub fn crystal_symmetry(crystal: &Atoms, tolerance_angstrom: f64) -> Result<CrystalSymmetry, Error> {
+    let (_, dataset) = space_group(crystal, tolerance_angstrom)?;
+    let vectors = crystal.cell.vectors;
+    let columns = |m: &nalgebra::Matrix3<f64>| vectors * DMat3::from_cols_slice(m.as_slice());
+    let mut operations: Vec<SpaceOperation> = Vec::new();
+    for operation in &dataset.operations {
+        let rotation = cartesian_rotation(crystal, operation);
+        if !operations.iter().any(|o| o.rotation.abs_diff_eq(rotation, 1e-6)) {
+            let translation = vectors * DVec3::from_slice(operation.translation.as_slice());
+            operations.push(SpaceOperation { rotation, translation });
+        }
+    }
+    Ok(CrystalSymmetry {
+        space_group_number: dataset.number,
+        primitive_vectors: columns(&dataset.prim_std_linear),
+        conventional_vectors: columns(&dataset.std_linear),
+        origin: vectors * DVec3::from_slice(dataset.std_origin_shift.as_slice()),
+        operations,
+    })
+}
+
 /// Symmetry of the site of `atom` in a fully periodic, ideal crystal; positions may be off by `tolerance_angstrom`.
 pub fn site_symmetry(crystal: &Atoms, atom: usize, tolerance_angstrom: f64) -> Result<SiteSymmetry, Error> {
-    if !crystal.cell.periodic.all() || atom >= crystal.len() {
-        let found = format!("expected an atom of a fully periodic crystal, found atom {atom} of {}", crystal.len());
-        return Err(Error::input(
-            "site symmetry",
-            found,
-            "Give the unit cell of the crystal, periodic along x, y and z",
-        ));
+    if atom >= crystal.len() {
+        let found = format!("expected an atom of the crystal, found atom {atom} of {}", crystal.len());
+        return Err(Error::input("site symmetry", found, "Name an atom that is there"));
     }
-    let [a, b, c] = [crystal.cell.vectors.x_axis, crystal.cell.vectors.y_axis, crystal.cell.vectors.z_axis];
-    let lattice = Lattice::from_basis([a.to_array(), b.to_array(), c.to_array()]);
-    let fractional = |p: &DVec3| Vector3::from(crystal.cell.fractional(*p).to_array());
-    let numbers = crystal.species.iter().map(|s| i32::from(s.atomic_number())).collect();
-    let cell = MoyoCell::new(lattice, crystal.positions.iter().map(fractional).collect(), numbers);
-    let dataset = MoyoDataset::new(&cell, tolerance_angstrom, AngleTolerance::Default, Setting::Standard, false)
-        .map_err(|error| {
-            let found = format!("expected a crystal whose space group can be found, found: {error}");
-            Error::input("site symmetry", found, "Check the unit cell for overlapping or missing atoms")
-        })?;
+    let (cell, dataset) = space_group(crystal, tolerance_angstrom)?;
 
     // An operation fixes the site if it moves it by a lattice vector at most.
     let fixes_site = |operation: &&Operation| {
@@ -47,11 +89,7 @@ pub fn site_symmetry(crystal: &Atoms, atom: usize, tolerance_angstrom: f64) -> R
         let off = (moved - cell.positions[atom]).map(|x| x - x.round());
         (crystal.cell.vectors * DVec3::new(off.x, off.y, off.z)).length() < 2.0 * tolerance_angstrom
     };
-    let cartesian = |operation: &Operation| {
-        let columns = operation.rotation.cast::<f64>();
-        let fractional = DMat3::from_cols_slice(columns.as_slice());
-        nearest_orthogonal(crystal.cell.vectors * fractional * crystal.cell.vectors.inverse())
-    };
+    let cartesian = |operation: &Operation| cartesian_rotation(crystal, operation);
     let mut operations: Vec<DMat3> = dataset.operations.iter().filter(fixes_site).map(cartesian).collect();
     operations.sort_by(|a, b| {
         let key = |m: &DMat3| (-m.determinant().round(), -(m.x_axis.x + m.y_axis.y + m.z_axis.z));
@@ -62,6 +100,31 @@ pub fn site_symmetry(crystal: &Atoms, atom: usize, tolerance_angstrom: f64) -> R
         Error::computation(found, "Give the unit cell with more digits, or another tolerance")
     })?;
     Ok(SiteSymmetry { space_group_number: dataset.number, space_group: dataset.hm_symbol, point_group, operations })
+}
+
+/// What `moyo` finds, and the crystal as `moyo` sees it.
+fn space_group(crystal: &Atoms, tolerance_angstrom: f64) -> Result<(MoyoCell, MoyoDataset), Error> {
+    if !crystal.cell.periodic.all() || crystal.is_empty() {
+        let found = format!("expected a fully periodic crystal, found one periodic along {:?}", crystal.cell.periodic);
+        return Err(Error::input("symmetry", found, "Give the unit cell of the crystal, periodic along x, y and z"));
+    }
+    let [a, b, c] = [crystal.cell.vectors.x_axis, crystal.cell.vectors.y_axis, crystal.cell.vectors.z_axis];
+    let lattice = Lattice::from_basis([a.to_array(), b.to_array(), c.to_array()]);
+    let fractional = |p: &DVec3| Vector3::from(crystal.cell.fractional(*p).to_array());
+    let numbers = crystal.species.iter().map(|s| i32::from(s.atomic_number())).collect();
+    let cell = MoyoCell::new(lattice, crystal.positions.iter().map(fractional).collect(), numbers);
+    let dataset = MoyoDataset::new(&cell, tolerance_angstrom, AngleTolerance::Default, Setting::Standard, false)
+        .map_err(|error| {
+            let found = format!("expected a crystal whose space group can be found, found: {error}");
+            Error::input("symmetry", found, "Check the unit cell for overlapping or missing atoms")
+        })?;
+    Ok((cell, dataset))
+}
+
+fn cartesian_rotation(crystal: &Atoms, operation: &Operation) -> DMat3 {
+    let columns = operation.rotation.cast::<f64>();
+    let fractional = DMat3::from_cols_slice(columns.as_slice());
+    nearest_orthogonal(crystal.cell.vectors * fractional * crystal.cell.vectors.inverse())
 }
 
 /// Newton's iteration for the orthogonal factor of the polar decomposition; the input is orthogonal up to the tolerance.
@@ -167,6 +230,23 @@ mod tests {
         check(&scheelite, oxygen, 88, "1", 1);
         // A supercell has the same sites.
         check(&scheelite.supercell([2, 2, 1]), tungsten, 88, "-4", 4);
+    }
+
+    #[test]
+    fn space_group_of_scheelite_maps_the_crystal_onto_itself() {
+        let scheelite = crate::dynamics::testing::calcium_tungstate();
+        let found = crystal_symmetry(&scheelite, 1e-3).expect("a crystal");
+        assert_eq!((found.space_group_number, found.operations.len()), (88, 8));
+        let primitive = Cell { vectors: found.primitive_vectors, ..scheelite.cell };
+        assert!((primitive.volume_angstrom3() / scheelite.cell.volume_angstrom3() - 0.5).abs() < 1e-9);
+        for operation in &found.operations {
+            for (species, position) in scheelite.species.iter().zip(&scheelite.positions) {
+                let image = operation.apply(*position);
+                let lands =
+                    |(s, p): (&Species, &DVec3)| s == species && primitive.minimum_image(image - *p).length() < 1e-3;
+                assert!(scheelite.species.iter().zip(&scheelite.positions).any(lands));
+            }
+        }
     }
 
     #[test]

@@ -135,10 +135,11 @@ fn table(summary: &Summary) -> String {
 }
 
 /// Columns of equal width; the first column to the left, the others to the right.
-pub(crate) fn push_aligned<const N: usize>(text: &mut String, rows: &[[String; N]]) {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    for row in rows {
+pub(crate) fn push_aligned(text: &mut String, rows: &[impl AsRef<[String]>]) {
+    let width = |column: usize| rows.iter().map(|row| row.as_ref()[column].chars().count()).max().unwrap_or(0);
+    let n_columns = rows.first().map_or(0, |row| row.as_ref().len());
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    for row in rows.iter().map(AsRef::as_ref) {
         let mut line = format!("{:<w$}", row[0], w = widths[0]);
         for (cell, w) in row.iter().zip(&widths).skip(1) {
             let _ = write!(line, "  {cell:>w$}");

@@ -4,6 +4,7 @@ mod campaign;
 mod data;
 mod evaluate;
 mod fit;
+mod frenkel;
 mod import;
 mod recoil;
 mod relax;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Recoil(recoil::Arguments),
     /// Run the recoil cascades of a campaign.
     Campaign(campaign::Arguments),
+    /// Search for Frenkel pairs and their formation energies.
+    Frenkel(frenkel::Arguments),
     /// Stored-energy distributions and the response p(E_stored | E_recoil).
     Response(response::Arguments),
     /// Recoil spectra before and after the energy stored in defects.
@@ -53,6 +56,7 @@ impl Command {
             Self::Import(arguments) => import::run(&arguments),
             Self::Recoil(arguments) => recoil::run(&arguments),
             Self::Campaign(arguments) => campaign::run(&arguments),
+            Self::Frenkel(arguments) => frenkel::run(&arguments),
             Self::Response(arguments) => response::run(&arguments),
             Self::Spectra(arguments) => spectra::run(&arguments),
             Self::Report(arguments) => report::run(&arguments),

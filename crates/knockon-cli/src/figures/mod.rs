@@ -3,6 +3,7 @@
 mod axis;
 pub(crate) mod defect_probability;
 pub(crate) mod fit;
+pub(crate) mod frenkel;
 pub(crate) mod mollweide;
 pub(crate) mod palette;
 pub(crate) mod plot;

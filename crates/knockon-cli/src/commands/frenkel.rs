@@ -1,0 +1,202 @@
+//! `knockon frenkel`.
+
+use super::data::push_aligned;
+use crate::config;
+use crate::figures::frenkel::{Atom, FrenkelPicture, draw};
+use crate::figures::raster;
+use crate::progress::{Bar, say};
+use anyhow::Result;
+use glam::DVec3;
+use knockon::Atoms;
+use knockon::dynamics::QuenchSettings;
+use knockon::frenkel::{
+    Entry, FrenkelSearch, FrenkelSettings, FrenkelTable, Outcome, Structure, find_frenkel_pairs, labelled_pairs,
+};
+use knockon::io::{read_extxyz, read_structure, write_atomically};
+use knockon::potential::{LinearPotential, Model};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `knockon frenkel`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  knockon frenkel examples/cawo4/frenkel.toml --model data/cawo4/cawo4.model -o OUT/frenkel\n\n\
+    OUTPUT holds frenkel.csv and frenkel.json (one entry per structure and box), structures-N.xyz (all structures in\n\
+    boxes of N atoms), candidates.xyz (the lowest of each element, to be labelled), figures, and relaxations/ (one\n\
+    file per start)."
+)]
+pub(crate) struct Arguments {
+    /// TOML file with the settings of the search; see examples/cawo4/frenkel.toml.
+    config: PathBuf,
+    /// Model file, made by `knockon fit` or `knockon import`.
+    #[arg(long)]
+    model: PathBuf,
+    /// Folder for the results. Relaxations already there are kept: an interrupted search goes on where it stopped.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// First-principles labels (extended XYZ): of structures that this search has written, put beside the model's
+    /// energies; and of any other Frenkel pairs (cls=frenkel, with a cls=perfect of the same cell), compared in
+    /// labelled.json. May be given more than once.
+    #[arg(long, value_name = "FILE")]
+    labels: Vec<PathBuf>,
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let settings: FrenkelSettings = config::load(&arguments.config)?;
+    settings.validate(&arguments.config.display().to_string())?;
+    let model = Model::load(&arguments.model)?;
+    let potential = LinearPotential::new(&model)?;
+    super::campaign::warn_of_failing(&model);
+    let folder = arguments.config.parent().unwrap_or(Path::new("."));
+    let crystal = read_structure(&folder.join(&settings.crystal))?.atoms;
+    let bar = Bar::new("relaxations");
+    let search = find_frenkel_pairs(&potential, &model.hash(), &crystal, &settings, &arguments.output, &bar)?;
+    drop(bar);
+    let mut table = FrenkelTable::new(&search, &settings);
+    search.write_structures(&settings, &arguments.output)?;
+    draw_structures(&search, &crystal, &arguments.output.join("figures"))?;
+
+    let mut labels = Vec::new();
+    for file in &arguments.labels {
+        labels.extend(read_extxyz(file)?);
+    }
+    if !labels.is_empty() {
+        let found = table.attach_labels(&labels)?;
+        say(&format!("{found} structures have labels"));
+        let quench = QuenchSettings {
+            max_force_ev_per_angstrom: settings.max_force_ev_per_angstrom,
+            max_evaluations: settings.max_evaluations,
+            ..QuenchSettings::default()
+        };
+        let pairs = labelled_pairs(&potential, &labels, &quench)?;
+        let text = serde_json::to_string_pretty(&pairs)?;
+        write_atomically(&arguments.output.join("labelled.json"), text.as_bytes())?;
+        print!("{}", labelled_text(&pairs));
+    }
+    table.write(&arguments.output)?;
+    print!("{}", text(&table));
+    let o = table.outcomes;
+    say(&format!(
+        "starts: {} defects, {} recombined, {} unfinished, {} below the perfect crystal, {} failed; {}",
+        o.defect,
+        o.recombined,
+        o.unfinished,
+        o.below_crystal,
+        o.failed,
+        arguments.output.join("frenkel.csv").display()
+    ));
+    Ok(())
+}
+
+/// A picture of every structure in the box of the search.
+fn draw_structures(search: &FrenkelSearch, crystal: &Atoms, folder: &Path) -> Result<()> {
+    let perfect = &search.perfect[0].atoms;
+    let v = crystal.cell.vectors;
+    let axes = [("a", v.x_axis), ("b", v.y_axis), ("c", v.z_axis)].map(|(name, v)| (name, v.normalize_or_zero()));
+    let bond_angstrom = 1.25 * shortest_between_elements(perfect);
+    for structure in &search.structures {
+        let title = title(structure);
+        let (atoms, vacancies, axis) = surroundings(structure, perfect);
+        let picture = FrenkelPicture {
+            title: &title,
+            atoms: &atoms,
+            vacancies: &vacancies,
+            axis,
+            bond_angstrom,
+            crystal_axes: &axes,
+        };
+        let svg = draw(&picture);
+        write_atomically(&folder.join(format!("{}.svg", structure.id)), svg.as_bytes())?;
+        write_atomically(&folder.join(format!("{}.png", structure.id)), &raster::png(&svg)?)?;
+    }
+    Ok(())
+}
+
+fn title(structure: &Structure) -> String {
+    let result = &structure.boxes[0];
+    let energy = format!("{}: formation energy {:.2} eV", structure.id, result.formation_energy_ev);
+    format!("{energy} in {} atoms, {:.2} eV with elastic correction", result.atoms.len(), result.corrected_ev())
+}
+
+/// Atoms and vacancies around the middle of the defect, and the vector from vacancy to interstitial.
+fn surroundings(structure: &Structure, perfect: &Atoms) -> (Vec<Atom>, Vec<(String, DVec3)>, DVec3) {
+    let result = &structure.boxes[0];
+    let (center, axis) = result.center_and_axis(perfect);
+    let near = |position: DVec3| perfect.cell.minimum_image(position - center);
+    let atom = |index: usize| {
+        let offset = near(result.atoms.positions[index]);
+        let displacement = result.atoms.positions[index] - perfect.positions[index];
+        Atom {
+            symbol: result.atoms.species[index].symbol().to_owned(),
+            offset,
+            site: (displacement.length() > VISIBLE_ANGSTROM).then(|| offset - displacement),
+            interstitial: result.occupation.interstitials.contains(&index),
+        }
+    };
+    let vacancy = |site: &usize| (perfect.species[*site].symbol().to_owned(), near(perfect.positions[*site]));
+    let vacancies = result.occupation.vacant_sites.iter().map(vacancy).collect();
+    ((0..result.atoms.len()).map(atom).collect(), vacancies, axis)
+}
+
+/// Displacements longer than this are drawn.
+const VISIBLE_ANGSTROM: f64 = 0.35;
+
+fn shortest_between_elements(atoms: &Atoms) -> f64 {
+    let mut shortest = f64::INFINITY;
+    for i in 0..atoms.len() {
+        for j in (0..i).filter(|j| atoms.species[*j] != atoms.species[i]) {
+            shortest = shortest.min(atoms.cell.minimum_image(atoms.positions[i] - atoms.positions[j]).length());
+        }
+    }
+    if shortest.is_finite() { shortest } else { 0.0 }
+}
+
+/// One line per structure, one column per box.
+fn text(table: &FrenkelTable) -> String {
+    let mut sizes: Vec<usize> = table.entries.iter().map(|e| e.n_atoms).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut header = vec!["formation energy (eV)".to_owned(), "starts".into(), "distance (A)".into()];
+    for size in &sizes {
+        header.extend([format!("{size} atoms"), "corrected".to_owned()]);
+    }
+    let mut rows = vec![header];
+    for first in table.entries.iter().filter(|e| e.n_atoms == sizes[0]) {
+        let distance = first.distance_angstrom.map(|d| format!("{d:.2}")).unwrap_or_default();
+        let mut row = vec![first.id.clone(), first.starts.to_string(), distance];
+        for size in &sizes {
+            let entry = table.entries.iter().find(|e| e.id == first.id && e.n_atoms == *size);
+            row.extend(entry.map_or([String::new(), String::new()], cells));
+        }
+        rows.push(row);
+    }
+    let mut text = String::new();
+    push_aligned(&mut text, &rows);
+    text
+}
+
+fn cells(entry: &Entry) -> [String; 2] {
+    let remark = match (entry.outcome, &entry.same_as) {
+        (Outcome::Defect, None) => format!("{:.3}", entry.corrected_formation_energy_ev),
+        (Outcome::Defect, Some(id)) => format!("= {id}"),
+        (Outcome::Recombined, _) => "recombined".to_owned(),
+        (Outcome::Unfinished, _) => "unfinished".to_owned(),
+        (Outcome::BelowCrystal, _) => "below crystal".to_owned(),
+        (Outcome::Failed, _) => "failed".to_owned(),
+    };
+    [format!("{:.3}", entry.formation_energy_ev), remark]
+}
+
+fn labelled_text(pairs: &[knockon::frenkel::LabelledPair]) -> String {
+    let header = ["labelled pair (eV)", "label", "model", "model, relaxed", "label's force (eV/A)"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for p in pairs {
+        let force = p.label_max_force_ev_per_angstrom.map(|f| format!("{f:.2}")).unwrap_or_default();
+        let numbers = [p.label_ev, p.model_ev, p.model_relaxed_ev].map(|x| format!("{x:.3}"));
+        let [label, model, relaxed] = numbers;
+        rows.push(vec![p.id.clone(), label, model, relaxed, force]);
+    }
+    let mut text = String::new();
+    push_aligned(&mut text, &rows);
+    text
+}

@@ -1,0 +1,45 @@
+//! `knockon frenkel` on the shipped model, with a coarse grid.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use assert_cmd::Command;
+use std::path::Path;
+
+#[test]
+fn a_small_search_writes_its_tables_structures_and_pictures() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = tempfile::tempdir().unwrap();
+    let crystal = root.join("data/cawo4/cawo4.xyz");
+    let config = format!(
+        "crystal = {crystal:?}\nrelax_cell = true\nspecies = [\"W\"]\nsupercells = [2]\ngrid_spacing_angstrom = 1.4\n\
+         reach_angstrom = 4.0\n"
+    );
+    std::fs::write(folder.path().join("frenkel.toml"), config).unwrap();
+    let output = folder.path().join("out");
+    let run = || {
+        Command::cargo_bin("knockon")
+            .unwrap()
+            .args(["frenkel", "--quiet", "--labels"])
+            .arg(root.join("data/cawo4/cawo4_pbe.xyz"))
+            .arg("--model")
+            .arg(root.join("data/cawo4/cawo4.model"))
+            .arg("-o")
+            .arg(&output)
+            .arg(folder.path().join("frenkel.toml"))
+            .assert()
+            .success();
+        std::fs::read_to_string(output.join("frenkel.csv")).unwrap()
+    };
+    let table = run();
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row.split(',').nth(2) == Some("96")), "{table}");
+    for row in &rows {
+        let id = row.split(',').next().unwrap();
+        assert!(output.join(format!("figures/{id}.png")).exists() && output.join(format!("figures/{id}.svg")).exists());
+    }
+    let structures = std::fs::read_to_string(output.join("structures-96.xyz")).unwrap();
+    assert_eq!(structures.matches("Lattice=").count(), rows.len() + 1);
+    let labelled = std::fs::read_to_string(output.join("labelled.json")).unwrap();
+    assert!(labelled.contains("fpCa-00"));
+    assert_eq!(run(), table, "a finished search is read back");
+}

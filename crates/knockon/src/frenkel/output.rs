@@ -1,0 +1,260 @@
+//! What a search leaves on disk: a table and the structures.
+
+use super::search::{FrenkelSearch, Outcome, Outcomes, separation};
+use super::settings::FrenkelSettings;
+use crate::io::{Frame, write_atomically, write_extxyz};
+use crate::{Atoms, Error};
+use glam::DVec3;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// One structure in one box.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// Kind and rank, e.g. `O-1`.
+    pub id: String,
+    /// Elements of the vacancies, or of the atom that moved farthest if no site is empty.
+    pub kind: String,
+    /// Atoms of the box.
+    pub n_atoms: usize,
+    /// The box is this many primitive cells along each primitive vector.
+    pub supercell: usize,
+    /// What became of it in this box.
+    pub outcome: Outcome,
+    /// Another structure that became the same in this box.
+    pub same_as: Option<String>,
+    /// Energy above the perfect box.
+    pub formation_energy_ev: f64,
+    /// Elastic energy with the periodic images.
+    pub image_energy_ev: f64,
+    /// Formation energy minus elastic energy with the images.
+    pub corrected_formation_energy_ev: f64,
+    /// Formation energy from first principles in the same box, without elastic correction.
+    pub first_principles_formation_energy_ev: Option<f64>,
+    /// From the vacancy to the nearest interstitial of its element.
+    pub distance_angstrom: Option<f64>,
+    /// The vacancy.
+    pub vacancy_angstrom: Option<DVec3>,
+    /// The interstitial.
+    pub interstitial_angstrom: Option<DVec3>,
+    /// Elements of all extra atoms, joined by `+`.
+    pub interstitial_species: String,
+    /// Elements whose starts led here, joined by `+`.
+    pub from_species: String,
+    /// Number of inequivalent starts that led here, in the smallest box.
+    pub starts: usize,
+    /// Elastic dipole, xx yy zz yz xz xy.
+    pub dipole_ev: [f64; 6],
+    /// Largest force left.
+    pub max_force_ev_per_angstrom: f64,
+    /// The model.
+    pub model_hash: String,
+}
+
+/// A perfect box as it is written into JSON.
+#[derive(Clone, Debug, Serialize)]
+struct PerfectEntry {
+    supercell: usize,
+    n_atoms: usize,
+    energy_ev: f64,
+    cell_angstrom: [DVec3; 3],
+}
+
+/// The table of a search.
+#[derive(Clone, Debug, Serialize)]
+pub struct FrenkelTable {
+    /// The model.
+    pub model_hash: String,
+    /// The settings of the search.
+    pub settings: FrenkelSettings,
+    /// How the starts ended.
+    pub outcomes: Outcomes,
+    /// With these the elastic corrections were made.
+    pub elastic_constants_gpa: [[f64; 6]; 6],
+    perfect: Vec<PerfectEntry>,
+    /// One entry per structure and box.
+    pub entries: Vec<Entry>,
+}
+
+impl FrenkelTable {
+    /// Tabulates a search.
+    pub fn new(search: &FrenkelSearch, settings: &FrenkelSettings) -> Self {
+        let perfect = |p: &super::search::PerfectSupercell| {
+            let v = p.atoms.cell.vectors;
+            PerfectEntry {
+                supercell: p.supercell,
+                n_atoms: p.atoms.len(),
+                energy_ev: p.energy_ev,
+                cell_angstrom: [v.x_axis, v.y_axis, v.z_axis],
+            }
+        };
+        Self {
+            model_hash: search.model_hash.clone(),
+            settings: settings.clone(),
+            outcomes: search.outcomes,
+            elastic_constants_gpa: search.elastic_constants_gpa,
+            perfect: search.perfect.iter().map(perfect).collect(),
+            entries: entries(search),
+        }
+    }
+
+    /// Puts formation energies from first principles beside those of the model: labels of boxes that this search has
+    /// written, found by their `id`, minus the label of the perfect box. Returns how many were found.
+    pub fn attach_labels(&mut self, labels: &[Frame]) -> Result<usize, Error> {
+        let by_id: BTreeMap<&str, f64> =
+            labels.iter().filter_map(|frame| Some((frame.info.get("id")?, frame.energy_ev?))).collect();
+        let mut found = 0;
+        for entry in &mut self.entries {
+            let Some(energy) = by_id.get(frame_id(&entry.id, entry.n_atoms, &self.model_hash).as_str()) else {
+                continue;
+            };
+            let reference = frame_id(PERFECT, entry.n_atoms, &self.model_hash);
+            let perfect = by_id.get(reference.as_str()).ok_or_else(|| {
+                let problem = format!("expected the label of the perfect box, id {reference}, found none");
+                Error::input("labels", problem, "Label the perfect box of the structures file too")
+            })?;
+            entry.first_principles_formation_energy_ev = Some(energy - perfect);
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    /// Writes `frenkel.json` and `frenkel.csv`.
+    pub fn write(&self, folder: &Path) -> Result<(), Error> {
+        let json = serde_json::to_string_pretty(self).expect("plain numbers and text");
+        write_atomically(&folder.join("frenkel.json"), json.as_bytes())?;
+        write_atomically(&folder.join("frenkel.csv"), self.csv().as_bytes())
+    }
+
+    fn csv(&self) -> String {
+        let mut text = String::from(
+            "id,kind,n_atoms,supercell,outcome,same_as,formation_energy_ev,image_energy_ev,\
+             corrected_formation_energy_ev,first_principles_formation_energy_ev,distance_angstrom,\
+             vacancy_x_angstrom,vacancy_y_angstrom,vacancy_z_angstrom,interstitial_x_angstrom,interstitial_y_angstrom,\
+             interstitial_z_angstrom,interstitial_species,from_species,starts,dipole_xx_ev,dipole_yy_ev,dipole_zz_ev,\
+             dipole_yz_ev,dipole_xz_ev,dipole_xy_ev,max_force_ev_per_angstrom,model_hash\n",
+        );
+        let number = |x: Option<f64>| x.map(|x| format!("{x:.6}")).unwrap_or_default();
+        let vector = |v: Option<DVec3>| [v.map(|v| v.x), v.map(|v| v.y), v.map(|v| v.z)].map(number).join(",");
+        for e in &self.entries {
+            let outcome = serde_json::to_string(&e.outcome).expect("a word");
+            writeln!(
+                text,
+                "{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{},{},{},{},{},{:.3e},{}",
+                e.id,
+                e.kind,
+                e.n_atoms,
+                e.supercell,
+                outcome.trim_matches('"'),
+                e.same_as.as_deref().unwrap_or_default(),
+                e.formation_energy_ev,
+                e.image_energy_ev,
+                e.corrected_formation_energy_ev,
+                number(e.first_principles_formation_energy_ev),
+                number(e.distance_angstrom),
+                vector(e.vacancy_angstrom),
+                vector(e.interstitial_angstrom),
+                e.interstitial_species,
+                e.from_species,
+                e.starts,
+                e.dipole_ev.map(|x| format!("{x:.4}")).join(","),
+                e.max_force_ev_per_angstrom,
+                e.model_hash,
+            )
+            .expect("text grows");
+        }
+        text
+    }
+}
+
+/// What the perfect box is called in files of structures.
+const PERFECT: &str = "perfect";
+
+/// The `id` of a structure in files: it names the box and the model, so that labels never meet another structure.
+fn frame_id(id: &str, n_atoms: usize, model_hash: &str) -> String {
+    let model = model_hash.get(..8).unwrap_or(model_hash);
+    format!("frenkel-{id}-{n_atoms}-{model}")
+}
+
+fn entries(search: &FrenkelSearch) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for structure in &search.structures {
+        for (result, perfect) in structure.boxes.iter().zip(&search.perfect) {
+            let pair = separation(&result.occupation, &result.atoms, &perfect.atoms);
+            let d = result.dipole_ev;
+            let extra = result.occupation.interstitials.iter().map(|i| result.atoms.species[*i].symbol());
+            entries.push(Entry {
+                id: structure.id.clone(),
+                kind: structure.kind.clone(),
+                n_atoms: result.atoms.len(),
+                supercell: result.supercell,
+                outcome: result.outcome,
+                same_as: result.same_as.clone(),
+                formation_energy_ev: result.formation_energy_ev,
+                image_energy_ev: result.image_energy_ev,
+                corrected_formation_energy_ev: result.corrected_ev(),
+                first_principles_formation_energy_ev: None,
+                distance_angstrom: pair.map(|(_, vector)| vector.length()),
+                vacancy_angstrom: pair.map(|(vacancy, _)| vacancy),
+                interstitial_angstrom: pair.map(|(vacancy, vector)| vacancy + vector),
+                interstitial_species: extra.collect::<Vec<_>>().join("+"),
+                from_species: structure.from_species.iter().map(|s| s.symbol()).collect::<Vec<_>>().join("+"),
+                starts: structure.starts,
+                dipole_ev: [d.x_axis.x, d.y_axis.y, d.z_axis.z, d.y_axis.z, d.x_axis.z, d.x_axis.y],
+                max_force_ev_per_angstrom: result.max_force_ev_per_angstrom,
+                model_hash: search.model_hash.clone(),
+            });
+        }
+    }
+    entries
+}
+
+impl FrenkelSearch {
+    /// Writes the structures: `structures-N.xyz` for each box of N atoms, the perfect one first, and `candidates.xyz`, the
+    /// lowest of each searched element in the smallest box. They hold no labels; the model's results have keys of their
+    /// own.
+    pub fn write_structures(&self, settings: &FrenkelSettings, folder: &Path) -> Result<(), Error> {
+        for (index, perfect) in self.perfect.iter().enumerate() {
+            let mut frames = vec![self.frame(&perfect.atoms, PERFECT, "perfect")];
+            frames.extend(self.structures.iter().filter_map(|s| self.structure_frame(s, index)));
+            write_extxyz(&folder.join(format!("structures-{}.xyz", perfect.atoms.len())), &frames)?;
+        }
+        let mut candidates = vec![self.frame(&self.perfect[0].atoms, PERFECT, "perfect")];
+        for species in &settings.species {
+            let of_kind = self.structures.iter().filter(|s| s.kind == species.symbol());
+            candidates.extend(of_kind.take(settings.candidates).filter_map(|s| self.structure_frame(s, 0)));
+        }
+        write_extxyz(&folder.join("candidates.xyz"), &candidates)
+    }
+
+    fn frame(&self, atoms: &Atoms, id: &str, class: &str) -> Frame {
+        let mut frame = Frame::new(wrapped(atoms));
+        frame.info.set("id", frame_id(id, atoms.len(), &self.model_hash));
+        frame.info.set("cls", class);
+        frame.info.set("sampler", "knockon frenkel");
+        frame.info.set("model", &self.model_hash);
+        frame
+    }
+
+    fn structure_frame(&self, structure: &super::Structure, index: usize) -> Option<Frame> {
+        let result = structure.boxes.get(index)?;
+        let mut frame = self.frame(&result.atoms, &structure.id, "frenkel");
+        frame.info.set("species", &structure.kind);
+        frame.info.set("model_formation_energy_ev", format!("{:.4}", result.formation_energy_ev));
+        if let Some((_, vector)) = separation(&result.occupation, &result.atoms, &self.perfect[index].atoms) {
+            frame.info.set("distance_angstrom", format!("{:.3}", vector.length()));
+        }
+        Some(frame)
+    }
+}
+
+/// The same atoms inside the cell.
+fn wrapped(atoms: &Atoms) -> Atoms {
+    let inside = |p: &DVec3| {
+        let f = atoms.cell.fractional(*p);
+        atoms.cell.vectors * (f - (f + DVec3::splat(1e-6)).floor())
+    };
+    Atoms { positions: atoms.positions.iter().map(inside).collect(), ..atoms.clone() }
+}

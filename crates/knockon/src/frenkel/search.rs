@@ -1,0 +1,400 @@
+//! The search: relax all starts in the smallest box, keep what is different, carry it over to larger boxes.
+
+use super::elastic::{Elasticity, dipole_tensor_ev, image_energy_ev, tensor_from_voigt};
+use super::fingerprint::{Fingerprint, SAME_STRUCTURE};
+use super::jobs::{Job, Relaxation, Relaxer};
+use super::lattice::CrystalLattice;
+use super::occupation::{Occupation, occupation};
+use super::settings::FrenkelSettings;
+use super::starts::{Start, inequivalent_starts};
+use crate::checks::elastic_constants_gpa;
+use crate::dynamics::{QuenchSettings, relax_cell};
+use crate::progress::Progress;
+use crate::{Atoms, Error, Potential, Species};
+use glam::{DMat3, DVec3};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Two relaxed boxes whose energies differ by more than this (eV) are not the same structure: at forces below
+/// 2e-3 eV/angstrom and curvatures above 1 eV/angstrom^2 what is left to gain is below 1e-3 eV.
+const SAME_ENERGY_EV: f64 = 0.01;
+/// A box lower in energy than the perfect crystal by more than this (eV) shows a hole of the potential, not a defect.
+const BELOW_CRYSTAL_EV: f64 = -0.05;
+/// Strain of the finite differences that give the elastic constants.
+const ELASTIC_STRAIN: f64 = 2e-3;
+
+/// What a relaxation ended in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A structure other than the perfect crystal.
+    Defect,
+    /// The perfect crystal, atoms possibly renumbered.
+    Recombined,
+    /// Forces did not get small enough.
+    Unfinished,
+    /// Lower in energy than the perfect crystal: the potential cannot be trusted there.
+    BelowCrystal,
+    /// The potential gave no finite numbers.
+    Failed,
+}
+
+/// A structure in one box.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoxResult {
+    /// The box is this many primitive cells along each primitive vector.
+    pub supercell: usize,
+    /// The relaxed box.
+    pub atoms: Atoms,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Energy above the perfect box in eV.
+    pub formation_energy_ev: f64,
+    /// Elastic energy with the periodic images in eV, to be subtracted ([`image_energy_ev`]).
+    pub image_energy_ev: f64,
+    /// Elastic dipole in eV.
+    pub dipole_ev: DMat3,
+    /// Largest force left.
+    pub max_force_ev_per_angstrom: f64,
+    /// Empty sites and extra atoms.
+    pub occupation: Occupation,
+    /// Another structure that relaxed to the same one in this box.
+    pub same_as: Option<String>,
+}
+
+impl BoxResult {
+    /// Where the defect is, and the vector from its vacancy to its interstitial: the middle of the two, or the site whose
+    /// atom has moved farthest and its displacement. `perfect` is the perfect box of the same size.
+    pub fn center_and_axis(&self, perfect: &Atoms) -> (DVec3, DVec3) {
+        if let Some((vacancy, vector)) = separation(&self.occupation, &self.atoms, perfect) {
+            return (vacancy + vector * 0.5, vector);
+        }
+        let displacement = |atom: usize| self.atoms.positions[atom] - perfect.positions[atom];
+        self.farthest_moved(perfect)
+            .map_or((DVec3::ZERO, DVec3::ZERO), |atom| (perfect.positions[atom], displacement(atom)))
+    }
+
+    fn farthest_moved(&self, perfect: &Atoms) -> Option<usize> {
+        let moved = |atom: &usize| self.atoms.positions[*atom].distance_squared(perfect.positions[*atom]);
+        (0..perfect.len()).max_by(|a, b| moved(a).total_cmp(&moved(b)))
+    }
+
+    /// Formation energy in eV without the elastic energy with the images.
+    pub fn corrected_ev(&self) -> f64 {
+        self.formation_energy_ev - self.image_energy_ev
+    }
+}
+
+/// A structure that the search found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Structure {
+    /// Kind and rank, e.g. `O-1`: the lowest in energy among those with one oxygen vacancy.
+    pub id: String,
+    /// Elements of the vacancies, joined by `+`. Where every site still has its atom nearest to it, the element of the atom
+    /// that has moved farthest.
+    pub kind: String,
+    /// Elements whose starts led here.
+    pub from_species: Vec<Species>,
+    /// Number of inequivalent starts that led here.
+    pub starts: usize,
+    /// The start among these that relaxed to the lowest energy, and its number in the search.
+    pub start: Start,
+    /// Number of this start, from 0.
+    pub start_number: usize,
+    /// The structure in each box, the box of the search first; one only, if it was not carried over.
+    pub boxes: Vec<BoxResult>,
+}
+
+/// How many starts ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Starts that ended in a structure other than the crystal.
+    pub defect: usize,
+    /// Starts that went back to the crystal.
+    pub recombined: usize,
+    /// Starts whose relaxation was given up.
+    pub unfinished: usize,
+    /// Starts that ended below the perfect crystal.
+    pub below_crystal: usize,
+    /// Starts at which the potential gave no finite numbers.
+    pub failed: usize,
+}
+
+/// All that a search found.
+#[derive(Clone, Debug)]
+pub struct FrenkelSearch {
+    /// Structures by kind and energy.
+    pub structures: Vec<Structure>,
+    /// Perfect relaxed boxes.
+    pub perfect: Vec<PerfectSupercell>,
+    /// Elastic constants in GPa that the corrections were made with.
+    pub elastic_constants_gpa: [[f64; 6]; 6],
+    /// How the starts ended.
+    pub outcomes: Outcomes,
+    /// The model, by its hash.
+    pub model_hash: String,
+}
+
+/// A relaxed box without defect.
+#[derive(Clone, Debug)]
+pub struct PerfectSupercell {
+    /// The box is this many primitive cells along each primitive vector.
+    pub supercell: usize,
+    /// Relaxed positions.
+    pub atoms: Atoms,
+    /// Energy in eV.
+    pub energy_ev: f64,
+    stress: [f64; 6],
+    fingerprint: Fingerprint,
+}
+
+/// Searches for Frenkel pairs. `crystal` is the content of `settings.crystal`. Finished relaxations are kept in `folder`:
+/// an interrupted search goes on where it stopped.
+pub fn find_frenkel_pairs(
+    potential: &dyn Potential,
+    model_hash: &str,
+    crystal: &Atoms,
+    settings: &FrenkelSettings,
+    folder: &Path,
+    progress: &dyn Progress,
+) -> Result<FrenkelSearch, Error> {
+    settings.validate("frenkel")?;
+    let relaxer = Relaxer { potential, model_hash, settings, folder };
+    let search = Search::prepare(relaxer, crystal)?;
+    let starts = inequivalent_starts(&search.lattice, settings)?;
+    progress.message(&format!("{} inequivalent starts in {} atoms", starts.len(), search.perfect[0].atoms.len()));
+    let jobs = starts.iter().enumerate().map(|(number, start)| search.start_job(number, start));
+    let relaxations = search.relaxer.relax_all(&jobs.collect::<Result<Vec<_>, _>>()?, progress)?;
+    let results: Vec<BoxResult> = relaxations.into_iter().map(|r| search.result(0, r)).collect();
+    let mut outcomes = Outcomes::default();
+    for result in &results {
+        *match result.outcome {
+            Outcome::Defect => &mut outcomes.defect,
+            Outcome::Recombined => &mut outcomes.recombined,
+            Outcome::Unfinished => &mut outcomes.unfinished,
+            Outcome::BelowCrystal => &mut outcomes.below_crystal,
+            Outcome::Failed => &mut outcomes.failed,
+        } += 1;
+    }
+    let mut structures = search.different_structures(&starts, results);
+    progress.message(&format!("{} different structures", structures.len()));
+    search.carry_over(&mut structures, progress)?;
+    Ok(FrenkelSearch {
+        structures,
+        perfect: search.perfect,
+        elastic_constants_gpa: search.elastic_constants_gpa,
+        outcomes,
+        model_hash: model_hash.to_owned(),
+    })
+}
+
+struct Search<'a> {
+    relaxer: Relaxer<'a>,
+    lattice: CrystalLattice,
+    perfect: Vec<PerfectSupercell>,
+    elastic_constants_gpa: [[f64; 6]; 6],
+    elasticity: Elasticity,
+}
+
+impl<'a> Search<'a> {
+    fn prepare(relaxer: Relaxer<'a>, crystal: &Atoms) -> Result<Self, Error> {
+        let settings = relaxer.settings;
+        let tight = QuenchSettings {
+            max_force_ev_per_angstrom: 1e-5,
+            max_stress_ev_per_angstrom3: 1e-7,
+            max_evaluations: settings.max_evaluations,
+        };
+        let unit_cell =
+            if settings.relax_cell { relax_cell(relaxer.potential, crystal, &tight)?.atoms } else { crystal.clone() };
+        let lattice = CrystalLattice::new(&unit_cell)?;
+        let elastic_constants_gpa = match settings.elastic_constants_gpa {
+            Some(given) => given,
+            None => elastic_constants_gpa(relaxer.potential, &unit_cell, ELASTIC_STRAIN)?,
+        };
+        let mut perfect = Vec::new();
+        for n in &settings.supercells {
+            let ideal = lattice.supercell(*n);
+            let relaxed = relaxer.relaxed(&ideal)?;
+            let atoms = Atoms { positions: relaxed.positions, ..ideal };
+            perfect.push(PerfectSupercell {
+                supercell: *n,
+                fingerprint: Fingerprint::new(&atoms, relaxer.potential.species()),
+                atoms,
+                energy_ev: relaxed.energy_ev,
+                stress: relaxed.stress_ev_per_angstrom3,
+            });
+        }
+        let elasticity = Elasticity::from_voigt_gpa(&elastic_constants_gpa);
+        Ok(Self { relaxer, lattice, perfect, elastic_constants_gpa, elasticity })
+    }
+
+    fn start_job(&self, number: usize, start: &Start) -> Result<Job, Error> {
+        let mut atoms = self.perfect[0].atoms.clone();
+        let site = site_at(&atoms, start.vacancy, start.species)?;
+        atoms.positions[site] += start.interstitial - start.vacancy;
+        Ok(Job { name: format!("start-{number:05}"), atoms })
+    }
+
+    fn result(&self, index: usize, relaxation: Relaxation) -> BoxResult {
+        let perfect = &self.perfect[index];
+        let atoms = Atoms { positions: relaxation.positions, ..perfect.atoms.clone() };
+        let formation_energy_ev = relaxation.energy_ev - perfect.energy_ev;
+        let fingerprint = Fingerprint::new(&atoms, self.relaxer.potential.species());
+        let outcome = if relaxation.failure.is_some() {
+            Outcome::Failed
+        } else if formation_energy_ev < BELOW_CRYSTAL_EV {
+            Outcome::BelowCrystal
+        } else if !relaxation.converged {
+            Outcome::Unfinished
+        } else if fingerprint.distance(&perfect.fingerprint) < SAME_STRUCTURE {
+            Outcome::Recombined
+        } else {
+            Outcome::Defect
+        };
+        let left: [f64; 6] = std::array::from_fn(|i| relaxation.stress_ev_per_angstrom3[i] - perfect.stress[i]);
+        let volume = atoms.cell.volume_angstrom3();
+        let dipole_ev = dipole_tensor_ev(volume, &self.elasticity, DMat3::ZERO, tensor_from_voigt(left));
+        BoxResult {
+            supercell: perfect.supercell,
+            outcome,
+            formation_energy_ev,
+            image_energy_ev: image_energy_ev(&atoms.cell, &self.elasticity, dipole_ev),
+            dipole_ev,
+            max_force_ev_per_angstrom: relaxation.max_force_ev_per_angstrom,
+            occupation: occupation(&atoms, &perfect.atoms),
+            same_as: None,
+            atoms,
+        }
+    }
+
+    /// The different defects among the results, by kind and energy.
+    fn different_structures(&self, starts: &[Start], results: Vec<BoxResult>) -> Vec<Structure> {
+        let mut found: Vec<(usize, BoxResult)> =
+            results.into_iter().enumerate().filter(|(_, r)| r.outcome == Outcome::Defect).collect();
+        found.sort_by(|a, b| a.1.formation_energy_ev.total_cmp(&b.1.formation_energy_ev).then(a.0.cmp(&b.0)));
+        let mut structures: Vec<(Structure, Fingerprint)> = Vec::new();
+        for (number, result) in found {
+            let fingerprint = Fingerprint::new(&result.atoms, self.relaxer.potential.species());
+            let same = structures.iter_mut().rev().find(|(structure, other)| {
+                (structure.boxes[0].formation_energy_ev - result.formation_energy_ev).abs() < SAME_ENERGY_EV
+                    && other.distance(&fingerprint) < SAME_STRUCTURE
+            });
+            let start = starts[number];
+            if let Some((structure, _)) = same {
+                structure.starts += 1;
+                if !structure.from_species.contains(&start.species) {
+                    structure.from_species.push(start.species);
+                }
+                continue;
+            }
+            let kind = kind(&result, &self.perfect[0].atoms);
+            let rank = structures.iter().filter(|(s, _)| s.kind == kind).count() + 1;
+            let structure = Structure {
+                id: format!("{kind}-{rank}"),
+                kind,
+                from_species: vec![start.species],
+                starts: 1,
+                start,
+                start_number: number,
+                boxes: vec![result],
+            };
+            structures.push((structure, fingerprint));
+        }
+        let mut structures: Vec<Structure> = structures.into_iter().map(|(structure, _)| structure).collect();
+        // Stable: energies stay in order within a kind.
+        structures.sort_by(|a, b| (a.kind.len(), &a.kind).cmp(&(b.kind.len(), &b.kind)));
+        structures
+    }
+
+    /// Relaxes the lowest structures of each kind in the larger boxes.
+    fn carry_over(&self, structures: &mut [Structure], progress: &dyn Progress) -> Result<(), Error> {
+        let keep = self.relaxer.settings.keep;
+        let rank = |number: &usize| structures[..*number].iter().filter(|s| s.kind == structures[*number].kind).count();
+        let kept: Vec<usize> = (0..structures.len()).filter(|number| rank(number) < keep).collect();
+        for index in 1..self.perfect.len() {
+            let job = |number: &usize| {
+                let structure = &structures[*number];
+                let positions = self.embedded(structure, index)?;
+                let atoms = Atoms { positions, ..self.perfect[index].atoms.clone() };
+                Ok(Job { name: format!("start-{:05}-in-{}-atoms", structure.start_number, atoms.len()), atoms })
+            };
+            let jobs: Vec<Job> = kept.iter().map(job).collect::<Result<_, Error>>()?;
+            progress.message(&format!("{} structures in {} atoms", jobs.len(), self.perfect[index].atoms.len()));
+            let relaxations = self.relaxer.relax_all(&jobs, progress)?;
+            for (number, relaxation) in kept.iter().zip(relaxations) {
+                structures[*number].boxes.push(self.result(index, relaxation));
+            }
+            self.mark_equal(structures, index);
+        }
+        Ok(())
+    }
+
+    /// Structures that were different in the smallest box may become one in a larger one.
+    fn mark_equal(&self, structures: &mut [Structure], index: usize) {
+        let mut known: Vec<(String, f64, Fingerprint)> = Vec::new();
+        for structure in structures.iter_mut() {
+            let Some(result) = structure.boxes.get_mut(index) else { continue };
+            if result.outcome != Outcome::Defect {
+                continue;
+            }
+            let fingerprint = Fingerprint::new(&result.atoms, self.relaxer.potential.species());
+            let energy = result.formation_energy_ev;
+            let same = known.iter().find(|(_, other_energy, other)| {
+                (other_energy - energy).abs() < SAME_ENERGY_EV && other.distance(&fingerprint) < SAME_STRUCTURE
+            });
+            match same {
+                Some((id, ..)) => result.same_as = Some(id.clone()),
+                None => known.push((structure.id.clone(), energy, fingerprint)),
+            }
+        }
+    }
+
+    /// Positions in a larger box: around the defect, each atom is as far from its site as in the smallest box.
+    fn embedded(&self, structure: &Structure, index: usize) -> Result<Vec<DVec3>, Error> {
+        let (small, large) = (&self.perfect[0].atoms, &self.perfect[index].atoms);
+        let result = &structure.boxes[0];
+        let (center, _) = result.center_and_axis(small);
+        let mut positions = large.positions.clone();
+        for (atom, site) in small.positions.iter().enumerate() {
+            let displacement = result.atoms.positions[atom] - *site;
+            let image = center + small.cell.minimum_image(*site - center);
+            let place = site_at(large, image, small.species[atom])?;
+            positions[place] = large.positions[place] + displacement;
+        }
+        Ok(positions)
+    }
+}
+
+/// Elements of the empty sites, or of the atom that has moved farthest.
+fn kind(result: &BoxResult, perfect: &Atoms) -> String {
+    let mut symbols: Vec<&str> = result.occupation.vacant_sites.iter().map(|s| perfect.species[*s].symbol()).collect();
+    symbols.sort_unstable();
+    if symbols.is_empty() {
+        symbols.extend(result.farthest_moved(perfect).map(|atom| perfect.species[atom].symbol()));
+    }
+    symbols.join("+")
+}
+
+/// The vacancy and interstitial of the same element that are closest to each other: position of the vacancy and the vector
+/// from there to the interstitial.
+pub(super) fn separation(occupation: &Occupation, atoms: &Atoms, perfect: &Atoms) -> Option<(DVec3, DVec3)> {
+    let pairs = occupation.vacant_sites.iter().flat_map(|v| occupation.interstitials.iter().map(move |i| (*v, *i)));
+    pairs
+        .filter(|(vacancy, interstitial)| perfect.species[*vacancy] == atoms.species[*interstitial])
+        .map(|(vacancy, interstitial)| {
+            let site = perfect.positions[vacancy];
+            (site, atoms.cell.minimum_image(atoms.positions[interstitial] - site))
+        })
+        .min_by(|a, b| a.1.length_squared().total_cmp(&b.1.length_squared()))
+}
+
+/// The atom of a perfect box on the site at a position, given up to lattice vectors of the box.
+fn site_at(perfect: &Atoms, position: DVec3, species: Species) -> Result<usize, Error> {
+    let distance = |site: &usize| perfect.cell.minimum_image(perfect.positions[*site] - position).length();
+    let sites = (0..perfect.len()).filter(|site| perfect.species[*site] == species);
+    let nearest = sites.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    nearest.filter(|site| distance(site) < 0.3).ok_or_else(|| {
+        let problem = format!("the relaxed perfect box has no {species} within 0.3 A of its ideal site at {position}");
+        Error::computation(problem, "Check that the model keeps this crystal: relax the crystal with it first")
+    })
+}

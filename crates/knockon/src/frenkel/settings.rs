@@ -1,0 +1,101 @@
+//! What a search for Frenkel pairs is told.
+
+use crate::{Error, Species};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A search for the Frenkel pairs of a crystal. The defaults of the numbers are those of Soum-Sidikov et al. (2024), where
+/// they print them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrenkelSettings {
+    /// File with a cell of the crystal; relative paths count from the settings file.
+    pub crystal: PathBuf,
+    /// Whether the model first relaxes the cell, lattice constants included. Without it boxes keep the lattice of the
+    /// file, e.g. that of the labels.
+    pub relax_cell: bool,
+    /// Elements whose atoms are moved to interstitial positions.
+    pub species: Vec<Species>,
+    /// Boxes of n x n x n primitive cells, by n. The search is done in the first; what it finds is carried over to the
+    /// others and relaxed there again.
+    pub supercells: Vec<usize>,
+    /// Interstitial positions lie on a regular grid with at most this spacing along the conventional axes.
+    #[serde(default = "grid_spacing")]
+    pub grid_spacing_angstrom: f64,
+    /// No interstitial position is closer than this to an atom of the perfect crystal.
+    #[serde(default = "min_distance")]
+    pub min_distance_angstrom: f64,
+    /// The vacancy is at most this far from the interstitial position (not printed in the paper).
+    pub reach_angstrom: f64,
+    /// Relaxations end at this largest force on an atom.
+    #[serde(default = "max_force")]
+    pub max_force_ev_per_angstrom: f64,
+    /// Relaxations give up after this many evaluations.
+    #[serde(default = "max_evaluations")]
+    pub max_evaluations: usize,
+    /// How many structures of each kind are carried over to the larger boxes, lowest energy first.
+    #[serde(default = "keep")]
+    pub keep: usize,
+    /// How many structures of each kind are written as candidates for labelling, lowest energy first.
+    #[serde(default = "candidates")]
+    pub candidates: usize,
+    /// Elastic constants in GPa for the correction of box sizes, 6 x 6, Voigt order xx yy zz yz xz xy, in the axes of the
+    /// crystal file. Without them those of the model are computed.
+    #[serde(default)]
+    pub elastic_constants_gpa: Option<[[f64; 6]; 6]>,
+}
+
+fn grid_spacing() -> f64 {
+    0.7
+}
+
+fn min_distance() -> f64 {
+    1.8
+}
+
+fn max_force() -> f64 {
+    2e-3
+}
+
+fn max_evaluations() -> usize {
+    2000
+}
+
+fn keep() -> usize {
+    12
+}
+
+fn candidates() -> usize {
+    4
+}
+
+impl FrenkelSettings {
+    /// Checks what types cannot.
+    pub fn validate(&self, place: &str) -> Result<(), Error> {
+        let increasing = self.supercells.windows(2).all(|w| w[0] < w[1]);
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let checks = [
+            (!self.species.is_empty(), "species", "at least one element"),
+            (
+                !self.supercells.is_empty() && self.supercells[0] > 0 && increasing,
+                "supercells",
+                "increasing positive numbers",
+            ),
+            (positive(self.grid_spacing_angstrom), "grid_spacing_angstrom", "a positive length"),
+            (
+                self.min_distance_angstrom >= 0.0 && self.min_distance_angstrom.is_finite(),
+                "min_distance_angstrom",
+                "zero or a positive length",
+            ),
+            (positive(self.reach_angstrom), "reach_angstrom", "a positive length"),
+            (positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
+            (self.max_evaluations > 0, "max_evaluations", "at least 1"),
+        ];
+        match checks.iter().find(|(fine, ..)| !fine) {
+            None => Ok(()),
+            Some((_, name, expected)) => {
+                Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
+            }
+        }
+    }
+}

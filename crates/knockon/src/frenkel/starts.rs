@@ -1,0 +1,218 @@
+//! Where a search for Frenkel pairs starts: interstitial positions on a grid, each with the vacancies around it, without
+//! those that symmetry makes equal.
+
+use super::lattice::CrystalLattice;
+use super::settings::FrenkelSettings;
+use crate::{Error, Species};
+use glam::DVec3;
+use serde::{Deserialize, Serialize};
+
+/// Positions closer than this (angstrom) are the same.
+const SAME_POSITION_ANGSTROM: f64 = 0.01;
+
+/// One atom that is moved from its site to an interstitial position.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The element.
+    pub species: Species,
+    /// Its site, in angstrom.
+    pub vacancy: DVec3,
+    /// Where it goes, in angstrom.
+    pub interstitial: DVec3,
+}
+
+/// All inequivalent starts, species by species.
+pub fn inequivalent_starts(lattice: &CrystalLattice, settings: &FrenkelSettings) -> Result<Vec<Start>, Error> {
+    let positions = inequivalent_positions(lattice, settings.grid_spacing_angstrom);
+    let mut starts = Vec::new();
+    for species in &settings.species {
+        if !lattice.primitive.species.contains(species) {
+            let found = format!("expected elements of the crystal, found {species}");
+            return Err(Error::input("species", found, "Name elements that the crystal holds"));
+        }
+        for position in &positions {
+            let vacancies = vacancies(lattice, *species, *position, settings);
+            let start = |vacancy| Start { species: *species, vacancy, interstitial: *position };
+            starts.extend(vacancies.into_iter().map(start));
+        }
+    }
+    if starts.is_empty() {
+        let found = format!("no grid point is {} A away from all atoms", settings.min_distance_angstrom);
+        return Err(Error::input("min_distance_angstrom", found, "Lower it, or give a finer grid or a longer reach"));
+    }
+    Ok(starts)
+}
+
+/// Points of a regular grid in the crystal, one of each orbit of the space group.
+pub fn inequivalent_positions(lattice: &CrystalLattice, spacing_angstrom: f64) -> Vec<DVec3> {
+    let counts = grid_counts(lattice, spacing_angstrom);
+    let mut kept: Vec<DVec3> = Vec::new();
+    for i in 0..counts[0] {
+        for j in 0..counts[1] {
+            for k in 0..counts[2] {
+                let fraction =
+                    DVec3::new(i as f64 / counts[0] as f64, j as f64 / counts[1] as f64, k as f64 / counts[2] as f64);
+                let point = lattice.symmetry.origin + lattice.symmetry.conventional_vectors * fraction;
+                if !is_equivalent_to_any(lattice, point, &kept) {
+                    kept.push(point);
+                }
+            }
+        }
+    }
+    kept
+}
+
+fn is_equivalent_to_any(lattice: &CrystalLattice, point: DVec3, others: &[DVec3]) -> bool {
+    lattice.symmetry.operations.iter().any(|operation| {
+        let image = operation.apply(point);
+        others.iter().any(|other| lattice.reduce(image - *other).length() < SAME_POSITION_ANGSTROM)
+    })
+}
+
+/// Points along the conventional axes: the fewest with at most the given spacing for which every symmetry operation maps
+/// the grid onto itself, so that equivalent points are found as such. If no grid of up to 12 more points along each axis
+/// does, just the fewest.
+fn grid_counts(lattice: &CrystalLattice, spacing: f64) -> [usize; 3] {
+    let vectors = lattice.symmetry.conventional_vectors;
+    let fewest: [usize; 3] =
+        std::array::from_fn(|axis| ((vectors.col(axis).length() / spacing - 1e-9).ceil() as usize).max(1));
+    let mut candidates = Vec::new();
+    for a in 0..=12 {
+        for b in 0..=12 {
+            for c in 0..=12 {
+                candidates.push([fewest[0] + a, fewest[1] + b, fewest[2] + c]);
+            }
+        }
+    }
+    candidates.sort_by_key(|n| (n.iter().product::<usize>(), *n));
+    candidates.into_iter().find(|counts| grid_is_symmetric(lattice, *counts)).unwrap_or(fewest)
+}
+
+fn grid_is_symmetric(lattice: &CrystalLattice, counts: [usize; 3]) -> bool {
+    let vectors = lattice.symmetry.conventional_vectors;
+    let to_grid = |v: DVec3| vectors.inverse() * v * DVec3::from_array(counts.map(|n| n as f64));
+    let on_grid = |v: DVec3| to_grid(v).to_array().iter().all(|x| (x - x.round()).abs() < 1e-3);
+    let origin = lattice.symmetry.origin;
+    let steps: [DVec3; 3] = std::array::from_fn(|axis| vectors.col(axis) / counts[axis] as f64);
+    let centring = (0..3).all(|axis| on_grid(lattice.symmetry.primitive_vectors.col(axis)));
+    centring
+        && lattice.symmetry.operations.iter().all(|operation| {
+            on_grid(operation.apply(origin) - origin) && steps.iter().all(|step| on_grid(operation.rotation * *step))
+        })
+}
+
+/// Sites of a species whose atom may go to a position: within reach, and all other atoms keep their distance from there.
+/// One of each orbit of the operations that leave the position where it is; nearest first.
+fn vacancies(lattice: &CrystalLattice, species: Species, position: DVec3, settings: &FrenkelSettings) -> Vec<DVec3> {
+    // The margin keeps positions at just this distance, for all of an orbit alike.
+    let near = sites_within(lattice, position, settings.min_distance_angstrom - 1e-6);
+    let sites: Vec<DVec3> = match near.as_slice() {
+        [] => sites_within(lattice, position, settings.reach_angstrom),
+        // An atom that hardly leaves its own site goes back there.
+        [only] if only.1.distance(position) > settings.grid_spacing_angstrom => near,
+        _ => Vec::new(),
+    }
+    .into_iter()
+    .filter(|(kind, _)| *kind == species)
+    .map(|(_, site)| site)
+    .collect();
+
+    let stays = |image: DVec3| lattice.reduce(image - position).length() < SAME_POSITION_ANGSTROM;
+    let stabiliser: Vec<_> = lattice.symmetry.operations.iter().filter(|o| stays(o.apply(position))).collect();
+    let mut kept: Vec<DVec3> = Vec::new();
+    for site in sites {
+        let is_image = |other: &DVec3| {
+            stabiliser.iter().any(|o| {
+                let image = position + o.rotation * (site - position);
+                image.distance(*other) < SAME_POSITION_ANGSTROM
+            })
+        };
+        if !kept.iter().any(is_image) {
+            kept.push(site);
+        }
+    }
+    kept
+}
+
+/// All sites closer than `reach` to a position, nearest first.
+fn sites_within(lattice: &CrystalLattice, position: DVec3, reach: f64) -> Vec<(Species, DVec3)> {
+    let cell = &lattice.primitive.cell;
+    let bounds = cell.face_distances_angstrom().to_array().map(|d| (reach / d).ceil() as i32 + 1);
+    let mut sites = Vec::new();
+    for (species, site) in lattice.primitive.species.iter().zip(&lattice.primitive.positions) {
+        let nearest = position + lattice.reduce(*site - position);
+        for a in -bounds[0]..=bounds[0] {
+            for b in -bounds[1]..=bounds[1] {
+                for c in -bounds[2]..=bounds[2] {
+                    let image = nearest + cell.vectors * DVec3::new(f64::from(a), f64::from(b), f64::from(c));
+                    if image.distance(position) < reach {
+                        sites.push((*species, image));
+                    }
+                }
+            }
+        }
+    }
+    sites.sort_by(|a, b| a.1.distance(position).total_cmp(&b.1.distance(position)));
+    sites
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::{calcium_tungstate, cubic_cell, element};
+
+    fn settings(species: &[&str], spacing: f64, distance: f64, reach: f64) -> FrenkelSettings {
+        let text = format!(
+            "crystal = \"x\"\nrelax_cell = true\nspecies = {species:?}\nsupercells = [2]\ngrid_spacing_angstrom = \
+             {spacing}\nmin_distance_angstrom = {distance}\nreach_angstrom = {reach}"
+        );
+        toml::from_str(&text).expect("settings")
+    }
+
+    #[test]
+    fn a_face_centred_crystal_has_one_octahedral_and_one_tetrahedral_place() {
+        let lattice = CrystalLattice::new(&cubic_cell(2.8)).expect("a crystal");
+        let a = 2.8 * std::f64::consts::SQRT_2;
+        // Spacing a / 2: corners are atoms, the rest are octahedral centres.
+        assert_eq!(inequivalent_positions(&lattice, a / 2.0).len(), 2);
+        // Spacing a / 4: also tetrahedral centres and the points a / 4 from atoms along edges and along face diagonals.
+        assert_eq!(inequivalent_positions(&lattice, a / 4.0).len(), 5);
+        // Tetrahedral centres have atoms at 0.433 a, octahedral ones at 0.5 a. Around the latter (m-3m), six nearest atoms
+        // are one site, eight at 0.866 a another.
+        let starts = inequivalent_starts(&lattice, &settings(&["Ar"], a / 4.0, 0.45 * a, 0.9 * a)).expect("starts");
+        let distances: Vec<f64> = starts.iter().map(|s| s.vacancy.distance(s.interstitial) / a).collect();
+        let octahedral = distances.iter().filter(|d| (**d - 0.5).abs() < 1e-9 || (**d - 0.75_f64.sqrt()).abs() < 1e-9);
+        assert_eq!(octahedral.count(), 2, "{distances:?}");
+    }
+
+    /// Counted without symmetry: the orbits of what is kept are all points of the grid.
+    #[test]
+    fn orbits_of_the_kept_points_make_the_whole_grid() {
+        let lattice = CrystalLattice::new(&calcium_tungstate()).expect("a crystal");
+        let counts = grid_counts(&lattice, 0.7);
+        assert!(grid_is_symmetric(&lattice, counts), "{counts:?}");
+        let kept = inequivalent_positions(&lattice, 0.7);
+        let mut orbit: Vec<DVec3> = Vec::new();
+        for operation in &lattice.symmetry.operations {
+            for point in &kept {
+                let image = operation.apply(*point);
+                if !orbit.iter().any(|o| lattice.reduce(*o - image).length() < 1e-3) {
+                    orbit.push(image);
+                }
+            }
+        }
+        // The grid fills the conventional cell, two primitive cells.
+        assert_eq!(2 * orbit.len(), counts.iter().product::<usize>());
+        assert!(kept.len() * 5 < orbit.len(), "{} {}", kept.len(), orbit.len());
+        for species in ["O", "Ca", "W"] {
+            let settings = settings(&[species], 0.7, 1.8, 5.0);
+            let starts = inequivalent_starts(&lattice, &settings).expect("starts");
+            for start in &starts {
+                assert_eq!(start.species, element(species));
+                for (_, site) in sites_within(&lattice, start.interstitial, 1.8 - 1e-6) {
+                    assert!(site.distance(start.vacancy) < 1e-9, "only the atom that left may be nearer");
+                }
+            }
+        }
+    }
+}

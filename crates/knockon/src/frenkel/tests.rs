@@ -1,0 +1,120 @@
+//! The whole search on a crystal that is cheap and whose answers can be found in another way.
+
+use super::*;
+use crate::dynamics::testing::{PairPotential, argon_like, cubic_cell};
+use crate::dynamics::{QuenchSettings, Simulation, quench, relax_cell};
+use crate::progress::Silent;
+use crate::{Atoms, Cell};
+use glam::DVec3;
+use std::path::Path;
+
+/// Face-centred cubic argon; octahedral places only.
+fn settings() -> FrenkelSettings {
+    toml::from_str(
+        "crystal = \"argon\"\nrelax_cell = true\nspecies = [\"Ar\"]\nsupercells = [4, 5]\ngrid_spacing_angstrom = 1.98\n\
+         min_distance_angstrom = 1.8\nreach_angstrom = 5.3\nmax_force_ev_per_angstrom = 1e-3",
+    )
+    .expect("settings")
+}
+
+fn search(folder: &Path, threads: usize) -> FrenkelSearch {
+    let (potential, _) = argon_like([1, 1, 1]);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+    pool.install(|| find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings(), folder, &Silent))
+        .expect("a search")
+}
+
+fn relaxed_energy(potential: &PairPotential, atoms: Atoms) -> (f64, Simulation<'_>) {
+    let mut simulation = Simulation::new(potential, atoms, 0.5).expect("a simulation");
+    let settings = QuenchSettings { max_force_ev_per_angstrom: 1e-3, ..QuenchSettings::default() };
+    let found = quench(&mut simulation, &settings).expect("a minimum");
+    (found.energy_ev, simulation)
+}
+
+/// The nearest pairs recombine; a pair that stays costs about what a vacancy and an interstitial cost each alone.
+/// Stopping and threads change nothing.
+#[test]
+fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let found = search(one.path(), 1);
+    let perfect = &found.perfect[0];
+    assert_eq!((perfect.atoms.len(), found.perfect[1].atoms.len()), (64, 125));
+    assert!(found.outcomes.recombined >= 1, "{:?}", found.outcomes);
+    assert_eq!(found.outcomes.unfinished + found.outcomes.below_crystal + found.outcomes.failed, 0);
+    let pair = found.structures.iter().find(|s| s.kind == "Ar").expect("a pair that stays");
+    let large = &pair.boxes[1];
+    assert_eq!(large.outcome, Outcome::Defect);
+    assert_eq!((large.occupation.vacant_sites.len(), large.occupation.interstitials.len()), (1, 1));
+
+    let (potential, _) = argon_like([1, 1, 1]);
+    let crystal = &found.perfect[1].atoms;
+    let mut vacancy = crystal.clone();
+    vacancy.positions.remove(0);
+    vacancy.species.remove(0);
+    let mut interstitial = crystal.clone();
+    interstitial.positions.push(crystal.positions[0] + DVec3::X * 1.98);
+    interstitial.species.push(crystal.species[0]);
+    let [vacancy, interstitial] = [vacancy, interstitial].map(|atoms| relaxed_energy(&potential, atoms).0);
+    let apart = vacancy + interstitial - 2.0 * found.perfect[1].energy_ev;
+    assert!((large.formation_energy_ev / apart - 1.0).abs() < 0.1, "{} {apart}", large.formation_energy_ev);
+
+    let again = search(two.path(), 2);
+    assert_eq!(again.structures, found.structures);
+    std::fs::remove_file(two.path().join("relaxations/start-00001.json")).expect("a record");
+    assert_eq!(search(two.path(), 2).structures, found.structures);
+    let (potential, _) = argon_like([1, 1, 1]);
+    let other = find_frenkel_pairs(&potential, "other", &cubic_cell(2.8), &settings(), two.path(), &Silent);
+    assert!(other.expect_err("an error").to_string().contains("another model"));
+
+    // Labels find their structures by id: with the model's own energies they are the model's formation energies.
+    let settings = settings();
+    found.write_structures(&settings, one.path()).expect("written");
+    let mut table = FrenkelTable::new(&found, &settings);
+    let mut frames = crate::io::read_extxyz(&one.path().join("structures-64.xyz")).expect("structures");
+    assert!(frames.iter().all(|f| f.energy_ev.is_none()), "nothing that could be taken for a label");
+    for frame in &mut frames {
+        let simulation = Simulation::new(&potential, frame.atoms.clone(), 0.5).expect("a simulation");
+        frame.energy_ev = Some(simulation.potential_energy_ev());
+    }
+    assert_eq!(table.attach_labels(&frames).expect("labels"), found.structures.len());
+    for entry in table.entries.iter().filter(|e| e.n_atoms == 64) {
+        let label = entry.first_principles_formation_energy_ev.expect("a label");
+        assert!((label - entry.formation_energy_ev).abs() < 1e-8);
+    }
+    assert!(table.attach_labels(&frames[1..]).is_err(), "the perfect box is needed");
+}
+
+/// The formation energy of an interstitial without the elastic energy of its images hardly depends on the box.
+#[test]
+fn elastic_correction_makes_boxes_of_different_size_agree() {
+    let (potential, _) = argon_like([1, 1, 1]);
+    let tight =
+        QuenchSettings { max_force_ev_per_angstrom: 1e-6, max_stress_ev_per_angstrom3: 1e-8, max_evaluations: 500 };
+    let unit_cell = relax_cell(&potential, &cubic_cell(2.8), &tight).expect("a crystal").atoms;
+    let constants = crate::checks::elastic_constants_gpa(&potential, &unit_cell, 1e-3).expect("elastic constants");
+    let elasticity = Elasticity::from_voigt_gpa(&constants);
+    let a = unit_cell.cell.vectors.x_axis.x;
+    let [small, middle, large] = [3, 4, 6].map(|n| {
+        let crystal = unit_cell.supercell([n; 3]);
+        let (perfect, _) = relaxed_energy(&potential, crystal.clone());
+        // A dumbbell along x, as in all face-centred cubic crystals of pairs.
+        let mut atoms = crystal;
+        let place = atoms.positions[0];
+        atoms.positions[0] = place + DVec3::X * 0.28 * a;
+        atoms.positions.push(place - DVec3::X * 0.28 * a);
+        atoms.species.push(atoms.species[0]);
+        let cell: Cell = atoms.cell;
+        let n_sites = (atoms.len() - 1) as f64;
+        let (energy, simulation) = relaxed_energy(&potential, atoms);
+        let volume = cell.volume_angstrom3();
+        let stress = tensor_from_voigt(simulation.evaluation().stress(volume));
+        let dipole = dipole_tensor_ev(volume, &elasticity, glam::DMat3::ZERO, stress);
+        let formation = energy - perfect * (n_sites + 1.0) / n_sites;
+        let images = image_energy_ev(&cell, &elasticity, dipole);
+        (formation, formation - images)
+    });
+    // 8.477, 8.007 and 7.808 eV become 7.787, 7.734 and 7.729 eV.
+    assert!((small.0 - large.0).abs() > 0.5, "something to correct");
+    assert!((small.1 - large.1).abs() < 0.15 * (small.0 - large.0).abs());
+    assert!((middle.1 - large.1).abs() < 0.05 * (middle.0 - large.0).abs());
+}
