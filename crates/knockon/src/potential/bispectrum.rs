@@ -130,6 +130,18 @@ impl Bispectrum {
         }
     }
 
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn coupling(&self) -> &Coupling {
+        &self.coupling
+    }
+
+    pub(super) fn n_channels(&self) -> usize {
+        self.channel_weights.len()
+    }
+
     pub(super) fn n_species(&self) -> usize {
         self.cutoffs_angstrom.len().isqrt()
     }
@@ -193,7 +205,17 @@ impl Bispectrum {
 
     /// Steps 2 and 3: `work.energies` and `work.gradients` of the group for some coefficients.
     pub(super) fn energies_and_gradients(&self, coefficients: &Coefficients, work: &mut Workspace) {
+        self.adjoints(coefficients, work);
+        self.gradients(coefficients, work);
+    }
+
+    /// Step 2: `work.energies` and the adjoints of all channels.
+    pub(super) fn adjoints(&self, coefficients: &Coefficients, work: &mut Workspace) {
         dispatch!(self.level, simd => self.adjoints_simd(simd, coefficients, work));
+    }
+
+    /// Step 3: `work.gradients`.
+    pub(super) fn gradients(&self, coefficients: &Coefficients, work: &mut Workspace) {
         dispatch!(self.level, simd => self.gradients_simd(simd, coefficients, work));
     }
 
