@@ -1,10 +1,11 @@
 //! Where the time of an evaluation goes, how much there is to compute, and what the processor could do at best.
 
-use super::bispectrum::Bispectrum;
+use super::bispectrum::{Bispectrum, Coefficients, Workspace};
 use super::coupling::Layout;
-use super::grouping::Grouping;
+use super::grouping::{Grouping, LaneSlots, collect_neighbors};
 use super::lanes::LANES;
 use super::linear::LinearPotential;
+use super::model::Model;
 use super::{Evaluation, Potential};
 use crate::{Atoms, Error, NeighborList};
 use cpu_time::ThreadTime;
@@ -280,6 +281,70 @@ impl Bispectrum {
             gradients_of_atom: mixed,
         }
     }
+}
+
+/// The three kernels on one group of central atoms, each to be run by itself.
+pub struct Kernels {
+    kernel: Bispectrum,
+    coefficients: Coefficients,
+    central: usize,
+    work: Workspace,
+}
+
+impl Kernels {
+    /// The first group of a box, ready for any of the kernels.
+    pub fn new(model: &Model, atoms: &Atoms) -> Result<Self, Error> {
+        let kernel = Bispectrum::new(model);
+        let grouping = Grouping::new(atoms, &model.species())?;
+        let group = grouping.groups.first().ok_or_else(|| {
+            Error::input(
+                "the configuration",
+                "expected at least one atom, found none",
+                "Give a configuration with atoms",
+            )
+        })?;
+        let neighbors = NeighborList::build(atoms, model.cutoff_angstrom());
+        let translations = neighbors.cartesian_translations(&atoms.cell);
+        let (mut work, mut slots) = (kernel.workspace(), LaneSlots::new());
+        let reach = model.cutoff_angstrom();
+        collect_neighbors(
+            &kernel,
+            &grouping,
+            group,
+            atoms,
+            &neighbors,
+            &translations,
+            reach,
+            &mut work,
+            &mut slots,
+            |_| (),
+        )?;
+        let central = group.central;
+        let coefficients = kernel.arrange(&model.central[central].coefficients_ev);
+        let mut kernels = Self { kernel, coefficients, central, work };
+        kernels.densities();
+        kernels.adjoints();
+        kernels.gradients();
+        Ok(kernels)
+    }
+
+    /// Densities of all channels.
+    pub fn densities(&mut self) {
+        self.kernel.densities(self.central, &mut self.work);
+    }
+
+    /// Energies and adjoints of all channels.
+    pub fn adjoints(&mut self) {
+        self.kernel.adjoints(&self.coefficients, &mut self.work);
+    }
+
+    /// Derivatives with respect to all neighbours.
+    pub fn gradients(&mut self) {
+        self.kernel.gradients(&self.coefficients, &mut self.work);
+    }
+
+    /// Central atoms in a group.
+    pub const LANES: usize = LANES;
 }
 
 /// The vector instructions that the kernels use on this machine.
