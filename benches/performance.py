@@ -16,6 +16,8 @@ parser.add_argument("--knockon", help="program to measure (default: the release 
 parser.add_argument("--repeats", type=int, default=5)
 arguments = parser.parse_args()
 
+load = os.getloadavg()[0]
+busy = "; so wall times, and the comparison of two threads with one, say nothing" if load > 0.5 else ""
 knockon = knockon_binary(arguments.knockon)
 BENCHES = Path(__file__).resolve().parent
 
@@ -52,7 +54,7 @@ pairs = [(bench(0, 1, "--cells", "8x8x4", "--steps", 5, "--repeats", 1),
           bench("0,1", 2, "--cells", "8x8x4", "--steps", 5, "--repeats", 1)) for _ in range(arguments.repeats)]
 walls = [min(pair[k]["microseconds_per_atom_step"] for pair in pairs) for k in (0, 1)]
 large = bench(0, 1, "--cells", "16x16x8", "--steps", 2, "--repeats", 1)
-lammps = script("lammps.py", "--knockon", knockon, "--repeats", arguments.repeats,
+lammps = script("lammps.py", "--steps", 10, "--knockon", knockon, "--repeats", arguments.repeats,
                 *(["--lammps-binary", arguments.lammps_binary] if arguments.lammps_binary else []))
 fit = script("fit.py")
 counts = subprocess.run(["cargo", "bench", "--quiet", "--bench", "instructions"], cwd=ROOT, check=True,
@@ -61,8 +63,9 @@ counts = subprocess.run(["cargo", "bench", "--quiet", "--bench", "instructions"]
 print(f"""# Performance, as measured
 
 Made by `python3 benches/performance.py > docs/performance.md` (with `--lammps-binary` where a row names snap/intel).
-All times are in double precision. CPU time is that of the process or thread, so it hardly depends on what else the machine
-does, apart from shared caches and memory; wall time does. Programs that are compared take turns on one pinned core.
+All times are in double precision. CPU time is that of the process or thread: it depends on what else the machine does through
+shared caches and memory only; wall time depends on it fully. Programs that are compared take turns on one pinned core. When
+this page was made the load average of the machine with {os.cpu_count()} cores was {load:.1f} at the start{busy}.
 
 ## Dynamics
 
@@ -93,13 +96,15 @@ neighbours only: work on padding is not counted. Bytes pass between registers an
 `python3 benches/lammps.py`. LAMMPS has no model with three channels and overlays three SNAP instances. LAMMPS computes
 the virial every tenth step, knockon at every step. Native LAMMPS, where it is listed, is release 4 Feb 2025, GCC 12,
 -O3 -march=native; pair style snap/intel is meant for Intel's compilers and was built with GCC by taking away that check
-and giving it sin, cos and pow of glibc's libmvec. Its energies agree like the others'.
+and giving it sin, cos and pow of glibc's libmvec. Its energies agree like the others'. "knockon with 3 channels" is the
+row with SNAP channels only.
 
 {lammps}
 
 ## Side by side with FitSNAP
 
-`python3 benches/fit.py`.
+`python3 benches/fit.py`. Rows: descriptors with all derivatives; for knockon they include the two-body rows and the
+triangular factors (its factors serve every later strength of the prior), for FitSNAP the matrix in memory.
 
 {fit}
 

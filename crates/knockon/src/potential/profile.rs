@@ -168,7 +168,7 @@ impl LinearPotential {
             for slot in neighbors.row(i) {
                 let j = neighbors.index[slot] as usize;
                 let [a, b] = [i, j].map(|k| usize::from(grouping.species[k]));
-                let translation = translations[usize::from(neighbors.translation[slot])];
+                let translation = translations[neighbors.translation[slot] as usize];
                 let distance = (atoms.positions[j] + translation - atoms.positions[i]).length();
                 if distance < kernel.cutoff_angstrom(a, b) && distance > kernel.inner_start_angstrom() {
                     n_neighbors += 1.0;
