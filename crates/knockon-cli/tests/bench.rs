@@ -8,7 +8,19 @@ use serde_json::Value;
 #[test]
 fn json_has_the_speed_and_the_kernels() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
-    command.args(["--quiet", "--threads", "1", "bench", "--cells", "1x1x1", "--steps", "2", "--repeats", "1", "--json"]);
+    command.args([
+        "--quiet",
+        "--threads",
+        "1",
+        "bench",
+        "--cells",
+        "1x1x1",
+        "--steps",
+        "2",
+        "--repeats",
+        "1",
+        "--json",
+    ]);
     let output = command.assert().success().get_output().stdout.clone();
     let report: Value = serde_json::from_slice(&output).unwrap();
     assert_eq!(report["atoms"], 24);
