@@ -2,7 +2,8 @@
 
     python3 benches/performance.py > docs/performance.md
 
-Some fifteen minutes on a quiet machine. --lammps-binary PATH adds a LAMMPS with the INTEL package.
+Some fifteen minutes on a quiet machine. --lammps-binary PATH adds a LAMMPS with the INTEL package,
+and --lammps-note says how it was built.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from common import *
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--lammps-binary")
+parser.add_argument("--lammps-note", default="", help="how that LAMMPS was built, a sentence for the page")
 parser.add_argument("--knockon", help="program to measure (default: the release build)")
 parser.add_argument("--repeats", type=int, default=5)
 arguments = parser.parse_args()
@@ -94,9 +96,8 @@ neighbours only: work on padding is not counted. Bytes pass between registers an
 ## Side by side with LAMMPS
 
 `python3 benches/lammps.py`. LAMMPS has no model with three channels and overlays three SNAP instances. LAMMPS computes
-the virial every tenth step, knockon at every step. Native LAMMPS, where it is listed, is release 4 Feb 2025, GCC 12,
--O3 -march=native; pair style snap/intel is meant for Intel's compilers and was built with GCC by taking away that check
-and giving it sin, cos and pow of glibc's libmvec. Its energies agree like the others'. "knockon with 3 channels" is the
+the virial every tenth step, knockon at every step. {arguments.lammps_note}
+"knockon with 3 channels" is the
 row with SNAP channels only.
 
 {lammps}
