@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod bench;
 mod campaign;
 mod data;
 mod evaluate;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Spectra(spectra::Arguments),
     /// Figures and one self-contained HTML report of a run.
     Report(report::Arguments),
+    /// Measure the speed of the potential on this machine.
+    Bench(bench::Arguments),
     /// Run the whole chain on the data that ships with the project.
     Reproduce(reproduce::Arguments),
 }
@@ -60,6 +63,7 @@ impl Command {
             Self::Response(arguments) => response::run(&arguments),
             Self::Spectra(arguments) => spectra::run(&arguments),
             Self::Report(arguments) => report::run(&arguments),
+            Self::Bench(arguments) => bench::run(&arguments),
             Self::Reproduce(arguments) => reproduce::run(&arguments),
         }
     }

@@ -176,7 +176,7 @@ fn ledger(r: &Recoil) -> String {
     )
 }
 
-fn parse_cells(text: &str) -> Result<[usize; 3], String> {
+pub(super) fn parse_cells(text: &str) -> Result<[usize; 3], String> {
     let numbers: Vec<usize> = text.split('x').filter_map(|n| n.parse().ok()).filter(|n| *n > 0).collect();
     <[usize; 3]>::try_from(numbers).map_err(|_| format!("expected three positive numbers such as 5x5x3, found {text}"))
 }

@@ -29,6 +29,11 @@ pub struct Prior {
 }
 
 impl Prior {
+    /// The problem of some rows in the unknowns z, decomposed.
+    pub fn decompose(&self, rows: &Factor) -> Result<Path, Error> {
+        Path::new(rows, &self.mean, &self.basis)
+    }
+
     /// The prior of one variant. `force_rms` is the size of each column over the data; `energy_ev_per_atom` the mean
     /// of the intercepts.
     pub fn new(

@@ -140,6 +140,18 @@ impl Bispectrum {
         Self { level, ..self }
     }
 
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn coupling(&self) -> &Coupling {
+        &self.coupling
+    }
+
+    pub(super) fn n_channels(&self) -> usize {
+        self.channel_weights.len()
+    }
+
     pub(super) fn n_species(&self) -> usize {
         self.cutoffs_angstrom.len().isqrt()
     }

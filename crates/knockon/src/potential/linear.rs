@@ -6,6 +6,7 @@ use super::grouping::{Group, Grouping, LaneSlots, collect_neighbors};
 use super::lanes::LANES;
 use super::model::Model;
 use super::pair_function::PairTables;
+use super::profile::{Step, Stopwatch, Totals};
 use super::{Evaluation, Potential};
 use crate::{Atoms, Error, NeighborList, Species};
 use fearless_simd::Level;
@@ -92,6 +93,10 @@ impl LinearPotential {
         Some(self)
     }
 
+    pub(super) fn kernel(&self) -> &Bispectrum {
+        &self.kernel
+    }
+
     fn with_scratch<T>(&self, use_it: impl FnOnce(&mut Scratch) -> T) -> T {
         let take = || self.scratch.lock().expect("no thread panics while it holds the lock").pop();
         let mut scratch = take().unwrap_or_else(|| Scratch { work: self.kernel.workspace(), slots: Vec::new() });
@@ -109,7 +114,9 @@ impl LinearPotential {
         neighbors: &NeighborList,
         translations: &[DVec3],
         output: &mut GroupOutput<'_>,
+        totals: Option<&Totals>,
     ) -> Result<DMat3, Error> {
+        let mut stopwatch = Stopwatch::start(totals);
         let group = output.group;
         let first_slots = FirstSlots::new(grouping, group, neighbors);
         self.with_scratch(|Scratch { work, slots }| {
@@ -128,8 +135,13 @@ impl LinearPotential {
             };
             let reach = self.cutoff_angstrom;
             collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, translations, reach, work, slots, pair)?;
+            stopwatch.lap(Step::Collect);
             self.kernel.densities(group.central, work);
-            self.kernel.energies_and_gradients(&self.coefficients[group.central], work);
+            stopwatch.lap(Step::Densities);
+            self.kernel.adjoints(&self.coefficients[group.central], work);
+            stopwatch.lap(Step::Adjoints);
+            self.kernel.gradients(&self.coefficients[group.central], work);
+            stopwatch.lap(Step::Gradients);
             for (energy, many_body) in energies.iter_mut().zip(work.energies.0) {
                 *energy += many_body;
             }
@@ -137,6 +149,7 @@ impl LinearPotential {
                 gradients[first_slots.local(lane, slot)] += gradient;
                 strain += outer(vector, gradient);
             });
+            stopwatch.lap(Step::Scatter);
             Ok(strain)
         })
     }
@@ -190,6 +203,20 @@ impl Potential for LinearPotential {
     }
 
     fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
+        self.evaluate_timed(atoms, neighbors, evaluation, None)
+    }
+}
+
+impl LinearPotential {
+    /// [`Potential::evaluate`]; with `totals` it notes how long each step takes.
+    pub(super) fn evaluate_timed(
+        &self,
+        atoms: &Atoms,
+        neighbors: &NeighborList,
+        evaluation: &mut Evaluation,
+        totals: Option<&Totals>,
+    ) -> Result<(), Error> {
+        let mut stopwatch = Stopwatch::start(totals);
         let grouping = Grouping::new(atoms, &self.species)?;
         let translations = neighbors.cartesian_translations(&atoms.cell);
         let n_slots = neighbors.index.len();
@@ -207,13 +234,16 @@ impl Potential for LinearPotential {
             (energies, gradients) = (rest, other);
             outputs.push(GroupOutput { group, energies_ev: own_energies, gradients: own_gradients });
         }
+        stopwatch.lap(Step::Prepare);
         let strains: Result<Vec<DMat3>, Error> = outputs
             .par_iter_mut()
-            .map(|output| self.evaluate_group(&grouping, atoms, neighbors, &translations, output))
+            .map(|output| self.evaluate_group(&grouping, atoms, neighbors, &translations, output, totals))
             .collect();
         let strain: DMat3 = strains?.into_iter().fold(DMat3::ZERO, |sum, s| sum + s);
         evaluation.strain_derivative_ev = (strain + strain.transpose()) * 0.5;
+        let mut stopwatch = Stopwatch::start(totals);
         gather(&grouping, neighbors, &site_energies, evaluation);
+        stopwatch.lap(Step::Gather);
         evaluation.check_finite()
     }
 }

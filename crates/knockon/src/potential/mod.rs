@@ -12,6 +12,7 @@ mod linear;
 mod model;
 mod moments;
 mod pair_function;
+mod profile;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use import_snap::{import_snap, parse_snap};
 pub use linear::{Instructions, LinearPotential};
 pub use model::{Central, FORMAT_VERSION, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, pair_index};
 pub use pair_function::{Jet, basis_function, fixed_function, pair_function};
+pub use profile::{Kernels, Operations, StepProfile, instruction_set, peak_flops_per_second, rattled};
 pub use zbl::Zbl;
 
 use crate::{Atoms, Error, NeighborList, Species};
