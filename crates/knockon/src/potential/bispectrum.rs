@@ -21,12 +21,12 @@ const MAX_TARGETS: usize = 5;
 
 /// Everything about a model's many-body part that does not depend on its coefficients.
 pub(super) struct Bispectrum {
-    level: Level,
-    layout: Layout,
-    coupling: Coupling,
+    pub(super) level: Level,
+    pub(super) layout: Layout,
+    pub(super) coupling: Coupling,
     /// Normalisation of each kept element, and normalisation times multiplicity.
     normalisation: Vec<f64>,
-    weight: Vec<f64>,
+    pub(super) weight: Vec<f64>,
     /// Where each kept element and its conjugate partner stand in the full layout, and the partner's sign.
     expansion: Vec<(usize, usize, f64)>,
     diagonal: Vec<usize>,
@@ -85,8 +85,8 @@ pub(super) struct Workspace {
     radial: Vec<Vec<Radial>>,
     v: Vec<ComplexLanes>,
     density: Vec<ComplexLanes>,
-    channels: Vec<Vec<ComplexLanes>>,
-    full: Vec<ComplexLanes>,
+    pub(super) channels: Vec<Vec<ComplexLanes>>,
+    pub(super) full: Vec<ComplexLanes>,
     adjoints: Vec<Vec<ComplexLanes>>,
     seed: Vec<ComplexLanes>,
     /// Energy of each central atom without intercepts.
@@ -276,12 +276,7 @@ impl Bispectrum {
         for (channel, factors) in coefficients.channels.iter().enumerate() {
             let Some(factors) = factors else { continue };
             let u = &work.channels[channel];
-            for ((u, norm), (element, partner, sign)) in u.iter().zip(&self.normalisation).zip(&self.expansion) {
-                let value = u.load(simd);
-                let value = Complex { re: value.re * *norm, im: value.im * *norm };
-                work.full[*partner].store(Complex { re: value.re * *sign, im: value.im * -*sign });
-                work.full[*element].store(value);
-            }
+            self.expand(simd, u, &mut work.full);
             let adjoint = &mut work.adjoints[channel];
             adjoint.fill(ComplexLanes::default());
             for (block, factors) in self.coupling.blocks.iter().zip(factors) {
@@ -295,6 +290,17 @@ impl Bispectrum {
             }
         }
         work.energies.store(energies);
+    }
+
+    /// All rows of all layers of a density, normalised, from the kept ones.
+    #[inline(always)]
+    pub(super) fn expand<S: Simd>(&self, simd: S, u: &[ComplexLanes], full: &mut [ComplexLanes]) {
+        for ((u, norm), (element, partner, sign)) in u.iter().zip(&self.normalisation).zip(&self.expansion) {
+            let value = u.load(simd);
+            let value = Complex { re: value.re * *norm, im: value.im * *norm };
+            full[*partner].store(Complex { re: value.re * *sign, im: value.im * -*sign });
+            full[*element].store(value);
+        }
     }
 
     /// Adds one block's couplings to the adjoint.
