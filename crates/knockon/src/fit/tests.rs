@@ -136,7 +136,7 @@ fn data_that_cannot_be_used_are_refused_with_a_remedy() {
     assert!(refused(&frame).contains("[[class]] \"unheard\""));
 }
 
-/// Labels made by a model, with noise that the settings expect: deviations tell the errors of held-out boxes.
+/// Labels made by a known model: deviations tell the errors of held-out boxes, and grow with the grade away from the data.
 #[test]
 fn committee_and_grades_belong_to_the_fit() {
     let (settings, data) = made_labels(0.0);
@@ -150,6 +150,10 @@ fn committee_and_grades_belong_to_the_fit() {
         (uncertainty.energy.scale, uncertainty.force.scale)
     );
     assert_eq!(fit.committee.members.len(), calibration::N_MEMBERS);
+    // Boxes and forces that the committee is sure of are predicted better.
+    assert!(uncertainty.force.rank_correlation > 0.2, "{uncertainty:?}");
+    let bins = &uncertainty.force.bins;
+    assert!(bins[bins.len() - 1].error_rms > bins[0].error_rms, "{bins:?}");
     let spread = |atoms: &crate::Atoms| {
         let neighbors = NeighborList::build(atoms, committee.model().cutoff_angstrom());
         let found = committee.evaluate(atoms, &neighbors, &mut Evaluation::default()).unwrap();
