@@ -1,6 +1,7 @@
 //! Predicted deviations and extrapolation grades against the errors of held-out data.
 
 use super::axis::{Axis, extent};
+use super::fit::thinned;
 use super::palette::{BLUE, INK, MUTED, ORANGE};
 use super::plot::{Key, Panel, legend, nothing_to_draw};
 use super::svg::{Font, Stroke, Svg};
@@ -54,7 +55,7 @@ pub(crate) fn draw_calibration(quantities: &[Calibration]) -> String {
                     panel.line(svg, &ends.map(|e| [e, e]), Stroke::solid(MUTED, 1.4));
                 }
             }
-            let pixels: Vec<[f64; 2]> = quantity.points.iter().map(|[x, y]| panel.at(*x, *y)).collect();
+            let pixels: Vec<[f64; 2]> = thinned(&quantity.points).into_iter().map(|[x, y]| panel.at(x, y)).collect();
             svg.dots(&pixels, if pixels.len() > 500 { 2.2 } else { 4.0 }, BLUE, 0.45);
             for [x, y] in &quantity.bins {
                 svg.disk(panel.at(*x, *y), 4.6, ORANGE, Some(Stroke::solid(INK, 1.0)));
@@ -65,8 +66,8 @@ pub(crate) fn draw_calibration(quantities: &[Calibration]) -> String {
     }
     let entries = [
         (Key::Disk(BLUE), "one held-out number"),
-        (Key::Disk(ORANGE), "root mean square of numbers with similar prediction"),
-        (Key::Line(Stroke::solid(MUTED, 1.4)), "error as predicted; grade from which on it is extrapolation"),
+        (Key::Disk(ORANGE), "root mean square of similar ones"),
+        (Key::Line(Stroke::solid(MUTED, 1.4)), "as predicted; threshold of extrapolation"),
     ];
     legend(&mut svg, [82.0, 8.0], 860.0, &entries);
     svg.finish(TITLE)
