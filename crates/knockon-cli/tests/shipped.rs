@@ -8,7 +8,7 @@ use knockon::fit::{Dataset, Settings};
 use knockon::frenkel::FrenkelSettings;
 use knockon::io::{read_extxyz, read_structure};
 use knockon::neighbors::NeighborList;
-use knockon::potential::{Evaluation, LinearPotential, Model};
+use knockon::potential::{Committee, CommitteeFile, Evaluation, Extrapolation, GradeFile, LinearPotential, Model};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -26,6 +26,26 @@ fn the_model_was_fitted_to_the_data_with_the_settings_beside_it() {
     let data = Dataset::load(&fit, &root().join("examples/cawo4/laptop")).unwrap();
     assert_eq!(model.provenance["data_hash"], data.hash);
     assert_eq!(model.provenance["settings_hash"], fit.hash());
+}
+
+/// Committee and grades belong to the model, and no training atom is graded as extrapolation.
+#[test]
+fn committee_and_grades_belong_to_the_model() {
+    let path = |extension: &str| root().join("data/cawo4/cawo4.model").with_extension(extension);
+    let model = Model::load(&path("model")).unwrap();
+    let committee = Committee::new(&model, &CommitteeFile::load(&path("committee")).unwrap(), "committee").unwrap();
+    let extrapolation = Extrapolation::new(&model, GradeFile::load(&path("grade")).unwrap(), "grade").unwrap();
+    let uncertain = |id: &str| {
+        let frames = read_extxyz(&root().join("data/cawo4/cawo4_pbe.xyz")).unwrap();
+        let atoms = frames.into_iter().find(|f| f.info.get("id") == Some(id)).unwrap().atoms;
+        let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
+        let found = committee.evaluate(&atoms, &neighbors, &mut Evaluation::default()).unwrap();
+        let grade = extrapolation.grades(&atoms, &neighbors).unwrap().into_iter().fold(0.0, f64::max);
+        (found.energy_std_ev / atoms.len() as f64, found.force_std_by_atom().into_iter().fold(0.0, f64::max), grade)
+    };
+    let (cold, hot) = (uncertain("md300-00"), uncertain("md3000-05"));
+    assert!(cold.2 < hot.2 && hot.2 <= 1.0 + 1e-4, "{cold:?} {hot:?}");
+    assert!(cold.0 < 0.01 && cold.1 < 0.3 && hot.1 > 2.0 * cold.1, "{cold:?} {hot:?}");
 }
 
 #[test]
@@ -97,7 +117,15 @@ fn frenkel_searches_are_valid_and_their_candidates_fit_the_labels() {
 /// Paths in backticks of the documents exist.
 #[test]
 fn documents_name_only_what_is_there() {
-    for document in ["README.md", "ARCHITECTURE.md", "data/cawo4/README.md", "docs/limits.md", "docs/frenkel.md"] {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "data/cawo4/README.md",
+        "docs/limits.md",
+        "docs/frenkel.md",
+        "docs/uncertainty.md",
+        "docs/performance.md",
+    ] {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         let folders = ["crates/", "data/", "examples/", "docs/", "validation/", "benches/"];
         let named = text.split('`').skip(1).step_by(2).filter(|word| folders.iter().any(|f| word.starts_with(f)));

@@ -5,10 +5,10 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use knockon::dataset::DataSet;
 use knockon::io::{Column, Frame, write_extxyz};
-use knockon::potential::{LinearPotential, Model};
+use knockon::potential::{Committee, CommitteeFile, Extrapolation, GradeFile, LinearPotential, Model};
 use knockon::progress::Progress;
 use knockon::{Evaluation, NeighborList, Potential};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `knockon evaluate`.
 #[derive(clap::Args)]
@@ -16,7 +16,9 @@ use std::path::PathBuf;
     after_help = "Example:\n  knockon evaluate data/cawo4/cawo4.model data/cawo4/cawo4_pbe.xyz -o evaluated.xyz\n\n\
     OUTPUT holds energy (eV), forces (eV/A), stress (eV/A^3, positive in tension; boxes that repeat in all directions)\n\
     and the energy of each atom (column energies, eV). Labels of INPUT are kept as label_energy, label_forces and\n\
-    label_stress, and the deviations from them are shown; energies of first-principles codes have zeros of their own."
+    label_stress, and the deviations from them are shown; energies of first-principles codes have zeros of their own.\n\
+    With --committee there is energy_std (eV, of the box) and a column force_std (eV/A, of a force component); with --grade\n\
+    max_grade and a column grade: from 2 on an environment lies outside of the training data."
 )]
 pub(crate) struct Arguments {
     /// The model file, made by knockon fit or knockon import.
@@ -28,6 +30,13 @@ pub(crate) struct Arguments {
     /// The extended XYZ file to write.
     #[arg(short, long, value_name = "OUTPUT")]
     output: PathBuf,
+    /// Standard deviations of energy and forces, from the committee of the model (made by knockon fit).
+    #[arg(long, value_name = "FILE")]
+    committee: Option<PathBuf>,
+    /// How far each atom's environment lies outside of the training data, from the grades of the model (made by knockon
+    /// fit).
+    #[arg(long, value_name = "FILE")]
+    grade: Option<PathBuf>,
     #[command(flatten)]
     labels: LabelArguments,
 }
@@ -36,6 +45,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
+    let committee = arguments.committee.as_ref().map(|path| load_committee(&model, path)).transpose()?;
+    let extrapolation = arguments.grade.as_ref().map(|path| load_grades(&model, path)).transpose()?;
     let data = DataSet::load(std::slice::from_ref(&arguments.input), &arguments.labels.keys())?;
     let bar = Bar::new("evaluating");
     let hash = model.hash();
@@ -46,7 +57,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let place = || format!("configuration {} ({}) of {}", index + 1, data.names[index], arguments.input.display());
         let neighbors = NeighborList::build(&frame.atoms, potential.cutoff_angstrom());
         potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
-        let evaluated = evaluated(frame, &evaluation, &hash);
+        let mut evaluated = evaluated(frame, &evaluation, &hash);
+        if let Some(committee) = &committee {
+            let found = committee.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
+            evaluated.info.set("energy_std", format!("{:?}", found.energy_std_ev));
+            set_column(&mut evaluated, "force_std", &found.force_std_by_atom());
+        }
+        if let Some(extrapolation) = &extrapolation {
+            let grades = extrapolation.grades(&frame.atoms, &neighbors).with_context(place)?;
+            evaluated.info.set("max_grade", format!("{:?}", grades.iter().copied().fold(0.0, f64::max)));
+            set_column(&mut evaluated, "grade", &grades);
+        }
         deviations.add(frame, &evaluated);
         frames.push(evaluated);
         bar.update(index as u64 + 1, data.frames.len() as u64);
@@ -56,6 +77,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     print!("{}", deviations.table());
     say(&format!("{}: {} configurations, model {hash}, data {}", arguments.output.display(), frames.len(), data.hash));
     Ok(())
+}
+
+fn load_committee(model: &Model, path: &Path) -> Result<Committee> {
+    Ok(Committee::new(model, &CommitteeFile::load(path)?, &path.display().to_string())?)
+}
+
+/// The extrapolation grades in a file, which must belong to the model.
+pub(crate) fn load_grades(model: &Model, path: &Path) -> Result<Extrapolation> {
+    Ok(Extrapolation::new(model, GradeFile::load(path)?, &path.display().to_string())?)
+}
+
+fn set_column(frame: &mut Frame, name: &str, values: &[f64]) {
+    frame.columns.retain(|c| c.name != name);
+    frame.columns.push(Column::reals(name, values));
 }
 
 /// The configuration with the model's results in place of its labels, which are kept under other names.

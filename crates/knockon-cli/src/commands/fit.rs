@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Arguments {
     /// Settings of the fit (TOML); data files in it are relative to its folder.
     pub(crate) settings: PathBuf,
-    /// Folder for NAME.model, fit.json, parity.csv, pair_scans.csv and checks.json.
+    /// Folder for NAME.model, NAME.committee, NAME.grade, fit.json, parity.csv, calibration.csv, pair_scans.csv and
+    /// checks.json.
     #[arg(short, long, value_name = "DIR", default_value = "knockon-out/model")]
     pub(crate) out: PathBuf,
 }
@@ -40,8 +41,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let write = |name: &str, text: &str| write_atomically(&arguments.out.join(name), text.as_bytes());
     let model_path = arguments.out.join(format!("{}.model", settings.name));
     fit.model.save(&model_path)?;
+    fit.committee.save(&model_path.with_extension("committee"))?;
+    fit.grade.save(&model_path.with_extension("grade"))?;
     write("fit.json", &json(&fit.report)?)?;
     write("parity.csv", &fit.parity_csv())?;
+    write("calibration.csv", &fit.calibration_csv())?;
     write("pair_scans.csv", &checks::scans_csv(&scans, &fit.hashes()))?;
     write("checks.json", &json(&found)?)?;
     if !progress::is_quiet() {

@@ -3,7 +3,9 @@
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
-use knockon::cascade::{Border, PerfectBox, Recoil, RecoilSettings, Thermalization, run_recoil, thermalize};
+use knockon::cascade::{
+    Border, GradeWatch, PerfectBox, Recoil, RecoilSettings, Thermalization, run_recoil, thermalize,
+};
 use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
 use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
@@ -59,6 +61,12 @@ pub(crate) struct Arguments {
     /// Keep the lattice constants of the crystal file instead of the model's own.
     #[arg(long)]
     keep_cell: bool,
+    /// Record how far the cascade goes outside of the training data, with the grades of the model (made by knockon fit).
+    #[arg(long, value_name = "FILE")]
+    grade: Option<PathBuf>,
+    /// Look at the grades at every so many steps.
+    #[arg(long, value_name = "STEPS", default_value_t = 20)]
+    grade_every: u64,
     /// Seed of the thermal motion.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -69,6 +77,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
     super::campaign::warn_of_failing(&model);
+    let extrapolation = arguments.grade.as_ref().map(|path| super::evaluate::load_grades(&model, path)).transpose()?;
+    let mut watch = extrapolation.as_ref().map(|e| GradeWatch::new(e, arguments.grade_every));
     let mut unit_cell = read_structure(&arguments.crystal)?.atoms;
     if !arguments.keep_cell {
         unit_cell = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?.atoms;
@@ -87,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let starts = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &Bar::new("thermalisation"))?;
     let start = starts.first().context("the thermalisation gave no start")?;
     let bar = Bar::new("recoil (fs)");
-    let (recoil, atoms) = run_recoil(
+    let (mut recoil, atoms) = run_recoil(
         &potential,
         &perfect,
         start,
@@ -95,8 +105,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         arguments.direction,
         &settings,
         arguments.seed,
-        &mut |s| bar.update(s.time_fs() as u64, settings.time_fs as u64),
+        &mut |s| {
+            bar.update(s.time_fs() as u64, settings.time_fs as u64);
+            watch.iter_mut().for_each(|watch| watch.see(s));
+        },
     )?;
+    if let Some(watch) = watch {
+        watch.record(&mut recoil)?;
+    }
     drop(bar);
     print!("{}", ledger(&recoil));
     write(arguments, &model, &recoil, atoms)
@@ -143,6 +159,7 @@ fn write(arguments: &Arguments, model: &Model, recoil: &Recoil, atoms: Atoms) ->
 
 /// The balance of one recoil for people.
 fn ledger(r: &Recoil) -> String {
+    let grade = r.max_extrapolation_grade.map_or("not looked at".to_owned(), |g| format!("{g:.2} at most"));
     let flags = if r.flags.is_empty() { "none".to_owned() } else { r.flags.join(", ") };
     format!(
         "recoil energy            {:.3} eV along ({:.4} {:.4} {:.4})\n\
@@ -153,6 +170,7 @@ fn ledger(r: &Recoil) -> String {
          energy drift             {:+.2e} eV; border gave {:+.3} eV\n\
          time                     {:.0} fs in {} steps, shortest {:.4} fs; then {:.0} K\n\
          quench                   {} evaluations, largest force {:.1e} eV/A\n\
+         extrapolation grade      {grade}\n\
          flags                    {flags}\n",
         r.recoil_energy_ev,
         r.direction.x,

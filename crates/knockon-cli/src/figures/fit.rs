@@ -24,7 +24,7 @@ pub(crate) struct Parity {
 pub(crate) const MOST_POINTS: usize = 2500;
 
 /// The points to draw.
-fn thinned(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+pub(crate) fn thinned(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
     let mut points = points.to_vec();
     let error = |p: &[f64; 2]| (p[1] - p[0]).abs();
     points.sort_by(|a, b| error(b).total_cmp(&error(a)));

@@ -1,6 +1,7 @@
 //! Figures: plain data in, SVG out. Nothing here reads files or knows of stages.
 
 mod axis;
+pub(crate) mod calibration;
 pub(crate) mod defect_probability;
 pub(crate) mod fit;
 pub(crate) mod frenkel;

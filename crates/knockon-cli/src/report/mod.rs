@@ -13,9 +13,10 @@ use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Files of the stages, with what each is good for.
-const STAGE_FILES: [(&str, &str); 14] = [
+const STAGE_FILES: [(&str, &str); 15] = [
     ("model/fit.json", "errors, variants and provenance of the fit"),
     ("model/parity.csv", "reference and predicted values"),
+    ("model/calibration.csv", "predicted deviations, extrapolation grades and errors of held-out data"),
     ("model/pair_scans.csv", "energy of each species pair against distance"),
     ("model/checks.json", "what a cascade needs of the potential"),
     ("campaign/campaign.json", "settings, directions and symmetry of the recoils"),

@@ -17,7 +17,11 @@ const PHYSICS: [&str; 5] =
 pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) -> String {
     let name = run.fit.as_ref().map(|f| f.name.as_str()).filter(|n| !n.is_empty()).unwrap_or("this crystal");
     let figure = |name: &str| {
-        let number = PHYSICS.iter().chain(&["parity", "pair-scans"]).position(|n| *n == name).map_or(0, |i| i + 1);
+        let number = PHYSICS
+            .iter()
+            .chain(&["parity", "calibration", "pair-scans"])
+            .position(|n| *n == name)
+            .map_or(0, |i| i + 1);
         pictures.iter().find(|p| p.name == name).map(|p| figure(p, number))
     };
     let markup = html! {
@@ -55,6 +59,7 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
                 h2 #potential { "The potential" }
                 (potential(run))
                 (optional(figure("parity"), "the comparison with reference values needs model/parity.csv"))
+                (optional(figure("calibration"), "the calibration of the uncertainty needs model/calibration.csv"))
                 (optional(figure("pair-scans"), "the pair scans need model/pair_scans.csv"))
                 h2 #differences { "Where this differs from the paper, and why" }
                 p {

@@ -14,6 +14,7 @@ use std::path::Path;
 pub(crate) struct Run {
     pub(crate) fit: Option<Fit>,
     pub(crate) parity: Option<Table>,
+    pub(crate) calibration: Option<Table>,
     pub(crate) pair_scans: Option<Table>,
     pub(crate) checks: Option<Vec<Check>>,
     pub(crate) campaign: Option<Campaign>,
@@ -42,6 +43,8 @@ pub(crate) struct Fit {
     pub(crate) errors: Vec<FitErrors>,
     pub(crate) variants: Vec<Variant>,
     pub(crate) cross_validation: Vec<CrossValidation>,
+    /// Calibration of committee and extrapolation grade.
+    pub(crate) uncertainty: Value,
     pub(crate) paper: PaperErrors,
 }
 
@@ -166,6 +169,7 @@ impl Run {
         Ok(Self {
             fit: json(&at("model/fit.json"))?,
             parity: table(&at("model/parity.csv"))?,
+            calibration: table(&at("model/calibration.csv"))?,
             pair_scans: table(&at("model/pair_scans.csv"))?,
             checks: json(&at("model/checks.json"))?,
             campaign: json(&at("campaign/campaign.json"))?,

@@ -41,6 +41,11 @@ fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
         ("spectra/cevns.csv", spectrum),
         ("spectra/capture.csv", spectrum),
         ("model/pair_scans.csv", "pair,environment,distance_angstrom,energy_ev,has_data\nW-O,vacuum,0.3,1e4,false\n"),
+        ("model/fit.json", r#"{"uncertainty": {"force": {"bins": [{"predicted_rms": 0.2, "error_rms": 0.3}]}}}"#),
+        (
+            "model/calibration.csv",
+            "configuration,class,quantity,predicted,error\n0,a,force_std_ev_per_angstrom,0.2,0.3\n",
+        ),
         (
             "model/parity.csv",
             "configuration,class,split,quantity,reference,predicted\n0,a,training,energy_ev_per_atom,-8,-8\n",
@@ -51,7 +56,15 @@ fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
         assert!(!html.contains(forbidden), "{forbidden}");
     }
     assert!(html.contains("2 cascades") && html.contains("&lt;more&gt;"));
-    let names = ["recoil-map", "stored-energy", "capture-spectrum", "continuous-spectra", "parity", "pair-scans"];
+    let names = [
+        "recoil-map",
+        "stored-energy",
+        "capture-spectrum",
+        "continuous-spectra",
+        "parity",
+        "calibration",
+        "pair-scans",
+    ];
     for name in names {
         // write() has drawn each as PNG, which parses the SVG as strict XML
         let file = |extension: &str| folder.path().join(format!("figures/{name}.{extension}"));

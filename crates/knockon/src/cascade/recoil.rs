@@ -77,7 +77,10 @@ pub struct Recoil {
     pub max_displacement_angstrom: f64,
     /// Largest distance in angstrom from the recoil's site to a displaced atom's end point.
     pub damage_radius_angstrom: f64,
-    /// Reasons not to trust this run: `drift`, `small-box`, `close-pair`, `quench`, `hole`.
+    /// Largest extrapolation grade of an atom during the cascade, where someone looked (see [`super::GradeWatch`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_extrapolation_grade: Option<f64>,
+    /// Reasons not to trust this run: `drift`, `small-box`, `close-pair`, `quench`, `hole`, `extrapolation`.
     pub flags: Vec<String>,
 }
 
@@ -171,6 +174,7 @@ pub fn run_recoil(
         displaced_atoms: damage.displaced_atoms,
         max_displacement_angstrom: damage.max_displacement,
         damage_radius_angstrom: damage.radius,
+        max_extrapolation_grade: None,
         flags: flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect(),
     };
     Ok((recoil, simulation.atoms().clone()))

@@ -132,6 +132,11 @@ impl<'p> Simulation<'p> {
         &self.masses_u
     }
 
+    /// The neighbour list, which holds at least all pairs within the cutoff.
+    pub fn neighbors(&self) -> &NeighborList {
+        &self.neighbors
+    }
+
     /// Energies, forces and strain derivative at the present positions.
     pub fn evaluation(&self) -> &Evaluation {
         &self.evaluation

@@ -9,6 +9,8 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::{Mat, MatRef, Par, Spec};
+use rand::RngExt;
+use rand_distr::StandardNormal;
 
 /// Dense matrix of `f64`, column-major.
 pub(super) type Matrix = Mat<f64>;
@@ -187,6 +189,21 @@ impl Path {
         z
     }
 
+    /// A random deviation of z from the solution: a draw of its posterior, whose covariance is the inverse of
+    /// A^T A + strength^2 when the rows and the prior have unit noise.
+    pub fn draw(&self, strength: f64, random: &mut impl rand::Rng) -> Vec<f64> {
+        let (n, size) = (self.right.nrows(), self.singular_values.len());
+        let noise: Vec<f64> = (0..n).map(|_| random.sample(StandardNormal)).collect();
+        // Directions of the singular vectors are narrowed by the data; what is left of the noise only by the prior.
+        let mut z: Vec<f64> = noise.iter().map(|e| e / strength).collect();
+        for (i, s) in (0..size).zip(&self.singular_values) {
+            let along: f64 = (0..n).map(|row| self.right[(row, i)] * noise[row]).sum();
+            let change = along * (1.0 / s.hypot(strength) - 1.0 / strength);
+            z.iter_mut().enumerate().for_each(|(row, value)| *value += self.right[(row, i)] * change);
+        }
+        z
+    }
+
     /// Number of directions of z that the data alone determine, to rounding.
     pub fn rank(&self) -> usize {
         let largest = self.singular_values.first().copied().unwrap_or(0.0);
@@ -317,6 +334,29 @@ mod tests {
         let x = expand(&mean, &identity(5), &path.solve(1e-6));
         assert_eq!(path.rank(), 4);
         assert!((x[3] - 4.0).abs() < 1e-9 && (x[0] - solution[0]).abs() < 1e-6);
+    }
+
+    /// Draws have the closed-form covariance (A^T A + s^2)^-1, also where the data say nothing.
+    #[test]
+    fn draws_have_the_covariance_of_the_posterior() {
+        // Rows (3, 0, 0) and (4, 2, 0): A^T A = [[25, 8, 0], [8, 4, 0], [0, 0, 0]].
+        let factor = factor_of(&[vec![3.0, 0.0, 0.0], vec![4.0, 2.0, 0.0]], &[1.0, 1.0]);
+        let path = Path::new(&factor, &[0.0; 3], &identity(3)).unwrap();
+        let (strength, n_draws) = (0.5_f64, 40_000);
+        let (p, q, r) = (25.25, 8.0, 4.25);
+        let determinant = p * r - q * q;
+        let expected = [[r, -q, 0.0], [-q, p, 0.0], [0.0, 0.0, determinant / strength.powi(2)]];
+        let mut random = Pcg64::new(5, 9);
+        let mut sums = [[0.0; 3]; 3];
+        for _ in 0..n_draws {
+            let z = path.draw(strength, &mut random);
+            (0..9).for_each(|k| sums[k / 3][k % 3] += z[k / 3] * z[k % 3]);
+        }
+        for k in 0..9 {
+            let (found, exact) = (sums[k / 3][k % 3] / f64::from(n_draws), expected[k / 3][k % 3] / determinant);
+            let scale = (expected[k / 3][k / 3] * expected[k % 3][k % 3]).sqrt() / determinant;
+            assert!((found - exact).abs() < 0.03 * scale, "{k}: {found} {exact}");
+        }
     }
 
     #[test]

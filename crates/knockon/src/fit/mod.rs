@@ -2,8 +2,10 @@
 //!
 //! [`Dataset`] reads the labels; [`stream`] turns them into triangular factors, one per group of related
 //! configurations; [`prior`] says what is believed before any data; [`validation`] chooses the strength of the prior
-//! and the variant on held-out groups; [`report`] measures the errors. [`run`] does all of it.
+//! and the variant on held-out groups; [`report`] measures the errors; [`calibration`] makes and tests what predicts
+//! them elsewhere. [`run`] does all of it.
 
+pub mod calibration;
 pub mod dataset;
 pub mod factor;
 pub mod prior;
@@ -21,8 +23,9 @@ pub use settings::Settings;
 
 use crate::Error;
 use crate::checks::{CHECKS_ENTRY, Check, DataDistances, PASSED};
-use crate::potential::{Model, Sharing};
+use crate::potential::{CommitteeFile, EXTRAPOLATION_THRESHOLD, GradeFile, Model, Sharing};
 use crate::progress::Progress;
+use calibration::{Calibration, UncertaintyReport};
 use factor::{Path, expand};
 use prior::{Prior, Repulsion};
 use report::{GroupRow, OffsetRow, PAPER, VariantRow, errors, model_of, parity_lines, predict};
@@ -39,6 +42,12 @@ pub struct Fit {
     pub distances: DataDistances,
     /// Lines of parity.csv, without the comment that names data and model.
     pub parity: String,
+    /// Sets of coefficients around the model that predict how far it may be off.
+    pub committee: CommitteeFile,
+    /// What the training data look like.
+    pub grade: GradeFile,
+    /// Lines of calibration.csv, without the comment that names data and model.
+    pub calibration: String,
 }
 
 impl Fit {
@@ -48,7 +57,10 @@ impl Fit {
         let failed: Vec<String> = found.iter().filter(|c| !c.passed).map(|c| c.name.clone()).collect();
         let verdict = if failed.is_empty() { PASSED.to_owned() } else { format!("failed: {}", failed.join(", ")) };
         self.model.provenance.insert(CHECKS_ENTRY.into(), verdict);
-        self.report.model_hash = self.model.hash();
+        let hash = self.model.hash();
+        self.report.model_hash.clone_from(&hash);
+        self.committee.model_hash.clone_from(&hash);
+        self.grade.model_hash = hash;
         self.report.checks_passed = failed.is_empty();
         self.report.failed_checks = failed;
     }
@@ -56,6 +68,11 @@ impl Fit {
     /// Names data and model, for the first line of tables.
     pub fn hashes(&self) -> String {
         format!("data {}, model {}", self.report.data_hash, self.report.model_hash)
+    }
+
+    /// Text of calibration.csv.
+    pub fn calibration_csv(&self) -> String {
+        format!("# {}\n{}", self.hashes(), self.calibration)
     }
 
     /// Text of parity.csv.
@@ -118,6 +135,28 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
     model.provenance.insert("variant".into(), variant_name(*sharing).into());
     model.provenance.insert("prior_strength".into(), strength.to_string());
 
+    let deviations: Vec<Vec<f64>> = calibration::draws(&path, prior, strength, 0)
+        .into_iter()
+        .map(|draw| draw[..unknowns.columns.len()].to_vec())
+        .collect();
+    let mut committee = CommitteeFile::new(&model, &data.hash, &settings.hash(), &deviations);
+    let [mut energy_points, mut force_points] =
+        calibration::committee_points(&empty, &unknowns, data, &folds, prior, validation, held_out)?;
+    let (grade, grade_points) = calibration::grades(&model, data, &folds, held_out)?;
+    let uncertainty = UncertaintyReport {
+        n_members: calibration::N_MEMBERS,
+        energy: Calibration::new(&mut energy_points),
+        force: Calibration::new(&mut force_points),
+        grade: calibration::grade_report(&grade_points, EXTRAPOLATION_THRESHOLD),
+    };
+    (committee.energy_scale, committee.force_scale) = (uncertainty.energy.scale, uncertainty.force.scale);
+    let points = [
+        ("energy_std_ev_per_atom", &energy_points[..]),
+        ("force_std_ev_per_angstrom", &force_points[..]),
+        ("extrapolation_grade", &grade_points[..]),
+    ];
+    let calibration = calibration::csv(data, &class_names, points);
+
     let held_out_errors = |v: &Variant| errors(data, &class_names, &v.held_out, Split::HeldOut);
     let variant_row = |(index, v): (usize, &Variant)| {
         let total = held_out_errors(v).pop().expect("there is always a total");
@@ -162,13 +201,14 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         cross_validation: validation.scores.clone(),
         offsets: data.kinds.iter().enumerate().map(offset).collect(),
         groups: data.group_ranges().into_iter().enumerate().map(group).collect(),
+        uncertainty,
         paper: PAPER,
         checks_passed: false,
         failed_checks: Vec::new(),
     };
     let parity = parity_lines(data, &class_names, &trained, Split::Training)
         + &parity_lines(data, &class_names, held_out, Split::HeldOut);
-    Ok(Fit { model, report, distances, parity })
+    Ok(Fit { model, report, distances, parity, committee, grade, calibration })
 }
 
 fn variant_name(sharing: Sharing) -> &'static str {

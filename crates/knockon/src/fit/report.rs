@@ -1,5 +1,6 @@
 //! What a fit is worth: errors by class on training and held-out data, and the files that say so.
 
+use super::calibration::UncertaintyReport;
 use super::dataset::{Configuration, Dataset};
 use super::stream::Unknowns;
 use super::validation::Score;
@@ -259,6 +260,8 @@ pub struct Report {
     pub offsets: Vec<OffsetRow>,
     /// Groups of related configurations and the fold in which each was held out.
     pub groups: Vec<GroupRow>,
+    /// Whether committee and extrapolation grade tell held-out errors.
+    pub uncertainty: UncertaintyReport,
     /// The paper's errors, for comparison.
     pub paper: PaperErrors,
     /// True if the potential has passed everything that a cascade needs. A campaign asks for it and does not run
@@ -338,6 +341,31 @@ pub fn summary(report: &Report) -> String {
         text,
         "paper     (its own 348)      {:>8.3}                              {:>7.3}",
         report.paper.energy_mae_ev, report.paper.force_mae_ev_per_angstrom
+    );
+    text.push_str(&uncertainty_summary(&report.uncertainty));
+    text
+}
+
+/// Whether committee and grade tell held-out errors, in three lines.
+fn uncertainty_summary(u: &UncertaintyReport) -> String {
+    let mut text = String::new();
+    for (name, c) in [("energy", &u.energy), ("force", &u.force)] {
+        let [low, high] = c.scale_range;
+        let _ = writeln!(
+            text,
+            "committee {name:6} spread times {:.2} ({low:.2} to {high:.2}); rank correlation with held-out errors {:.2}, \
+             error over prediction {:.2}",
+            c.scale, c.rank_correlation, c.error_to_prediction
+        );
+    }
+    let rms = |bin: &Option<super::calibration::Bin>| bin.map_or(f64::NAN, |b| b.error_rms);
+    let _ = writeln!(
+        text,
+        "extrapolation grade     rank correlation with held-out force errors {:.2}; force RMSE {:.2} eV/A below {}, {:.2} from there",
+        u.grade.rank_correlation,
+        rms(&u.grade.below),
+        u.grade.threshold,
+        rms(&u.grade.above)
     );
     text
 }

@@ -135,3 +135,37 @@ fn data_that_cannot_be_used_are_refused_with_a_remedy() {
     frame.info.set("cls", "unheard");
     assert!(refused(&frame).contains("[[class]] \"unheard\""));
 }
+
+/// Labels made by a known model: deviations tell the errors of held-out boxes, and grow with the grade away from the data.
+#[test]
+fn committee_and_grades_belong_to_the_fit() {
+    let (settings, data) = made_labels(0.0);
+    let mut fit = run(&settings, &data, &Silent).unwrap();
+    fit.record_checks(&[]);
+    let committee = crate::potential::Committee::new(&fit.model, &fit.committee, "test").unwrap();
+    let extrapolation = crate::potential::Extrapolation::new(&fit.model, fit.grade.clone(), "test").unwrap();
+    let uncertainty = &fit.report.uncertainty;
+    assert_eq!(
+        (fit.committee.energy_scale, fit.committee.force_scale),
+        (uncertainty.energy.scale, uncertainty.force.scale)
+    );
+    assert_eq!(fit.committee.members.len(), calibration::N_MEMBERS);
+    // Boxes and forces that the committee is sure of are predicted better.
+    assert!(uncertainty.force.rank_correlation > 0.2, "{uncertainty:?}");
+    let bins = &uncertainty.force.bins;
+    assert!(bins[bins.len() - 1].error_rms > bins[0].error_rms, "{bins:?}");
+    let spread = |atoms: &crate::Atoms| {
+        let neighbors = NeighborList::build(atoms, committee.model().cutoff_angstrom());
+        let found = committee.evaluate(atoms, &neighbors, &mut Evaluation::default()).unwrap();
+        let grade = extrapolation.grades(atoms, &neighbors).unwrap().into_iter().fold(0.0, f64::max);
+        (found.force_std_by_atom().iter().sum::<f64>() / atoms.len() as f64, grade)
+    };
+    // Farther from the data, both grow.
+    let crystal = &data.configurations[data.reference].atoms;
+    let mut squeezed = crystal.clone();
+    squeezed.cell.vectors *= 0.8;
+    squeezed.positions.iter_mut().for_each(|p| *p *= 0.8);
+    let ((near, near_grade), (far, far_grade)) = (spread(crystal), spread(&squeezed));
+    assert!(near > 0.0 && far > 2.0 * near, "{near} {far}");
+    assert!(near_grade <= 1.0 + 1e-4 && far_grade > 3.0, "{near_grade} {far_grade}");
+}

@@ -60,6 +60,8 @@ pub struct Validation {
     pub best: Score,
     /// Unknowns of the fit that has not seen each fold, for the best strength.
     pub fold_unknowns: Vec<Vec<f64>>,
+    /// The decomposed problem of each of these fits.
+    pub paths: Vec<Path>,
 }
 
 /// Tries every strength. `training` are the factors of [`training_factors`].
@@ -86,7 +88,7 @@ pub fn cross_validate(
     let best = scores.iter().copied().min_by(|a, b| a.score.total_cmp(&b.score)).ok_or_else(|| {
         Error::input("cross_validation.strengths", "expected at least one strength, found none", "Add some")
     })?;
-    Ok(Validation { fold_unknowns: unknowns(best.prior_strength), best, scores })
+    Ok(Validation { fold_unknowns: unknowns(best.prior_strength), best, scores, paths })
 }
 
 #[cfg(test)]

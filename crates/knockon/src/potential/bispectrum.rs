@@ -23,11 +23,11 @@ const MAX_TARGETS: usize = 5;
 
 /// Everything about a model's many-body part that does not depend on its coefficients.
 pub(super) struct Bispectrum {
-    level: Level,
-    layout: Layout,
-    coupling: Coupling,
+    pub(super) level: Level,
+    pub(super) layout: Layout,
+    pub(super) coupling: Coupling,
     /// How often each kept element counts in sums over all elements.
-    multiplicity: Vec<f64>,
+    pub(super) multiplicity: Vec<f64>,
     /// Where each kept element and its conjugate partner stand in the full layout, and the partner's sign.
     expansion: Vec<(usize, usize, f64)>,
     /// Kept elements that are on the diagonal.
@@ -90,9 +90,9 @@ pub(super) struct Workspace {
     radial: Vec<Vec<Radial>>,
     moments: Vec<ComplexLanes>,
     /// Density of each channel, kept elements.
-    channels: Vec<Vec<ComplexLanes>>,
+    pub(super) channels: Vec<Vec<ComplexLanes>>,
     /// Density of one channel, all elements.
-    full: Vec<ComplexLanes>,
+    pub(super) full: Vec<ComplexLanes>,
     adjoints: Vec<Vec<ComplexLanes>>,
     seeds: Vec<ComplexLanes>,
     /// Energy of each central atom without intercepts.
@@ -138,14 +138,6 @@ impl Bispectrum {
     /// The same with other vector instructions.
     pub(super) fn at_level(self, level: Level) -> Self {
         Self { level, ..self }
-    }
-
-    pub(super) fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    pub(super) fn coupling(&self) -> &Coupling {
-        &self.coupling
     }
 
     pub(super) fn n_channels(&self) -> usize {
@@ -325,11 +317,7 @@ impl Bispectrum {
         for (channel, factors) in coefficients.channels.iter().enumerate() {
             let Some(factors) = factors else { continue };
             let u = &work.channels[channel];
-            for (u, (element, partner, sign)) in u.iter().zip(&self.expansion) {
-                let value = u.load(simd);
-                work.full[*partner].store(Complex { re: value.re * *sign, im: value.im * -*sign });
-                work.full[*element].store(value);
-            }
+            self.expand(simd, u, &mut work.full);
             let adjoint = &mut work.adjoints[channel];
             adjoint.fill(ComplexLanes::default());
             for outputs in &self.coupling.outputs {
@@ -347,6 +335,16 @@ impl Bispectrum {
             }
         }
         work.energies.store(energies);
+    }
+
+    /// All elements of a density from the kept ones.
+    #[inline(always)]
+    pub(super) fn expand<S: Simd>(&self, simd: S, u: &[ComplexLanes], full: &mut [ComplexLanes]) {
+        for (u, (element, partner, sign)) in u.iter().zip(&self.expansion) {
+            let value = u.load(simd);
+            full[*partner].store(Complex { re: value.re * *sign, im: value.im * -*sign });
+            full[*element].store(value);
+        }
     }
 
     #[inline(always)]

@@ -224,6 +224,21 @@ fn add_pair(
 }
 
 impl Model {
+    /// The coefficients in the order of `columns`; of species that share them, those of the last one.
+    pub fn coefficients(&self, columns: &Columns) -> Vec<f64> {
+        let mut coefficients = vec![0.0; columns.len()];
+        for (species, central) in self.central.iter().enumerate() {
+            coefficients[columns.intercept(species)] = central.intercept_ev;
+            for (channel, list) in central.coefficients_ev.iter().enumerate() {
+                coefficients[columns.many_body(species, channel)].copy_from_slice(list);
+            }
+        }
+        for (index, entry) in self.pair.iter().flat_map(|p| &p.pairs).enumerate() {
+            coefficients[columns.pair(index)].copy_from_slice(&entry.coefficients_ev);
+        }
+        coefficients
+    }
+
     /// This model with other coefficients, in the order of `columns`.
     pub fn with_coefficients(&self, columns: &Columns, coefficients: &[f64]) -> Self {
         assert_eq!(coefficients.len(), columns.len(), "one coefficient per column");

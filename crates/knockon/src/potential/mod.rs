@@ -1,8 +1,12 @@
 //! Energies and forces of atoms. [`Potential`] is the one seam between models and everything that uses them.
 
 mod bispectrum;
+mod committee;
+mod components;
 mod coupling;
+mod descriptors;
 mod design;
+mod extrapolation;
 mod grouping;
 mod import_milady;
 mod import_snap;
@@ -19,8 +23,11 @@ mod reference;
 mod tests;
 mod zbl;
 
+pub use committee::{Committee, CommitteeFile, Member, Uncertainty};
 pub use coupling::{clebsch_gordan, component_triples};
+pub use descriptors::Descriptors;
 pub use design::{Columns, DesignRows, Sharing, design_rows};
+pub use extrapolation::{CentralGrade, EXTRAPOLATION_THRESHOLD, Extrapolation, GradeBuilder, GradeFile, Whitening};
 pub use import_milady::{import_milady, parse_milady};
 pub use import_snap::{import_snap, parse_snap};
 pub use linear::{Instructions, LinearPotential};

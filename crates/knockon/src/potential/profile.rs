@@ -250,7 +250,7 @@ fn derivative_operations(layout: &Layout) -> Operations {
 impl Bispectrum {
     /// Counts what the three steps do, from the tables that they use. To be kept in step with the kernel.
     fn operations(&self) -> UnitOperations {
-        let (layout, coupling) = (self.layout(), self.coupling());
+        let (layout, coupling) = (&self.layout, &self.coupling);
         let kept = layout.kept_len() as f64;
         let [channels, species] = [self.n_channels(), self.n_species()].map(|n| n as f64);
         let mut adjoint = Operations::default();

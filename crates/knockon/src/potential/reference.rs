@@ -65,7 +65,7 @@ fn wigner(two_j_max: usize, a: Complex, b: Complex) -> Layers {
 }
 
 /// All neighbours of an atom closer than `reach`: species index and vector.
-fn environment(model: &Model, atoms: &Atoms, atom: usize) -> Vec<(usize, DVec3)> {
+pub(super) fn environment(model: &Model, atoms: &Atoms, atom: usize) -> Vec<(usize, DVec3)> {
     let reach = model.cutoff_angstrom();
     let species = model.species();
     let faces = atoms.cell.face_distances_angstrom();

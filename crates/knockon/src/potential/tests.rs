@@ -395,3 +395,84 @@ fn bad_configurations_are_refused() {
     let error = potential.evaluate(&atoms, &neighbors, &mut Evaluation::default()).unwrap_err().to_string();
     assert!(error.contains("Xe"), "{error}");
 }
+
+#[test]
+fn descriptors_are_the_components_of_the_reference() {
+    let model = model(3);
+    let descriptors = Descriptors::new(&model).unwrap();
+    for (seed, n) in [(1, 1), (2, 19), (3, 27)] {
+        let atoms = random_box(seed, n, 7.0, 1.2);
+        let neighbors = NeighborList::build(&atoms, descriptors.cutoff_angstrom());
+        let found = descriptors.map(&atoms, &neighbors, |_, d| d.to_vec()).unwrap();
+        for (atom, found) in found.iter().enumerate() {
+            let central = model.species().iter().position(|s| *s == atoms.species[atom]).unwrap();
+            let environment = reference::environment(&model, &atoms, atom);
+            for channel in 0..3 {
+                let expected = reference::components(&model, central, channel, &environment);
+                let scale = expected.iter().fold(1.0_f64, |m, e| m.max(e.abs()));
+                for (a, b) in found[55 * channel..].iter().zip(&expected) {
+                    assert!((a - b).abs() < 1e-12 * scale, "atom {atom}: {a} {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_committee_of_the_model_itself_is_certain() {
+    let model = model(3);
+    let columns = Columns::new(&model, Sharing::PerSpecies);
+    assert_eq!(model.with_coefficients(&columns, &model.coefficients(&columns)), model);
+    let mut file = CommitteeFile::new(&model, "data", "settings", &vec![vec![0.0; columns.len()]; 3]);
+    let atoms = random_box(5, 20, 7.0, 1.5);
+    let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
+    let mut evaluation = Evaluation::default();
+    let committee = Committee::new(&model, &file, "test").unwrap();
+    let found = committee.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
+    assert_eq!(found.energy_std_ev, 0.0);
+    assert!(found.force_std.iter().all(|s| *s == DVec3::ZERO));
+    assert_eq!(evaluation.forces, evaluate(&LinearPotential::new(&model).unwrap(), &atoms).forces);
+    // One member whose intercepts are all 0.25 eV higher, and a scale.
+    file.members.truncate(1);
+    file.energy_scale = 2.0;
+    file.members[0].deviations_ev[columns.intercepts()].fill(0.25);
+    let found = Committee::new(&model, &file, "test").unwrap().evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
+    assert!((found.energy_std_ev - 2.0 * 0.25 * 20.0).abs() < 1e-9, "{}", found.energy_std_ev);
+    assert!(found.force_std_by_atom().iter().all(|s| *s < 1e-9));
+    let mut other = model.clone();
+    other.central[0].intercept_ev += 1e-9;
+    let refused = Committee::new(&other, &file, "test").err().unwrap().to_string();
+    assert!(refused.contains(&model.hash()), "{refused}");
+}
+
+#[test]
+fn committee_and_grade_files_round_trip_exactly() {
+    let model = model(4);
+    let mut rng = random(8);
+    let n = Columns::new(&model, Sharing::PerSpecies).len();
+    let mut member = |scale: f64| (0..n).map(|_| scale * uniform(&mut rng, -1.0, 1.0)).collect::<Vec<_>>();
+    let file = CommitteeFile::new(&model, "data", "settings", &[member(1e-7), member(3.0)]);
+    assert_eq!(CommitteeFile::from_text(&file.to_text(), "test").unwrap(), file);
+    assert!(CommitteeFile::from_text("format_version = 1", "test").unwrap_err().to_string().contains("missing field"));
+
+    let descriptors = Descriptors::new(&model).unwrap();
+    let mut builder = GradeBuilder::new(&descriptors);
+    let boxes = [1, 2, 3].map(|seed| random_box(seed, 30, 9.0, 1.6));
+    let environments = |atoms: &Atoms| {
+        let neighbors = NeighborList::build(atoms, descriptors.cutoff_angstrom());
+        descriptors.map(atoms, &neighbors, |central, d| (central, d.to_vec())).unwrap()
+    };
+    boxes.iter().for_each(|atoms| builder.add(&environments(atoms)));
+    let file = builder.build(&model, "data").unwrap();
+    assert_eq!(GradeFile::from_text(&file.to_text(), "test").unwrap(), file);
+
+    // No training atom has a grade above 1; a denser box has.
+    let extrapolation = Extrapolation::new(&model, file, "test").unwrap();
+    let largest = |atoms: &Atoms| {
+        let neighbors = NeighborList::build(atoms, descriptors.cutoff_angstrom() + 0.3);
+        extrapolation.grades(atoms, &neighbors).unwrap().into_iter().fold(0.0, f64::max)
+    };
+    let of_training = boxes.iter().map(largest).fold(0.0, f64::max);
+    assert!((0.5..1.0 + 1e-4).contains(&of_training), "{of_training}");
+    assert!(largest(&random_box(4, 40, 7.0, 1.2)) > EXTRAPOLATION_THRESHOLD);
+}

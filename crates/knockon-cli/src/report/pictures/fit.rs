@@ -1,8 +1,10 @@
-//! Figures of the fit: parity and pair scans.
+//! Figures of the fit: parity, calibration of its uncertainty, pair scans.
 
 use super::{Picture, made_from_fit};
+use crate::figures::calibration::{Calibration, draw_calibration};
 use crate::figures::fit::{self, PairScan, Parity};
 use crate::report::run::Run;
+use serde_json::Value;
 
 /// Predicted against reference values.
 pub(super) fn parity(run: &Run) -> Option<Picture> {
@@ -49,6 +51,58 @@ pub(super) fn parity(run: &Run) -> Option<Picture> {
         caption,
         made_from: made_from_fit(run),
         svg: fit::draw_parity(&quantities),
+    })
+}
+
+/// Predicted deviations and extrapolation grades against held-out errors.
+pub(super) fn calibration(run: &Run) -> Option<Picture> {
+    let (table, fit) = (run.calibration.as_ref()?, run.fit.as_ref()?);
+    let quantity = table.text("quantity");
+    let (predicted, error) = (table.numbers("predicted"), table.numbers("error"));
+    let number = |pointer: &str| fit.uncertainty.pointer(pointer).and_then(Value::as_f64);
+    let bins = |part: &str| -> Vec<[f64; 2]> {
+        let bins = fit.uncertainty.pointer(&format!("/{part}/bins")).and_then(Value::as_array);
+        let of = |bin: &Value| Some([bin.get("predicted_rms")?.as_f64()?, bin.get("error_rms")?.as_f64()?]);
+        bins.into_iter().flatten().filter_map(of).collect()
+    };
+    let kinds = [
+        ("energy_std_ev_per_atom", "energy", "Energies", ["Predicted deviation (eV/atom)", "Held-out error (eV/atom)"]),
+        ("force_std_ev_per_angstrom", "force", "Forces", ["Predicted deviation (eV/Å)", "Held-out error (eV/Å)"]),
+        (
+            "extrapolation_grade",
+            "grade",
+            "Extrapolation",
+            ["Extrapolation grade", "Held-out error of the force (eV/Å)"],
+        ),
+    ];
+    let quantities = kinds.map(|(name, part, title, axes)| Calibration {
+        title,
+        axes,
+        points: (0..table.len()).filter(|i| quantity[*i] == name).map(|i| [predicted[i], error[i]]).collect(),
+        bins: bins(part),
+        threshold: number(&format!("/{part}/threshold")),
+    });
+    let told = |pointer: &str| number(pointer).map_or("?".to_owned(), |x| format!("{x:.2}"));
+    let caption = format!(
+        "Deviations of {} sets of coefficients drawn from the posterior of the fit, times {} for forces and {} for energies \
+         (found on the same held-out data, for each fold on the others), and extrapolation grades, against the errors of \
+         configurations that the fit had not seen. Rank correlations: energies {}, forces {}, grades {}.",
+        number("/n_members").unwrap_or(f64::NAN),
+        told("/force/scale"),
+        told("/energy/scale"),
+        told("/energy/rank_correlation"),
+        told("/force/rank_correlation"),
+        told("/grade/rank_correlation"),
+    );
+    Some(Picture {
+        name: "calibration",
+        title: "Whether the potential knows where it is wrong",
+        how_to_read: "Orange points on the diagonal mean that errors are as large as predicted, from the smallest to the \
+                      largest. Right: the farther an atom's surroundings lie outside of the data, the larger the error of \
+                      its force.",
+        caption,
+        made_from: made_from_fit(run),
+        svg: draw_calibration(&quantities),
     })
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn all(run: &Run) -> Vec<Picture> {
         spectra::capture(run),
         spectra::continuous(run),
         fit::parity(run),
+        fit::calibration(run),
         fit::pair_scans(run),
     ];
     pictures.into_iter().flatten().collect()

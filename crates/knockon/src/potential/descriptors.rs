@@ -1,0 +1,120 @@
+//! Descriptors of single atoms: what the model knows of an environment before any coefficient.
+
+use super::bispectrum::{Bispectrum, Workspace};
+use super::grouping::{Group, Grouping, LaneSlots, collect_neighbors};
+use super::model::{Model, PairTerm};
+use super::pair_function::basis_function;
+use crate::{Atoms, Error, NeighborList, Species};
+use rayon::prelude::*;
+
+/// Makes descriptors: bispectrum components by channel, then two-body kernels summed over the neighbours of each species.
+pub struct Descriptors {
+    species: Vec<Species>,
+    cutoff_angstrom: f64,
+    kernel: Bispectrum,
+    n_channels: usize,
+    pair: Option<PairTerm>,
+}
+
+impl Descriptors {
+    /// Of a model; its coefficients do not matter. Fails if its parts do not fit together.
+    pub fn new(model: &Model) -> Result<Self, Error> {
+        model.validate("the model")?;
+        Ok(Self {
+            species: model.species(),
+            cutoff_angstrom: model.cutoff_angstrom(),
+            kernel: Bispectrum::new(model),
+            n_channels: model.n_channels(),
+            pair: model.pair.clone(),
+        })
+    }
+
+    /// Neighbours farther away do not matter, in angstrom.
+    pub fn cutoff_angstrom(&self) -> f64 {
+        self.cutoff_angstrom
+    }
+
+    /// The elements of the model.
+    pub fn species(&self) -> &[Species] {
+        &self.species
+    }
+
+    /// Numbers per atom.
+    pub fn len(&self) -> usize {
+        self.n_many_body() + self.species.len() * self.n_kernels()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many of them are bispectrum components; they come first.
+    pub fn n_many_body(&self) -> usize {
+        self.n_channels * self.kernel.n_components()
+    }
+
+    fn n_kernels(&self) -> usize {
+        self.pair.as_ref().map_or(0, |p| p.centers_angstrom.len())
+    }
+
+    /// What `of` makes of the species index and descriptor of each atom, in the order of the atoms. `neighbors` holds at
+    /// least all pairs closer than the cutoff.
+    pub fn map<T: Clone + Default + Send>(
+        &self,
+        atoms: &Atoms,
+        neighbors: &NeighborList,
+        of: impl Fn(usize, &[f64]) -> T + Sync,
+    ) -> Result<Vec<T>, Error> {
+        let grouping = Grouping::new(atoms, &self.species)?;
+        let parts: Result<Vec<Vec<T>>, Error> = grouping
+            .groups
+            .par_iter()
+            .map_init(
+                || (self.kernel.workspace(), LaneSlots::new()),
+                |(work, slots), group| {
+                    let descriptors = self.of_group(&grouping, group, atoms, neighbors, work, slots)?;
+                    Ok(descriptors.iter().map(|d| of(group.central, d)).collect())
+                },
+            )
+            .collect();
+        let mut result = vec![T::default(); atoms.len()];
+        for (atom, value) in grouping.order.iter().zip(parts?.into_iter().flatten()) {
+            result[*atom as usize] = value;
+        }
+        Ok(result)
+    }
+
+    /// Descriptors of the atoms of one group.
+    fn of_group(
+        &self,
+        grouping: &Grouping,
+        group: &Group,
+        atoms: &Atoms,
+        neighbors: &NeighborList,
+        work: &mut Workspace,
+        slots: &mut LaneSlots,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let translations = neighbors.cartesian_translations(&atoms.cell);
+        let mut result = vec![vec![0.0; self.len()]; group.atoms.len()];
+        let (start, n_kernels) = (self.n_many_body(), self.n_kernels());
+        let kernels = |n: &super::grouping::Neighbor| {
+            let Some(term) = self.pair.as_ref().filter(|p| n.distance < p.cutoff_angstrom) else { return };
+            let sums = &mut result[n.lane][start + n.species * n_kernels..][..n_kernels];
+            for (sum, center) in sums.iter_mut().zip(&term.centers_angstrom) {
+                *sum += basis_function(term, *center, n.distance)[0];
+            }
+        };
+        let reach = self.cutoff_angstrom;
+        collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, &translations, reach, work, slots, kernels)?;
+        self.kernel.densities(group.central, work);
+        let mut components = Vec::new();
+        self.kernel.components(work, &mut components);
+        for (lane, descriptor) in result.iter_mut().enumerate() {
+            for (value, lanes) in descriptor.iter_mut().zip(&components) {
+                *value = lanes.0[lane];
+            }
+        }
+        Ok(result)
+    }
+}
