@@ -5,6 +5,7 @@ mod data;
 mod evaluate;
 mod fit;
 mod import;
+mod label;
 mod recoil;
 mod relax;
 mod report;
@@ -20,6 +21,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Summarise a data set of labelled configurations.
     Data(data::Arguments),
+    /// Label configurations with a first-principles code.
+    Label(label::Arguments),
     /// Fit a potential to labelled configurations and check what cascades need of it.
     Fit(fit::Arguments),
     /// Energies, forces and stresses of configurations.
@@ -47,6 +50,7 @@ impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Data(arguments) => data::run(&arguments),
+            Self::Label(arguments) => label::run(&arguments),
             Self::Fit(arguments) => fit::run(&arguments),
             Self::Evaluate(arguments) => evaluate::run(&arguments),
             Self::Relax(arguments) => relax::run(&arguments),
