@@ -23,7 +23,8 @@ current = None  # the claim that this process holds
 
 def stop_with_parent():
     """Standard input ends when knockon ends, however it ends: then this process and all it has started end, too."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     if current is not None:
         current.release()
     if hasattr(os, 'killpg') and os.getpgrp() == os.getpid():
