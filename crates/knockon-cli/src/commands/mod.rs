@@ -5,6 +5,7 @@ mod data;
 mod evaluate;
 mod fit;
 mod import;
+mod import_labels;
 mod label;
 mod recoil;
 mod relax;

@@ -1,7 +1,7 @@
 //! `knockon label`.
 
 mod candidates;
-mod environment;
+pub(crate) mod environment;
 mod records;
 mod settings;
 mod workers;
