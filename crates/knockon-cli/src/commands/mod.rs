@@ -2,6 +2,7 @@
 
 mod campaign;
 mod data;
+mod dft_input;
 mod evaluate;
 mod fit;
 mod import;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Data(data::Arguments),
     /// Label configurations with a first-principles code.
     Label(label::Arguments),
+    /// Inputs of VASP or CP2K, HSE06 included, for configurations to label elsewhere.
+    DftInput(dft_input::Arguments),
     /// Fit a potential to labelled configurations and check what cascades need of it.
     Fit(fit::Arguments),
     /// Energies, forces and stresses of configurations.
@@ -52,6 +55,7 @@ impl Command {
         match self {
             Self::Data(arguments) => data::run(&arguments),
             Self::Label(arguments) => label::run(&arguments),
+            Self::DftInput(arguments) => dft_input::run(&arguments),
             Self::Fit(arguments) => fit::run(&arguments),
             Self::Evaluate(arguments) => evaluate::run(&arguments),
             Self::Relax(arguments) => relax::run(&arguments),

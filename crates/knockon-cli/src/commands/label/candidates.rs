@@ -22,7 +22,7 @@ pub(crate) struct Candidate {
 
 /// What a label brings; a candidate that was labelled before loses it.
 const OLD_LABEL: [&str; 8] =
-    ["stress_raw", "free_energy", "ecut", "xc", "code", "pseudopotentials", "settings", "energy_kind"];
+    ["stress_raw", "free_energy", "ecut", "xc", "code", "pseudopotentials", "label_settings", "energy_kind"];
 
 /// Reads the candidates; every id must be there once.
 pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Vec<Candidate>> {
@@ -53,16 +53,7 @@ impl Candidate {
         frame.info.set("id", &id);
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
         let stem = format!("{}.{geometry}", id.chars().map(plain).take(100).collect::<String>());
-        let kpoints = match frame.info.words("kpts") {
-            None => settings.kpoints(&frame.atoms.cell),
-            Some(words) => {
-                let numbers: Option<Vec<u32>> = words.iter().map(|w| w.parse().ok().filter(|n| *n > 0)).collect();
-                let Some([a, b, c]) = numbers.as_deref() else {
-                    bail!("{place}: expected kpts to be three numbers of points, found \"{}\"", words.join(" "))
-                };
-                [*a, *b, *c]
-            }
-        };
+        let kpoints = mesh(&frame, settings, place)?;
         let periodic = frame.atoms.cell.periodic.all();
         let stress = match settings.stress {
             StressChoice::All => periodic,
@@ -78,6 +69,20 @@ impl Candidate {
         a.species == b.species
             && a.cell.vectors.abs_diff_eq(b.cell.vectors, 1e-6)
             && a.positions.iter().zip(&b.positions).all(|(p, q)| p.abs_diff_eq(*q, 1e-6))
+    }
+}
+
+/// The mesh of k-points that a configuration asks for (info key `kpts`), or that of the settings.
+pub(crate) fn mesh(frame: &Frame, settings: &Settings, place: &str) -> Result<[u32; 3]> {
+    match frame.info.words("kpts") {
+        None => Ok(settings.kpoints(&frame.atoms.cell)),
+        Some(words) => {
+            let numbers: Option<Vec<u32>> = words.iter().map(|w| w.parse().ok().filter(|n| *n > 0)).collect();
+            let Some([a, b, c]) = numbers.as_deref() else {
+                bail!("{place}: expected kpts to be three numbers of points, found \"{}\"", words.join(" "))
+            };
+            Ok([*a, *b, *c])
+        }
     }
 }
 

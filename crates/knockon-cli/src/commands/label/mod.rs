@@ -1,9 +1,9 @@
 //! `knockon label`.
 
-mod candidates;
+pub(crate) mod candidates;
 pub(crate) mod environment;
 mod records;
-mod settings;
+pub(crate) mod settings;
 mod workers;
 
 use crate::progress::say;

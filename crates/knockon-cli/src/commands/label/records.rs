@@ -171,7 +171,7 @@ impl Records {
         if let Some(names) = &record.pseudopotentials {
             info.set("pseudopotentials", names);
         }
-        info.set("settings", &self.settings_hash);
+        info.set("label_settings", &self.settings_hash);
         if let Some(free) = record.free_energy {
             info.set("free_energy", format!("{free:?}"));
         }

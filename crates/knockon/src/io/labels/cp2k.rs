@@ -31,12 +31,13 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let text = Text::new(text, path);
     let (species, first) = coordinates(&text)?;
     let mut cell = None;
+    let input_cell = input_cell(&text, path);
     let (mut entropy, mut converged) = (0.0, true);
     let mut evaluations: Vec<Begun> = Vec::new();
     for (index, line) in text.lines.iter().enumerate() {
         let line = line.trim_start();
         if line.starts_with("CELL| Vector a [angstrom]") {
-            cell = Some(cell_vectors(&text, index)?);
+            cell = Some(cell_vectors(&text, index, input_cell)?);
         } else if line.starts_with("Electronic entropic energy:") {
             entropy = HARTREE_EV * text.number_after(index, "energy:")?;
         } else if line.contains("SCF run NOT converged") {
@@ -101,10 +102,23 @@ fn coordinates(text: &Text<'_>) -> Result<(Vec<Species>, Vec<DVec3>), Error> {
     Ok((species, positions))
 }
 
-/// CP2K prints components with three digits and lengths and angles with six. Components are taken as printed if they
+/// The vectors A, B and C of the input file, if it is beside the output and has them in angstrom.
+fn input_cell(text: &Text<'_>, path: &Path) -> Option<DMat3> {
+    let name = text.lines.iter().find_map(|l| l.trim_start().strip_prefix("CP2K| Input file name"))?;
+    let content = beside(path, name.trim())?;
+    let vector = |key: &str| {
+        let numbers = content.lines().find_map(|l| l.trim_start().strip_prefix(key))?;
+        let numbers: Option<Vec<f64>> = numbers.split_whitespace().map(|w| w.parse().ok()).collect();
+        numbers.filter(|n| n.len() == 3).map(|n| DVec3::from_slice(&n))
+    };
+    Some(DMat3::from_cols(vector("A ")?, vector("B ")?, vector("C ")?))
+}
+
+/// CP2K prints components with three digits and lengths and angles with six. The cell of the input file is taken if it
+/// agrees with the components; without it components are taken as printed if they
 /// give the lengths and angles, otherwise the cell is that of the lengths and angles with a along x and b in the xy
 /// plane if this agrees with the components.
-fn cell_vectors(text: &Text<'_>, index: usize) -> Result<DMat3, Error> {
+fn cell_vectors(text: &Text<'_>, index: usize, input: Option<DMat3>) -> Result<DMat3, Error> {
     let rows = [0, 1, 2].map(|k| {
         let rest = text.line(index + k).split_once(']').map_or("", |(_, r)| r);
         let words: Vec<&str> = rest.trim_start_matches(':').split_whitespace().collect();
@@ -112,6 +126,9 @@ fn cell_vectors(text: &Text<'_>, index: usize) -> Result<DMat3, Error> {
         (DVec3::new(numbers[0], numbers[1], numbers[2]), numbers[3])
     });
     let printed = DMat3::from_cols(rows[0].0, rows[1].0, rows[2].0);
+    if let Some(input) = input.filter(|m| m.abs_diff_eq(printed, 6e-4)) {
+        return Ok(input);
+    }
     let lengths = rows.map(|r| r.1);
     let angle = |k: usize| text.number_after(index + k, "[degree]");
     let angles = [angle(3)?, angle(4)?, angle(5)?];
@@ -133,7 +150,7 @@ fn cell_vectors(text: &Text<'_>, index: usize) -> Result<DMat3, Error> {
     }
     Err(text.wrong(
         index,
-        "a cell whose components have three digits, or with a along x and b in the xy plane (CP2K prints no more)",
+        "the input file beside, a cell whose components have three digits, or one with a along x and b in the xy plane (CP2K prints no more)",
     ))
 }
 
