@@ -57,18 +57,44 @@ def espresso(job, settings, extra, kpts, folder):
 # What codes print when they give up but go on.
 GAVE_UP = re.compile(r'SCF run NOT converged|convergence NOT achieved|The electronic self-consistency was not achieved')
 VERSIONS = {'vasp': re.compile(r'^\s*vasp\.(\d+\.\d+\.\d+)', re.M), 'espresso': re.compile(r'Program PWSCF v\.(\S+)'),
-            'cp2k': re.compile(r'CP2K version string:\s+CP2K version (\S+)')}
+            'cp2k': re.compile(r'CP2K\| version string:\s+CP2K version (\S+)')}
 NAMES = {'vasp': 'VASP', 'espresso': 'Quantum ESPRESSO', 'cp2k': 'CP2K', 'gpaw': 'GPAW'}
+
+
+# The entropy term -TS of the occupations, as codes print it whose ASE energy is the free energy F, and its unit in eV.
+MINUS_TS = {'espresso': (re.compile(r'smearing contrib\. \(-TS\)\s*=\s*(\S+) Ry'), RYDBERG_EV),
+            'cp2k': (re.compile(r'Electronic entropic energy:\s*(\S+)'), 2 * RYDBERG_EV)}
+OTHER_SMEARING = re.compile(r'Methfessel-Paxton smearing|Marzari-Vanderbilt smearing')
+
+
+def to_zero_smearing(job, folder, energy):
+    """The energy at zero smearing, what kind it is (None: unknown), and the free energy if ASE's energy was that."""
+    name = job['calculator']
+    if name in ('gpaw', 'vasp'):
+        return energy, 'sigma->0', None
+    if name not in MINUS_TS:
+        return energy, None, None
+    pattern, unit = MINUS_TS[name]
+    minus_ts = 0.0
+    for text in outputs(folder):
+        found = pattern.findall(text)
+        if found and not OTHER_SMEARING.search(text):
+            minus_ts = float(found[-1]) * unit
+    return energy - minus_ts / 2, 'sigma->0', energy  # the mean of F and F + TS
 
 
 def check_converged(calculator, folder):
     """Raises Unconverged unless the calculation reached its criteria."""
     if getattr(calculator, 'converged', True) is False:
         raise Unconverged('the calculator says that it has not converged')
-    for text in outputs(folder):
-        found = GAVE_UP.search(text)
-        if found:
-            raise Unconverged(found.group(0))
+    if gave_up(folder):
+        raise Unconverged(gave_up(folder))
+
+
+def gave_up(folder):
+    """What the code said when it did not converge, or None."""
+    found = (GAVE_UP.search(text) for text in outputs(folder))
+    return next((f.group(0) for f in found if f), None)
 
 
 def outputs(folder):
@@ -101,6 +127,11 @@ def pseudopotentials(job):
         return given
     if job['calculator'] == 'gpaw':
         return 'gpaw-data ' + importlib.metadata.version('gpaw-data')
+    parameters = job['settings'].get('parameters', {})
+    if job['calculator'] == 'espresso':
+        return ', '.join(name for _, name in sorted(parameters.get('pseudopotentials', {}).items()))
+    if job['calculator'] == 'cp2k':
+        return ', '.join(str(parameters.get(key, 'default of ASE')) for key in ('pseudo_potential', 'basis_set'))
     return None
 
 

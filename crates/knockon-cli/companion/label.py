@@ -49,10 +49,13 @@ def label(job, entry, atoms, folder):
     calculator = calculators.make(job, entry['kpts'], folder)
     atoms.calc = calculator
     record = {'energy': float(atoms.get_potential_energy()), 'forces': atoms.get_forces(apply_constraint=False).tolist()}
+    record['energy'], record['energy_kind'], free = calculators.to_zero_smearing(job, folder, record['energy'])
     try:
         record['free_energy'] = float(atoms.get_potential_energy(force_consistent=True))
     except Exception:  # many calculators know one energy only
         record['free_energy'] = None
+    if free is not None:
+        record['free_energy'] = free
     record['stress'] = atoms.get_stress(voigt=True, apply_constraint=False).tolist() if entry['stress'] else None
     calculators.check_converged(calculator, folder)
     numbers = [record['energy'], *np.ravel(record['forces']), *(record['stress'] or [])]
@@ -65,7 +68,7 @@ def label(job, entry, atoms, folder):
 def failure(error, folder):
     """Why there is no label, with the end of what the code wrote."""
     tail = [line for text in calculators.outputs(folder) for line in text.splitlines()[-15:]]
-    reason = f'{type(error).__name__}: {error}'.strip()
+    reason = calculators.gave_up(folder) or f'{type(error).__name__}: {error}'.strip()
     return {'reason': reason[:500], 'trace': traceback.format_exc()[-4000:], 'output': tail, 'host': socket.gethostname()}
 
 

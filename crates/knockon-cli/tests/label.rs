@@ -106,8 +106,7 @@ fn labels_agree_with_the_calculator_and_settings_go_with_them() {
 
 #[test]
 fn failures_are_recorded_and_never_become_labels() {
-    let candidates: Vec<Frame> = (1..=4).chain([4]).map(|n| copper(&format!("n{n}"), n, 0.0)).take(4).collect();
-    let mut candidates = candidates;
+    let mut candidates: Vec<Frame> = (1..=4).map(|n| copper(&format!("n{n}"), n, 0.0)).collect();
     candidates.push(Frame::new(candidates[3].atoms.supercell([2, 1, 1])));
     candidates[4].info.set("id", "n8");
     let bench = Bench::new(EMT, &candidates);
@@ -126,7 +125,7 @@ fn failures_are_recorded_and_never_become_labels() {
     assert!(again.contains("the worker died (") && bench.ids().len() == 1, "{again}");
 }
 
-/// Process ids of workers whose command line names a temporary folder of this test's candidates.
+/// Waits for something that must happen.
 fn until(seconds: u64, what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -184,4 +183,80 @@ fn a_killed_worker_is_replaced_and_two_programs_share_the_work() {
     ids.sort();
     assert_eq!(ids, (0..8).map(|k| format!("cu {k}")).collect::<Vec<_>>(), "{texts:?}");
     assert!(texts.iter().all(|t| !t.contains("FAILED")), "{texts:?}");
+}
+
+#[test]
+fn claims_of_other_machines_are_respected_until_they_are_old() {
+    let bench = Bench::new(EMT, &coppers(1));
+    assert!(bench.run("ase:slow_emt.Nothing", &[]).status.code() == Some(2), "no such calculator");
+    let output = bench.run("ase:slow_emt.SlowEMT", &[]);
+    assert!(output.status.success() && bench.ids() == ["cu 0"], "{}", message(&output));
+    let records = bench.path("labels.xyz.records");
+    let file =
+        std::fs::read_dir(&records).unwrap().map(|f| f.unwrap().path()).find(|p| p.to_string_lossy().contains("cu_0"));
+    let record = file.unwrap();
+    let claim = PathBuf::from(record.to_string_lossy().replace(".json", ".claim0"));
+    let forget = || {
+        let _ = std::fs::remove_file(&record);
+        let _ = std::fs::remove_file(bench.path("labels.xyz"));
+    };
+    let claim_it = |age: Duration| {
+        forget();
+        std::fs::write(&claim, r#"{"host": "elsewhere", "pid": 1, "started": "1"}"#).unwrap();
+        let time = std::time::SystemTime::now() - age;
+        std::fs::File::options().write(true).open(&claim).unwrap().set_modified(time).unwrap();
+    };
+    claim_it(Duration::from_secs(60));
+    let text = message(&bench.run("ase:slow_emt.SlowEMT", &[]));
+    assert!(text.contains("1 configurations are being labelled by other workers") && bench.ids().is_empty(), "{text}");
+    claim_it(Duration::from_secs(3600));
+    let text = message(&bench.run("ase:slow_emt.SlowEMT", &[]));
+    assert!(bench.ids() == ["cu 0"] && !claim.exists(), "{text}");
+}
+
+/// Inputs for a code.
+fn inputs(bench: &Bench, code: &str, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
+    command.arg("dft-input").arg(bench.path("candidates.xyz")).args(["--code", code, "-o"]).arg(bench.path("inputs"));
+    command.arg("--config").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cawo4/label.toml"));
+    command.args(more).output().unwrap()
+}
+
+#[test]
+fn inputs_for_codes_elsewhere() {
+    let mut box_ = copper("W and O", 4, 0.1);
+    for (k, symbol) in ["O", "W", "O", "W"].into_iter().enumerate() {
+        box_.atoms.species[k] = Species::from_symbol(symbol).unwrap();
+    }
+    box_.info.set("kpts", "1 1 1");
+    let bench = Bench::new(EMT, &[box_.clone()]);
+    let folder = bench.path("inputs/0000-W_and_O");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let output = inputs(&bench, "vasp", &["--hse06", "--relax", "--potcar", "W=W_pv"]);
+    assert!(output.status.success(), "{}", message(&output));
+    let written = knockon::io::parse_poscar(&text("pbe/POSCAR"), "POSCAR").unwrap();
+    let symbols: Vec<&str> = written.atoms.species.iter().map(|s| s.symbol()).collect();
+    assert_eq!(symbols, ["O", "O", "W", "W"], "each species once, as in the POTCAR");
+    assert_eq!(written.atoms.positions[1], box_.atoms.positions[2]);
+    assert!(text("pbe/POTCAR.txt").contains("cat $POTPAW_PBE/O/POTCAR $POTPAW_PBE/W_pv/POTCAR > POTCAR"));
+    assert!(text("pbe/INCAR").contains("LWAVE  = .TRUE.") && text("pbe/INCAR").contains("EDIFFG = -0.002"));
+    assert!(text("hse06/INCAR").contains("HFSCREEN = 0.2") && text("hse06/KPOINTS").contains("Gamma\n1 1 1\n"));
+    let output = inputs(&bench, "cp2k", &["--hse06"]);
+    assert!(output.status.success(), "{}", message(&output));
+    assert!(text("hse06/hse06.inp").contains("WFN_RESTART_FILE_NAME ../pbe/pbe-RESTART.wfn"));
+    // Where CP2K is installed, it must accept its inputs, with k-points, too.
+    let mut mesh = box_;
+    mesh.info.set("kpts", "1 2 1");
+    write_extxyz(&bench.path("candidates.xyz"), &[mesh]).unwrap();
+    assert!(message(&inputs(&bench, "cp2k", &["--hse06"])).contains("expected Gamma only"));
+    let files = [folder.join("pbe/pbe.inp"), folder.join("hse06/hse06.inp")];
+    let accepted = |file: &PathBuf| {
+        let check =
+            Command::new("cp2k").arg("--check").arg("-i").arg(file).current_dir(file.parent().unwrap()).output();
+        check.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("SUCCESS"))
+    };
+    let installed = Command::new("cp2k").arg("--version").output().is_ok();
+    assert!(!installed || files.iter().all(accepted));
+    assert!(inputs(&bench, "cp2k", &["--relax"]).status.success());
+    assert!(!installed || accepted(&files[0]));
 }

@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let chosen = chosen_potentials(&arguments.potcar)?;
     let frames = read_extxyz(&arguments.candidates)?;
+    let mut all = Vec::new();
     for (index, frame) in frames.iter().enumerate() {
         let place = format!("{}, configuration {}", arguments.candidates.display(), index + 1);
         if !frame.atoms.cell.periodic.all() {
@@ -90,10 +91,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 Code::Vasp => vasp(&sorted, &settings, arguments, hse06, &chosen)?,
                 Code::Cp2k => cp2k(&sorted, arguments, hse06, &place)?,
             };
-            for (file, text) in files {
-                write_atomically(&folder.join(sub).join(file), text.as_bytes())?;
-            }
+            all.extend(files.into_iter().map(|(file, text)| (folder.join(sub).join(file), text)));
         }
+    }
+    for (path, text) in all {
+        write_atomically(&path, text.as_bytes())?;
     }
     say(&format!("{}: inputs of {} configurations", arguments.output.display(), frames.len()));
     Ok(())
@@ -229,7 +231,8 @@ fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result
     Ok(vec![(if hse06 { "hse06.inp" } else { "pbe.inp" }, text)])
 }
 
-/// Orbital transformation for insulators at Gamma; diagonalisation with Fermi-Dirac occupations for meshes.
+/// Orbital transformation for insulators at Gamma; diagonalisation with Fermi-Dirac occupations (580 K are 0.05 eV) for
+/// meshes.
 fn scf(gamma: bool, hse06: bool) -> String {
     let guess = if hse06 { "RESTART" } else { "ATOMIC" };
     let method = if gamma {
@@ -237,7 +240,7 @@ fn scf(gamma: bool, hse06: bool) -> String {
          &OT\n        PRECONDITIONER FULL_SINGLE_INVERSE\n        MINIMIZER DIIS\n      &END OT\n"
     } else {
         "      MAX_SCF 200\n      ADDED_MOS 20\n      &DIAGONALIZATION\n      &END DIAGONALIZATION\n      &SMEAR\n        \
-         METHOD FERMI_DIRAC\n        ELECTRONIC_TEMPERATURE [eV] 0.05\n      &END SMEAR\n      &MIXING\n        \
+         METHOD FERMI_DIRAC\n        ELECTRONIC_TEMPERATURE 580\n      &END SMEAR\n      &MIXING\n        \
          METHOD BROYDEN_MIXING\n        ALPHA 0.3\n      &END MIXING\n"
     };
     format!("    &SCF\n      SCF_GUESS {guess}\n      EPS_SCF 1.0E-6\n{method}    &END SCF\n")

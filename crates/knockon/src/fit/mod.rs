@@ -135,9 +135,10 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         n_configurations: data.configurations.iter().filter(|c| c.kind == kind).count(),
         offset_ev_per_atom: unknowns.offset(kind).map_or(0.0, |column| x[column]),
     };
+    let of = &unknowns;
     let species_offsets = (0..data.origins.len()).flat_map(|origin| {
         let species = settings.model.species.iter().enumerate();
-        species.filter_map(move |(s, symbol)| Some((origin, symbol, unknowns.species_offset(origin, s)?)))
+        species.filter_map(move |(s, symbol)| Some((origin, symbol, of.species_offset(origin, s)?)))
     });
     let species_offset = |(origin, symbol, column): (usize, &crate::Species, usize)| SpeciesOffsetRow {
         label_settings: data.origins[origin].name(),

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Record {
     pub(crate) energy: f64,
     free_energy: Option<f64>,
+    energy_kind: Option<String>,
     forces: Vec<[f64; 3]>,
     stress: Option<[f64; 6]>,
     code: String,
@@ -168,6 +169,9 @@ impl Records {
         info.set("ecut", format!("{:?}", self.settings.cutoff_ev));
         info.set("xc", &self.settings.xc);
         info.set("code", &record.code);
+        if let Some(kind) = &record.energy_kind {
+            info.set("energy_kind", kind);
+        }
         if let Some(names) = &record.pseudopotentials {
             info.set("pseudopotentials", names);
         }
