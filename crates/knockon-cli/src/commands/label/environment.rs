@@ -27,6 +27,9 @@ const PROBE: &str = "#include <Python.h>\n#include <xc.h>\n#include <fftw3.h>\ni
 const SITECONFIG: &str = "mpi = False\nscalapack = False\nfftw = True\ncompiler = 'gcc'\n\
                           libraries = ['xc', 'fftw3', 'openblas']\n\
                           extra_compile_args = ['-O3', '-std=c99', '-fopenmp']\nextra_link_args = ['-fopenmp']\n";
+/// On top of it for NVIDIA devices, as GPAW's manual ("GPU") has it.
+const SITECONFIG_GPU: &str = "gpu = True\ngpu_target = 'cuda'\ngpu_compiler = 'nvcc'\ngpu_include_dirs = []\n\
+                              gpu_compile_args = ['-O3', '-g']\nlibraries += ['cudart', 'cublas']\n";
 
 /// The Python to use: the user's, or the one for this calculator in the cache, installed if it is not there.
 pub(crate) fn python(given: Option<&Path>, calculator: &str, gpu: bool) -> Result<PathBuf> {
@@ -54,7 +57,8 @@ pub(crate) fn python(given: Option<&Path>, calculator: &str, gpu: bool) -> Resul
     if calculator == "gpaw" {
         prepare_libraries(&python)?;
         let siteconfig = folder.join("siteconfig.py");
-        knockon::io::write_atomically(&siteconfig, SITECONFIG.as_bytes())?;
+        let text = if gpu { [SITECONFIG, SITECONFIG_GPU].concat() } else { SITECONFIG.to_owned() };
+        knockon::io::write_atomically(&siteconfig, text.as_bytes())?;
         install.env("GPAW_CONFIG", siteconfig);
     }
     run(&mut install).context("pip could not install; it needs the network once. Or name a Python with --python")?;

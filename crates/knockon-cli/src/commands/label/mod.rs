@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// A Python that has ASE and the calculator, instead of one that is installed into the cache.
     #[arg(long, value_name = "PYTHON")]
     python: Option<PathBuf>,
-    /// Run GPAW on an NVIDIA device through CuPy (not tested by the authors).
+    /// Run GPAW on an NVIDIA device through CuPy (tested only with a stand-in for CuPy).
     #[arg(long)]
     gpu: bool,
     /// Try configurations again that failed.

@@ -196,7 +196,7 @@ impl<'a> Text<'a> {
         self.number(index, word)
     }
 
-    /// `count` numbers of a line, the first `skip` words left out. Fortran may leave no space before a minus sign.
+    /// `count` numbers of a line, the first `skip` words left out.
     fn numbers(&self, index: usize, skip: usize, count: usize) -> Result<Vec<f64>, Error> {
         let line = self.line(index);
         let mut words = line.split_whitespace().skip(skip).take(count).map(|w| self.number(index, w));
