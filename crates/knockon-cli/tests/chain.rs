@@ -34,9 +34,7 @@ fn recoils(folder: &Path) -> Vec<Vec<String>> {
         .map(|line| line.split(',').map(str::to_owned).collect())
         .collect();
     let time = rows[0].iter().position(|name| name == "wall_time_s").unwrap();
-    rows.into_iter()
-        .map(|row| row.into_iter().enumerate().filter(|(i, _)| *i != time).map(|(_, c)| c).collect())
-        .collect()
+    rows.into_iter().map(|row| row.into_iter().enumerate().filter(|(i, _)| *i != time).map(|(_, c)| c).collect()).collect()
 }
 
 #[test]

@@ -50,8 +50,7 @@ fn disorder_energy_ev(
     let mut simulation = Simulation::new(potential, sites.clone(), 0.5)?;
     let crystal_ev = simulation.potential_energy_ev();
     let temperature_k = settings.disorder_temperature_k;
-    let velocities =
-        thermal_velocities(simulation.masses_u(), 2.0 * temperature_k, &mut Pcg64::new(u128::from(SEED), 2));
+    let velocities = thermal_velocities(simulation.masses_u(), 2.0 * temperature_k, &mut Pcg64::new(u128::from(SEED), 2));
     simulation.set_velocities(velocities);
     let mut bath = Bath::new(temperature_k, vec![FRICTION_PER_FS; sites.len()], SEED);
     // Hot atoms need shorter steps.
