@@ -175,7 +175,9 @@ fn a_summary_of_data_says_what_is_missing() {
 #[test]
 fn help_is_enough_to_use_a_verb() {
     for (verb, expected) in [
-        ("data", ["FILE", "--json", "--csv", "Example:"]),
+        ("data", ["FILE", "--json", "--csv", "Examples:"]),
+        ("label", ["CANDIDATES", "--calculator", "--retry-failed", "Example:"]),
+        ("dft-input", ["CANDIDATES", "--hse06", "POTCAR", "Example:"]),
         ("evaluate", ["MODEL", "INPUT", "eV/A^3", "Example:"]),
         ("import", [".pot", ".snapcoeff", "--output", "Examples:"]),
     ] {

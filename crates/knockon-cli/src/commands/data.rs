@@ -9,8 +9,15 @@ use std::path::PathBuf;
 
 /// Arguments of `knockon data`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  knockon data data/cawo4/cawo4_pbe.xyz --csv configurations.csv")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  knockon data data/cawo4/cawo4_pbe.xyz --csv configurations.csv\n  \
+    knockon data import run1/vasprun.xml run2/OUTCAR -o labels.xyz"
+)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Labelled configurations (extended XYZ: energy in eV, forces in eV/A, stress in eV/A^3).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -31,6 +38,13 @@ pub(crate) struct Arguments {
     tolerance: f64,
     #[command(flatten)]
     labels: LabelArguments,
+}
+
+/// What else can be done with data.
+#[derive(clap::Subcommand)]
+enum Task {
+    /// Collect labels from the output of first-principles codes.
+    Import(super::import_labels::Arguments),
 }
 
 /// Where labels are, if not under their customary names.
@@ -55,6 +69,9 @@ impl LabelArguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Task::Import(arguments)) = &arguments.task {
+        return super::import_labels::run(arguments);
+    }
     let data = DataSet::load(&arguments.files, &arguments.labels.keys())?;
     let settings = SummarySettings {
         class_key: arguments.class_key.clone(),

@@ -3,10 +3,13 @@
 mod bench;
 mod campaign;
 mod data;
+mod dft_input;
 mod evaluate;
 mod fit;
 mod frenkel;
 mod import;
+mod import_labels;
+mod label;
 mod recoil;
 mod relax;
 mod report;
@@ -22,6 +25,10 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Summarise a data set of labelled configurations.
     Data(data::Arguments),
+    /// Label configurations with a first-principles code.
+    Label(label::Arguments),
+    /// Inputs of VASP or CP2K, HSE06 included, for configurations to label elsewhere.
+    DftInput(dft_input::Arguments),
     /// Fit a potential to labelled configurations and check what cascades need of it.
     Fit(fit::Arguments),
     /// Energies, forces and stresses of configurations.
@@ -53,6 +60,8 @@ impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Data(arguments) => data::run(&arguments),
+            Self::Label(arguments) => label::run(&arguments),
+            Self::DftInput(arguments) => dft_input::run(&arguments),
             Self::Fit(arguments) => fit::run(&arguments),
             Self::Evaluate(arguments) => evaluate::run(&arguments),
             Self::Relax(arguments) => relax::run(&arguments),

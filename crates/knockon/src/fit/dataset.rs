@@ -1,5 +1,6 @@
 //! Labelled configurations, with what the fit needs to know about where they come from.
 
+use super::origin::Origin;
 use super::settings::{ClassSettings, Settings};
 use crate::io::{Frame, content_hash, parse_extxyz, read_text};
 use crate::{Atoms, Cell, Error};
@@ -17,6 +18,8 @@ pub struct Configuration {
     pub group: usize,
     /// Index into the kinds of cell.
     pub kind: usize,
+    /// Index into the settings with which labels were made.
+    pub origin: usize,
     /// Cell, species, positions.
     pub atoms: Atoms,
     /// Energy of the box in eV.
@@ -49,6 +52,10 @@ pub struct Dataset {
     pub groups: Vec<String>,
     /// Kinds of cell.
     pub kinds: Vec<Kind>,
+    /// Settings with which labels were made.
+    pub origins: Vec<Origin>,
+    /// The settings of the reference's label.
+    pub reference_origin: usize,
     /// The kind of cell that defines the zero of energy.
     pub reference_kind: usize,
     /// Index of the reference crystal in `configurations`.
@@ -79,6 +86,8 @@ impl Dataset {
             configurations: Vec::new(),
             groups: Vec::new(),
             kinds: Vec::new(),
+            origins: Vec::new(),
+            reference_origin: 0,
             reference_kind: 0,
             reference: 0,
             hash,
@@ -96,6 +105,8 @@ impl Dataset {
         })?;
         data.reference = reference;
         data.reference_kind = data.configurations[reference].kind;
+        data.reference_origin = data.configurations[reference].origin;
+        data.refuse_mixed_labels(settings)?;
         Ok(data)
     }
 
@@ -124,9 +135,30 @@ impl Dataset {
         })?;
         let group = index_of(&mut self.groups, group_name(&settings.classes[class], &frame));
         let kind = self.kind(&frame);
+        let origin = Origin::find(&mut self.origins, &frame);
         let Frame { atoms, energy_ev, forces, stress, .. } = frame;
-        self.configurations.push(Configuration { id, class, group, kind, atoms, energy_ev, forces, stress });
+        self.configurations.push(Configuration { id, class, group, kind, origin, atoms, energy_ev, forces, stress });
         Ok(())
+    }
+
+    /// Energies of labels with different settings have different zeros and are not to be mixed without saying so.
+    fn refuse_mixed_labels(&self, settings: &Settings) -> Result<(), Error> {
+        if self.origins.len() < 2 || settings.prior.offset_per_species_ev.is_some() {
+            return Ok(());
+        }
+        let example = |origin: usize| {
+            let id = self.configurations.iter().find(|c| c.origin == origin).map_or("?", |c| c.id.as_str());
+            format!("\"{}\" of \"{id}\"", self.origins[origin].name())
+        };
+        let other = usize::from(self.reference_origin == 0);
+        let found = format!(
+            "expected labels of one functional, cutoff and code, found {} and {}",
+            example(self.reference_origin),
+            example(other)
+        );
+        let remedy =
+            "Leave the others out, or set prior.offset_per_species_ev to fit a constant per species between them";
+        Err(Error::input("data_files", found, remedy))
     }
 
     /// Index of the kind of cell, which is added if it is new.

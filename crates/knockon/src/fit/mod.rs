@@ -8,6 +8,7 @@
 pub mod calibration;
 pub mod dataset;
 pub mod factor;
+pub mod origin;
 pub mod prior;
 pub mod report;
 pub mod settings;
@@ -28,7 +29,7 @@ use crate::progress::Progress;
 use calibration::{Calibration, UncertaintyReport};
 use factor::{Path, expand};
 use prior::{Prior, Repulsion};
-use report::{GroupRow, OffsetRow, PAPER, VariantRow, errors, model_of, parity_lines, predict};
+use report::{GroupRow, OffsetRow, PAPER, SpeciesOffsetRow, VariantRow, errors, model_of, parity_lines, predict};
 use stream::Unknowns;
 use validation::{Validation, assign_folds, cross_validate, training_factors};
 
@@ -175,6 +176,18 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         n_configurations: data.configurations.iter().filter(|c| c.kind == kind).count(),
         offset_ev_per_atom: unknowns.offset(kind).map_or(0.0, |column| x[column]),
     };
+    let of = &unknowns;
+    let species_offsets = (0..data.origins.len()).flat_map(|origin| {
+        let species = settings.model.species.iter().enumerate();
+        species.filter_map(move |(s, symbol)| Some((origin, symbol, of.species_offset(origin, s)?)))
+    });
+    let species_offset = |(origin, symbol, column): (usize, &crate::Species, usize)| SpeciesOffsetRow {
+        label_settings: data.origins[origin].name(),
+        n_configurations: data.configurations.iter().filter(|c| c.origin == origin).count(),
+        species: *symbol,
+        offset_ev: x[column],
+    };
+    let species_offsets = species_offsets.map(species_offset).collect();
     let group = |(index, range): (usize, std::ops::Range<usize>)| GroupRow {
         group: data.groups[index].clone(),
         fold: folds[index],
@@ -200,6 +213,7 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         variants: variants.iter().enumerate().map(variant_row).collect(),
         cross_validation: validation.scores.clone(),
         offsets: data.kinds.iter().enumerate().map(offset).collect(),
+        species_offsets,
         groups: data.group_ranges().into_iter().enumerate().map(group).collect(),
         uncertainty,
         paper: PAPER,

@@ -66,8 +66,10 @@ impl Prior {
                 }
             }
         }
-        for row in unknowns.columns.len()..unknowns.len() {
-            builder.columns.push(vec![(row, settings.prior.offset_ev_per_atom)]);
+        let kinds = (0..unknowns.n_kind_offsets()).map(|_| settings.prior.offset_ev_per_atom);
+        let per_species = std::iter::repeat(settings.prior.offset_per_species_ev.unwrap_or(0.0));
+        for (row, deviation) in (unknowns.columns.len()..unknowns.len()).zip(kinds.chain(per_species)) {
+            builder.columns.push(vec![(row, deviation)]);
         }
         let mut basis = Matrix::zeros(unknowns.len(), builder.columns.len());
         for (column, entries) in builder.columns.iter().enumerate() {

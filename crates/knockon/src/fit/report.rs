@@ -5,7 +5,7 @@ use super::dataset::{Configuration, Dataset};
 use super::stream::Unknowns;
 use super::validation::Score;
 use crate::potential::{LinearPotential, Model};
-use crate::{Error, Evaluation, NeighborList, Potential};
+use crate::{Error, Evaluation, NeighborList, Potential, Species};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt::Write;
@@ -44,7 +44,7 @@ impl Split {
 /// What a model says about one configuration.
 #[derive(Clone, Debug)]
 pub struct Prediction {
-    /// Energy in eV, with the offset of the kind of cell.
+    /// Energy in eV, with the offsets of the kind of cell and of the settings of the label.
     pub energy_ev: f64,
     /// The model's energy, forces and strain derivative.
     pub evaluation: Evaluation,
@@ -65,8 +65,8 @@ pub fn predict(
         let neighbors = NeighborList::build(&c.atoms, potentials[fit].cutoff_angstrom());
         let mut evaluation = Evaluation::default();
         potentials[fit].evaluate(&c.atoms, &neighbors, &mut evaluation)?;
-        let offset = unknowns.offset(c.kind).map_or(0.0, |k| fits[fit][k]);
-        Ok(Prediction { energy_ev: evaluation.energy_ev() + offset * c.atoms.len() as f64, evaluation })
+        let offset: f64 = unknowns.offset_terms(c).iter().map(|(k, count)| count * fits[fit][*k]).sum();
+        Ok(Prediction { energy_ev: evaluation.energy_ev() + offset, evaluation })
     };
     data.configurations.par_iter().map(one).collect()
 }
@@ -221,6 +221,20 @@ pub struct OffsetRow {
     pub offset_ev_per_atom: f64,
 }
 
+/// The constant by which labels of other settings than those of the reference differ, for one species.
+#[derive(Clone, Debug, Serialize)]
+pub struct SpeciesOffsetRow {
+    /// How these labels were made.
+    pub label_settings: String,
+    /// How many there are.
+    pub n_configurations: usize,
+    /// The species.
+    pub species: Species,
+    /// Energy per atom of this species relative to labels of the reference's settings. With one composition in the
+    /// data only the sum over a formula unit means something.
+    pub offset_ev: f64,
+}
+
 /// Everything in fit.json.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -258,6 +272,8 @@ pub struct Report {
     pub cross_validation: Vec<Score>,
     /// Energy offsets of kinds of cell.
     pub offsets: Vec<OffsetRow>,
+    /// Constants per species between labels of different settings; empty if all labels have the same.
+    pub species_offsets: Vec<SpeciesOffsetRow>,
     /// Groups of related configurations and the fold in which each was held out.
     pub groups: Vec<GroupRow>,
     /// Whether committee and extrapolation grade tell held-out errors.
@@ -342,6 +358,13 @@ pub fn summary(report: &Report) -> String {
         "paper     (its own 348)      {:>8.3}                              {:>7.3}",
         report.paper.energy_mae_ev, report.paper.force_mae_ev_per_angstrom
     );
+    for row in &report.species_offsets {
+        let _ = writeln!(
+            text,
+            "offset of {} labels ({}): {} {:+.4} eV per atom",
+            row.n_configurations, row.label_settings, row.species, row.offset_ev
+        );
+    }
     text.push_str(&uncertainty_summary(&report.uncertainty));
     text
 }

@@ -108,6 +108,10 @@ pub struct PairSettings {
 pub struct PriorSettings {
     /// Deviation of the offsets between kinds of cell, in eV per atom.
     pub offset_ev_per_atom: f64,
+    /// Deviation of a constant per species between labels of different settings, in eV: where the data mix
+    /// functionals, cutoffs or codes. Without it such data are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_per_species_ev: Option<f64>,
     /// The two-body functions.
     pub pair: PairPrior,
     /// The bispectrum coefficients.
@@ -228,6 +232,9 @@ impl Settings {
         positive("prior.pair.decay_angstrom", prior.pair.decay_angstrom)?;
         positive("prior.pair.smoothness_angstrom", prior.pair.smoothness_angstrom)?;
         positive("prior.many_body.force_ev_per_angstrom", prior.many_body.force_ev_per_angstrom)?;
+        if let Some(deviation) = prior.offset_per_species_ev {
+            positive("prior.offset_per_species_ev", deviation)?;
+        }
         positive("prior.isolated_pair.deviation_ev", prior.isolated_pair.deviation_ev)?;
         positive("prior.isolated_pair.step_angstrom", prior.isolated_pair.step_angstrom)?;
         positive("prior.pair.repulsion_fade_angstrom", prior.pair.repulsion_fade_angstrom)?;

@@ -11,29 +11,45 @@ use super::settings::{ClassSettings, Settings};
 use crate::potential::{Columns, DesignRows, Model, Sharing, design_rows};
 use crate::progress::Progress;
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
-use crate::{Atoms, Error, NeighborList};
+use crate::{Atoms, Error, NeighborList, Species};
 use rayon::prelude::*;
 
 /// The unknowns of the least-squares problem: the coefficients of the model with one set per central species, then
-/// one energy offset per atom for each kind of cell but the reference.
+/// one energy offset per atom for each kind of cell but the reference, then one per species for all settings of labels but
+/// those of the reference.
 #[derive(Clone, Debug)]
 pub struct Unknowns {
     /// Layout of the coefficients.
     pub columns: Columns,
     n_kinds: usize,
     reference_kind: usize,
+    species: Vec<Species>,
+    n_origins: usize,
+    reference_origin: usize,
 }
 
 impl Unknowns {
     /// For a model of this structure and a data set.
     pub fn new(model: &Model, data: &Dataset) -> Self {
         let columns = Columns::new(model, Sharing::PerSpecies);
-        Self { columns, n_kinds: data.kinds.len(), reference_kind: data.reference_kind }
+        Self {
+            columns,
+            n_kinds: data.kinds.len(),
+            reference_kind: data.reference_kind,
+            species: model.species(),
+            n_origins: data.origins.len(),
+            reference_origin: data.reference_origin,
+        }
     }
 
     /// Number of unknowns.
     pub fn len(&self) -> usize {
-        self.columns.len() + self.n_kinds - 1
+        self.columns.len() + self.n_kind_offsets() + (self.n_origins - 1) * self.species.len()
+    }
+
+    /// Number of offsets of kinds of cell; they follow the coefficients.
+    pub fn n_kind_offsets(&self) -> usize {
+        self.n_kinds - 1
     }
 
     /// True if there are no unknowns.
@@ -45,6 +61,24 @@ impl Unknowns {
     pub fn offset(&self, kind: usize) -> Option<usize> {
         let position = || if kind < self.reference_kind { kind } else { kind - 1 };
         (kind != self.reference_kind).then(|| self.columns.len() + position())
+    }
+
+    /// Unknown of the constant of a species in labels of other settings than those of the reference.
+    pub fn species_offset(&self, origin: usize, species: usize) -> Option<usize> {
+        let position = || if origin < self.reference_origin { origin } else { origin - 1 };
+        let first = self.columns.len() + self.n_kind_offsets();
+        (origin != self.reference_origin).then(|| first + position() * self.species.len() + species)
+    }
+
+    /// The offsets in the energy of a configuration: unknown and number of atoms to which it applies.
+    pub fn offset_terms(&self, c: &Configuration) -> Vec<(usize, f64)> {
+        let mut terms: Vec<(usize, f64)> = self.offset(c.kind).map(|k| (k, c.atoms.len() as f64)).into_iter().collect();
+        for (index, species) in self.species.iter().enumerate() {
+            if let Some(unknown) = self.species_offset(c.origin, index) {
+                terms.push((unknown, c.atoms.species.iter().filter(|s| *s == species).count() as f64));
+            }
+        }
+        terms
     }
 }
 
@@ -162,8 +196,8 @@ fn fold_in(factor: &mut Factor, class: &ClassSettings, unknowns: &Unknowns, c: &
     let n_offsets = unknowns.len() - n_columns;
     if let Some(energy) = c.energy_ev {
         let deviation = class.energy_ev_per_atom * n_atoms as f64;
-        let offset = unknowns.offset(c.kind);
-        let offsets = (0..n_offsets).map(|k| if offset == Some(n_columns + k) { n_atoms as f64 } else { 0.0 });
+        let mut offsets = vec![0.0; n_offsets];
+        unknowns.offset_terms(c).into_iter().for_each(|(k, count)| offsets[k - n_columns] = count);
         let row = design.energy.iter().copied().chain(offsets).map(|x| x / deviation);
         factor.push(row, (energy - design.fixed.energy_ev()) / deviation);
     }

@@ -101,6 +101,37 @@ fn labels_of_a_model_give_back_the_model() {
 }
 
 #[test]
+fn labels_of_other_settings_are_refused_or_shifted() {
+    let (mut settings, data) = made_labels(0.0);
+    let shift = [0.3, -0.2, 0.05]; // eV per atom of each species
+    let frame = |(index, c): (usize, &Configuration)| {
+        let mut frame = Frame::new(c.atoms.clone());
+        let other = index % 2 == 1 && c.id != "perfect-000";
+        let of = |s: &crate::Species| shift[settings.model.species.iter().position(|t| t == s).unwrap()];
+        let added: f64 = if other { c.atoms.species.iter().map(of).sum() } else { 0.0 };
+        (frame.energy_ev, frame.forces, frame.stress) = (c.energy_ev.map(|e| e + added), c.forces.clone(), c.stress);
+        for (key, value) in [("id", c.id.as_str()), ("cls", "perfect"), ("box", &c.id), ("kind", "plain")] {
+            frame.info.set(key, value);
+        }
+        frame.info.set("xc", if other { "PBEsol" } else { "PBE" });
+        (c.id.clone(), frame)
+    };
+    let frames: Vec<_> = data.configurations.iter().enumerate().map(frame).collect();
+    let refused = Dataset::from_frames(&settings, frames.clone(), "test".into()).unwrap_err().to_string();
+    assert!(refused.contains("xc PBE,") && refused.contains("xc PBEsol,"), "{refused}");
+    settings.prior.offset_per_species_ev = Some(0.5);
+    let mixed = Dataset::from_frames(&settings, frames, "test".into()).unwrap();
+    let fit = run(&settings, &mixed, &Silent).unwrap();
+    let held_out = fit.report.errors.iter().find(|e| e.split == Split::HeldOut && e.class == "all").unwrap();
+    assert!(held_out.energy_rmse_ev_per_atom < 1e-5, "{held_out:?}");
+    // All boxes are CaWO4: only the sum over a formula unit is determined.
+    let count = |s: crate::Species| if s.symbol() == "O" { 4.0 } else { 1.0 };
+    let found: f64 = fit.report.species_offsets.iter().map(|row| count(row.species) * row.offset_ev).sum();
+    let expected: f64 = settings.model.species.iter().zip(shift).map(|(s, x)| count(*s) * x).sum();
+    assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+}
+
+#[test]
 fn the_model_says_where_it_comes_from_and_whether_it_failed() {
     let (settings, data) = made_labels(0.0);
     let mut fit = run(&settings, &data, &Silent).unwrap();

@@ -3,6 +3,7 @@
 mod extxyz;
 mod files;
 mod info;
+pub mod labels;
 mod lammps_data;
 mod lines;
 mod poscar;

@@ -1,0 +1,145 @@
+"""ASE calculators from the settings of `knockon label`. Each is made anew for every configuration: a label depends on nothing else."""
+import importlib
+import importlib.metadata
+import os
+import re
+
+RYDBERG_EV = 13.605693122990  # CODATA 2022
+
+
+class Unconverged(Exception):
+    """The calculation ended without reaching its convergence criteria."""
+
+
+def make(job, kpts, folder):
+    """A calculator that writes its files into `folder`."""
+    name, settings = job['calculator'], job['settings']
+    extra = dict(settings.get('parameters', {}))
+    if name.startswith('ase:'):
+        module, _, kind = name[len('ase:'):].rpartition('.')
+        return getattr(importlib.import_module(module), kind)(**extra)
+    return {'gpaw': gpaw, 'cp2k': cp2k, 'vasp': vasp, 'espresso': espresso}[name](job, settings, extra, tuple(kpts), folder)
+
+
+def gpaw(job, settings, extra, kpts, folder):
+    if job['gpu']:
+        os.environ['GPAW_NEW'] = '1'
+        os.environ['GPAW_USE_GPUS'] = '1'
+        extra['parallel'] = {**extra.get('parallel', {}), 'gpu': True}
+    from gpaw import GPAW
+    return GPAW(mode={'name': 'pw', 'ecut': settings['cutoff_ev']}, xc=settings['xc'], kpts={'size': kpts, 'gamma': True},
+                txt=os.path.join(folder, 'log.txt'), **extra)
+
+
+def cp2k(job, settings, extra, kpts, folder):
+    from ase.calculators.cp2k import CP2K
+    if kpts != (1, 1, 1):
+        raise ValueError(f'the CP2K calculator samples Gamma only, this configuration asks for {kpts}')
+    # CP2K's cutoff is that of the density grid.
+    return CP2K(xc=settings['xc'], cutoff=settings['cutoff_ev'], stress_tensor=True, directory=folder, label='log', **extra)
+
+
+def vasp(job, settings, extra, kpts, folder):
+    from ase.calculators.vasp import Vasp
+    return Vasp(xc=settings['xc'], encut=settings['cutoff_ev'], kpts=kpts, gamma=True, directory=folder, **extra)
+
+
+def espresso(job, settings, extra, kpts, folder):
+    from ase.calculators.espresso import Espresso, EspressoProfile
+    command = extra.pop('command', 'pw.x')
+    profile = EspressoProfile(command=command, pseudo_dir=extra.pop('pseudo_dir'))
+    inputs = {section: dict(values) for section, values in extra.pop('input_data', {}).items()}
+    inputs.setdefault('system', {}).update(ecutwfc=settings['cutoff_ev'] / RYDBERG_EV, input_dft=settings['xc'])
+    inputs.setdefault('control', {}).update(tprnfor=True, tstress=True)
+    return Espresso(profile=profile, input_data=inputs, kpts=None if kpts == (1, 1, 1) else kpts, directory=folder, **extra)
+
+
+# What codes print when they give up but go on.
+GAVE_UP = re.compile(r'SCF run NOT converged|convergence NOT achieved|The electronic self-consistency was not achieved')
+VERSIONS = {'vasp': re.compile(r'^\s*vasp\.(\d+\.\d+\.\d+)', re.M), 'espresso': re.compile(r'Program PWSCF v\.(\S+)'),
+            'cp2k': re.compile(r'CP2K\| version string:\s+CP2K version (\S+)')}
+NAMES = {'vasp': 'VASP', 'espresso': 'Quantum ESPRESSO', 'cp2k': 'CP2K', 'gpaw': 'GPAW'}
+
+
+# The entropy term -TS of the occupations, as codes print it whose ASE energy is the free energy F, and its unit in eV.
+MINUS_TS = {'espresso': (re.compile(r'smearing contrib\. \(-TS\)\s*=\s*(\S+) Ry'), RYDBERG_EV),
+            'cp2k': (re.compile(r'Electronic entropic energy:\s*(\S+)'), 2 * RYDBERG_EV)}
+OTHER_SMEARING = re.compile(r'Methfessel-Paxton smearing|Marzari-Vanderbilt smearing')
+
+
+def to_zero_smearing(job, folder, energy):
+    """The energy at zero smearing, what kind it is (None: unknown), and the free energy if ASE's energy was that."""
+    name = job['calculator']
+    if name in ('gpaw', 'vasp'):
+        return energy, 'sigma->0', None
+    if name not in MINUS_TS:
+        return energy, None, None
+    pattern, unit = MINUS_TS[name]
+    minus_ts = 0.0
+    for text in outputs(folder):
+        found = pattern.findall(text)
+        if found and not OTHER_SMEARING.search(text):
+            minus_ts = float(found[-1]) * unit
+    return energy - minus_ts / 2, 'sigma->0', energy  # the mean of F and F + TS
+
+
+def check_converged(calculator, folder):
+    """Raises Unconverged unless the calculation reached its criteria."""
+    if getattr(calculator, 'converged', True) is False:
+        raise Unconverged('the calculator says that it has not converged')
+    if gave_up(folder):
+        raise Unconverged(gave_up(folder))
+
+
+def gave_up(folder):
+    """What the code said when it did not converge, or None."""
+    found = (GAVE_UP.search(text) for text in outputs(folder))
+    return next((f.group(0) for f in found if f), None)
+
+
+def outputs(folder):
+    """Texts that the code has written."""
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and name.endswith(('.txt', '.out', '.pwo', 'OUTCAR')):
+            with open(path, errors='replace') as file:
+                yield file.read()
+
+
+def code(job, folder=None):
+    """Name and version of the code, with what is known before or (with `folder`) after a calculation."""
+    name = job['calculator']
+    if name == 'gpaw':
+        return 'GPAW ' + importlib.metadata.version('gpaw')
+    if name.startswith('ase:'):
+        return f"{name[len('ase:'):].rpartition('.')[2]} of ASE " + importlib.metadata.version('ase')
+    for text in outputs(folder) if folder else ():
+        found = VERSIONS[name].search(text)
+        if found:
+            return f'{NAMES[name]} {found.group(1)}'
+    return NAMES[name]
+
+
+def pseudopotentials(job):
+    """Names of the pseudopotentials or PAW sets, as far as the settings or the packages tell."""
+    given = job['settings'].get('pseudopotentials')
+    if given:
+        return given
+    if job['calculator'] == 'gpaw':
+        return 'gpaw-data ' + importlib.metadata.version('gpaw-data')
+    parameters = job['settings'].get('parameters', {})
+    if job['calculator'] == 'espresso':
+        return ', '.join(name for _, name in sorted(parameters.get('pseudopotentials', {}).items()))
+    if job['calculator'] == 'cp2k':
+        return ', '.join(str(parameters.get(key, 'default of ASE')) for key in ('pseudo_potential', 'basis_set'))
+    return None
+
+
+def check(job):
+    """Fails early, with the reason, if the calculator cannot be made at all."""
+    if job['calculator'] == 'gpaw':
+        import gpaw  # noqa: F401
+        if job['gpu']:
+            import cupy  # noqa: F401
+    elif job['calculator'].startswith('ase:'):
+        make(job, (1, 1, 1), '.')

@@ -1,0 +1,110 @@
+"""Who works on what: claims in a folder that workers on any number of machines share.
+
+A claim is a file made with O_EXCL, which is atomic on local and on network file systems. If its owner is gone, whoever makes
+the file of the next generation owns the work. Nothing is ever renamed or taken away from a living owner, so there is no race.
+"""
+import json
+import os
+import socket
+import threading
+
+HEARTBEAT_S = 60
+STALE_S = 900  # an owner on another machine that has been silent for so long is gone
+
+
+def started(pid):
+    """When a process of this machine was started (a pid alone may have been given to another process since), or None."""
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[19]
+    except OSError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass
+    return None if os.path.isdir('/proc/self') else 'unknown'
+
+
+class Claim:
+    """The right to label one configuration, kept alive by a heartbeat."""
+
+    def __init__(self, path):
+        self.path = path
+        self.released = threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self):
+        while not self.released.wait(HEARTBEAT_S):
+            try:
+                os.utime(self.path)
+            except OSError:
+                return
+
+    def release(self):
+        self.released.set()
+        _remove(self.path)
+
+
+def take(stem):
+    """A claim on the work whose files begin with `stem`, or None if somebody else is at it."""
+    generation = 0
+    while os.path.exists(_path(stem, generation)):
+        generation += 1
+    if generation and _owner_lives(_path(stem, generation - 1)):
+        return None
+    path = _path(stem, generation)
+    try:
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        return None
+    owner = {'host': socket.gethostname(), 'pid': os.getpid(), 'started': started(os.getpid())}
+    with os.fdopen(file, 'w') as file:
+        json.dump(owner, file)
+    return Claim(path)
+
+
+def clear(stem):
+    """Removes what dead owners left of finished work."""
+    generation = 0
+    while _remove(_path(stem, generation)):
+        generation += 1
+
+
+def _path(stem, generation):
+    return f'{stem}.claim{generation}'
+
+
+def _remove(path):
+    try:
+        os.remove(path)
+    except OSError:
+        return False
+    return True
+
+
+def _owner_lives(path):
+    try:
+        with open(path) as file:
+            owner = json.load(file)
+        if owner['host'] == socket.gethostname():
+            return started(owner['pid']) == owner['started']
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, OSError):
+        pass  # being written at this moment, or by a machine that died while writing: its age decides
+    try:
+        return _age_s(path) < STALE_S
+    except FileNotFoundError:
+        return False
+
+
+def _age_s(path):
+    """By the clock of the file system, because those of the machines may differ."""
+    probe = f'{path}.{socket.gethostname()}.{os.getpid()}'
+    with open(probe, 'w'):
+        now = os.stat(probe).st_mtime
+    os.remove(probe)
+    return now - os.stat(path).st_mtime

@@ -1,0 +1,280 @@
+//! `knockon dft-input`: folders that are ready to run, for those who have VASP or CP2K elsewhere.
+
+use super::label::settings::Settings;
+use crate::progress::say;
+use anyhow::{Context, Result, bail};
+use knockon::io::{Frame, format_poscar, read_extxyz, write_atomically};
+use knockon::{Atoms, Species};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Arguments of `knockon dft-input`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  knockon dft-input candidates.xyz -o inputs --code vasp --config examples/cawo4/label.toml --hse06\n\n\
+    Each configuration gets a folder with pbe and, if asked for, hse06, which starts from the orbitals of pbe. Run pbe first.\n\
+    VASP's pseudopotentials cannot be shipped: POTCAR.txt names them and says how to join them. CP2K's come with CP2K.\n\
+    knockon data import reads the results."
+)]
+pub(crate) struct Arguments {
+    /// Configurations (extended XYZ).
+    #[arg(value_name = "CANDIDATES")]
+    candidates: PathBuf,
+    /// The folder to write.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// For which code.
+    #[arg(long, value_enum)]
+    code: Code,
+    /// Settings of labels: cutoff (VASP) and k-points are taken from it.
+    #[arg(long, value_name = "TOML")]
+    config: PathBuf,
+    /// Also the hybrid functional HSE06, on top of PBE.
+    #[arg(long)]
+    hse06: bool,
+    /// Relax the atoms until no force is above 0.002 eV/A instead of computing the configuration as it is.
+    #[arg(long)]
+    relax: bool,
+    /// Another pseudopotential of VASP than the recommended one, e.g. W=W_pv; may be repeated.
+    #[arg(long, value_name = "ELEMENT=NAME")]
+    potcar: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Code {
+    Vasp,
+    Cp2k,
+}
+
+/// Threshold of relaxations, that of the paper for its Frenkel pairs, in eV/angstrom.
+const RELAXED_EV_PER_ANGSTROM: f64 = 2e-3;
+const HARTREE_EV: f64 = 27.211_386_245_981; // CODATA 2022
+const BOHR_ANGSTROM: f64 = 0.529_177_210_544; // CODATA 2022
+const STEPS: usize = 300;
+
+/// One configuration, atoms sorted by species in the order of their first appearance.
+struct Prepared {
+    frame: Frame,
+    species: Vec<Species>,
+    mesh: [u32; 3],
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let settings = Settings::load(&arguments.config)?;
+    if settings.xc != "PBE" {
+        bail!(
+            "{}: expected xc = \"PBE\", found \"{}\". These inputs are for PBE",
+            arguments.config.display(),
+            settings.xc
+        );
+    }
+    let chosen = chosen_potentials(&arguments.potcar)?;
+    let frames = read_extxyz(&arguments.candidates)?;
+    let mut all = Vec::new();
+    for (index, frame) in frames.iter().enumerate() {
+        let place = format!("{}, configuration {}", arguments.candidates.display(), index + 1);
+        if !frame.atoms.cell.periodic.all() {
+            bail!("{place}: expected a box that repeats in all directions, found open ones. Give it a periodic cell");
+        }
+        let id = frame.info.get("id").unwrap_or("configuration");
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
+        let name = format!("{index:04}-{}", id.chars().map(plain).take(100).collect::<String>());
+        let folder = arguments.output.join(name);
+        let sorted = sorted(frame, &settings, &place)?;
+        for (sub, hse06) in [("pbe", false), ("hse06", true)] {
+            if hse06 && !arguments.hse06 {
+                continue;
+            }
+            let files = match arguments.code {
+                Code::Vasp => vasp(&sorted, &settings, arguments, hse06, &chosen)?,
+                Code::Cp2k => cp2k(&sorted, arguments, hse06, &place)?,
+            };
+            all.extend(files.into_iter().map(|(file, text)| (folder.join(sub).join(file), text)));
+        }
+    }
+    for (path, text) in all {
+        write_atomically(&path, text.as_bytes())?;
+    }
+    say(&format!("{}: inputs of {} configurations", arguments.output.display(), frames.len()));
+    Ok(())
+}
+
+fn sorted(frame: &Frame, settings: &Settings, place: &str) -> Result<Prepared> {
+    let atoms = &frame.atoms;
+    let mut species: Vec<Species> = Vec::new();
+    for s in &atoms.species {
+        if !species.contains(s) {
+            species.push(*s);
+        }
+    }
+    let order: Vec<usize> = species.iter().flat_map(|s| (0..atoms.len()).filter(|i| atoms.species[*i] == *s)).collect();
+    let pick = |k: &usize| (atoms.species[*k], atoms.positions[*k]);
+    let (symbols, positions) = order.iter().map(pick).unzip();
+    let mesh = super::label::candidates::mesh(frame, settings, place)?;
+    let mut bare = Frame::new(Atoms::new(atoms.cell, symbols, positions, place)?);
+    bare.info.set("id", frame.info.get("id").unwrap_or("configuration"));
+    Ok(Prepared { frame: bare, species, mesh })
+}
+
+/// The elements for which VASP's manual ("Available PAW potentials") recommends another set than the one named like
+/// the element; lanthanides are left to the user.
+const RECOMMENDED: &str = "Li_sv Na_pv K_sv Ca_sv Sc_sv Ti_sv V_sv Cr_pv Mn_pv Ga_d Ge_d Rb_sv Sr_sv Y_sv Zr_sv Nb_sv Mo_sv \
+                           Tc_pv Ru_pv Rh_pv In_d Sn_d Cs_sv Ba_sv Hf_pv Ta_pv W_sv Tl_d Pb_d Bi_d Po_d";
+
+fn chosen_potentials(given: &[String]) -> Result<BTreeMap<String, String>> {
+    let recommended =
+        RECOMMENDED.split_whitespace().filter_map(|n| Some((n.split('_').next()?.to_owned(), n.to_owned())));
+    let mut chosen: BTreeMap<String, String> = recommended.collect();
+    for text in given {
+        let pair = text.split_once('=').filter(|(element, _)| Species::from_symbol(element).is_some());
+        let (element, name) = pair.with_context(|| format!("--potcar: expected ELEMENT=NAME, found \"{text}\""))?;
+        chosen.insert(element.to_owned(), name.to_owned());
+    }
+    Ok(chosen)
+}
+
+type Files = Vec<(&'static str, String)>;
+
+fn vasp(
+    b: &Prepared,
+    settings: &Settings,
+    arguments: &Arguments,
+    hse06: bool,
+    chosen: &BTreeMap<String, String>,
+) -> Result<Files> {
+    let mut incar = format!(
+        "SYSTEM = {}\nPREC   = Accurate\nENCUT  = {}\nGGA    = PE\nLASPH  = .TRUE.\nEDIFF  = 1E-6\nNELM   = 200\n\
+         ISMEAR = 0\nSIGMA  = 0.05\nISYM   = 0\nISIF   = 2\nLREAL  = {}\nLCHARG = .FALSE.\n",
+        b.frame.info.get("id").unwrap_or(""),
+        settings.cutoff_ev,
+        if b.frame.atoms.len() > 30 { "Auto" } else { ".FALSE." },
+    );
+    match arguments.relax {
+        true => {
+            let _ = writeln!(incar, "IBRION = 2\nNSW    = {STEPS}\nEDIFFG = -{RELAXED_EV_PER_ANGSTROM}");
+        }
+        false => incar.push_str("IBRION = -1\nNSW    = 0\n"),
+    }
+    if hse06 {
+        // HSE06: a quarter of exact exchange, screened with 0.2 per angstrom (Krukau et al., JCP 125, 224106, 2006).
+        incar.push_str(
+            "# copy ../pbe/WAVECAR (and ../pbe/CONTCAR to POSCAR, if relaxed) here first\n\
+             ISTART = 1\nLHFCALC = .TRUE.\nAEXX    = 0.25\nHFSCREEN = 0.2\nPRECFOCK = Normal\nALGO   = Damped\nTIME   = 0.4\nLWAVE  = .FALSE.\n",
+        );
+    } else {
+        let _ = writeln!(incar, "ALGO   = Normal\nLWAVE  = {}", if arguments.hse06 { ".TRUE." } else { ".FALSE." });
+    }
+    let mesh = b.mesh.map(|n| n.to_string()).join(" ");
+    let names: Vec<String> =
+        b.species.iter().map(|s| chosen.get(s.symbol()).cloned().unwrap_or_else(|| s.symbol().to_owned())).collect();
+    let paths: Vec<String> = names.iter().map(|n| format!("$POTPAW_PBE/{n}/POTCAR")).collect();
+    let note = format!(
+        "The POTCAR of this folder is made of these PAW-PBE sets, in this order: {}\n    cat {} > POTCAR\n\
+         Label all configurations with the same sets; check that ENCUT is at least the largest ENMAX among them.\n",
+        names.join(" "),
+        paths.join(" ")
+    );
+    Ok(vec![
+        ("POSCAR", format_poscar(&b.frame)?),
+        ("INCAR", incar),
+        ("KPOINTS", format!("Gamma-centred mesh\n0\nGamma\n{mesh}\n0 0 0\n")),
+        ("POTCAR.txt", note),
+    ])
+}
+
+fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result<Files> {
+    let gamma = b.mesh == [1, 1, 1];
+    if hse06 && !gamma {
+        bail!("{place}: expected Gamma only for HSE06 in CP2K, found a mesh of {:?}. Use a larger box", b.mesh);
+    }
+    let threshold = RELAXED_EV_PER_ANGSTROM / HARTREE_EV * BOHR_ANGSTROM;
+    let motion = format!(
+        "&MOTION\n  &GEO_OPT\n    MAX_ITER {STEPS}\n    MAX_FORCE {threshold:.4E}\n  &END GEO_OPT\n&END MOTION\n"
+    );
+    let mut kinds = String::new();
+    for s in &b.species {
+        let _ = write!(
+            kinds,
+            "    &KIND {s}\n      ELEMENT {s}\n      BASIS_SET DZVP-MOLOPT-SR-GTH\n      POTENTIAL GTH-PBE\n    &END KIND\n"
+        );
+    }
+    let vectors = b.frame.atoms.cell.vectors;
+    let row = |v: glam::DVec3| format!("{:?} {:?} {:?}", v.x, v.y, v.z);
+    let atoms = b.frame.atoms.species.iter().zip(&b.frame.atoms.positions);
+    let coordinates: String = atoms.map(|(s, p)| format!("      {s} {}\n", row(*p))).collect();
+    let text = format!(
+        "# {id}\n&GLOBAL\n  PROJECT {project}\n  RUN_TYPE {run}\n  PRINT_LEVEL MEDIUM\n&END GLOBAL\n\
+         &FORCE_EVAL\n  METHOD QS\n  STRESS_TENSOR ANALYTICAL\n  &PRINT\n    &FORCES ON\n    &END FORCES\n    &STRESS_TENSOR ON\n    &END STRESS_TENSOR\n  &END PRINT\n\
+         \x20 &DFT\n    BASIS_SET_FILE_NAME BASIS_MOLOPT\n    POTENTIAL_FILE_NAME GTH_POTENTIALS\n{restart}\
+         \x20   &MGRID\n      CUTOFF 600\n      REL_CUTOFF 60\n    &END MGRID\n    &QS\n      EPS_DEFAULT 1.0E-12\n    &END QS\n{scf}{kpoints}{xc}  &END DFT\n\
+         \x20 &SUBSYS\n    &CELL\n      A {a}\n      B {bb}\n      C {c}\n    &END CELL\n    &COORD\n{coordinates}    &END COORD\n{kinds}  &END SUBSYS\n\
+         &END FORCE_EVAL\n{motion}",
+        id = b.frame.info.get("id").unwrap_or(""),
+        project = if hse06 { "hse06" } else { "pbe" },
+        run = if arguments.relax { "GEO_OPT" } else { "ENERGY_FORCE" },
+        restart = if hse06 { "    WFN_RESTART_FILE_NAME ../pbe/pbe-RESTART.wfn\n" } else { "" },
+        scf = scf(gamma, hse06),
+        kpoints = if gamma {
+            String::new()
+        } else {
+            let mesh = b.mesh.map(|n| n.to_string()).join(" ");
+            format!("    &KPOINTS\n      SCHEME MONKHORST-PACK {mesh}\n    &END KPOINTS\n")
+        },
+        xc = if hse06 { HSE06 } else { PBE },
+        a = row(vectors.x_axis),
+        bb = row(vectors.y_axis),
+        c = row(vectors.z_axis),
+        motion = if arguments.relax { motion } else { String::new() },
+    );
+    Ok(vec![(if hse06 { "hse06.inp" } else { "pbe.inp" }, text)])
+}
+
+/// Orbital transformation for insulators at Gamma; diagonalisation with Fermi-Dirac occupations (580 K are 0.05 eV) for
+/// meshes.
+fn scf(gamma: bool, hse06: bool) -> String {
+    let guess = if hse06 { "RESTART" } else { "ATOMIC" };
+    let method = if gamma {
+        "      MAX_SCF 30\n      &OUTER_SCF\n        EPS_SCF 1.0E-6\n        MAX_SCF 10\n      &END OUTER_SCF\n      \
+         &OT\n        PRECONDITIONER FULL_SINGLE_INVERSE\n        MINIMIZER DIIS\n      &END OT\n"
+    } else {
+        "      MAX_SCF 200\n      ADDED_MOS 20\n      &DIAGONALIZATION\n      &END DIAGONALIZATION\n      &SMEAR\n        \
+         METHOD FERMI_DIRAC\n        ELECTRONIC_TEMPERATURE 580\n      &END SMEAR\n      &MIXING\n        \
+         METHOD BROYDEN_MIXING\n        ALPHA 0.3\n      &END MIXING\n"
+    };
+    format!("    &SCF\n      SCF_GUESS {guess}\n      EPS_SCF 1.0E-6\n{method}    &END SCF\n")
+}
+
+const PBE: &str = "    &XC\n      &XC_FUNCTIONAL PBE\n      &END XC_FUNCTIONAL\n    &END XC\n";
+
+/// HSE06 in CP2K's terms: PBE correlation, PBE exchange less a quarter of its short range (0.11 per bohr), which is
+/// exact exchange (Krukau et al., JCP 125, 224106, 2006).
+const HSE06: &str = "    &XC
+      &XC_FUNCTIONAL
+        &PBE
+          SCALE_X 0.0
+          SCALE_C 1.0
+        &END PBE
+        &XWPBE
+          SCALE_X -0.25
+          SCALE_X0 1.0
+          OMEGA 0.11
+        &END XWPBE
+      &END XC_FUNCTIONAL
+      &HF
+        FRACTION 0.25
+        &SCREENING
+          EPS_SCHWARZ 1.0E-6
+          SCREEN_ON_INITIAL_P TRUE
+        &END SCREENING
+        &INTERACTION_POTENTIAL
+          POTENTIAL_TYPE SHORTRANGE
+          OMEGA 0.11
+        &END INTERACTION_POTENTIAL
+        &MEMORY
+          MAX_MEMORY 2000
+        &END MEMORY
+      &END HF
+    &END XC
+";

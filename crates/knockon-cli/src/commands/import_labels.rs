@@ -1,0 +1,204 @@
+//! `knockon data import`.
+
+use super::data::LabelArguments;
+use super::label::environment;
+use crate::progress::say;
+use anyhow::{Context, Result, bail};
+use glam::{BVec3, DMat3, DVec3};
+use knockon::io::labels::{Energies, EnergyKind, Labels, Output, Step, labels_of, read_labels};
+use knockon::io::{Frame, parse_extxyz, read_text, write_extxyz};
+use knockon::{Atoms, Cell, Species};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `knockon data import`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  knockon data import run1/vasprun.xml run2/OUTCAR -o labels.xyz\n  \
+    knockon data import pw.out cp2k.out run.traj -o labels.xyz --class thermal\n  knockon data import DB -o labels.xyz\n\n\
+    Read are vasprun.xml and OUTCAR of VASP, the standard output of Quantum ESPRESSO's pw.x and of CP2K (with\n\
+    PROJECT-pos-1.xyz beside it, if there are several steps), .poscar files of MILADY or folders of them, extended XYZ, and\n\
+    .traj files of GPAW and ASE. The content of a file decides, not its name. Every label keeps all energies that the code\n\
+    tells (energy_sigma_0, free_energy, energy_without_entropy); the one that --energy names becomes its energy. Stresses\n\
+    become eV/A^3, positive in tension. Steps that did not converge or are not complete are left out and counted.")]
+pub(crate) struct Arguments {
+    /// Outputs of codes, or folders of .poscar files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The extended XYZ file to write.
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: PathBuf,
+    /// Which energy is meant.
+    #[arg(long, value_enum, default_value_t = Energy::Sigma0)]
+    energy: Energy,
+    /// Class of the labels (info key cls) where the file tells none.
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
+    /// A Python that has ASE, for .traj files, instead of one that is installed into the cache.
+    #[arg(long, value_name = "PYTHON")]
+    python: Option<PathBuf>,
+    #[command(flatten)]
+    labels: LabelArguments,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Energy {
+    /// Extrapolated to zero smearing.
+    #[value(name = "sigma-0")]
+    Sigma0,
+    /// Free energy, of which forces are the derivative.
+    Free,
+    /// Without the entropy of the occupations.
+    WithoutEntropy,
+}
+
+impl From<Energy> for EnergyKind {
+    fn from(energy: Energy) -> Self {
+        match energy {
+            Energy::Sigma0 => Self::Sigma0,
+            Energy::Free => Self::Free,
+            Energy::WithoutEntropy => Self::WithoutEntropy,
+        }
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut frames = Vec::new();
+    let mut names = HashSet::new();
+    for path in all_files(&arguments.files)? {
+        let labels = read(&path, arguments)?;
+        let dropped = [(labels.unconverged, "unconverged"), (labels.incomplete, "incomplete")];
+        let dropped: String =
+            dropped.iter().filter(|d| d.0 > 0).map(|(n, why)| format!(", {n} {why} left out")).collect();
+        say(&format!("{}: {} labels{dropped}", path.display(), labels.frames.len()));
+        for (index, mut frame) in labels.frames.into_iter().enumerate() {
+            let wanted = frame.info.get("id").map_or_else(|| format!("{}-{index}", stem(&path)), str::to_owned);
+            let mut id = wanted.clone();
+            for number in 2.. {
+                if names.insert(id.clone()) {
+                    break;
+                }
+                id = format!("{wanted}-{number}");
+            }
+            frame.info.set("id", id);
+            if let Some(class) = arguments.class.as_ref().filter(|_| frame.info.get("cls").is_none()) {
+                frame.info.set("cls", class);
+            }
+            frames.push(frame);
+        }
+    }
+    if frames.is_empty() {
+        bail!("expected at least one converged configuration with labels, found none. Look at the messages above");
+    }
+    write_extxyz(&arguments.output, &frames)?;
+    say(&format!("{}: {} labels", arguments.output.display(), frames.len()));
+    Ok(())
+}
+
+/// Folders become the .poscar files in them, by name.
+fn all_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut found: Vec<PathBuf> =
+            entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| ending(p) == "poscar").collect();
+        found.sort();
+        if found.is_empty() {
+            bail!("{}: expected .poscar files in this folder, found none. Name the files to read", path.display());
+        }
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// Folder and name of a file, for ids: many codes write files of always the same name.
+fn stem(path: &Path) -> String {
+    let text = |name: Option<&std::ffi::OsStr>| name.map(|n| n.to_string_lossy().into_owned());
+    let name = text(path.file_stem()).unwrap_or_default();
+    match text(path.parent().and_then(Path::file_name)) {
+        Some(folder) => format!("{folder}-{name}"),
+        None => name,
+    }
+}
+
+fn read(path: &Path, arguments: &Arguments) -> Result<Labels> {
+    let kind = EnergyKind::from(arguments.energy);
+    let place = path.display().to_string();
+    if ["xyz", "extxyz"].contains(&ending(path).as_str()) {
+        let frames = parse_extxyz(&read_text(path)?, &place, &arguments.labels.keys())?;
+        let total = frames.len();
+        let labelled: Vec<Frame> = frames.into_iter().filter(|f| f.energy_ev.is_some() || f.forces.is_some()).collect();
+        return Ok(Labels { incomplete: total - labelled.len(), frames: labelled, unconverged: 0 });
+    }
+    if ["traj", "db"].contains(&ending(path).as_str()) {
+        return Ok(labels_of(read_with_ase(path, arguments.python.as_deref())?, kind, &place)?);
+    }
+    read_labels(path, kind)?.with_context(|| {
+        format!(
+            "{place}: expected output of VASP, Quantum ESPRESSO, CP2K, MILADY or GPAW, or extended XYZ, found something else. \
+             Convert it to extended XYZ, for example with ASE"
+        )
+    })
+}
+
+/// What `companion/trajectory.py` prints.
+#[derive(Deserialize)]
+struct AseFrame {
+    symbols: Vec<String>,
+    cell: [f64; 9],
+    pbc: [bool; 3],
+    positions: Vec<[f64; 3]>,
+    energy: Option<f64>,
+    free_energy: Option<f64>,
+    forces: Option<Vec<[f64; 3]>>,
+    stress: Option<[f64; 6]>,
+    calculator: Option<String>,
+}
+
+/// Converged by construction: calculators write no results before.
+fn read_with_ase(path: &Path, python: Option<&Path>) -> Result<Output> {
+    let python = environment::python(python, "ase", false)?;
+    let script = environment::SCRIPTS.iter().find(|(name, _)| *name == "trajectory.py").map_or("", |(_, text)| *text);
+    let output = std::process::Command::new(&python).args(["-B", "-c", script]).arg(path).output();
+    let output = output.with_context(|| format!("cannot start {}", python.display()))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{}: ASE cannot read it: {}", path.display(), message.lines().last().unwrap_or_default());
+    }
+    let frames: Vec<AseFrame> = serde_json::from_slice(&output.stdout).context("unexpected answer of ASE")?;
+    let mut result = Output::default();
+    if let Some(name) = frames.iter().find_map(|f| f.calculator.clone()).filter(|n| n != "unknown") {
+        result.settings.push(("code", name));
+    }
+    for frame in frames {
+        match step(frame, &path.display().to_string())? {
+            Some(step) => result.steps.push(step),
+            None => result.incomplete += 1,
+        }
+    }
+    Ok(result)
+}
+
+fn step(frame: AseFrame, place: &str) -> Result<Option<Step>> {
+    let species: Option<Vec<Species>> = frame.symbols.iter().map(|s| Species::from_symbol(s)).collect();
+    let (Some(species), Some(energy)) = (species, frame.energy) else { return Ok(None) };
+    let cell = Cell { vectors: DMat3::from_cols_array(&frame.cell), periodic: BVec3::from(frame.pbc) };
+    let vectors = |rows: Vec<[f64; 3]>| rows.into_iter().map(DVec3::from_array).collect::<Vec<_>>();
+    let atoms = Atoms::new(cell, species, vectors(frame.positions), place)?;
+    // ASE's energy is extrapolated to zero smearing, E0 = (F + E) / 2.
+    let energies = Energies {
+        sigma_0_ev: Some(energy),
+        free_ev: frame.free_energy,
+        without_entropy_ev: frame.free_energy.map(|free| 2.0 * energy - free),
+    };
+    Ok(Some(Step { atoms, energies, forces: frame.forces.map(vectors), stress: frame.stress, converged: true }))
+}

@@ -1,0 +1,98 @@
+//! The configurations to label.
+
+use super::settings::{Settings, StressChoice};
+use anyhow::{Result, bail};
+use knockon::io::{Frame, content_hash, read_extxyz};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// One configuration to label.
+pub(crate) struct Candidate {
+    /// Its name: the info key `id`, or one made from its geometry.
+    pub(crate) id: String,
+    /// Its files begin with this: the id as far as file names allow, and a hash of the geometry.
+    pub(crate) stem: String,
+    /// Without labels.
+    pub(crate) frame: Frame,
+    /// Mesh of k-points.
+    pub(crate) kpoints: [u32; 3],
+    /// Whether a stress is wanted.
+    pub(crate) stress: bool,
+}
+
+/// What a label brings; a candidate that was labelled before loses it.
+const OLD_LABEL: [&str; 8] =
+    ["stress_raw", "free_energy", "ecut", "xc", "code", "pseudopotentials", "label_settings", "energy_kind"];
+
+/// Reads the candidates; every id must be there once.
+pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Vec<Candidate>> {
+    let mut seen = HashSet::new();
+    let mut candidates = Vec::new();
+    for (index, frame) in read_extxyz(path)?.into_iter().enumerate() {
+        let candidate = Candidate::new(frame, settings, &format!("{}, configuration {}", path.display(), index + 1))?;
+        if !seen.insert(candidate.id.clone()) {
+            bail!(
+                "{}: expected every id once, found \"{}\" again. Give configurations ids of their own",
+                path.display(),
+                candidate.id
+            );
+        }
+        candidates.push(candidate);
+    }
+    Ok(candidates)
+}
+
+impl Candidate {
+    fn new(mut frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
+        (frame.energy_ev, frame.forces, frame.stress) = (None, None, None);
+        for key in OLD_LABEL {
+            frame.info.remove(key);
+        }
+        let geometry = geometry_hash(&frame);
+        let id = frame.info.get("id").map_or_else(|| format!("geometry-{geometry}"), str::to_owned);
+        frame.info.set("id", &id);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
+        let stem = format!("{}.{geometry}", id.chars().map(plain).take(100).collect::<String>());
+        let kpoints = mesh(&frame, settings, place)?;
+        let periodic = frame.atoms.cell.periodic.all();
+        let stress = match settings.stress {
+            StressChoice::All => periodic,
+            StressChoice::Marked => periodic && frame.info.boolean("want_stress") == Some(true),
+            StressChoice::None => false,
+        };
+        Ok(Self { id, stem, frame, kpoints, stress })
+    }
+
+    /// True if the other configuration has the same cell, species and positions, up to the digits that programs write.
+    pub(crate) fn same_geometry(&self, other: &Frame) -> bool {
+        let (a, b) = (&self.frame.atoms, &other.atoms);
+        a.species == b.species
+            && a.cell.vectors.abs_diff_eq(b.cell.vectors, 1e-6)
+            && a.positions.iter().zip(&b.positions).all(|(p, q)| p.abs_diff_eq(*q, 1e-6))
+    }
+}
+
+/// The mesh of k-points that a configuration asks for (info key `kpts`), or that of the settings.
+pub(crate) fn mesh(frame: &Frame, settings: &Settings, place: &str) -> Result<[u32; 3]> {
+    match frame.info.words("kpts") {
+        None => Ok(settings.kpoints(&frame.atoms.cell)),
+        Some(words) => {
+            let numbers: Option<Vec<u32>> = words.iter().map(|w| w.parse().ok().filter(|n| *n > 0)).collect();
+            let Some([a, b, c]) = numbers.as_deref() else {
+                bail!("{place}: expected kpts to be three numbers of points, found \"{}\"", words.join(" "))
+            };
+            Ok([*a, *b, *c])
+        }
+    }
+}
+
+/// First digits of a hash of cell, species and positions.
+fn geometry_hash(frame: &Frame) -> String {
+    let atoms = &frame.atoms;
+    let numbers = (atoms.cell.vectors.to_cols_array().into_iter())
+        .chain(atoms.positions.iter().flat_map(|p| p.to_array()))
+        .flat_map(f64::to_le_bytes);
+    let mut bytes: Vec<u8> = atoms.species.iter().flat_map(|s| s.symbol().bytes().chain([b' '])).collect();
+    bytes.extend(numbers);
+    content_hash(&bytes)[..8].to_owned()
+}

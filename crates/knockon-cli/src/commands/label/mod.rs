@@ -1,0 +1,257 @@
+//! `knockon label`.
+
+pub(crate) mod candidates;
+pub(crate) mod environment;
+mod records;
+pub(crate) mod settings;
+mod workers;
+
+use crate::progress::say;
+use anyhow::{Result, bail};
+use candidates::Candidate;
+use records::{Record, Records};
+use settings::Settings;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use workers::{Job, Worker, record_death};
+
+/// Arguments of `knockon label`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  knockon label candidates.xyz --calculator gpaw --config examples/cawo4/label.toml -o labels.xyz --workers 2\n\n\
+    Stop it at any moment and start it again: it goes on where it was. The same command on other machines that see the\n\
+    same folder shares the work. Configurations whose id is in LABELS are done. LABELS.records holds one file for each\n\
+    label or failure; failures are not tried again without --retry-failed and never become labels.\n\
+    Candidates may have the info keys id, kpts (mesh, e.g. \"2 2 1\") and want_stress (T)."
+)]
+pub(crate) struct Arguments {
+    /// Configurations to label (extended XYZ).
+    #[arg(value_name = "CANDIDATES")]
+    candidates: PathBuf,
+    /// gpaw, cp2k, vasp or espresso; or ase:MODULE.CLASS for any other calculator of ASE's kind.
+    #[arg(long, value_name = "NAME")]
+    calculator: String,
+    /// Settings of the labels.
+    #[arg(long, value_name = "TOML")]
+    config: PathBuf,
+    /// The extended XYZ file to which labels are added.
+    #[arg(short, long, value_name = "LABELS")]
+    output: PathBuf,
+    /// Number of processes, each with one thread unless OMP_NUM_THREADS says otherwise.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+    /// Added to the niceness of the workers; 19 leaves the machine to everything else.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    nice: u8,
+    /// A Python that has ASE and the calculator, instead of one that is installed into the cache.
+    #[arg(long, value_name = "PYTHON")]
+    python: Option<PathBuf>,
+    /// Run GPAW on an NVIDIA device through CuPy (tested only with a stand-in for CuPy).
+    #[arg(long)]
+    gpu: bool,
+    /// Try configurations again that failed.
+    #[arg(long)]
+    retry_failed: bool,
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    check(arguments)?;
+    let settings = Settings::load(&arguments.config)?;
+    let candidates = candidates::read(&arguments.candidates, &settings)?;
+    let python = environment::python(arguments.python.as_deref(), &arguments.calculator, arguments.gpu)?;
+    let job = Job::new(python, &arguments.calculator, arguments.gpu, arguments.nice, &settings)?;
+    let records = Records::open(&arguments.output, &arguments.calculator, &settings, job.describe()?)?;
+    records.collect(&candidates)?;
+    let open = not_labelled(&records, &candidates, arguments.retry_failed)?;
+    say(&format!("{} configurations, {} to label", candidates.len(), open.len()));
+    job.give(&records, &open)?;
+    let mut watch = Watch::new(&records, &candidates, &open, arguments.workers);
+    watch.report()?;
+    watch.work(&job)?;
+    watch.summary(&arguments.output)
+}
+
+fn check(arguments: &Arguments) -> Result<()> {
+    let name = arguments.calculator.as_str();
+    let custom = name.strip_prefix("ase:").is_some_and(|class| class.contains('.'));
+    if !custom && !["gpaw", "cp2k", "vasp", "espresso"].contains(&name) {
+        bail!(
+            "--calculator: expected gpaw, cp2k, vasp, espresso or ase:MODULE.CLASS, found {name}. Choose one of them"
+        );
+    }
+    if arguments.gpu && name != "gpaw" {
+        bail!("--gpu: expected --calculator gpaw, found {name}. Give the options of this code in its settings");
+    }
+    if !(1..=1000).contains(&arguments.workers) {
+        bail!("--workers: expected 1 to 1000, found {}", arguments.workers);
+    }
+    if !cfg!(unix) {
+        bail!("knockon label needs Linux or macOS. On Windows use the Windows Subsystem for Linux");
+    }
+    Ok(())
+}
+
+/// Candidates that are not in the file of labels; an id that is there must have the same geometry.
+fn not_labelled<'a>(records: &Records, candidates: &'a [Candidate], retry: bool) -> Result<Vec<&'a Candidate>> {
+    let labels = records.labels()?;
+    let by_id: HashMap<&str, _> = labels.iter().filter_map(|l| Some((l.info.get("id")?, l))).collect();
+    let mut open = Vec::new();
+    for candidate in candidates {
+        match by_id.get(candidate.id.as_str()) {
+            Some(label) if !candidate.same_geometry(label) => bail!(
+                "expected \"{}\" to be the configuration of that id that is labelled already, found another geometry. \
+                 Give it an id of its own",
+                candidate.id
+            ),
+            Some(_) => {}
+            None => {
+                if retry && records.failure(candidate)?.is_some() {
+                    let _ = std::fs::remove_file(records.failure_path(candidate));
+                }
+                open.push(candidate);
+            }
+        }
+    }
+    Ok(open)
+}
+
+/// How often the folder of records is looked at.
+const POLL: Duration = Duration::from_millis(300);
+
+/// Follows the work.
+struct Watch<'a> {
+    records: &'a Records,
+    candidates: &'a [Candidate],
+    open: &'a [&'a Candidate],
+    /// Which of the open ones have a label or a failure.
+    settled: Vec<bool>,
+    /// Atoms and wall-clock seconds of the labels made so far.
+    costs: Vec<(usize, f64)>,
+    failures: Vec<(String, String)>,
+    deaths: HashMap<String, u32>,
+    n_workers: usize,
+}
+
+impl<'a> Watch<'a> {
+    fn new(records: &'a Records, candidates: &'a [Candidate], open: &'a [&'a Candidate], n_workers: usize) -> Self {
+        let settled = vec![false; open.len()];
+        Self {
+            records,
+            candidates,
+            open,
+            settled,
+            costs: Vec::new(),
+            failures: Vec::new(),
+            deaths: HashMap::new(),
+            n_workers,
+        }
+    }
+
+    /// Runs workers until there is nothing left that they can do.
+    fn work(&mut self, job: &Job) -> Result<()> {
+        let n_workers = self.n_workers.min(self.settled.iter().filter(|s| !**s).count());
+        let mut workers = (0..n_workers).map(|k| job.start(k)).collect::<Result<Vec<Worker>>>()?;
+        while !workers.is_empty() {
+            std::thread::sleep(POLL);
+            let mut living = Vec::new();
+            for mut worker in workers {
+                match worker.ended()? {
+                    None => living.push(worker),
+                    Some(status) if status.success() => {}
+                    Some(status) => {
+                        self.death(&worker, status)?;
+                        living.push(job.start(0)?);
+                    }
+                }
+            }
+            workers = living;
+            self.report()?;
+        }
+        Ok(())
+    }
+
+    /// A worker died without saying why; the second time over the same configuration this is a failure.
+    fn death(&mut self, worker: &Worker, status: std::process::ExitStatus) -> Result<()> {
+        let words = worker.last_words();
+        let Some(candidate) = worker.left_behind(self.records, self.open) else {
+            bail!("a worker could not do its work ({status}):\n{words}");
+        };
+        let deaths = self.deaths.entry(candidate.id.clone()).or_default();
+        *deaths += 1;
+        say(&format!("{}: the worker died ({status})", candidate.id));
+        if *deaths > 1 {
+            record_death(self.records, candidate, status, &words)?;
+        }
+        Ok(())
+    }
+
+    /// Collects and shows what is new.
+    fn report(&mut self) -> Result<()> {
+        let mut lines = Vec::new();
+        for (index, candidate) in self.open.iter().enumerate().filter(|(k, _)| !self.settled[*k]).collect::<Vec<_>>() {
+            if let Some(record) = self.records.result(candidate)? {
+                self.settled[index] = true;
+                self.costs.push((candidate.frame.atoms.len(), record.seconds));
+                lines.push(describe(candidate, &record));
+            } else if let Some(failure) = self.records.failure(candidate)? {
+                self.settled[index] = true;
+                lines.push(format!("{}: FAILED, {}", candidate.id, failure.reason));
+                self.failures.push((candidate.id.clone(), failure.reason));
+            }
+        }
+        if !lines.is_empty() {
+            self.records.collect(self.candidates)?;
+            lines.iter().for_each(|line| say(line));
+            say(&self.progress());
+        }
+        Ok(())
+    }
+
+    /// How much is done and how long the rest should take: the mean cost of boxes of the same size, or scaled with the
+    /// number of atoms from the others.
+    fn progress(&self) -> String {
+        let left: Vec<usize> =
+            self.open.iter().zip(&self.settled).filter(|(_, s)| !**s).map(|(c, _)| c.frame.atoms.len()).collect();
+        let done = self.open.len() - left.len();
+        let mean = |costs: &[f64]| costs.iter().sum::<f64>() / costs.len() as f64;
+        let per_atom: Vec<f64> = self.costs.iter().map(|(n, s)| s / *n as f64).collect();
+        let cost = |n_atoms: usize| {
+            let same: Vec<f64> = self.costs.iter().filter(|(n, _)| *n == n_atoms).map(|(_, s)| *s).collect();
+            if same.is_empty() { mean(&per_atom) * n_atoms as f64 } else { mean(&same) }
+        };
+        let seconds = left.iter().map(|n| cost(*n)).sum::<f64>() / self.n_workers as f64;
+        let time = if seconds.is_finite() { format!(", about {} left", duration(seconds)) } else { String::new() };
+        format!("  {done} of {}{}", self.open.len(), if left.is_empty() { String::new() } else { time })
+    }
+
+    fn summary(&self, output: &std::path::Path) -> Result<()> {
+        let left = self.settled.iter().filter(|s| !**s).count();
+        let n_labels = self.records.labels()?.len();
+        say(&format!("{}: {n_labels} labels, {} failed", output.display(), self.failures.len()));
+        if left > 0 {
+            say(&format!("{left} configurations are being labelled by other workers; run this again to collect them"));
+        }
+        Ok(())
+    }
+}
+
+fn describe(candidate: &Candidate, record: &Record) -> String {
+    format!(
+        "{}: E {:.3} eV, largest force {:.2} eV/A, {}",
+        candidate.id,
+        record.energy,
+        record.max_force_ev_per_angstrom(),
+        duration(record.seconds)
+    )
+}
+
+fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match minutes {
+        0..2 => format!("{seconds:.0} s"),
+        2..120 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}

@@ -1,0 +1,210 @@
+//! Records, one file per configuration beside the file of labels, and how they become labels.
+//!
+//! Workers write records and nobody changes them, so they can be collected at any time and again, also by several
+//! programs on several machines.
+
+use super::candidates::Candidate;
+use super::settings::{Settings, StressChoice};
+use anyhow::{Context, Result, bail};
+use glam::DVec3;
+use knockon::io::{Frame, content_hash, read_extxyz, read_text, write_atomically, write_extxyz};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What a worker found out.
+#[derive(Deserialize)]
+pub(crate) struct Record {
+    pub(crate) energy: f64,
+    free_energy: Option<f64>,
+    energy_kind: Option<String>,
+    forces: Vec<[f64; 3]>,
+    stress: Option<[f64; 6]>,
+    code: String,
+    pseudopotentials: Option<String>,
+    /// Wall-clock time.
+    pub(crate) seconds: f64,
+}
+
+impl Record {
+    /// Length of the largest force.
+    pub(crate) fn max_force_ev_per_angstrom(&self) -> f64 {
+        self.forces.iter().map(|f| DVec3::from_array(*f).length()).fold(0.0, f64::max)
+    }
+}
+
+/// Why there is no label.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Failure {
+    /// One line.
+    pub(crate) reason: String,
+}
+
+/// What the Python side says of its code before it has computed anything.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Described {
+    /// Name and, if known, version.
+    pub(crate) code: String,
+    /// If known.
+    pub(crate) pseudopotentials: Option<String>,
+}
+
+/// The folder of records of one file of labels.
+pub(crate) struct Records {
+    output: PathBuf,
+    /// Where the records are.
+    pub(crate) folder: PathBuf,
+    settings: Settings,
+    described: Described,
+    settings_hash: String,
+}
+
+impl Records {
+    /// Opens or makes the folder; labels and records that are there must have been made with the same settings.
+    pub(crate) fn open(output: &Path, calculator: &str, settings: &Settings, described: Described) -> Result<Self> {
+        let mut folder = output.as_os_str().to_owned();
+        folder.push(".records");
+        let folder = PathBuf::from(folder);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        // Which configurations get a stress does not change the labels.
+        let decisive = Settings { stress: StressChoice::None, ..settings.clone() };
+        let text = format!(
+            "# Made with {}; {}.\ncalculator = \"{calculator}\"\n{}",
+            described.code,
+            described.pseudopotentials.as_deref().unwrap_or("pseudopotentials as in the settings"),
+            toml::to_string(&decisive)?
+        );
+        let path = folder.join("settings.toml");
+        if !path.exists() {
+            write_atomically(&path, text.as_bytes())?;
+        }
+        if read_text(&path)? != text {
+            bail!(
+                "{}: expected the settings and the code that this run has, found others. \
+                 Labels of different settings do not belong together: choose another -o",
+                path.display()
+            );
+        }
+        let settings_hash = content_hash(text.as_bytes());
+        let records = Self { output: output.to_owned(), folder, settings: settings.clone(), described, settings_hash };
+        records.check_labels(&records.labels()?)?;
+        Ok(records)
+    }
+
+    /// The labels that are in the file.
+    pub(crate) fn labels(&self) -> Result<Vec<Frame>> {
+        let exists = std::fs::metadata(&self.output).is_ok_and(|m| m.len() > 0);
+        if exists { Ok(read_extxyz(&self.output)?) } else { Ok(Vec::new()) }
+    }
+
+    fn check_labels(&self, labels: &[Frame]) -> Result<()> {
+        for frame in labels {
+            let wanted = [
+                ("xc", self.settings.xc.clone()),
+                ("ecut", format!("{:?}", self.settings.cutoff_ev)),
+                ("code", self.described.code.clone()),
+            ];
+            for (key, value) in wanted {
+                let found = frame.info.get(key).unwrap_or("nothing");
+                let number = |text: &str| text.parse::<f64>().ok();
+                let same_number = || number(found).is_some_and(|x| number(&value) == Some(x));
+                // Versions of some codes are known only after they have run.
+                if !(found == value || same_number() || key == "code" && found.starts_with(&value)) {
+                    bail!(
+                        "{}: expected labels with {key} \"{value}\", found \"{found}\" in \"{}\". \
+                         Labels of different settings do not belong together: choose another -o",
+                        self.output.display(),
+                        frame.info.get("id").unwrap_or("?")
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// File of the label.
+    pub(crate) fn result_path(&self, candidate: &Candidate) -> PathBuf {
+        self.folder.join(format!("{}.json", candidate.stem))
+    }
+
+    /// File of the reason why there is no label.
+    pub(crate) fn failure_path(&self, candidate: &Candidate) -> PathBuf {
+        self.folder.join(format!("{}.failed.json", candidate.stem))
+    }
+
+    /// The label, if it is done.
+    pub(crate) fn result(&self, candidate: &Candidate) -> Result<Option<Record>> {
+        read_json(&self.result_path(candidate))
+    }
+
+    /// The reason why there is none, if it was tried.
+    pub(crate) fn failure(&self, candidate: &Candidate) -> Result<Option<Failure>> {
+        read_json(&self.failure_path(candidate))
+    }
+
+    /// Puts the labels of all candidates that have a record into the file, behind those that are there.
+    pub(crate) fn collect(&self, candidates: &[Candidate]) -> Result<()> {
+        let lock = std::fs::File::create(self.folder.join("lock")).context("cannot lock the folder of records")?;
+        let _ = lock.lock(); // Some file systems have no locks; then the next collection mends what two at once spoil.
+        let mut labels = self.labels()?;
+        let before = labels.len();
+        for candidate in candidates {
+            if !labels.iter().any(|l| l.info.get("id") == Some(&candidate.id))
+                && let Some(record) = self.result(candidate)?
+            {
+                labels.push(self.label(candidate, record)?);
+            }
+        }
+        if labels.len() > before {
+            write_extxyz(&self.output, &labels)?;
+        }
+        Ok(())
+    }
+
+    fn label(&self, candidate: &Candidate, record: Record) -> Result<Frame> {
+        let mut frame = candidate.frame.clone();
+        let info = &mut frame.info;
+        if candidate.kpoints != [1, 1, 1] {
+            info.set("kpts", candidate.kpoints.map(|n| n.to_string()).join(" "));
+        }
+        info.set("ecut", format!("{:?}", self.settings.cutoff_ev));
+        info.set("xc", &self.settings.xc);
+        info.set("code", &record.code);
+        if let Some(kind) = &record.energy_kind {
+            info.set("energy_kind", kind);
+        }
+        if let Some(names) = &record.pseudopotentials {
+            info.set("pseudopotentials", names);
+        }
+        info.set("label_settings", &self.settings_hash);
+        if let Some(free) = record.free_energy {
+            info.set("free_energy", format!("{free:?}"));
+        }
+        let join = |values: [f64; 6]| values.map(|x| format!("{x:?}")).join(" ");
+        if let Some(raw) = record.stress {
+            let [xx, yy, zz, yz, xz, xy] = raw;
+            if self.settings.pulay_stress_ev_per_atom != 0.0 {
+                info.set("stress_raw", join(raw));
+            }
+            let atoms_per_volume = frame.atoms.len() as f64 / frame.atoms.cell.volume_angstrom3();
+            let pulay = self.settings.pulay_stress_ev_per_atom * atoms_per_volume;
+            frame.stress = Some([xx - pulay, yy - pulay, zz - pulay, yz, xz, xy]);
+        }
+        frame.energy_ev = Some(record.energy);
+        if record.forces.len() != frame.atoms.len() {
+            let path = self.result_path(candidate);
+            bail!("{}: expected one force per atom, found {}. Remove it", path.display(), record.forces.len());
+        }
+        frame.forces = Some(record.forces.into_iter().map(DVec3::from_array).collect());
+        Ok(frame)
+    }
+}
+
+fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read_text(path)?;
+    let value = serde_json::from_str(&text)
+        .with_context(|| format!("{}: not a record of a label. Remove it to have it made again", path.display()))?;
+    Ok(Some(value))
+}

@@ -1,0 +1,158 @@
+//! The processes that label.
+
+use super::candidates::Candidate;
+use super::environment::SCRIPTS;
+use super::records::{Described, Failure, Records};
+use super::settings::Settings;
+use anyhow::{Context, Result, bail};
+use knockon::io::{Frame, write_extxyz};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// Scripts, settings and candidates in a temporary folder, as the workers find them.
+pub(crate) struct Job {
+    folder: tempfile::TempDir,
+    python: PathBuf,
+    settings: serde_json::Value,
+}
+
+/// What to do, for the Python side.
+#[derive(Serialize)]
+struct Orders<'a> {
+    calculator: &'a str,
+    gpu: bool,
+    nice: u8,
+    settings: &'a Settings,
+    scratch: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    stem: &'a str,
+    kpts: [u32; 3],
+    stress: bool,
+}
+
+/// Who holds a claim, as far as needed here.
+#[derive(Deserialize)]
+struct Owner {
+    pid: u32,
+}
+
+impl Job {
+    pub(crate) fn new(python: PathBuf, calculator: &str, gpu: bool, nice: u8, settings: &Settings) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        for (name, text) in SCRIPTS {
+            std::fs::write(folder.path().join(name), text).context("cannot write into a temporary folder")?;
+        }
+        let orders = Orders { calculator, gpu, nice, settings, scratch: folder.path() };
+        let settings = serde_json::to_value(orders)?;
+        let job = Self { folder, python, settings };
+        job.write(&job.settings)?;
+        Ok(job)
+    }
+
+    fn write(&self, orders: &serde_json::Value) -> Result<()> {
+        let path = self.folder.path().join("job.json");
+        std::fs::write(path, orders.to_string()).context("cannot write into a temporary folder")
+    }
+
+    fn command(&self, task: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg("-B").arg(self.folder.path().join("label.py")).arg(task).arg(self.folder.path().join("job.json"));
+        // One process per core is faster than threads.
+        if std::env::var_os("OMP_NUM_THREADS").is_none() {
+            command.env("OMP_NUM_THREADS", "1");
+        }
+        command
+    }
+
+    /// The version of the code; an error if the environment does not work.
+    pub(crate) fn describe(&self) -> Result<Described> {
+        let output = self.command("describe").stdin(Stdio::null()).output();
+        let output = output.with_context(|| format!("cannot start {}", self.python.display()))?;
+        if !output.status.success() {
+            bail!(
+                "{} cannot use this calculator:\n{}\nName a Python that can with --python, or leave that out to have one made",
+                self.python.display(),
+                last_lines(&String::from_utf8_lossy(&output.stderr), 5)
+            );
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().last().unwrap_or_default();
+        serde_json::from_str(line).with_context(|| format!("{}: unexpected answer {line:?}", self.python.display()))
+    }
+
+    /// Tells the workers what there is to do.
+    pub(crate) fn give(&self, records: &Records, candidates: &[&Candidate]) -> Result<()> {
+        let path = self.folder.path().join("candidates.extxyz");
+        let bare = |c: &&Candidate| Frame::new(c.frame.atoms.clone());
+        write_extxyz(&path, &candidates.iter().map(bare).collect::<Vec<_>>())?;
+        let entries: Vec<Entry<'_>> =
+            candidates.iter().map(|c| Entry { stem: &c.stem, kpts: c.kpoints, stress: c.stress }).collect();
+        let mut orders = self.settings.clone();
+        orders["candidates"] = serde_json::to_value(&path)?;
+        orders["folder"] = serde_json::to_value(std::path::absolute(&records.folder).context("no current folder")?)?;
+        orders["entries"] = serde_json::to_value(entries)?;
+        self.write(&orders)
+    }
+
+    /// Starts one worker.
+    pub(crate) fn start(&self, number: usize) -> Result<Worker> {
+        let log = self.folder.path().join(format!("worker-{number}.log"));
+        let file = File::create(&log).context("cannot write into a temporary folder")?;
+        let mut command = self.command("work");
+        let outputs = [file.try_clone(), Ok(file)].map(|f| f.map(Stdio::from));
+        let [stdout, stderr] = outputs;
+        // The worker ends when the pipe to it does, so it cannot be left behind.
+        command.stdin(Stdio::piped()).stdout(stdout.context("log file")?).stderr(stderr.context("log file")?);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.python.display()))?;
+        Ok(Worker { child, log })
+    }
+}
+
+/// One process.
+pub(crate) struct Worker {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Worker {
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("cannot ask for the state of a worker")
+    }
+
+    /// The last lines that it wrote.
+    pub(crate) fn last_words(&self) -> String {
+        last_lines(&std::fs::read_to_string(&self.log).unwrap_or_default(), 5)
+    }
+
+    /// The candidate that it was at when it died.
+    pub(crate) fn left_behind<'a>(&self, records: &Records, candidates: &[&'a Candidate]) -> Option<&'a Candidate> {
+        let claimed_by_it = |stem: &str| {
+            (0..)
+                .map(|generation| records.folder.join(format!("{stem}.claim{generation}")))
+                .map_while(|path| std::fs::read_to_string(path).ok())
+                .filter_map(|text| serde_json::from_str::<Owner>(&text).ok())
+                .any(|owner| owner.pid == self.child.id())
+        };
+        candidates.iter().copied().find(|c| claimed_by_it(&c.stem))
+    }
+}
+
+/// Writes down that a configuration kills its workers.
+pub(crate) fn record_death(records: &Records, candidate: &Candidate, status: ExitStatus, words: &str) -> Result<()> {
+    let failure = Failure { reason: format!("the worker died twice ({status}; out of memory?) {words}") };
+    let text = serde_json::to_string(&failure)?;
+    Ok(knockon::io::write_atomically(&records.failure_path(candidate), text.as_bytes())?)
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

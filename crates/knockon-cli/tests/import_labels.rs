@@ -1,0 +1,217 @@
+//! `knockon data import` on outputs of real codes (`tests/outputs`), with ASE and dpdata as independent readers.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::python;
+use knockon::io::{Frame, read_extxyz};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn outputs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/outputs")
+}
+
+/// The labels in one file, and what was said about it.
+fn import(file: &Path, more: &[&str]) -> (Vec<Frame>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("labels.xyz");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
+    command.args(["data", "import"]).arg(file).arg("-o").arg(&output).args(more);
+    let run = command.output().unwrap();
+    let message = String::from_utf8_lossy(&run.stderr).into_owned();
+    let frames = if run.status.success() { read_extxyz(&output).unwrap() } else { Vec::new() };
+    (frames, message)
+}
+
+#[derive(Deserialize)]
+struct Independent {
+    ase: Vec<FromAse>,
+    dpdata: Vec<FromDpdata>,
+}
+
+#[derive(Deserialize)]
+struct FromAse {
+    symbols: Vec<String>,
+    cell: Vec<f64>,
+    positions: Vec<f64>,
+    energy: f64,
+    free_energy: f64,
+    forces: Vec<f64>,
+    stress: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct FromDpdata {
+    energy: f64,
+    force_lengths: Vec<f64>,
+    volume: f64,
+    pressure: Option<f64>,
+}
+
+fn read_independently(file: &Path, ase: &str, dpdata: &str) -> Independent {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/read_outputs.py");
+    let output = Command::new(python()).arg(script).arg(file).args([ase, dpdata]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {message}", file.display());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst <= tolerance, "{what}: differ by {worst}\n{ours:?}\n{theirs:?}");
+}
+
+/// Relative difference of the constants that the programs use.
+const CONSTANTS: f64 = 2e-6;
+
+fn compare_with_ase(frame: &Frame, ase: &FromAse) {
+    let flat = |v: &[glam::DVec3]| v.iter().flat_map(|x| x.to_array()).collect::<Vec<f64>>();
+    assert!(frame.atoms.species.iter().map(|s| s.symbol()).eq(ase.symbols.iter().map(String::as_str)));
+    close(&frame.atoms.cell.vectors.to_cols_array(), &ase.cell, 2e-5, "cell");
+    close(&flat(&frame.atoms.positions), &ase.positions, 2e-5, "positions");
+    close(&[frame.energy_ev.unwrap()], &[ase.energy], CONSTANTS * ase.energy.abs(), "energy");
+    let free: f64 = frame.info.get("free_energy").unwrap().parse().unwrap();
+    close(&[free], &[ase.free_energy], CONSTANTS * free.abs(), "free energy");
+    close(&flat(frame.forces.as_ref().unwrap()), &ase.forces, 1e-5, "forces");
+    close(&frame.stress.unwrap(), &ase.stress, 1e-6, "stress");
+}
+
+/// dpdata takes the free energy.
+fn compare_with_dpdata(frame: &Frame, dpdata: &FromDpdata) {
+    let free: f64 = frame.info.get("free_energy").unwrap().parse().unwrap();
+    close(&[free], &[dpdata.energy], CONSTANTS * free.abs(), "energy");
+    let lengths: Vec<f64> = frame.forces.as_ref().unwrap().iter().map(|f| f.length()).collect();
+    close(&lengths, &dpdata.force_lengths, 1e-5 + CONSTANTS, "forces");
+    close(&[frame.atoms.cell.volume_angstrom3()], &[dpdata.volume], 1e-3, "volume");
+    if let (Some(stress), Some(pressure)) = (frame.stress, dpdata.pressure) {
+        close(&[-(stress[0] + stress[1] + stress[2]) / 3.0], &[pressure], 1e-5, "pressure");
+    }
+}
+
+#[test]
+fn vasp_files_are_read_as_ase_and_dpdata_read_them() {
+    for (name, ase, dpdata) in [("vasprun.xml", "vasp-xml", "vasp/xml"), ("OUTCAR", "vasp-out", "vasp/outcar")] {
+        let file = outputs().join(name);
+        let (frames, message) = import(&file, &[]);
+        assert!(message.contains("2 labels, 1 unconverged left out"), "{message}");
+        let theirs = read_independently(&file, ase, dpdata);
+        assert_eq!(theirs.ase.len(), 3, "ASE does not look at convergence");
+        assert_eq!(theirs.dpdata.len(), frames.len());
+        frames.iter().zip(&theirs.ase).for_each(|(a, b)| compare_with_ase(a, b));
+        frames.iter().zip(&theirs.dpdata).for_each(|(a, b)| compare_with_dpdata(a, b));
+        let info = |key: &str| frames[0].info.get(key).unwrap_or("-");
+        assert_eq!([info("code"), info("xc"), info("ecut")], ["VASP 6.3.0", "PBE", "550.0"]);
+        assert_eq!(info("pseudopotentials"), "PAW_PBE W_sv 04Sep2015, PAW_PBE O 08Apr2002");
+        assert_eq!(info("energy_kind"), "sigma->0");
+        for (option, energy) in [("sigma-0", -25.05), ("free", -25.1), ("without-entropy", -25.0)] {
+            let (frames, _) = import(&file, &["--energy", option]);
+            close(&[frames[0].energy_ev.unwrap()], &[energy], 1e-12, option);
+        }
+    }
+    let (frames, _) = import(&outputs().join("vasprun.xml"), &[]);
+    assert_eq!(frames[0].info.get("kpts"), Some("2 2 1"));
+}
+
+#[test]
+fn files_that_break_off_give_what_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["vasprun.xml", "OUTCAR", "al.pwo"] {
+        let text = std::fs::read_to_string(outputs().join(name)).unwrap();
+        let cut = folder.path().join(name);
+        let end = text
+            .rfind(if name == "al.pwo" { "!    total energy" } else { "in kB" })
+            .or(text.rfind("\"stress\""))
+            .unwrap();
+        std::fs::write(&cut, &text[..end]).unwrap();
+        let (frames, message) = import(&cut, &[]);
+        assert_eq!(frames.len(), 2, "{message}");
+    }
+}
+
+#[test]
+fn quantum_espresso_is_read_as_ase_and_dpdata_read_it() {
+    let file = outputs().join("al.pwo");
+    let (frames, message) = import(&file, &["--class", "relaxed"]);
+    assert!(message.contains("al.pwo: 3 labels\n"), "{message}");
+    // ASE takes the free energy that pw.x prints for the energy.
+    let theirs = read_independently(&file, "espresso-out", "-");
+    assert_eq!(theirs.ase.len(), 3);
+    let (free, _) = import(&file, &["--energy", "free"]);
+    free.iter().zip(&theirs.ase).for_each(|(a, b)| compare_with_ase(a, b));
+    // F = -8.38430692 Ry, E = F + TS = -8.38048699 Ry stand in the file.
+    close(&[frames[0].energy_ev.unwrap()], &[-8.382396955 * 13.605693], 1e-6, "mean of F and E");
+    let info = |key: &str| frames[0].info.get(key).unwrap_or("-");
+    assert_eq!([info("cls"), info("code"), info("xc")], ["relaxed", "Quantum ESPRESSO 6.7MaX", "LDA"]);
+    assert_eq!([info("pseudopotentials"), info("ecut")], ["Al.pz-vbc.UPF", "136.056931"]);
+    let (none, message) = import(&outputs().join("al-unconverged.pwo"), &[]);
+    assert!(none.is_empty() && message.contains("0 labels, 1 unconverged left out"), "{message}");
+}
+
+#[test]
+fn cp2k_is_read_as_dpdata_reads_it() {
+    let file = outputs().join("h2o.cp2k.out");
+    let (frames, message) = import(&file, &[]);
+    assert_eq!(frames.len(), 1, "{message}");
+    let theirs = read_independently(&file, "-", "cp2k/output");
+    compare_with_dpdata(&frames[0], &theirs.dpdata[0]);
+    let info = |key: &str| frames[0].info.get(key).unwrap_or("-");
+    assert_eq!([info("code"), info("xc"), info("ecut")], ["CP2K 2023.1", "PBE", "2721.139"]);
+    assert_eq!(info("pseudopotentials"), "GTH-PBE, GTH-PBE");
+    // Later steps need the file of positions beside; it goes with the project's name.
+    let (steps, message) = import(&outputs().join("h2o-steps.cp2k.out"), &[]);
+    assert_eq!(steps.len(), 4, "{message}");
+    assert_eq!(steps[0].forces, frames[0].forces);
+    assert!(steps.windows(2).all(|w| w[1].energy_ev < w[0].energy_ev && w[1].atoms != w[0].atoms));
+    assert!((steps[3].atoms.positions[1].x - 2.0154324177).abs() < 1e-9);
+    let (none, message) = import(&outputs().join("h2o-unconverged.cp2k.out"), &[]);
+    assert!(none.is_empty() && message.contains("1 unconverged left out"), "{message}");
+}
+
+#[test]
+fn gpaw_trajectories_and_milady_folders_are_read() {
+    let (frames, message) = import(&outputs().join("al.traj"), &["--python", python().to_str().unwrap()]);
+    assert_eq!(frames.len(), 2, "{message}");
+    // What GPAW printed: extrapolated and free energy.
+    close(&[frames[1].energy_ev.unwrap()], &[-6.061061521933727], 1e-12, "energy");
+    let free: f64 = frames[1].info.get("free_energy").unwrap().parse().unwrap();
+    close(&[free], &[-6.128242708516143], 1e-12, "free energy");
+    assert!(frames[1].stress.is_some() && frames[1].info.get("code") == Some("gpaw"));
+    let (frames, message) = import(&outputs().join("milady"), &[]);
+    assert_eq!(frames.len(), 2, "{message}");
+    let names: Vec<&str> = frames.iter().map(|f| f.info.get("cls").unwrap()).collect();
+    assert_eq!(names, ["01", "05"]);
+    assert_eq!(frames[0].energy_ev, Some(-15.72555));
+    assert_eq!(frames[0].stress.unwrap()[0], -0.42315918);
+    assert_eq!(frames[1].atoms.species[1].symbol(), "O");
+    assert_eq!(frames[1].forces.as_ref().unwrap()[1].z, 0.3);
+    assert!(frames[1].stress.is_none());
+}
+
+#[test]
+fn extended_xyz_and_strange_files() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4/cawo4_pbe.xyz");
+    let (frames, _) = import(&shipped, &[]);
+    assert_eq!(frames, read_extxyz(&shipped).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let strange = folder.path().join("strange.txt");
+    std::fs::write(&strange, "hello").unwrap();
+    assert!(import(&strange, &[]).1.contains("found something else"));
+    // No damage makes a reader panic: exit code 2 or labels, never 101.
+    for name in ["vasprun.xml", "OUTCAR", "al.pwo", "h2o.cp2k.out", "milady/01_110_000001.poscar"] {
+        let text = std::fs::read_to_string(outputs().join(name)).unwrap();
+        for k in 1..8 {
+            let lines: Vec<&str> = text.lines().collect();
+            let mut damaged: Vec<&str> = lines[..lines.len() * k / 8].to_vec();
+            damaged.remove(damaged.len() / 2);
+            let path = folder.path().join(Path::new(name).file_name().unwrap());
+            std::fs::write(&path, damaged.join("\n")).unwrap();
+            let message = import(&path, &[]).1;
+            assert!(!message.contains("panicked"), "{name} {k}: {message}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! VASP's OUTCAR.
+
+use super::{Energies, Output, Step, Text};
+use crate::units::EV_PER_ANGSTROM3_IN_GPA;
+use crate::{Atoms, Cell, Error, Species};
+use glam::{BVec3, DMat3, DVec3};
+use std::path::Path;
+
+/// What VASP prints in each ionic step, collected until its energies come, which are last.
+#[derive(Default)]
+struct Begun {
+    vectors: Option<DMat3>,
+    positions: Vec<DVec3>,
+    forces: Vec<DVec3>,
+    stress: Option<[f64; 6]>,
+    converged: bool,
+}
+
+/// Reads all ionic steps; a last one that is not finished is counted as incomplete.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
+    let text = Text::new(text, path);
+    let species = species(&text)?;
+    let mut output = Output { settings: settings(&text), ..Output::default() };
+    let mut begun = Begun::default();
+    let mut in_step = false;
+    for (index, line) in text.lines.iter().enumerate() {
+        if line.contains("Iteration") && line.contains('(') {
+            in_step = true;
+        } else if line.contains("aborting loop because EDIFF is reached") {
+            begun.converged = true;
+        } else if line.trim_start().starts_with("in kB") {
+            let [xx, yy, zz, xy, yz, zx] = text.numbers(index, 2, 6)?[..] else { continue };
+            // kB = 0.1 GPa, positive in compression, in an order of VASP's own.
+            begun.stress = Some([xx, yy, zz, yz, zx, xy].map(|s| -0.1 * s / EV_PER_ANGSTROM3_IN_GPA));
+        } else if line.contains("direct lattice vectors") {
+            let rows = (1..4).map(|k| text.vector(index + k, 0)).collect::<Result<Vec<_>, _>>()?;
+            begun.vectors = Some(DMat3::from_cols(rows[0], rows[1], rows[2]));
+        } else if line.contains("POSITION")
+            && line.contains("TOTAL-FORCE")
+            && index + 2 + species.len() < text.lines.len()
+        {
+            let rows = (index + 2)..(index + 2 + species.len());
+            begun.positions = rows.clone().map(|k| text.vector(k, 0)).collect::<Result<_, _>>()?;
+            begun.forces = rows.map(|k| text.vector(k, 3)).collect::<Result<_, _>>()?;
+        } else if line.contains("FREE ENERGIE OF THE ION-ELECTRON SYSTEM") {
+            if index + 4 >= text.lines.len() {
+                break;
+            }
+            let energies = Energies {
+                free_ev: Some(text.number_after(index + 2, "TOTEN")?),
+                without_entropy_ev: Some(text.number_after(index + 4, "entropy")?),
+                sigma_0_ev: Some(text.number_after(index + 4, "(sigma->0)")?),
+            };
+            let step = std::mem::take(&mut begun);
+            begun.vectors = step.vectors; // not printed again in every version when the cell stays
+            in_step = false;
+            match step.vectors.filter(|_| step.positions.len() == species.len()) {
+                None => output.incomplete += 1,
+                Some(vectors) => {
+                    let cell = Cell { vectors, periodic: BVec3::TRUE };
+                    let atoms = Atoms::new(cell, species.clone(), step.positions, &text.name)?;
+                    let Begun { stress, converged, .. } = step;
+                    output.steps.push(Step { atoms, energies, forces: Some(step.forces), stress, converged });
+                }
+            }
+        }
+    }
+    output.incomplete += usize::from(in_step);
+    Ok(output)
+}
+
+/// Species of all atoms from the titles of the pseudopotentials and `ions per type`.
+fn species(text: &Text<'_>) -> Result<Vec<Species>, Error> {
+    let titles = text.lines.iter().filter_map(|l| l.split_once("TITEL").map(|(_, rest)| rest));
+    let symbols: Vec<&str> =
+        titles.filter_map(|t| t.split_whitespace().nth(2)).map(|w| w.split('_').next().unwrap_or(w)).collect();
+    let Some(index) = text.lines.iter().position(|l| l.contains("ions per type")) else {
+        return Err(text.wrong(text.lines.len(), "\"ions per type\""));
+    };
+    let counts: Vec<usize> = text.line(index).split_whitespace().filter_map(|w| w.parse().ok()).collect();
+    let mut species = Vec::new();
+    if counts.len() != symbols.len() {
+        return Err(text.wrong(index, &format!("as many numbers as pseudopotentials (TITEL: {})", symbols.join(" "))));
+    }
+    for (symbol, count) in symbols.iter().zip(counts) {
+        let element = Species::from_symbol(symbol);
+        let element = element.ok_or_else(|| text.wrong(index, &format!("elements, not \"{symbol}\" (TITEL)")))?;
+        species.extend(std::iter::repeat_n(element, count.min(text.lines.len())));
+    }
+    Ok(species)
+}
+
+fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
+    let mut settings = Vec::new();
+    let first = text.line(0).split_whitespace().next().unwrap_or("");
+    settings.push(("code", format!("VASP {}", first.trim_start_matches("vasp."))));
+    let find = |key: &str| {
+        let mut lines = text.lines.iter().filter_map(|l| l.trim_start().strip_prefix(key));
+        lines
+            .find_map(|rest| rest.trim_start().strip_prefix('='))
+            .map(|v| v.trim().split([' ', ';']).next().unwrap_or(""))
+    };
+    if let Some(cutoff) = find("ENCUT").and_then(|w| w.parse::<f64>().ok()) {
+        settings.push(("ecut", format!("{cutoff:?}")));
+    }
+    if let Some(gga) = find("GGA") {
+        settings.push(("xc", functional(gga, find("LHFCALC") == Some("T"))));
+    }
+    let titles = text.lines.iter().filter_map(|l| l.split_once("TITEL")?.1.split_once('=').map(|(_, t)| t.trim()));
+    settings.push(("pseudopotentials", titles.collect::<Vec<_>>().join(", ")));
+    settings
+}
+
+/// The functional's usual name from VASP's.
+pub(super) fn functional(gga: &str, hybrid: bool) -> String {
+    let name = match gga.trim() {
+        "PE" | "--" => "PBE", // "--": that of the PAW sets, which are PBE in use; their titles are kept
+        "PS" => "PBEsol",
+        "CA" => "LDA",
+        other => other,
+    };
+    if hybrid { format!("hybrid on {name}") } else { name.to_owned() }
+}
