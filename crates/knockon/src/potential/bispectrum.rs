@@ -50,6 +50,13 @@ pub(super) struct Coefficients {
 
 type BlockFactors = Option<[f64; MAX_TARGETS]>;
 
+impl Coefficients {
+    #[inline(always)]
+    fn of_block(&self, channel: usize, block: u16) -> Option<&[f64; MAX_TARGETS]> {
+        self.channels[channel].as_ref()?[usize::from(block)].as_ref()
+    }
+}
+
 /// One neighbour per lane; `mask` is 0 for lanes that have none.
 #[derive(Clone, Copy)]
 pub(super) struct NeighborLanes {
@@ -93,6 +100,7 @@ pub(super) struct Workspace {
     pub(super) channels: Vec<Vec<ComplexLanes>>,
     /// Density of one channel, all elements.
     pub(super) full: Vec<ComplexLanes>,
+    /// Adjoint of each channel, kept elements, one set of coefficients behind the other.
     adjoints: Vec<Vec<ComplexLanes>>,
     seeds: Vec<ComplexLanes>,
     /// Energy of each central atom without intercepts.
@@ -204,20 +212,22 @@ impl Bispectrum {
         dispatch!(self.level, simd => self.densities_simd(simd, central, work));
     }
 
-    /// Steps 2 and 3: `work.energies` and `work.gradients` of the group for some coefficients.
+    /// Steps 2 and 3 for one set of coefficients: `work.energies` and `work.gradients` of the group.
     pub(super) fn energies_and_gradients(&self, coefficients: &Coefficients, work: &mut Workspace) {
-        self.adjoints(coefficients, work);
-        self.gradients(coefficients, work);
+        self.adjoints(&[coefficients], work);
+        self.gradients(coefficients, 0, work);
     }
 
-    /// Step 2: `work.energies` and the adjoints of all channels.
-    pub(super) fn adjoints(&self, coefficients: &Coefficients, work: &mut Workspace) {
-        dispatch!(self.level, simd => self.adjoints_simd(simd, coefficients, work));
+    /// Step 2: the adjoints of all channels for several sets of coefficients. All share the sums over products; each
+    /// more costs little.
+    pub(super) fn adjoints(&self, sets: &[&Coefficients], work: &mut Workspace) {
+        dispatch!(self.level, simd => self.adjoints_simd(simd, sets, work));
     }
 
-    /// Step 3: `work.gradients`.
-    pub(super) fn gradients(&self, coefficients: &Coefficients, work: &mut Workspace) {
-        dispatch!(self.level, simd => self.gradients_simd(simd, coefficients, work));
+    /// Step 3: `work.energies` and `work.gradients` of one of the sets of the last call of [`Self::adjoints`].
+    pub(super) fn gradients(&self, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
+        dispatch!(self.level, simd => self.energies_simd(simd, coefficients, set, work));
+        dispatch!(self.level, simd => self.gradients_simd(simd, coefficients, set, work));
     }
 
     #[inline(always)]
@@ -312,24 +322,78 @@ impl Bispectrum {
     }
 
     #[inline(always)]
-    fn adjoints_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
-        let mut energies = f64x8::splat(simd, 0.0);
-        for (channel, factors) in coefficients.channels.iter().enumerate() {
-            let Some(factors) = factors else { continue };
-            let u = &work.channels[channel];
-            self.expand(simd, u, &mut work.full);
+    fn adjoints_simd<S: Simd>(&self, simd: S, sets: &[&Coefficients], work: &mut Workspace) {
+        for channel in 0..work.channels.len() {
+            if sets.iter().all(|set| set.channels[channel].is_none()) {
+                continue;
+            }
+            self.expand(simd, &work.channels[channel], &mut work.full);
             let adjoint = &mut work.adjoints[channel];
-            adjoint.fill(ComplexLanes::default());
+            adjoint.clear();
+            adjoint.resize(sets.len() * self.layout.kept_len(), ComplexLanes::default());
             for outputs in &self.coupling.outputs {
                 match outputs.n_targets {
-                    1 => add_outputs::<S, 1>(simd, outputs, factors, &work.full, adjoint),
-                    2 => add_outputs::<S, 2>(simd, outputs, factors, &work.full, adjoint),
-                    3 => add_outputs::<S, 3>(simd, outputs, factors, &work.full, adjoint),
-                    4 => add_outputs::<S, 4>(simd, outputs, factors, &work.full, adjoint),
-                    _ => add_outputs::<S, 5>(simd, outputs, factors, &work.full, adjoint),
+                    1 => self.add_outputs::<S, 1>(simd, outputs, channel, sets, &work.full, adjoint),
+                    2 => self.add_outputs::<S, 2>(simd, outputs, channel, sets, &work.full, adjoint),
+                    3 => self.add_outputs::<S, 3>(simd, outputs, channel, sets, &work.full, adjoint),
+                    4 => self.add_outputs::<S, 4>(simd, outputs, channel, sets, &work.full, adjoint),
+                    _ => self.add_outputs::<S, 5>(simd, outputs, channel, sets, &work.full, adjoint),
                 }
             }
-            for ((u, y), multiplicity) in u.iter().zip(adjoint.iter()).zip(&self.multiplicity) {
+        }
+    }
+
+    /// Adds products to the adjoints of one channel: each to N elements of different layers.
+    #[inline(always)]
+    fn add_outputs<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        outputs: &Outputs,
+        channel: usize,
+        sets: &[&Coefficients],
+        u: &[ComplexLanes],
+        adjoints: &mut [ComplexLanes],
+    ) {
+        let (targets, _) = outputs.targets.as_chunks::<N>();
+        let (coefficients, _) = outputs.coefficients.as_chunks::<N>();
+        let products = outputs.products.chunks_exact(outputs.n_products);
+        let coefficients = coefficients.chunks_exact(outputs.n_products);
+        let outputs = targets.iter().zip(&outputs.blocks).zip(products).zip(coefficients);
+        for (((targets, block), products), coefficients) in outputs {
+            if sets.iter().all(|set| set.of_block(channel, *block).is_none()) {
+                continue;
+            }
+            let mut sums = [Complex::zero(simd); N];
+            for ([first, second], c) in products.iter().zip(coefficients) {
+                let product = Complex::product(u[usize::from(*first)].load(simd), u[usize::from(*second)].load(simd));
+                for n in 0..N {
+                    sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
+                }
+            }
+            for (set, adjoint) in sets.iter().zip(adjoints.chunks_exact_mut(self.layout.kept_len())) {
+                let Some(factors) = set.of_block(channel, *block) else { continue };
+                for n in 0..N {
+                    let target = &mut adjoint[usize::from(targets[n])];
+                    target.store(target.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
+                }
+            }
+        }
+    }
+
+    /// The adjoint of a channel for one of the sets.
+    fn of_set<'a>(&self, adjoint: &'a [ComplexLanes], set: usize) -> &'a [ComplexLanes] {
+        &adjoint[set * self.layout.kept_len()..(set + 1) * self.layout.kept_len()]
+    }
+
+    #[inline(always)]
+    fn energies_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
+        let mut energies = f64x8::splat(simd, 0.0);
+        for (channel, u) in work.channels.iter().enumerate() {
+            if coefficients.channels[channel].is_none() {
+                continue;
+            }
+            let adjoint = self.of_set(&work.adjoints[channel], set);
+            for ((u, y), multiplicity) in u.iter().zip(adjoint).zip(&self.multiplicity) {
                 let product = Complex::conjugate_product(u.load(simd), y.load(simd));
                 energies = product.re.mul_add(f64x8::splat(simd, multiplicity / 3.0), energies);
             }
@@ -348,13 +412,13 @@ impl Bispectrum {
     }
 
     #[inline(always)]
-    fn gradients_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
+    fn gradients_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
         for species in 0..self.n_species() {
             work.gradients[species].clear();
             if work.neighbors[species].is_empty() {
                 continue;
             }
-            self.seeds(simd, species, coefficients, work);
+            self.seeds(simd, species, coefficients, set, work);
             for (neighbor, radial) in work.neighbors[species].iter().zip(&work.radial[species]) {
                 let q = cayley_klein(simd, neighbor, radial);
                 let g = differentiate(simd, &self.layout, q, &work.seeds);
@@ -365,13 +429,14 @@ impl Bispectrum {
 
     /// Derivative of the energy with respect to the moments of one neighbour species.
     #[inline(always)]
-    fn seeds<S: Simd>(&self, simd: S, species: usize, coefficients: &Coefficients, work: &mut Workspace) {
+    fn seeds<S: Simd>(&self, simd: S, species: usize, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
         work.seeds.fill(ComplexLanes::default());
         for (channel, adjoint) in work.adjoints.iter().enumerate() {
             let weight = self.channel_weights[channel][species];
             if coefficients.channels[channel].is_none() || weight == 0.0 {
                 continue;
             }
+            let adjoint = self.of_set(adjoint, set);
             for family in &self.layout.families {
                 let range = family.start..family.start + family.count;
                 for n in range.clone() {
@@ -381,37 +446,6 @@ impl Bispectrum {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Adds products to the adjoint of one channel: each to N elements of different layers.
-#[inline(always)]
-fn add_outputs<S: Simd, const N: usize>(
-    simd: S,
-    outputs: &Outputs,
-    factors: &[BlockFactors],
-    u: &[ComplexLanes],
-    adjoint: &mut [ComplexLanes],
-) {
-    let (targets, _) = outputs.targets.as_chunks::<N>();
-    let (coefficients, _) = outputs.coefficients.as_chunks::<N>();
-    let products = outputs.products.chunks_exact(outputs.n_products);
-    let coefficients = coefficients.chunks_exact(outputs.n_products);
-    for (((targets, block), products), coefficients) in
-        targets.iter().zip(&outputs.blocks).zip(products).zip(coefficients)
-    {
-        let Some(factors) = &factors[usize::from(*block)] else { continue };
-        let mut sums = [Complex::zero(simd); N];
-        for ([first, second], c) in products.iter().zip(coefficients) {
-            let product = Complex::product(u[usize::from(*first)].load(simd), u[usize::from(*second)].load(simd));
-            for n in 0..N {
-                sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
-            }
-        }
-        for n in 0..N {
-            let target = &mut adjoint[usize::from(targets[n])];
-            target.store(target.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
         }
     }
 }

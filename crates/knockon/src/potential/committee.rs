@@ -5,6 +5,7 @@
 //! the fit's business (`fit::calibration`); here is its file and its evaluation.
 
 use super::design::{Columns, Sharing};
+use super::linear::MAX_SETS;
 use super::model::Model;
 use super::{Evaluation, LinearPotential, Potential};
 use crate::io::{content_hash, read_text, write_atomically};
@@ -114,8 +115,8 @@ impl Uncertainty {
 
 /// A committee made ready for evaluation together with its model.
 pub struct Committee {
+    /// The model, with the members as its further sets of coefficients.
     model: LinearPotential,
-    members: Vec<LinearPotential>,
     energy_scale: f64,
     force_scale: f64,
 }
@@ -132,19 +133,18 @@ impl Committee {
                 return Err(Error::input(place, found, "Fit again to write a new committee"));
             }
             let moved: Vec<f64> = coefficients.iter().zip(&m.deviations_ev).map(|(x, d)| x + f64::from(*d)).collect();
-            LinearPotential::new(&model.with_coefficients(&columns, &moved))
+            Ok(model.with_coefficients(&columns, &moved))
         };
         let positive = |scale: f64| scale.is_finite() && scale >= 0.0;
         if file.members.is_empty() || !positive(file.energy_scale) || !positive(file.force_scale) {
             let found = "expected at least one member and scales that are not negative";
             return Err(Error::input(place, found, "Fit again to write a new committee"));
         }
-        Ok(Self {
-            model: LinearPotential::new(model)?,
-            members: file.members.iter().map(member).collect::<Result<_, _>>()?,
-            energy_scale: file.energy_scale,
-            force_scale: file.force_scale,
-        })
+        let mut potential = LinearPotential::new(model)?;
+        for m in &file.members {
+            potential.add_set(&member(m)?);
+        }
+        Ok(Self { model: potential, energy_scale: file.energy_scale, force_scale: file.force_scale })
     }
 
     /// The model itself.
@@ -161,16 +161,21 @@ impl Committee {
         evaluation: &mut Evaluation,
     ) -> Result<Uncertainty, Error> {
         self.model.evaluate(atoms, neighbors, evaluation)?;
-        let mut of_member = Evaluation::default();
+        let mut of_members = vec![Evaluation::default(); MAX_SETS];
         let (mut energy, mut forces) = (0.0, vec![DVec3::ZERO; atoms.len()]);
-        for member in &self.members {
-            member.evaluate(atoms, neighbors, &mut of_member)?;
-            energy += (of_member.energy_ev() - evaluation.energy_ev()).powi(2);
-            for ((sum, a), b) in forces.iter_mut().zip(&of_member.forces).zip(&evaluation.forces) {
-                *sum += (*a - *b) * (*a - *b);
+        let n_sets = self.model.n_sets();
+        for start in (1..n_sets).step_by(MAX_SETS) {
+            let sets = start..(start + MAX_SETS).min(n_sets);
+            let of_members = &mut of_members[..sets.len()];
+            self.model.evaluate_sets(sets, atoms, neighbors, of_members, None)?;
+            for of_member in of_members {
+                energy += (of_member.energy_ev() - evaluation.energy_ev()).powi(2);
+                for ((sum, a), b) in forces.iter_mut().zip(&of_member.forces).zip(&evaluation.forces) {
+                    *sum += (*a - *b) * (*a - *b);
+                }
             }
         }
-        let n = self.members.len() as f64;
+        let n = (n_sets - 1) as f64;
         let root = |sum: f64, scale: f64| scale * (sum / n).sqrt();
         Ok(Uncertainty {
             energy_std_ev: root(energy, self.energy_scale),

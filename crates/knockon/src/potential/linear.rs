@@ -12,17 +12,34 @@ use crate::{Atoms, Error, NeighborList, Species};
 use fearless_simd::Level;
 use glam::{DMat3, DVec3};
 use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Mutex;
 
 /// A [`Model`] made ready for evaluation. Immutable; any number of threads may use it at once.
 pub struct LinearPotential {
     species: Vec<Species>,
     cutoff_angstrom: f64,
-    intercepts_ev: Vec<f64>,
     kernel: Bispectrum,
-    coefficients: Vec<Coefficients>,
-    pairs: Option<PairTables>,
+    /// The model's own coefficients, then those of models that differ from it in nothing else.
+    sets: Vec<CoefficientSet>,
     scratch: Mutex<Vec<Scratch>>,
+}
+
+/// Everything that is linear in a model, by central species, and its two-body functions.
+struct CoefficientSet {
+    intercepts_ev: Vec<f64>,
+    many_body: Vec<Coefficients>,
+    pairs: Option<PairTables>,
+}
+
+impl CoefficientSet {
+    fn new(model: &Model, kernel: &Bispectrum) -> Self {
+        Self {
+            intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
+            many_body: model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect(),
+            pairs: model.pair.as_ref().map(|term| PairTables::new(term, &model.species())),
+        }
+    }
 }
 
 /// Vector instructions of the kernel. Unless told otherwise a potential uses the first that the processor has.
@@ -62,29 +79,42 @@ struct Scratch {
     slots: LaneSlots,
 }
 
-/// Where one group writes: it owns the slots of its atoms' neighbours.
+/// Where one group writes.
 struct GroupOutput<'a> {
     group: &'a Group,
+    sets: Vec<SetOutput<'a>>,
+}
+
+/// Results of one set of coefficients for one group, which owns the slots of its atoms' neighbours.
+struct SetOutput<'a> {
     energies_ev: &'a mut [f64],
     gradients: &'a mut [DVec3],
+    /// The group's part of the strain derivative.
+    strain_ev: DMat3,
 }
 
 impl LinearPotential {
     /// Prepares a model. Fails if its parts do not fit together.
     pub fn new(model: &Model) -> Result<Self, Error> {
         model.validate("the model")?;
-        let species = model.species();
         let kernel = Bispectrum::new(model);
-        let coefficients = model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect();
         Ok(Self {
             cutoff_angstrom: model.cutoff_angstrom(),
-            intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
-            pairs: model.pair.as_ref().map(|term| PairTables::new(term, &species)),
-            species,
+            species: model.species(),
+            sets: vec![CoefficientSet::new(model, &kernel)],
             kernel,
-            coefficients,
             scratch: Mutex::new(Vec::new()),
         })
+    }
+
+    /// Adds the coefficients of a model that differs from the first in nothing else; see [`Self::evaluate_sets`].
+    pub(super) fn add_set(&mut self, model: &Model) {
+        self.sets.push(CoefficientSet::new(model, &self.kernel));
+    }
+
+    /// Number of sets of coefficients.
+    pub(super) fn n_sets(&self) -> usize {
+        self.sets.len()
     }
 
     /// The same with other vector instructions; none if this processor lacks them. Results differ in the last bits.
@@ -105,55 +135,67 @@ impl LinearPotential {
         result
     }
 
-    /// Energies of the group's atoms, derivatives with respect to their neighbour vectors (in `output`), and the
-    /// group's part of the strain derivative.
+    /// Energies of the group's atoms and derivatives with respect to their neighbour vectors for some sets of
+    /// coefficients.
     fn evaluate_group(
         &self,
+        sets: &[CoefficientSet],
         grouping: &Grouping,
         atoms: &Atoms,
         neighbors: &NeighborList,
         translations: &[DVec3],
         output: &mut GroupOutput<'_>,
         totals: Option<&Totals>,
-    ) -> Result<DMat3, Error> {
+    ) -> Result<(), Error> {
         let mut stopwatch = Stopwatch::start(totals);
-        let group = output.group;
-        let first_slots = FirstSlots::new(grouping, group, neighbors);
+        let central = output.group.central;
+        let first_slots = FirstSlots::new(grouping, output.group, neighbors);
         self.with_scratch(|Scratch { work, slots }| {
-            let mut strain = DMat3::ZERO;
-            let (energies, gradients) = (&mut *output.energies_ev, &mut *output.gradients);
-            energies.fill(self.intercepts_ev[group.central]);
-            gradients.fill(DVec3::ZERO);
+            for (set, output) in sets.iter().zip(&mut output.sets) {
+                output.energies_ev.fill(set.intercepts_ev[central]);
+                output.gradients.fill(DVec3::ZERO);
+            }
+            let outputs = &mut output.sets;
             let pair = |n: &super::grouping::Neighbor| {
-                let Some(pairs) = self.pairs.as_ref().filter(|p| n.distance < p.cutoff_angstrom()) else { return };
-                // Both atoms of a pair see it: half of its energy each.
-                let (energy, slope) = pairs.evaluate(group.central, n.species, n.distance);
-                let gradient = n.vector * (0.5 * slope / n.distance);
-                energies[n.lane] += 0.5 * energy;
-                gradients[first_slots.local(n.lane, n.slot)] = gradient;
-                strain += outer(n.vector, gradient);
+                for (set, output) in sets.iter().zip(outputs.iter_mut()) {
+                    let Some(pairs) = set.pairs.as_ref().filter(|p| n.distance < p.cutoff_angstrom()) else { continue };
+                    // Both atoms of a pair see it: half of its energy each.
+                    let (energy, slope) = pairs.evaluate(central, n.species, n.distance);
+                    let gradient = n.vector * (0.5 * slope / n.distance);
+                    output.energies_ev[n.lane] += 0.5 * energy;
+                    output.gradients[first_slots.local(n.lane, n.slot)] = gradient;
+                    output.strain_ev += outer(n.vector, gradient);
+                }
             };
-            let reach = self.cutoff_angstrom;
+            let (group, reach) = (output.group, self.cutoff_angstrom);
             collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, translations, reach, work, slots, pair)?;
             stopwatch.lap(Step::Collect);
-            self.kernel.densities(group.central, work);
+            self.kernel.densities(central, work);
             stopwatch.lap(Step::Densities);
-            self.kernel.adjoints(&self.coefficients[group.central], work);
+            let mut together = [&sets[0].many_body[central]; MAX_SETS];
+            sets.iter().zip(&mut together).for_each(|(set, slot)| *slot = &set.many_body[central]);
+            let together = &together[..sets.len()];
+            self.kernel.adjoints(together, work);
             stopwatch.lap(Step::Adjoints);
-            self.kernel.gradients(&self.coefficients[group.central], work);
-            stopwatch.lap(Step::Gradients);
-            for (energy, many_body) in energies.iter_mut().zip(work.energies.0) {
-                *energy += many_body;
+            for (index, (coefficients, output)) in together.iter().zip(&mut output.sets).enumerate() {
+                self.kernel.gradients(coefficients, index, work);
+                stopwatch.lap(Step::Gradients);
+                for (energy, many_body) in output.energies_ev.iter_mut().zip(work.energies.0) {
+                    *energy += many_body;
+                }
+                for_each_lane(work, slots, |lane, slot, vector, gradient| {
+                    output.gradients[first_slots.local(lane, slot)] += gradient;
+                    output.strain_ev += outer(vector, gradient);
+                });
+                stopwatch.lap(Step::Scatter);
             }
-            for_each_lane(work, slots, |lane, slot, vector, gradient| {
-                gradients[first_slots.local(lane, slot)] += gradient;
-                strain += outer(vector, gradient);
-            });
-            stopwatch.lap(Step::Scatter);
-            Ok(strain)
+            Ok(())
         })
     }
 }
+
+/// Sets of coefficients that are evaluated together, so that their adjoints stay in the cache.
+pub(super) const MAX_SETS: usize = 4;
 
 /// Position of a lane's neighbour slots within the memory of its group.
 struct FirstSlots([isize; LANES]);
@@ -203,48 +245,59 @@ impl Potential for LinearPotential {
     }
 
     fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
-        self.evaluate_timed(atoms, neighbors, evaluation, None)
+        self.evaluate_sets(0..1, atoms, neighbors, std::slice::from_mut(evaluation), None)
     }
 }
 
 impl LinearPotential {
-    /// [`Potential::evaluate`]; with `totals` it notes how long each step takes.
-    pub(super) fn evaluate_timed(
+    /// [`Potential::evaluate`] for some sets of coefficients at once, at most [`MAX_SETS`], with an evaluation for each;
+    /// with `totals` it notes how long each step takes.
+    pub(super) fn evaluate_sets(
         &self,
+        sets: Range<usize>,
         atoms: &Atoms,
         neighbors: &NeighborList,
-        evaluation: &mut Evaluation,
+        evaluations: &mut [Evaluation],
         totals: Option<&Totals>,
     ) -> Result<(), Error> {
         let mut stopwatch = Stopwatch::start(totals);
+        let sets = &self.sets[sets];
+        assert!(sets.len() == evaluations.len() && sets.len() <= MAX_SETS, "one evaluation per set, few sets");
         let grouping = Grouping::new(atoms, &self.species)?;
         let translations = neighbors.cartesian_translations(&atoms.cell);
-        let n_slots = neighbors.index.len();
-        evaluation.energies_ev.resize(atoms.len(), 0.0);
-        evaluation.forces.resize(atoms.len(), DVec3::ZERO);
-        evaluation.pair_gradients.resize(n_slots, DVec3::ZERO);
         // Site energies and slot gradients in the order of the groups; both are gathered below.
-        let mut site_energies = vec![0.0; atoms.len()];
-        let mut outputs = Vec::with_capacity(grouping.groups.len());
-        let (mut energies, mut gradients) = (&mut site_energies[..], &mut evaluation.pair_gradients[..]);
-        for group in &grouping.groups {
-            let slots = grouping.order[group.atoms.clone()].iter().map(|i| neighbors.row(*i as usize).len()).sum();
-            let (own_energies, rest) = energies.split_at_mut(group.atoms.len());
-            let (own_gradients, other) = gradients.split_at_mut(slots);
-            (energies, gradients) = (rest, other);
-            outputs.push(GroupOutput { group, energies_ev: own_energies, gradients: own_gradients });
+        let mut site_energies = vec![vec![0.0; atoms.len()]; sets.len()];
+        let new = |group| GroupOutput { group, sets: Vec::with_capacity(sets.len()) };
+        let mut outputs: Vec<GroupOutput> = grouping.groups.iter().map(new).collect();
+        for (evaluation, energies) in evaluations.iter_mut().zip(&mut site_energies) {
+            let mut energies = &mut energies[..];
+            evaluation.energies_ev.resize(atoms.len(), 0.0);
+            evaluation.forces.resize(atoms.len(), DVec3::ZERO);
+            evaluation.pair_gradients.resize(neighbors.index.len(), DVec3::ZERO);
+            let mut gradients = &mut evaluation.pair_gradients[..];
+            for output in &mut outputs {
+                let members = &grouping.order[output.group.atoms.clone()];
+                let slots = members.iter().map(|i| neighbors.row(*i as usize).len()).sum();
+                let (energies_ev, rest) = energies.split_at_mut(members.len());
+                let (own_gradients, other) = gradients.split_at_mut(slots);
+                (energies, gradients) = (rest, other);
+                output.sets.push(SetOutput { energies_ev, gradients: own_gradients, strain_ev: DMat3::ZERO });
+            }
         }
         stopwatch.lap(Step::Prepare);
-        let strains: Result<Vec<DMat3>, Error> = outputs
-            .par_iter_mut()
-            .map(|output| self.evaluate_group(&grouping, atoms, neighbors, &translations, output, totals))
-            .collect();
-        let strain: DMat3 = strains?.into_iter().fold(DMat3::ZERO, |sum, s| sum + s);
-        evaluation.strain_derivative_ev = (strain + strain.transpose()) * 0.5;
+        outputs.par_iter_mut().try_for_each(|output| {
+            self.evaluate_group(sets, &grouping, atoms, neighbors, &translations, output, totals)
+        })?;
+        let strain = |set: usize| outputs.iter().fold(DMat3::ZERO, |sum, output| sum + output.sets[set].strain_ev);
+        let strains: Vec<DMat3> = (0..sets.len()).map(strain).collect();
         let mut stopwatch = Stopwatch::start(totals);
-        gather(&grouping, neighbors, &site_energies, evaluation);
+        for ((evaluation, energies), strain) in evaluations.iter_mut().zip(&site_energies).zip(strains) {
+            evaluation.strain_derivative_ev = (strain + strain.transpose()) * 0.5;
+            gather(&grouping, neighbors, energies, evaluation);
+            evaluation.check_finite()?;
+        }
         stopwatch.lap(Step::Gather);
-        evaluation.check_finite()
+        Ok(())
     }
 }
 

@@ -142,7 +142,7 @@ impl LinearPotential {
         evaluation: &mut Evaluation,
     ) -> Result<Vec<StepProfile>, Error> {
         let totals = Totals::default();
-        self.evaluate_timed(atoms, neighbors, evaluation, Some(&totals))?;
+        self.evaluate_sets(0..1, atoms, neighbors, std::slice::from_mut(evaluation), Some(&totals))?;
         let counts = self.operations(atoms, neighbors)?;
         let steps = STEPS.iter().map(|(step, name)| StepProfile {
             name,
@@ -269,9 +269,9 @@ impl Bispectrum {
         UnitOperations {
             densities_of_neighbor: RADIAL + moment_operations(layout),
             densities_of_atom: mixed + ((ADD_SCALED + moved(1.0)) * transform + moved(kept)) * channels,
-            adjoints_of_atom: (adjoint + (expanded + energy) * kept) * channels,
+            adjoints_of_atom: (adjoint + expanded * kept) * channels,
             gradients_of_neighbor: derivative_operations(layout) + CARTESIAN,
-            gradients_of_atom: seeds * channels * species,
+            gradients_of_atom: seeds * channels * species + energy * kept * channels,
         }
     }
 }
@@ -328,12 +328,12 @@ impl Kernels {
 
     /// Energies and adjoints of all channels.
     pub fn adjoints(&mut self) {
-        self.kernel.adjoints(&self.coefficients, &mut self.work);
+        self.kernel.adjoints(&[&self.coefficients], &mut self.work);
     }
 
     /// Derivatives with respect to all neighbours.
     pub fn gradients(&mut self) {
-        self.kernel.gradients(&self.coefficients, &mut self.work);
+        self.kernel.gradients(&self.coefficients, 0, &mut self.work);
     }
 
     /// Central atoms in a group.
