@@ -88,7 +88,8 @@ fn bad_models_and_settings_are_refused() {
         assert!(message.contains(file) && message.contains(expected), "{file}: {message}");
     }
     let fit = std::fs::read_to_string(project("examples/cawo4/laptop/fit.toml")).unwrap();
-    let no_labels = fit.replace("../../../data/cawo4/cawo4_pbe.xyz", &bad("no_labels.xyz"));
+    let files = "\"../../../data/cawo4/cawo4_pbe.xyz\", \"../../../data/cawo4/labels.xyz\"";
+    let no_labels = fit.replace(files, &format!("{:?}", bad("no_labels.xyz")));
     for (text, expected) in [
         (fit.replace("sharing =", "shraing ="), "shraing"),
         (fit.replace("name = \"cawo4\"", "name = 3"), "name = 3"),

@@ -110,8 +110,8 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
     let mut variants = Vec::new();
     for sharing in settings.sharing.variants() {
         let prior = Prior::new(settings, &unknowns, sharing, &streamed.force_rms, energy_ev_per_atom, &repulsion)?;
-        let strengths = &settings.cross_validation.strengths;
-        let validation = cross_validate(&streamed.groups, &sizes, &folds, &training, &prior, strengths)?;
+        let validation =
+            cross_validate(&streamed.groups, &sizes, &folds, &training, &prior, &settings.cross_validation)?;
         let held_out = predict(&empty, &unknowns, data, &validation.fold_unknowns, |c| folds[c.group])?;
         variants.push(Variant { sharing, prior, validation, held_out });
     }

@@ -169,6 +169,9 @@ pub struct CrossValidationSettings {
     pub folds: usize,
     /// Strengths of the prior to try: 1 takes the deviations above as they are, 2 halves them.
     pub strengths: Vec<f64>,
+    /// The strongest prior is taken whose score is at most this fraction above the smallest.
+    #[serde(default)]
+    pub tolerance: f64,
 }
 
 /// Weights and grouping of one class of configurations.
@@ -243,6 +246,8 @@ impl Settings {
         let strengths = &self.cross_validation.strengths;
         check(!strengths.is_empty(), "cross_validation.strengths", "at least one number", "none".into())?;
         strengths.iter().try_for_each(|s| positive("cross_validation.strengths", *s))?;
+        let tolerance = self.cross_validation.tolerance;
+        check(tolerance >= 0.0, "cross_validation.tolerance", "zero or positive", tolerance.to_string())?;
         for class in &self.classes {
             positive("class.energy_ev_per_atom", class.energy_ev_per_atom)?;
             positive("class.force_ev_per_angstrom", class.force_ev_per_angstrom)?;

@@ -1,10 +1,14 @@
 //! Cross-validation in groups: which strength of the prior predicts configurations best that the fit has not seen.
 //!
+//! Among strengths that predict about equally well the strongest prior is taken, the rule of one standard error of
+//! Breiman, Friedman, Olshen and Stone (Classification and Regression Trees, 1984, 3.4.3) with a fixed tolerance.
+//!
 //! Whole groups of related configurations go into one fold. A fold is predicted by the fit to all other folds; their
 //! factors are combined, no row is computed again.
 
 use super::factor::{Factor, Path, expand};
 use super::prior::Prior;
+use super::settings::CrossValidationSettings;
 use crate::Error;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -56,7 +60,7 @@ pub struct Score {
 pub struct Validation {
     /// All strengths tried.
     pub scores: Vec<Score>,
-    /// The one with the smallest score.
+    /// The strongest whose score is within the tolerance of the smallest.
     pub best: Score,
     /// Unknowns of the fit that has not seen each fold, for the best strength.
     pub fold_unknowns: Vec<Vec<f64>>,
@@ -71,7 +75,7 @@ pub fn cross_validate(
     folds: &[usize],
     training: &[Factor],
     prior: &Prior,
-    strengths: &[f64],
+    settings: &CrossValidationSettings,
 ) -> Result<Validation, Error> {
     let paths: Vec<Path> =
         training.par_iter().map(|t| Path::new(t, &prior.mean, &prior.basis)).collect::<Result<_, _>>()?;
@@ -84,9 +88,11 @@ pub fn cross_validate(
         let sum: f64 = (0..groups.len()).map(|g| deviation(g) * group_sizes[g] as f64).sum();
         Score { prior_strength: strength, score: sum / group_sizes.iter().sum::<usize>().max(1) as f64 }
     };
-    let scores: Vec<Score> = strengths.iter().map(|s| score(*s)).collect();
-    let best = scores.iter().copied().min_by(|a, b| a.score.total_cmp(&b.score)).ok_or_else(|| {
-        Error::input("cross_validation.strengths", "expected at least one strength, found none", "Add some")
+    let scores: Vec<Score> = settings.strengths.iter().map(|s| score(*s)).collect();
+    let smallest = scores.iter().map(|s| s.score).fold(f64::INFINITY, f64::min);
+    let good = scores.iter().copied().filter(|s| s.score <= (1.0 + settings.tolerance) * smallest);
+    let best = good.max_by(|a, b| a.prior_strength.total_cmp(&b.prior_strength)).ok_or_else(|| {
+        Error::computation("no strength of the prior has a finite score", "Look for labels that are not numbers")
     })?;
     Ok(Validation { fold_unknowns: unknowns(best.prior_strength), best, scores, paths })
 }
@@ -131,12 +137,15 @@ mod tests {
             let folds = assign_folds(&sizes, 6);
             let training = training_factors(&groups, &folds, &Factor::new(n));
             assert!(training.iter().all(|t| t.n_rows() == 25));
-            let strengths = [0.01, 1.0, 100.0];
-            let found = cross_validate(&groups, &sizes, &folds, &training, &prior, &strengths).unwrap();
+            let settings = CrossValidationSettings { folds: 6, strengths: vec![0.01, 1.0, 100.0], tolerance: 0.0 };
+            let found = cross_validate(&groups, &sizes, &folds, &training, &prior, &settings).unwrap();
             assert_eq!(found.best.prior_strength, if weak { 0.01 } else { 100.0 });
             if weak {
                 let x = &found.fold_unknowns[0];
                 assert!(x.iter().zip(&solution).all(|(a, b)| (a - b).abs() < 1e-3));
+                let lenient = CrossValidationSettings { tolerance: 1e9, ..settings };
+                let found = cross_validate(&groups, &sizes, &folds, &training, &prior, &lenient).unwrap();
+                assert_eq!(found.best.prior_strength, 100.0);
             }
         }
     }
