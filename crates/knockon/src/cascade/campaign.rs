@@ -163,7 +163,11 @@ pub fn run_campaign(
     }
     let records: Vec<RunRecord> = records.into_iter().flatten().collect();
     let recoils_csv = folder.join("recoils.csv");
-    write_recoils_csv(&recoils_csv, &records)?;
+    let weights_sr: Vec<f64> = campaign.directions.iter().map(|d| d.weight_sr).collect();
+    let mut elements = campaign.unit_cell.species.clone();
+    elements.sort_unstable();
+    elements.dedup();
+    write_recoils_csv(&recoils_csv, &records, &weights_sr, &elements)?;
     let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
     let file = CampaignFile {
         model_hash,
@@ -341,6 +345,7 @@ impl<'a> Campaign<'a> {
             recoil,
             wall_time_s: began.elapsed().as_secs_f64(),
             model_hash: self.model_hash.to_owned(),
+            program: format!("knockon {}", env!("CARGO_PKG_VERSION")),
         };
         record.write(&Self::path(folder, run))?;
         Ok(record)
@@ -392,7 +397,7 @@ mod tests {
         let drop_wall_time = |line: &str| {
             let cells: Vec<&str> = line.split(',').collect();
             let n = cells.len();
-            [&cells[..n - 2], &cells[n - 1..]].concat().join(",")
+            [&cells[..n - 3], &cells[n - 2..]].concat().join(",")
         };
         text.lines().map(drop_wall_time).collect()
     }

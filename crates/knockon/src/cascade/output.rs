@@ -1,6 +1,6 @@
 //! What a campaign leaves on disk.
 
-use super::{CampaignSettings, Direction, PerfectBox, Recoil};
+use super::{CampaignSettings, Defects, Direction, PerfectBox, Recoil, SpeciesDefects};
 use crate::io::write_atomically;
 use crate::symmetry::SiteSymmetry;
 use crate::{Atoms, Error, Species};
@@ -20,6 +20,9 @@ pub(super) struct RunRecord {
     pub(super) recoil: Recoil,
     pub(super) wall_time_s: f64,
     pub(super) model_hash: String,
+    /// Version of the program.
+    #[serde(default)]
+    pub(super) program: String,
 }
 
 impl RunRecord {
@@ -47,42 +50,70 @@ impl RunRecord {
     }
 }
 
-/// `recoils.csv`: one line per recoil, units in the column names.
-pub(super) fn write_recoils_csv(path: &Path, records: &[RunRecord]) -> Result<(), Error> {
+/// `recoils.csv`: one line per recoil, units in the column names. `weights_sr` holds the solid angle of each direction;
+/// there is one column of defects for each of `elements`. What a record lacks is left empty.
+pub(super) fn write_recoils_csv(
+    path: &Path,
+    records: &[RunRecord],
+    weights_sr: &[f64],
+    elements: &[Species],
+) -> Result<(), Error> {
     let mut text = String::from(
         "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,stored_energy_ev,\
          energy_drift_ev,min_time_step_fs,steps,simulated_time_fs,max_force_ev_per_angstrom,min_distance_angstrom,\
-         displaced_atoms,flags,wall_time_s,model_hash\n",
+         displaced_atoms,left_site_atoms,frenkel_pairs",
     );
+    for kind in ["vacancies", "interstitials", "antisites"] {
+        elements.iter().for_each(|element| write!(text, ",{kind}_{element}").expect("text grows"));
+    }
+    text.push_str(",max_grade,flags,wall_time_s,program,model_hash\n");
     for record in records {
         let r = &record.recoil;
-        writeln!(
-            text,
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.3},{}",
-            record.run,
-            record.species,
-            r.recoil_energy_ev,
-            record.direction,
-            r.direction.x,
-            r.direction.y,
-            r.direction.z,
-            record.weight_sr,
-            record.start,
-            r.stored_energy_ev,
-            r.energy_drift_ev,
-            r.min_time_step_fs,
-            r.steps,
-            r.simulated_time_fs,
-            r.max_force_ev_per_angstrom,
-            r.min_distance_angstrom,
-            r.displaced_atoms,
+        let cells = [
+            record.run.to_string(),
+            record.species.to_string(),
+            r.recoil_energy_ev.to_string(),
+            record.direction.to_string(),
+            r.direction.x.to_string(),
+            r.direction.y.to_string(),
+            r.direction.z.to_string(),
+            weights_sr.get(record.direction).unwrap_or(&record.weight_sr).to_string(),
+            record.start.to_string(),
+            r.stored_energy_ev.to_string(),
+            r.energy_drift_ev.to_string(),
+            r.min_time_step_fs.to_string(),
+            r.steps.to_string(),
+            r.simulated_time_fs.to_string(),
+            r.max_force_ev_per_angstrom.to_string(),
+            r.min_distance_angstrom.to_string(),
+            r.displaced_atoms.to_string(),
+        ];
+        let defects = defect_cells(&r.defects, elements);
+        let end = [
+            r.max_extrapolation_grade.map_or(String::new(), |grade| format!("{grade:.4}")),
             r.flags.join(";"),
-            record.wall_time_s,
-            record.model_hash,
-        )
-        .expect("text grows");
+            format!("{:.3}", record.wall_time_s),
+            record.program.clone(),
+            record.model_hash.clone(),
+        ];
+        text.push_str(&[&cells[..], &defects, &end].concat().join(","));
+        text.push('\n');
     }
     write_atomically(path, text.as_bytes())
+}
+
+/// Atoms that left their site, Frenkel pairs, then vacancies, interstitials and antisites of each element.
+fn defect_cells(defects: &Defects, elements: &[Species]) -> Vec<String> {
+    if defects.species.is_empty() {
+        return vec![String::new(); 2 + 3 * elements.len()];
+    }
+    let mut cells = vec![defects.left_site_atoms.to_string(), defects.total(SpeciesDefects::frenkel_pairs).to_string()];
+    let counts: [fn(&SpeciesDefects) -> usize; 3] = [|s| s.vacancies, |s| s.interstitials, |s| s.antisites];
+    for count in counts {
+        let of = |element: &Species| defects.species.iter().find(|s| s.species == *element).map_or(0, count);
+        cells.extend(elements.iter().map(|element| of(element).to_string()));
+    }
+    cells
 }
 
 /// The ideal crystal as it is written into JSON.

@@ -1,6 +1,7 @@
 //! One recoil: kick, cascade, quench, and the ledger of what happened.
 
-use super::{PerfectBox, Start};
+use super::wigner_seitz::median;
+use super::{Defects, PerfectBox, Start};
 use crate::dynamics::{Bath, QuenchSettings, Simulation, TimeStep, quench, speed};
 use crate::{Atoms, Error, Potential};
 use glam::DVec3;
@@ -77,6 +78,9 @@ pub struct Recoil {
     pub max_displacement_angstrom: f64,
     /// Largest distance in angstrom from the recoil's site to a displaced atom's end point.
     pub damage_radius_angstrom: f64,
+    /// Point defects of the quenched box, from a Wigner-Seitz analysis; empty in records of earlier versions.
+    #[serde(default)]
+    pub defects: Defects,
     /// Largest extrapolation grade of an atom during the cascade, where someone looked (see [`super::GradeWatch`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_extrapolation_grade: Option<f64>,
@@ -174,6 +178,7 @@ pub fn run_recoil(
         displaced_atoms: damage.displaced_atoms,
         max_displacement_angstrom: damage.max_displacement,
         damage_radius_angstrom: damage.radius,
+        defects: Defects::find(&perfect.atoms, simulation.atoms())?,
         max_extrapolation_grade: None,
         flags: flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect(),
     };
@@ -257,15 +262,6 @@ impl Damage {
     }
 }
 
-fn median(vectors: &[DVec3]) -> DVec3 {
-    let along = |axis: usize| {
-        let mut values: Vec<f64> = vectors.iter().map(|v| v[axis]).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(0.0)
-    };
-    DVec3::new(along(0), along(1), along(2))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +309,8 @@ mod tests {
         let recoil = kicked(100.0, &settings(400.0), 7);
         // One Frenkel pair: vacancy and interstitial of a crystal bound by 0.6 eV per bond.
         assert!((2.0..6.0).contains(&recoil.stored_energy_ev), "{}", recoil.stored_energy_ev);
+        let argon = recoil.defects.species[0];
+        assert_eq!((argon.vacancies, argon.interstitials, argon.antisites), (1, 1, 0));
         assert!(recoil.displaced_atoms > 0 && recoil.max_displacement_angstrom > 1.0);
         assert!(recoil.energy_drift_ev.abs() < 0.2, "{}", recoil.energy_drift_ev);
         // Thermal energy of one atom at 40 K: 5 meV on average.
