@@ -16,6 +16,8 @@ mod report;
 mod reproduce;
 mod response;
 mod spectra;
+mod spectrum;
+mod table;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Frenkel(frenkel::Arguments),
     /// Stored-energy distributions and the response p(E_stored | E_recoil).
     Response(response::Arguments),
+    /// Recoil spectrum of dark matter, reactor neutrinos or neutron capture, before any effect of the crystal.
+    Spectrum(spectrum::Arguments),
     /// Recoil spectra before and after the energy stored in defects.
     Spectra(spectra::Arguments),
     /// Figures and one self-contained HTML report of a run.
@@ -70,6 +74,7 @@ impl Command {
             Self::Campaign(arguments) => campaign::run(&arguments),
             Self::Frenkel(arguments) => frenkel::run(&arguments),
             Self::Response(arguments) => response::run(&arguments),
+            Self::Spectrum(arguments) => spectrum::run(&arguments),
             Self::Spectra(arguments) => spectra::run(&arguments),
             Self::Report(arguments) => report::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

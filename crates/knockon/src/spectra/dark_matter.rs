@@ -16,6 +16,11 @@ const PROTON_MASS_EV: f64 = 938.272_089_43e6;
 /// Speed of light in km/s (exact).
 const LIGHT_KM_PER_S: f64 = 299_792.458;
 const SECONDS_PER_DAY: f64 = 86_400.0;
+/// Component of the Earth's orbital velocity along the Sun's motion, in km/s: 29.8 km/s times the cosine of 60.7 degrees,
+/// largest about 1 June, day 152 of the year (Freese, Lisanti & Savage, Rev. Mod. Phys. 85 (2013) 1561).
+const ORBIT_KM_PER_S: f64 = 29.8 * 0.49;
+const FASTEST_DAY: f64 = 152.0;
+const DAYS_PER_YEAR: f64 = 365.25;
 
 /// Dark matter particle and halo.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +83,19 @@ impl DarkMatter {
         )?;
         let fine = self.escape_km_per_s > self.earth_km_per_s;
         super::check_number("dark_matter.escape_km_per_s", self.escape_km_per_s, fine, "more than earth_km_per_s")
+    }
+
+    /// The same halo on a day of the year (1 = 1 January), `earth_km_per_s` being the mean over a year.
+    pub fn on_day(&self, day: f64) -> Self {
+        let phase = 2.0 * PI * (day - FASTEST_DAY) / DAYS_PER_YEAR;
+        Self { earth_km_per_s: self.earth_km_per_s + ORBIT_KM_PER_S * phase.cos(), ..self.clone() }
+    }
+
+    /// Half of what the rate of [`Self::rate_per_kev_kg_day`] differs by between 1 June and half a year later: positive
+    /// where the summer has more.
+    pub fn annual_amplitude_per_kev_kg_day(&self, element: &Element, recoil_energy_ev: f64) -> f64 {
+        let on = |day| self.on_day(day).rate_per_kev_kg_day(element, recoil_energy_ev);
+        0.5 * (on(FASTEST_DAY) - on(FASTEST_DAY + 0.5 * DAYS_PER_YEAR))
     }
 
     /// Mean inverse speed <1/v> over particles faster than `minimum_km_per_s`, in s/km.
@@ -237,6 +255,24 @@ mod tests {
             let ratio = fast.rate_per_kev_kg_day(tungsten, energy) / slow.rate_per_kev_kg_day(tungsten, energy);
             assert!((ratio / expected - 1.0).abs() < 0.012, "{energy}: {ratio}");
         }
+    }
+
+    /// The sign changes once: fewer slow, more fast particles in summer. The mean of the extremes is close to the rate at
+    /// the mean speed, the amplitude close to the derivative with respect to the speed.
+    #[test]
+    fn the_year_modulates_the_rate() {
+        let tungsten = Element::from_symbol("W").unwrap();
+        let halo = DarkMatter { nuclei: Nuclei::MeanMass, ..DarkMatter::default() };
+        assert!(halo.annual_amplitude_per_kev_kg_day(tungsten, 1.0) < 0.0);
+        for energy in [50.0, 100.0, 200.0] {
+            let at =
+                |earth_km_per_s| DarkMatter { earth_km_per_s, ..halo.clone() }.rate_per_kev_kg_day(tungsten, energy);
+            let slope = (at(233.0) - at(231.0)) / 2.0;
+            let amplitude = halo.annual_amplitude_per_kev_kg_day(tungsten, energy);
+            assert!((amplitude / (slope * 14.602) - 1.0).abs() < 0.01, "{energy}: {amplitude}");
+        }
+        assert!((halo.on_day(152.0).earth_km_per_s - 246.602).abs() < 1e-9);
+        assert!((halo.on_day(152.0 + 365.25 / 4.0).earth_km_per_s - 232.0).abs() < 1e-9);
     }
 
     #[test]

@@ -51,6 +51,10 @@ pub enum Nuclei {
     MeanMass,
 }
 
+/// Crystals of cryogenic detectors, as [`Material::from_formula`] takes them; any other formula of known elements works
+/// too.
+pub const CRYSTALS: [&str; 8] = ["CaWO4", "Al2O3", "Ge", "Si", "CaMoO4", "LiF", "NaI", "PbWO4"];
+
 /// Avogadro's number per kmol (SI, exact).
 const ATOMS_PER_KMOL: f64 = 6.022_140_76e26;
 
@@ -62,7 +66,7 @@ impl Element {
             Error::input(
                 "material",
                 format!("expected known elements, found \"{symbol}\""),
-                format!("Known: {}", known.join(", ")),
+                format!("Write a formula such as {}; known elements: {}", CRYSTALS.join(", "), known.join(", ")),
             )
         })
     }
@@ -202,6 +206,10 @@ mod tests {
         assert!((scheelite.formula_mass_u() - 287.914).abs() < 0.01);
         assert!((scheelite.mass_fractions()[1] - 0.638_52).abs() < 1e-4);
         assert_eq!(Material::from_formula("Al2O3").unwrap().composition[1].1, 3);
+        for formula in CRYSTALS {
+            let fractions = Material::from_formula(formula).unwrap().mass_fractions();
+            assert!((fractions.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{formula}");
+        }
         for bad in ["", "caWO4", "CaXO4", "Ca0", "Ca W", "Ca99999999999"] {
             assert!(Material::from_formula(bad).is_err(), "{bad}");
         }

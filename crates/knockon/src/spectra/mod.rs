@@ -8,6 +8,7 @@ pub mod dark_matter;
 pub mod fold;
 mod form_factor;
 pub mod materials;
+mod pointwise;
 pub mod reactor;
 
 pub use correction::{
@@ -15,6 +16,7 @@ pub use correction::{
     correct, dark_matter as dark_matter_recoils,
 };
 pub use form_factor::helm_squared;
+pub use pointwise::{CaptureRate, ElementRate, capture_rate, parse_energies, rates_by_element};
 
 use crate::Error;
 
@@ -24,4 +26,15 @@ fn check_number(setting: &str, value: f64, fine: bool, expected: &str) -> Result
         return Ok(());
     }
     Err(Error::input(setting, format!("expected {expected}, found {value}"), "Correct the setting"))
+}
+
+/// Edges of bins around ascending centres: halfway between neighbours, at the ends as far out as in, never below 0. A
+/// single centre gets a bin of `alone_ev`.
+fn edges_around(centres: &[f64], alone_ev: f64) -> Vec<f64> {
+    let (Some(first), Some(last)) = (centres.first(), centres.last()) else { return Vec::new() };
+    let gap = |i: usize| centres.get(i + 1).map_or(alone_ev, |next| next - centres[i]);
+    let mut edges = vec![(first - 0.5 * gap(0)).max(0.0)];
+    edges.extend(centres.windows(2).map(|pair| 0.5 * (pair[0] + pair[1])));
+    edges.push(last + 0.5 * if centres.len() > 1 { gap(centres.len() - 2) } else { alone_ev });
+    edges
 }

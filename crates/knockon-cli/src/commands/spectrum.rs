@@ -1,0 +1,306 @@
+//! `knockon spectrum`.
+
+use super::table::{Column, Format, Table};
+use anyhow::Result;
+use clap::ValueEnum;
+use knockon::Error;
+use knockon::spectra::capture::{self, Capture, Evaluation};
+use knockon::spectra::cevns::Cevns;
+use knockon::spectra::dark_matter::DarkMatter;
+use knockon::spectra::materials::{Element, Material};
+use knockon::spectra::reactor::{self, Core, FissionFractions, Site};
+use knockon::spectra::{capture_rate, parse_energies, rates_by_element};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// What `--help` says below the options.
+const HELP: &str = "\
+Recoil spectra before any effect of the crystal: what `knockon correct` takes. Rates of dark matter
+and of reactor neutrinos (CEvNS) are per keV, kg of crystal and day, in all and for each element;
+rates of neutron capture are per eV and capture in natural tungsten.
+Crystals: CaWO4, Al2O3, Ge, Si, CaMoO4, LiF, NaI, PbWO4, or any formula of Li O F Na Al Si Ca Ge Mo I
+W Pb. The table begins with commented lines that name every parameter (JSON: \"parameters\").
+
+Examples:
+  knockon spectrum dark-matter --mass-gev 2 --cross-section-cm2 1e-36 --target CaWO4 --energies 10,100
+  knockon spectrum cevns --site chooz-vns --target CaWO4 --energies 1:300:1 -o cevns.csv
+  knockon spectrum capture --target W --energies 1:200:1 --resolution-ev 5 -o capture.csv";
+
+/// Arguments of `knockon spectrum`.
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    source: Source,
+}
+
+/// Where recoils come from.
+#[derive(clap::Subcommand)]
+enum Source {
+    /// Dark matter of the halo, spin-independent.
+    DarkMatter(DarkMatterArguments),
+    /// Reactor antineutrinos (CEvNS).
+    Cevns(CevnsArguments),
+    /// Capture of thermal neutrons on tungsten.
+    Capture(CaptureArguments),
+}
+
+/// What every source takes.
+#[derive(clap::Args)]
+struct Common {
+    /// Recoil energies in eV: a list 10,100 or a range start:stop:step with both ends.
+    #[arg(long, value_name = "LIST", default_value = "1:300:1")]
+    energies: String,
+    /// Gaussian resolution (standard deviation) in eV; 0 for none.
+    #[arg(long, value_name = "EV", default_value_t = 0.0)]
+    resolution_ev: f64,
+    /// Format of the table.
+    #[arg(long, value_enum, default_value = "csv")]
+    format: Format,
+    /// File to write; without it the table goes to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct DarkMatterArguments {
+    /// Mass of the particle in GeV/c^2.
+    #[arg(long, default_value_t = 2.0)]
+    mass_gev: f64,
+    /// Cross-section on a free nucleon in cm^2.
+    #[arg(long, default_value_t = 1e-36)]
+    cross_section_cm2: f64,
+    /// Formula of the crystal.
+    #[arg(long, default_value = "CaWO4")]
+    target: String,
+    /// Most probable speed of the halo in km/s.
+    #[arg(long, default_value_t = 220.0)]
+    v0_km_s: f64,
+    /// Galactic escape speed in km/s.
+    #[arg(long, default_value_t = 544.0)]
+    vesc_km_s: f64,
+    /// Speed of the Earth through the halo, mean over a year, in km/s.
+    #[arg(long, default_value_t = 232.0)]
+    v_earth_km_s: f64,
+    /// Local density in GeV/c^2 per cm^3.
+    #[arg(long, default_value_t = 0.3)]
+    rho_gev_cm3: f64,
+    /// Rate on one day of the year (1 = 1 January) instead of the mean speed of the year.
+    #[arg(long, value_name = "DAY", conflicts_with = "modulation")]
+    day_of_year: Option<f64>,
+    /// Add a column with the amplitude of the annual modulation.
+    #[arg(long)]
+    modulation: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Known places.
+#[derive(Clone, Copy, ValueEnum)]
+enum KnownSite {
+    /// The very near site of NUCLEUS at Chooz: two cores of 4.25 GW at 72 and 102 m.
+    ChoozVns,
+}
+
+#[derive(clap::Args)]
+struct CevnsArguments {
+    /// Place; the options below replace parts of it.
+    #[arg(long, value_enum, default_value = "chooz-vns")]
+    site: KnownSite,
+    /// Formula of the crystal.
+    #[arg(long, default_value = "CaWO4")]
+    target: String,
+    /// Thermal powers of the cores in GW, with commas; needs --distance-m.
+    #[arg(long, value_delimiter = ',', requires = "distance_m")]
+    power_gw: Option<Vec<f64>>,
+    /// Distances of the cores in m, with commas, as many as powers.
+    #[arg(long, value_delimiter = ',', requires = "power_gw")]
+    distance_m: Option<Vec<f64>>,
+    /// Fraction of the time at full power [default: that of the site, 1].
+    #[arg(long)]
+    duty: Option<f64>,
+    /// Shares of the fissions of 235U,238U,239Pu,241Pu [default: 0.556,0.071,0.326,0.047].
+    #[arg(long, value_delimiter = ',', num_args = 1)]
+    fission_fractions: Option<Vec<f64>>,
+    /// Neutrons captured by 238U per fission, each followed by two antineutrinos; about 0.6 in a pressurised-water
+    /// reactor, 0 leaves them out.
+    #[arg(long, default_value_t = 0.0)]
+    u238_captures: f64,
+    /// Weak mixing angle at zero momentum transfer, sin^2.
+    #[arg(long, default_value_t = 0.238_57)]
+    sin2_theta_w: f64,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Evaluations of the intensities.
+#[derive(Clone, Copy, ValueEnum)]
+enum KnownEvaluation {
+    /// Agrees with the intensities published by CRAB.
+    EgafLanl,
+    /// IAEA 2007; the line at 112 eV is 1.7 times weaker.
+    Egaf,
+}
+
+#[derive(clap::Args)]
+struct CaptureArguments {
+    /// W, or a crystal with tungsten: rates are per capture in its tungsten.
+    #[arg(long, default_value = "W")]
+    target: String,
+    /// Source of the intensities of the primary gamma rays.
+    #[arg(long, value_enum, default_value = "egaf-lanl")]
+    evaluation: KnownEvaluation,
+    /// Leave out the smooth template that stands for the intensity no line carries.
+    #[arg(long)]
+    lines_only: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.source {
+        Source::DarkMatter(arguments) => dark_matter(arguments),
+        Source::Cevns(arguments) => cevns(arguments),
+        Source::Capture(arguments) => neutron_capture(arguments),
+    }
+}
+
+fn dark_matter(arguments: &DarkMatterArguments) -> Result<()> {
+    let common = &arguments.common;
+    let mean = DarkMatter {
+        mass_gev: arguments.mass_gev,
+        cross_section_cm2: arguments.cross_section_cm2,
+        density_gev_per_cm3: arguments.rho_gev_cm3,
+        v0_km_per_s: arguments.v0_km_s,
+        escape_km_per_s: arguments.vesc_km_s,
+        earth_km_per_s: arguments.v_earth_km_s,
+        resolution_ev: common.resolution_ev,
+        ..DarkMatter::default()
+    };
+    mean.validate()?;
+    let day = arguments.day_of_year;
+    if let Some(day) = day.filter(|day| !(1.0..367.0).contains(day)) {
+        let problem = format!("expected a day from 1 to 366, found {day}");
+        return Err(Error::input("day_of_year", problem, "152 is 1 June").into());
+    }
+    if arguments.modulation {
+        [152.0, 152.0 + 183.0].iter().try_for_each(|day| mean.on_day(*day).validate())?;
+    }
+    let halo = day.map_or_else(|| mean.clone(), |day| mean.on_day(day));
+    halo.validate()?;
+    let (material, energies) = (Material::from_formula(&arguments.target)?, parse_energies(&common.energies)?);
+    let mut columns = element_columns(&material, &energies, common, |e, energy| halo.rate_per_kev_kg_day(e, energy))?;
+    if arguments.modulation {
+        let amplitude = |e: &Element, energy| halo.annual_amplitude_per_kev_kg_day(e, energy);
+        let mut total = element_columns(&material, &energies, common, amplitude)?.swap_remove(1);
+        total.name = "annual_amplitude_per_kev_kg_day".to_owned();
+        columns.push(total);
+    }
+    let parameters = json!({
+        "target": material.formula, "day_of_year": day, "dark_matter": halo, "resolution_ev": common.resolution_ev,
+    });
+    let mut notes = vec![RECOILS.to_owned()];
+    if arguments.modulation {
+        notes.push("annual_amplitude: half the difference of the rates on 1 June and half a year later".to_owned());
+    }
+    let title = format!("dark matter on {}: recoils per kg of crystal, day and keV", material.formula);
+    Table { title, notes, parameters, columns }.write(common.format, common.output.as_deref())
+}
+
+fn cevns(arguments: &CevnsArguments) -> Result<()> {
+    let common = &arguments.common;
+    let KnownSite::ChoozVns = arguments.site;
+    let mut site = Site::default();
+    if let (Some(powers), Some(distances)) = (&arguments.power_gw, &arguments.distance_m) {
+        if powers.len() != distances.len() {
+            let problem =
+                format!("expected as many distances as powers, found {} and {}", distances.len(), powers.len());
+            return Err(Error::input("distance_m", problem, "Give one distance for each core").into());
+        }
+        let core = |(&power_gw, &distance_m)| Core { power_gw, distance_m };
+        site.cores = powers.iter().zip(distances).map(core).collect();
+    }
+    if let Some(shares) = &arguments.fission_fractions {
+        let &[uranium_235, uranium_238, plutonium_239, plutonium_241] = shares.as_slice() else {
+            let problem = format!("expected four shares, found {}", shares.len());
+            return Err(Error::input("fission_fractions", problem, "Give 235U,238U,239Pu,241Pu").into());
+        };
+        site.fission_fractions = FissionFractions { uranium_235, uranium_238, plutonium_239, plutonium_241 };
+    }
+    site.duty = arguments.duty.unwrap_or(site.duty);
+    site.uranium_238_captures_per_fission = arguments.u238_captures;
+    let source =
+        Cevns { site, sin2_theta_w: arguments.sin2_theta_w, resolution_ev: common.resolution_ev, ..Cevns::default() };
+    source.validate()?;
+    let (material, energies) = (Material::from_formula(&arguments.target)?, parse_energies(&common.energies)?);
+    let columns = element_columns(&material, &energies, common, |e, energy| source.rate_per_kev_kg_day(e, energy))?;
+    let parameters = json!({
+        "target": material.formula, "cevns": source, "resolution_ev": common.resolution_ev,
+        "reactor_flux_per_cm2_s": reactor::total_flux(&source.site),
+    });
+    let notes = vec![
+        RECOILS.to_owned(),
+        "reactor: Huber 2011 and Mueller 2011 (238U) above 2 MeV, Vogel & Engel 1989 below".to_owned(),
+    ];
+    let title = format!("reactor neutrinos (CEvNS) on {}: recoils per kg of crystal, day and keV", material.formula);
+    Table { title, notes, parameters, columns }.write(common.format, common.output.as_deref())
+}
+
+fn neutron_capture(arguments: &CaptureArguments) -> Result<()> {
+    let common = &arguments.common;
+    let material = Material::from_formula(&arguments.target)?;
+    if !material.composition.iter().any(|(e, _)| e.symbol == "W") {
+        let problem = format!("expected a target with tungsten, found \"{}\"", arguments.target);
+        return Err(Error::input("target", problem, "Give --target W, CaWO4 or PbWO4: only tungsten has tables").into());
+    }
+    let source = Capture {
+        evaluation: match arguments.evaluation {
+            KnownEvaluation::EgafLanl => Evaluation::EgafLanl,
+            KnownEvaluation::Egaf => Evaluation::Egaf,
+        },
+        template: !arguments.lines_only,
+        resolution_ev: common.resolution_ev,
+    };
+    let energies = parse_energies(&common.energies)?;
+    let rate = capture_rate(&source, &energies)?;
+    let mut columns = vec![
+        Column::new("energy_ev", energies),
+        Column::new("rate_per_ev_per_capture", rate.rate_per_ev_per_capture.clone()),
+        Column::new("w_rate_per_ev_per_capture", rate.rate_per_ev_per_capture),
+        Column::new("w_lines_per_ev_per_capture", rate.lines_per_ev_per_capture),
+    ];
+    let mut notes = vec![
+        "recoil energies; nothing is taken off for energy stored in defects".to_owned(),
+        "each rate is the mean over an interval that ends halfway to the neighbouring energies".to_owned(),
+    ];
+    if source.template {
+        columns.push(Column::new("w_template_per_ev_per_capture", rate.template_per_ev_per_capture));
+        notes.push(
+            "template: a smooth placeholder for the intensity that no line carries, not a calculation".to_owned(),
+        );
+    }
+    let lines = capture::primaries(source.evaluation)?;
+    let parameters = json!({ "target": material.formula, "capture": source, "primary_lines": lines.len() });
+    let title = "neutron capture on natural tungsten: recoils per eV and capture".to_owned();
+    Table { title, notes, parameters, columns }.write(common.format, common.output.as_deref())
+}
+
+const RECOILS: &str = "recoil energies; nothing is taken off for energy stored in defects";
+
+/// Energy, rate of the crystal, then one rate per element.
+fn element_columns(
+    material: &Material,
+    energies: &[f64],
+    common: &Common,
+    rate: impl Fn(&Element, f64) -> f64 + Sync,
+) -> Result<Vec<Column>> {
+    let elements = rates_by_element(material, energies, common.resolution_ev, rate)?;
+    let total = (0..energies.len()).map(|row| elements.iter().map(|e| e.rate_per_kev_kg_day[row]).sum()).collect();
+    let mut columns = vec![Column::new("energy_ev", energies.to_vec()), Column::new("rate_per_kev_kg_day", total)];
+    for element in elements {
+        let name = format!("{}_rate_per_kev_kg_day", element.symbol.to_lowercase());
+        columns.push(Column { name, values: element.rate_per_kev_kg_day });
+    }
+    Ok(columns)
+}
