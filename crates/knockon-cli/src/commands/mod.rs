@@ -2,6 +2,7 @@
 
 mod bench;
 mod campaign;
+mod correct;
 mod data;
 mod dft_input;
 mod evaluate;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Response(response::Arguments),
     /// Recoil spectrum of dark matter, reactor neutrinos or neutron capture, before any effect of the crystal.
     Spectrum(spectrum::Arguments),
+    /// Correct your own recoil spectrum or events for the energy stored in defects.
+    Correct(correct::Arguments),
     /// Recoil spectra before and after the energy stored in defects.
     Spectra(spectra::Arguments),
     /// Figures and one self-contained HTML report of a run.
@@ -75,6 +78,7 @@ impl Command {
             Self::Frenkel(arguments) => frenkel::run(&arguments),
             Self::Response(arguments) => response::run(&arguments),
             Self::Spectrum(arguments) => spectrum::run(&arguments),
+            Self::Correct(arguments) => correct::run(&arguments),
             Self::Spectra(arguments) => spectra::run(&arguments),
             Self::Report(arguments) => report::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

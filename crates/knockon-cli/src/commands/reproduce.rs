@@ -176,6 +176,9 @@ impl Run<'_> {
                 settings,
                 campaign: Some(campaign),
                 output: output.clone(),
+                matrix: None,
+                matrix_energies: String::new(),
+                matrix_step_ev: 0.0,
                 seed: self.seed,
             })
         })

@@ -3,7 +3,8 @@
 use crate::{config, progress};
 use anyhow::Result;
 use knockon::io::{content_hash, read_text, write_atomically};
-use knockon::response::{self, PUBLISHED_MEANS, Recoil, Response, Settings};
+use knockon::response::{self, PUBLISHED_MEANS, Recoil, Response, ResponseMatrix, Settings};
+use knockon::spectra::parse_energies;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,8 @@ Settings and their default values:
   replicates = 200, seed = 1  bootstrap
 
 Example:
-  knockon response examples/cawo4/laptop/response.toml --campaign knockon-out/campaign";
+  knockon response examples/cawo4/laptop/response.toml --campaign knockon-out/campaign
+  knockon response --matrix paper.csv                # the printed numbers as a table";
 
 /// Arguments of `knockon response`.
 #[derive(clap::Args)]
@@ -44,6 +46,15 @@ pub(crate) struct Arguments {
     /// Output folder.
     #[arg(short, long, value_name = "FOLDER", default_value = "knockon-out/response")]
     pub(crate) output: PathBuf,
+    /// Also write the response as a table, CSV or JSON by the ending; docs/response-format.md says what is in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) matrix: Option<PathBuf>,
+    /// Recoil energies of the table in eV: a list, or start:stop:step with both ends.
+    #[arg(long, value_name = "LIST", default_value = "0:500:2")]
+    pub(crate) matrix_energies: String,
+    /// Width in eV of the table's intervals of stored energy.
+    #[arg(long, value_name = "EV", default_value_t = 0.5)]
+    pub(crate) matrix_step_ev: f64,
     /// Seed of the bootstrap, instead of that of the settings.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -60,6 +71,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     write_atomically(&arguments.output.join("stored_energy.csv"), table(&response, &recoils)?.as_bytes())?;
     write_atomically(&arguments.output.join("response.json"), response.to_json()?.as_bytes())?;
+    if let Some(file) = &arguments.matrix {
+        let energies = parse_energies(&arguments.matrix_energies)?;
+        let matrix = ResponseMatrix::from_response(&response, &energies, arguments.matrix_step_ev)?;
+        let json = file.extension().is_some_and(|e| e == "json");
+        let text = if json { matrix.to_json()? } else { matrix.to_csv() };
+        write_atomically(file, text.as_bytes())?;
+        progress::say(&format!("wrote {}", file.display()));
+    }
     progress::say(&response.caption());
     progress::say(&format!("wrote {}", arguments.output.join("response.json").display()));
     Ok(())

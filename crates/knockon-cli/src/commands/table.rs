@@ -87,6 +87,8 @@ impl Table {
 fn cell(name: &str, value: f64) -> String {
     if value.is_nan() {
         "nan".to_owned()
+    } else if name == "triggered" {
+        format!("{value}")
     } else if name.ends_with("_ev") {
         // Sums of steps such as 0.1 carry rounding in their last digits.
         format!("{}", (value * 1e9).round() / 1e9)

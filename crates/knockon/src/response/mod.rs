@@ -7,18 +7,22 @@
 mod build;
 mod evolution;
 mod fermi;
+mod matrix;
 mod published;
 mod samples;
 mod shape;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use build::Settings;
 pub use evolution::Polynomial;
 pub use fermi::Fermi;
+pub use matrix::ResponseMatrix;
 pub use published::MEANS as PUBLISHED_MEANS;
 pub use samples::{EnergySamples, Recoil, Statistics, bands, group, parse_recoils};
 pub use shape::{Shape, ShapeModel};
+pub use stored::StoredEnergy;
 
 use crate::Error;
 use crate::io::content_hash;

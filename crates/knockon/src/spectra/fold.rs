@@ -5,7 +5,7 @@
 //! conserved to rounding, whatever the bin width; the width only limits how well a bin's content is located.
 
 use crate::math::{gauss_legendre, integrate, normal_cdf, normal_density};
-use crate::response::{Parameters, Response};
+use crate::response::{Parameters, Response, StoredEnergy};
 use serde::Serialize;
 
 /// Bins of equal width from 0 up.
@@ -78,8 +78,7 @@ impl RecoilSpectrum {
 
 /// What one set of response parameters does to every bin of a grid: computed once, applied to any spectrum.
 pub struct StorageKernel<'a> {
-    response: &'a Response,
-    parameters: &'a Parameters,
+    stored: StoredEnergy<'a>,
     grid: Grid,
     /// For each source bin: probability of ending `lag` bins lower, lag = 0, 1, ...
     rows: Vec<Vec<f64>>,
@@ -88,6 +87,11 @@ pub struct StorageKernel<'a> {
 impl<'a> StorageKernel<'a> {
     /// Builds the kernel for one set of parameters of a response.
     pub fn new(response: &'a Response, parameters: &'a Parameters, grid: Grid) -> Self {
+        Self::of(StoredEnergy::Curves(response, parameters), grid)
+    }
+
+    /// Builds the kernel for a response of either kind.
+    pub fn of(stored: StoredEnergy<'a>, grid: Grid) -> Self {
         let rule = gauss_legendre(2);
         let rows = (0..grid.n_bins)
             .map(|bin| {
@@ -95,18 +99,16 @@ impl<'a> StorageKernel<'a> {
                 let mut row = vec![0.0; bin + 1];
                 for &(x, w) in &rule {
                     let energy = 0.5 * (low + high) + 0.5 * (high - low) * x;
-                    let intact = 1.0 - parameters.fermi.probability(energy);
+                    let intact = 1.0 - stored.defect_probability(energy);
                     row[0] += 0.5 * w * intact;
-                    spread(response, parameters, grid, energy, 0.5 * w * (1.0 - intact), |target, p| {
-                        row[bin - target] += p
-                    });
+                    spread(stored, grid, energy, 0.5 * w * (1.0 - intact), |target, p| row[bin - target] += p);
                 }
                 let used = row.iter().rposition(|p| *p > 0.0).map_or(0, |last| last + 1);
                 row.truncate(used);
                 row
             })
             .collect();
-        Self { response, parameters, grid, rows }
+        Self { stored, grid, rows }
     }
 
     /// The spectrum of recoil energy minus stored energy. A line keeps its undamaged part as a line.
@@ -121,10 +123,10 @@ impl<'a> StorageKernel<'a> {
         }
         let mut lines = Vec::with_capacity(spectrum.lines.len());
         for line in &spectrum.lines {
-            let damaged = self.parameters.fermi.probability(line.energy_ev);
+            let damaged = self.stored.defect_probability(line.energy_ev);
             lines.push(Line { content: line.content * (1.0 - damaged), ..*line });
             let weight = line.content * damaged;
-            spread(self.response, self.parameters, self.grid, line.energy_ev, weight, |target, p| bins[target] += p);
+            spread(self.stored, self.grid, line.energy_ev, weight, |target, p| bins[target] += p);
         }
         RecoilSpectrum { grid: self.grid, bins, lines }
     }
@@ -135,20 +137,12 @@ const ALL: f64 = 1.0 - 1e-13;
 
 /// Distributes `weight` over the bins of visible energy `energy` - E_stored: the stored energy between the distances
 /// of `energy` from a bin's edges goes there. The last bin reached takes what is left, so that the parts add up.
-fn spread(
-    response: &Response,
-    parameters: &Parameters,
-    grid: Grid,
-    energy: f64,
-    weight: f64,
-    mut add: impl FnMut(usize, f64),
-) {
-    let shape = parameters.shape_at(response.shape, energy);
+fn spread(stored: StoredEnergy, grid: Grid, energy: f64, weight: f64, mut add: impl FnMut(usize, f64)) {
+    let cdf = stored.nonzero_cdf(energy);
     let first = ((energy / grid.width_ev) as usize).min(grid.n_bins - 1);
     let mut below = 0.0;
     for bin in (0..=first).rev() {
-        let stored = energy - grid.edges(bin).0;
-        let reached = shape.cdf(stored);
+        let reached = cdf(energy - grid.edges(bin).0);
         let up_to = if bin == 0 || reached > ALL { 1.0 } else { reached };
         add(bin, weight * (up_to - below));
         below = up_to;
@@ -161,14 +155,21 @@ fn spread(
 /// Counts in the intervals between `edges_ev`, after a Gaussian resolution of standard deviation `sigma_ev` (0: none).
 /// The first and last intervals do not collect what lies outside.
 pub fn observe(spectrum: &RecoilSpectrum, sigma_ev: f64, edges_ev: &[f64]) -> Vec<f64> {
+    observe_with(spectrum, |_| sigma_ev, edges_ev)
+}
+
+/// The same with a resolution that depends on the energy (eV): that at the middle of a bin holds for all of it.
+pub fn observe_with(spectrum: &RecoilSpectrum, sigma_ev: impl Fn(f64) -> f64, edges_ev: &[f64]) -> Vec<f64> {
     let mut counts = vec![0.0; edges_ev.len().saturating_sub(1)];
     let sources =
         spectrum.bins.iter().enumerate().filter(|(_, c)| **c != 0.0).map(|(i, c)| (spectrum.grid.edges(i), *c));
     for ((low, high), content) in sources {
+        let sigma_ev = sigma_ev(0.5 * (low + high));
         let below = |x: f64| (smeared_ramp(x - low, sigma_ev) - smeared_ramp(x - high, sigma_ev)) / (high - low);
         collect(edges_ev, low, high, sigma_ev, content, below, &mut counts);
     }
     for line in &spectrum.lines {
+        let sigma_ev = sigma_ev(line.energy_ev);
         let below = |x: f64| {
             if sigma_ev > 0.0 { normal_cdf((x - line.energy_ev) / sigma_ev) } else { f64::from(x > line.energy_ev) }
         };
@@ -203,7 +204,7 @@ fn collect(
 
 /// Integral of the normal distribution function up to x: the ramp max(x, 0) blurred by `sigma`. Differences of it over
 /// a bin give the distribution function of a blurred flat bin.
-fn smeared_ramp(x: f64, sigma: f64) -> f64 {
+pub(super) fn smeared_ramp(x: f64, sigma: f64) -> f64 {
     if sigma > 0.0 { x * normal_cdf(x / sigma) + sigma * normal_density(x / sigma) } else { x.max(0.0) }
 }
 

@@ -5,16 +5,20 @@ pub mod capture;
 pub mod cevns;
 mod correction;
 pub mod dark_matter;
+mod detected;
+pub mod detector;
 pub mod fold;
 mod form_factor;
 pub mod materials;
 mod pointwise;
 pub mod reactor;
+pub mod user;
 
 pub use correction::{
     CorrectedSpectrum, Part, PartSpectrum, RecoilRate, Settings, capture as capture_recoils, cevns as cevns_recoils,
     correct, dark_matter as dark_matter_recoils,
 };
+pub use detected::{AnyResponse, DetectedSpectrum, Event, detect, simulate, simulate_binned};
 pub use form_factor::helm_squared;
 pub use pointwise::{CaptureRate, ElementRate, capture_rate, parse_energies, rates_by_element};
 

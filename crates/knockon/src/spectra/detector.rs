@@ -1,0 +1,160 @@
+//! What a detector does to the energy that reaches it: resolution first, then the trigger.
+
+use super::check_number;
+use super::fold::smeared_ramp;
+use crate::Error;
+use crate::math::{gauss_legendre, integrate, normal_cdf};
+use serde::Serialize;
+
+/// Standard deviation of the measured energy, a + b E.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Resolution {
+    /// a in eV.
+    pub constant_ev: f64,
+    /// b.
+    pub slope: f64,
+}
+
+impl Resolution {
+    /// Standard deviation in eV at a deposited energy in eV.
+    pub fn at(&self, energy_ev: f64) -> f64 {
+        self.constant_ev + self.slope * energy_ev
+    }
+}
+
+/// Probability that an event of a measured energy is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// Everything is kept.
+    #[default]
+    All,
+    /// plateau (1 + erf((E - threshold) / (sqrt 2 width))) / 2; a step when the width is 0.
+    ErrorFunction {
+        /// Energy of half the plateau, eV.
+        threshold_ev: f64,
+        /// Width in eV.
+        width_ev: f64,
+        /// Efficiency far above.
+        plateau: f64,
+    },
+    /// (energy in eV, efficiency), ascending: linear in between, constant beyond.
+    Table(Vec<(f64, f64)>),
+}
+
+impl Trigger {
+    /// Reads a table: two columns, energy in eV and efficiency; lines with `#` and one header line are skipped.
+    pub fn parse_table(text: &str, name: &str) -> Result<Self, Error> {
+        let mut table: Vec<(f64, f64)> = Vec::new();
+        let rows = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
+        for (index, (number, line)) in rows.enumerate() {
+            let bad = |problem: String| {
+                let remedy =
+                    "Write lines \"energy_ev,efficiency\" with ascending energies and efficiencies from 0 to 1";
+                Err(Error::input(format!("{name}, line {}", number + 1), problem, remedy))
+            };
+            let cells: Vec<&str> = line.split([',', ' ', '\t']).filter(|c| !c.is_empty()).collect();
+            let numbers: Option<Vec<f64>> = cells.iter().map(|c| c.parse().ok()).collect();
+            match numbers.as_deref() {
+                Some(&[energy, efficiency]) if energy.is_finite() && (0.0..=1.0).contains(&efficiency) => {
+                    if table.last().is_some_and(|last| last.0 >= energy) {
+                        return bad(format!("expected ascending energies, found {energy}"));
+                    }
+                    table.push((energy, efficiency));
+                }
+                None if index == 0 => {}
+                _ => return bad(format!("expected an energy and an efficiency, found \"{line}\"")),
+            }
+        }
+        if table.is_empty() {
+            return Err(Error::input(
+                name,
+                "expected a table of efficiencies, found none",
+                "Give energy_ev,efficiency",
+            ));
+        }
+        Ok(Self::Table(table))
+    }
+
+    /// Efficiency at a measured energy in eV.
+    pub fn efficiency(&self, energy_ev: f64) -> f64 {
+        match self {
+            Self::All => 1.0,
+            Self::ErrorFunction { threshold_ev, width_ev, plateau } if *width_ev > 0.0 => {
+                plateau * normal_cdf((energy_ev - threshold_ev) / width_ev)
+            }
+            Self::ErrorFunction { threshold_ev, plateau, .. } => {
+                if energy_ev >= *threshold_ev {
+                    *plateau
+                } else {
+                    0.0
+                }
+            }
+            Self::Table(table) => {
+                let above = table.partition_point(|p| p.0 <= energy_ev);
+                match (above.checked_sub(1).map(|i| table[i]), table.get(above)) {
+                    (Some(low), Some(high)) => low.1 + (energy_ev - low.0) / (high.0 - low.0) * (high.1 - low.1),
+                    (Some(low), None) => low.1,
+                    (None, first) => first.map_or(0.0, |p| p.1),
+                }
+            }
+        }
+    }
+
+    /// Mean efficiency between two measured energies in eV.
+    pub(super) fn mean(&self, low: f64, high: f64) -> f64 {
+        match self {
+            Self::ErrorFunction { threshold_ev, width_ev, plateau } => {
+                let ramp = |e: f64| smeared_ramp(e - threshold_ev, *width_ev);
+                plateau * ((ramp(high) - ramp(low)) / (high - low)).clamp(0.0, 1.0)
+            }
+            _ => integrate(&gauss_legendre(3), low, high, |e| self.efficiency(e)) / (high - low),
+        }
+    }
+}
+
+/// A detector.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Detector {
+    /// Applied to the energy that no defect keeps.
+    pub resolution: Resolution,
+    /// Applied to the measured energy.
+    pub trigger: Trigger,
+}
+
+impl Detector {
+    /// Checks that every number means something.
+    pub fn validate(&self) -> Result<(), Error> {
+        let Resolution { constant_ev, slope } = self.resolution;
+        check_number("resolution_ev", constant_ev, constant_ev >= 0.0, "a number of 0 or more")?;
+        check_number("resolution_slope", slope, (0.0..=1.0).contains(&slope), "a number from 0 to 1")?;
+        if let Trigger::ErrorFunction { threshold_ev, width_ev, plateau } = self.trigger {
+            check_number("threshold_ev", threshold_ev, threshold_ev >= 0.0, "a number of 0 or more")?;
+            check_number("threshold_width_ev", width_ev, width_ev >= 0.0, "a number of 0 or more")?;
+            check_number("plateau", plateau, plateau > 0.0 && plateau <= 1.0, "a number above 0 and at most 1")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn efficiencies_and_their_means() {
+        let soft = Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: 5.0, plateau: 0.9 };
+        assert!((soft.efficiency(20.0) - 0.45).abs() < 1e-15 && (soft.efficiency(60.0) - 0.9).abs() < 1e-12);
+        let rule = gauss_legendre(20);
+        let mean = integrate(&rule, 15.0, 22.0, |e| soft.efficiency(e)) / 7.0;
+        assert!((soft.mean(15.0, 22.0) - mean).abs() < 1e-12);
+        let step = Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: 0.0, plateau: 1.0 };
+        assert_eq!((step.efficiency(19.9), step.efficiency(20.0), step.mean(19.0, 21.0)), (0.0, 1.0, 0.5));
+        let table = Trigger::parse_table("# mine\nenergy_ev,efficiency\n10,0\n30 0.8\n", "t").unwrap();
+        assert!((table.efficiency(20.0) - 0.4).abs() < 1e-15);
+        assert_eq!((table.efficiency(5.0), table.efficiency(99.0)), (0.0, 0.8));
+        for bad in ["", "10,0\n5,1\n", "10,1.5\n", "10,0\nx,1\n"] {
+            assert!(Trigger::parse_table(bad, "t").is_err(), "{bad}");
+        }
+    }
+}

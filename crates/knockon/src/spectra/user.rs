@@ -1,0 +1,282 @@
+//! Spectra that somebody brings: binned (edges or centres, counts or a density, with or without errors) or a list of
+//! events.
+
+use super::edges_around;
+use super::materials::Element;
+use crate::Error;
+
+/// What a column of a binned spectrum holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Counts in each bin.
+    Counts,
+    /// A rate per energy, in any unit.
+    Density,
+}
+
+/// One column of a binned spectrum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserPart {
+    /// Recoiling element, where the column's name says it.
+    pub species: Option<String>,
+    /// Counts per bin (density times width in eV for a density).
+    pub counts: Vec<f64>,
+    /// Standard deviations of `counts`.
+    pub errors: Option<Vec<f64>>,
+}
+
+/// A binned spectrum of recoil energies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BinnedSpectrum {
+    /// Edges in eV, ascending, of 0 or more.
+    pub edges_ev: Vec<f64>,
+    /// Name of the column.
+    pub column: String,
+    /// What it holds.
+    pub content: Content,
+    /// The spectrum, or its parts by element.
+    pub parts: Vec<UserPart>,
+}
+
+/// What a file held.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UserSpectrum {
+    /// Bins.
+    Binned(BinnedSpectrum),
+    /// Recoil energies in eV.
+    Events(Vec<f64>),
+}
+
+const REMEDY: &str = "Correct this line; docs/experimenters.md shows what a spectrum may look like";
+
+/// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres); then a
+/// value, by default the first other column, counts when its name starts with `counts`, else a density; then optionally
+/// its standard deviation, `VALUE_error` or `error`. Columns `SYMBOL_VALUE`, one per element, are parts of `VALUE` and
+/// replace it. Without a header: centre, density and optionally error. A single column is a list of events. Energies
+/// outside `usable_ev` are refused. `column` and `content` overrule the choice; `name` is what errors call the file.
+pub fn parse_spectrum(
+    text: &str,
+    name: &str,
+    column: Option<&str>,
+    content: Option<Content>,
+    usable_ev: [f64; 2],
+) -> Result<UserSpectrum, Error> {
+    let mut lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')).peekable();
+    let cells = |line: &str| -> Vec<String> {
+        line.split([',', ';', ' ', '\t']).filter(|c| !c.is_empty()).map(str::to_owned).collect()
+    };
+    let Some(&(_, first)) = lines.peek() else {
+        return Err(Error::input(name, "expected a spectrum, found an empty file", REMEDY));
+    };
+    let first = cells(first);
+    let header: Vec<String> = if first.iter().any(|c| c.parse::<f64>().is_err()) {
+        lines.next();
+        first
+    } else {
+        let names = ["energy_ev", "density", "density_error"];
+        if first.len() > names.len() {
+            let problem = format!("expected up to three columns without a header, found {}", first.len());
+            return Err(Error::input(name, problem, "Add a header line with the names of the columns"));
+        }
+        names[..first.len()].iter().map(|n| (*n).to_owned()).collect()
+    };
+    let mut rows: Vec<(usize, Vec<f64>)> = Vec::new();
+    for (index, line) in lines {
+        let found = cells(line);
+        let numbers: Option<Vec<f64>> = found.iter().map(|c| c.parse().ok()).collect();
+        match numbers {
+            Some(numbers) if numbers.len() == header.len() => rows.push((index + 1, numbers)),
+            _ => {
+                let problem = format!("expected {} numbers, found \"{line}\"", header.len());
+                return Err(Error::input(format!("{name}, line {}", index + 1), problem, REMEDY));
+            }
+        }
+    }
+    if rows.is_empty() {
+        return Err(Error::input(name, "expected rows below the header, found none", REMEDY));
+    }
+    let table = Table { name, header, rows, usable_ev };
+    if table.header.len() == 1 {
+        return Ok(UserSpectrum::Events(table.energies(0)?));
+    }
+    table.binned(column, content).map(UserSpectrum::Binned)
+}
+
+struct Table<'a> {
+    name: &'a str,
+    header: Vec<String>,
+    rows: Vec<(usize, Vec<f64>)>,
+    usable_ev: [f64; 2],
+}
+
+impl Table<'_> {
+    fn bad(&self, row: usize, problem: String) -> Error {
+        Error::input(format!("{}, line {}", self.name, self.rows[row].0), problem, REMEDY)
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.header.iter().position(|h| h == name)
+    }
+
+    /// A column of energies that the response can be asked for.
+    fn energies(&self, column: usize) -> Result<Vec<f64>, Error> {
+        let [low, high] = self.usable_ev;
+        let check = |(row, (_, cells)): (usize, &(usize, Vec<f64>))| {
+            let energy = cells[column];
+            if energy.is_finite() && (low..=high).contains(&energy) {
+                return Ok(energy);
+            }
+            Err(Error::input(
+                format!("{}, line {}", self.name, self.rows[row].0),
+                format!("expected a recoil energy from {low} to {high} eV, where the response holds, found {energy}"),
+                "Cut the spectrum there, or give a response that reaches further",
+            ))
+        };
+        self.rows.iter().enumerate().map(check).collect()
+    }
+
+    /// A column of numbers of 0 or more.
+    fn values(&self, column: usize) -> Result<Vec<f64>, Error> {
+        let check = |(row, (_, cells)): (usize, &(usize, Vec<f64>))| {
+            let value = cells[column];
+            let fine = value.is_finite() && value >= 0.0;
+            let problem = || format!("expected a number of 0 or more in \"{}\", found {value}", self.header[column]);
+            if fine { Ok(value) } else { Err(self.bad(row, problem())) }
+        };
+        self.rows.iter().enumerate().map(check).collect()
+    }
+
+    fn edges(&self) -> Result<(Vec<f64>, Vec<usize>), Error> {
+        let ascending =
+            |values: &[f64]| match values.windows(2).position(|w| w[1] <= w[0]) {
+                Some(i) => Err(self
+                    .bad(i + 1, format!("expected ascending energies, found {} after {}", values[i + 1], values[i]))),
+                None => Ok(()),
+            };
+        if let (Some(low), Some(high)) = (self.find("energy_low_ev"), self.find("energy_high_ev")) {
+            let (lows, highs) = (self.energies(low)?, self.energies(high)?);
+            ascending(&lows)?;
+            ascending(&highs)?;
+            if let Some(i) = (0..lows.len()).find(|&i| highs[i] <= lows[i]) {
+                return Err(self.bad(i, format!("expected an upper edge above {}, found {}", lows[i], highs[i])));
+            }
+            // Edges that somebody printed with a few digits touch within rounding.
+            let touch = |i: &usize| (lows[i + 1] - highs[*i]).abs() <= 1e-6 * (highs[*i] - lows[*i]);
+            if let Some(i) = (0..lows.len() - 1).find(|i| !touch(i)) {
+                let problem = format!("expected bins that touch, found {} after {}", lows[i + 1], highs[i]);
+                return Err(self.bad(i + 1, problem));
+            }
+            let mut edges = lows;
+            edges.extend(highs.last());
+            return Ok((edges, vec![low, high]));
+        }
+        let Some(column) = self.find("energy_ev") else {
+            let problem = "expected a column \"energy_ev\", or \"energy_low_ev\" and \"energy_high_ev\", found neither";
+            return Err(Error::input(format!("{}, header", self.name), problem, "Name the energies so"));
+        };
+        let centres = self.energies(column)?;
+        ascending(&centres)?;
+        if centres.len() < 2 {
+            return Err(self.bad(0, "expected two or more centres of bins, found one".to_owned()));
+        }
+        Ok((edges_around(&centres, 0.0), vec![column]))
+    }
+
+    fn binned(&self, column: Option<&str>, content: Option<Content>) -> Result<BinnedSpectrum, Error> {
+        let (edges_ev, used) = self.edges()?;
+        let is_error = |h: &str| h == "error" || h.ends_with("_error");
+        // Energies beside edges (centres) are no values.
+        let energies = ["energy_ev", "energy_low_ev", "energy_high_ev"];
+        let mut others =
+            (0..self.header.len()).filter(|i| !used.contains(i) && !energies.contains(&self.header[*i].as_str()));
+        let value = match column {
+            Some(wanted) => self.find(wanted),
+            None => others.find(|i| !is_error(&self.header[*i])),
+        };
+        let Some(value) = value else {
+            let place = format!("{}, header", self.name);
+            let problem = format!("expected a column \"{}\", found none", column.unwrap_or("counts"));
+            return Err(Error::input(place, problem, format!("The columns are {}", self.header.join(", "))));
+        };
+        let name = self.header[value].clone();
+        let guess =
+            if name.starts_with("counts") && !name.contains("_per_") { Content::Counts } else { Content::Density };
+        let content = content.unwrap_or(guess);
+        let widths: Vec<f64> = edges_ev.windows(2).map(|e| e[1] - e[0]).collect();
+        let to_counts = |values: Vec<f64>| -> Vec<f64> {
+            match content {
+                Content::Counts => values,
+                Content::Density => values.iter().zip(&widths).map(|(v, w)| v * w).collect(),
+            }
+        };
+        let part = |column: usize, species: Option<String>| -> Result<UserPart, Error> {
+            let own = self.find(&format!("{}_error", self.header[column]));
+            let error = own.or_else(|| self.find("error").filter(|_| species.is_none()));
+            let errors = error.map(|e| self.values(e)).transpose()?.map(to_counts);
+            Ok(UserPart { species, counts: to_counts(self.values(column)?), errors })
+        };
+        // w_rate beside rate: recoils of tungsten.
+        let element = |header: &str| {
+            let symbol = header.strip_suffix(&format!("_{name}"))?;
+            let mut letters = symbol.chars();
+            let symbol: String = letters.next()?.to_uppercase().chain(letters).collect();
+            Element::from_symbol(&symbol).ok().map(|e| e.symbol.to_owned())
+        };
+        let elements: Vec<(usize, String)> =
+            self.header.iter().enumerate().filter_map(|(i, h)| Some((i, element(h)?))).collect();
+        let parts = if elements.is_empty() {
+            vec![part(value, None)?]
+        } else {
+            elements.into_iter().map(|(i, symbol)| part(i, Some(symbol))).collect::<Result<_, _>>()?
+        };
+        Ok(BinnedSpectrum { edges_ev, column: name, content, parts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<UserSpectrum, Error> {
+        parse_spectrum(text, "mine.csv", None, None, [0.0, 500.0])
+    }
+
+    fn binned(text: &str) -> BinnedSpectrum {
+        match read(text).unwrap() {
+            UserSpectrum::Binned(binned) => binned,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let edges = binned("energy_low_ev,energy_high_ev,counts,counts_error\n10,20,5,2\n20,40,6,2.5\n");
+        assert_eq!((edges.edges_ev.as_slice(), edges.content), ([10.0, 20.0, 40.0].as_slice(), Content::Counts));
+        assert_eq!(edges.parts[0].errors.as_deref(), Some([2.0, 2.5].as_slice()));
+        let centres = binned("# free text\n5 1.5\n15 2.5\n25 0\n");
+        assert_eq!(centres.edges_ev, [0.0, 10.0, 20.0, 30.0]);
+        assert_eq!(centres.parts[0].counts, [15.0, 25.0, 0.0]);
+        let parts = binned("energy_ev,rate,ca_rate,w_rate\n1,3,1,2\n2,3,1,2\n");
+        let species: Vec<_> = parts.parts.iter().map(|p| p.species.clone().unwrap()).collect();
+        assert_eq!(species, ["Ca", "W"]);
+        assert_eq!(read("energy_ev\n12\n3\n").unwrap(), UserSpectrum::Events(vec![12.0, 3.0]));
+    }
+
+    #[test]
+    fn bad_rows_are_named() {
+        for (text, place, problem) in [
+            ("1,2\n2,-1\n", "line 2", "0 or more"),
+            ("energy_ev,counts\n1,2\n2,nan\n", "line 3", "0 or more"),
+            ("1,2\n3,1\n2,1\n", "line 3", "ascending"),
+            ("1,2\n3,1\n900,1\n", "line 3", "500 eV"),
+            ("-4\n3\n", "line 1", "from 0"),
+            ("energy_low_ev,energy_high_ev,counts\n1,2,3\n3,4,5\n", "line 3", "touch"),
+            ("energy_ev,counts\n1,2\n2\n", "line 3", "2 numbers"),
+            ("energy,counts\n1,2\n", "header", "energy_ev"),
+            ("", "mine.csv", "empty"),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(place) && message.contains(problem), "{text:?}: {message}");
+        }
+    }
+}
