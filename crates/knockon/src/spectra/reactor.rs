@@ -79,8 +79,8 @@ struct BetaBranch {
 }
 
 /// The main branches of 239U (Q = 1.262 MeV; to the ground state and the 74.7 keV level of 239Np) and of 239Np
-/// (Q = 0.723 MeV; to the 286, 330 and 392 keV levels of 239Pu). Shares are those of ENSDF, rounded, weak branches
-/// added to the nearest listed one.
+/// (Q = 0.723 MeV; to the 286, 330 and 392 keV levels of 239Pu), weak branches added to the nearest listed one. The shares
+/// are approximate and were not checked against an evaluation: see docs/limits.md.
 static CAPTURE_BRANCHES: [BetaBranch; 5] = [
     BetaBranch { end_point_mev: 1.262, share: 0.25, protons: 93.0 },
     BetaBranch { end_point_mev: 1.187, share: 0.75, protons: 93.0 },
