@@ -196,7 +196,8 @@ struct Ovito {
     beyond: BTreeMap<String, usize>,
 }
 
-/// CaWO4 after random displacements of up to some angstrom: hundreds of defects of all kinds, strain included.
+/// CaWO4 after random displacements of up to some angstrom: hundreds of defects of all kinds, strain included. Most atoms
+/// stay, so that there is no drift, which OVITO leaves to its user.
 #[test]
 fn defects_agree_with_ovito() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -205,11 +206,12 @@ fn defects_agree_with_ovito() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     write_extxyz(Path::new(&path("perfect.xyz")), &[Frame::new(perfect.clone())]).unwrap();
     let mut random = Random(5);
-    for reach in [1.0, 2.0, 4.0] {
+    for reach in [2.0, 4.0, 8.0] {
         let mut atoms = perfect.clone();
         atoms.cell.vectors *= 1.01;
         for p in &mut atoms.positions {
-            let mut part = || random.between(-reach, reach) * random.next().powi(3);
+            let moves = if random.next() < 0.4 { 1.0 } else { 0.0 };
+            let mut part = || moves * random.between(-reach, reach) * random.next();
             *p = *p * 1.01 + DVec3::new(part(), part(), part());
         }
         write_extxyz(Path::new(&path("damaged.xyz")), &[Frame::new(atoms.clone())]).unwrap();
@@ -218,7 +220,7 @@ fn defects_agree_with_ovito() {
         assert_eq!(found.total(|s| s.vacancies), ovito.vacancies);
         assert_eq!(found.total(|s| s.interstitials), ovito.interstitials);
         assert_eq!(found.total(|s| s.antisites), ovito.foreign);
-        assert!(ovito.vacancies > 0 && (reach < 2.0 || ovito.foreign > 0));
+        assert!(reach < 4.0 || (ovito.vacancies > 0 && ovito.foreign > 0));
         for s in &found.species {
             assert_eq!(s.vacancies, ovito.empty[s.species.symbol()]);
             assert_eq!(s.interstitials + s.antisites, ovito.beyond[s.species.symbol()]);

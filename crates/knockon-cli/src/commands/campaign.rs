@@ -2,50 +2,203 @@
 
 use crate::config;
 use crate::progress::{Bar, say};
-use anyhow::Result;
-use knockon::cascade::{CampaignSettings, run_campaign};
-use knockon::io::read_structure;
+use anyhow::{Context, Result, bail};
+use knockon::cascade::{
+    CampaignSettings, Plan, RunOutcome, campaign_status, collect_campaign, forget_failures, run_campaign,
+};
+use knockon::io::{read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `knockon campaign`.
 #[derive(clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Without a subcommand: plan, run and collect in a row."
+)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    all: Option<PlanArguments>,
+    #[command(subcommand)]
+    step: Option<Step>,
+}
+
+#[derive(clap::Subcommand)]
+enum Step {
+    /// List the recoils of a campaign, or add to the list.
+    Plan(PlanArguments),
+    /// Do recoils of a plan that are not done and that no other process is at.
+    Run(RunArguments),
+    /// How many recoils are done, running, failed and flagged.
+    Status {
+        /// Folder of the campaign.
+        folder: PathBuf,
+    },
+    /// One table of all finished recoils.
+    Collect {
+        /// Folder of the campaign.
+        folder: PathBuf,
+        /// The table (default: recoils.csv in the folder of the campaign).
+        #[arg(short, long, value_name = "TABLE.csv")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(clap::Args)]
+struct PlanArguments {
     /// TOML file with the settings of the campaign; see examples/cawo4/laptop/campaign.toml.
     config: PathBuf,
-    /// Model file, made by `knockon fit` or `knockon import`.
+    /// Model file, made by `knockon fit` or `knockon import`, instead of the one that the settings name.
     #[arg(long)]
-    model: PathBuf,
-    /// Folder for runs/run-*.json (one per recoil), recoils.csv and campaign.json. Recoils already there are kept: an
-    /// interrupted campaign goes on where it stopped.
+    model: Option<PathBuf>,
+    /// Folder of the campaign. A plan that is there is extended: its recoils keep their numbers and results.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 }
 
-/// Runs the verb.
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    run_files(&arguments.config, &arguments.model, &arguments.output, None)
+#[derive(clap::Args)]
+struct RunArguments {
+    /// Folder of the campaign. Any number of processes and machines may work in it at the same time.
+    folder: PathBuf,
+    /// Only the recoil of this number in plan.csv.
+    #[arg(long, value_name = "N", conflicts_with_all = ["runs", "shard"])]
+    index: Option<usize>,
+    /// Only the recoils from one number to another, such as 10-20.
+    #[arg(long, value_name = "FROM-TO", value_parser = parse_runs, conflicts_with = "shard")]
+    runs: Option<(usize, usize)>,
+    /// Only every n-th recoil, such as 1/4, 2/4, 3/4 and 4/4.
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    shard: Option<(usize, usize)>,
+    /// Try again what failed.
+    #[arg(long)]
+    retry_failed: bool,
 }
 
-/// Runs the campaign of a settings file; `seed` replaces the one in the file.
-pub(crate) fn run_files(config: &Path, model: &Path, output: &Path, seed: Option<u64>) -> Result<()> {
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match (&arguments.step, &arguments.all) {
+        (Some(Step::Plan(a)), _) => {
+            let plan = plan(&a.config, a.model.as_deref(), &a.output, None)?;
+            say(&format!("{} recoils: {}", plan.runs.len(), a.output.join("plan.csv").display()));
+            Ok(())
+        }
+        (Some(Step::Run(a)), _) => run_part(a),
+        (Some(Step::Status { folder }), _) => status(folder),
+        (Some(Step::Collect { folder, output }), _) => {
+            collect(folder, &output.clone().unwrap_or_else(|| folder.join("recoils.csv")))
+        }
+        (None, Some(a)) => run_files(&a.config, a.model.as_deref(), &a.output, None),
+        (None, None) => bail!("name a settings file, or one of plan, run, status and collect"),
+    }
+}
+
+/// Plans, runs and collects the campaign of a settings file; `seed` replaces the one in the file.
+pub(crate) fn run_files(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -> Result<()> {
+    let plan = plan(config, model, output, seed)?;
+    let all: Vec<usize> = (0..plan.runs.len()).collect();
+    let outcome = work(&plan, &all, output)?;
+    if outcome.elsewhere > 0 {
+        bail!(
+            "other processes are at {} of the recoils; run `knockon campaign run {}` when they are done",
+            outcome.elsewhere,
+            output.display()
+        );
+    }
+    collect(output, &output.join("recoils.csv"))
+}
+
+/// Writes the plan, and the potential beside it: the folder is then all that a worker needs.
+fn plan(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -> Result<Plan> {
     let mut settings: CampaignSettings = config::load(config)?;
     settings.seed = seed.unwrap_or(settings.seed);
     settings.validate(&config.display().to_string())?;
-    let model = Model::load(model)?;
+    let folder = config.parent().unwrap_or(Path::new("."));
+    let path = match (model, &settings.model) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(path)) => folder.join(path),
+        (None, None) => bail!("no potential: name one with --model, or as `model` in {}", config.display()),
+    };
+    let model = Model::load(&path)?;
+    let potential = LinearPotential::new(&model)?;
+    let crystal = read_structure(&folder.join(&settings.crystal))?.atoms;
+    let grade = settings.extrapolation.as_ref().map(|e| match &e.grade {
+        Some(file) => folder.join(file),
+        None => path.with_extension("grade"),
+    });
+    if let Some(grade) = &grade {
+        super::evaluate::load_grades(&model, grade)?;
+    }
+    let plan = Plan::new(&potential, &model.hash(), &crystal, &settings)?.write(output)?;
+    write_atomically(&output.join("potential.model"), read_text(&path)?.as_bytes())?;
+    if let Some(grade) = &grade {
+        write_atomically(&output.join("potential.grade"), read_text(grade)?.as_bytes())?;
+    }
+    Ok(plan)
+}
+
+fn run_part(arguments: &RunArguments) -> Result<()> {
+    let folder = &arguments.folder;
+    let plan = Plan::load(folder)?;
+    let wanted = |run: &usize| match (arguments.index, arguments.runs, arguments.shard) {
+        (Some(index), ..) => *run == index,
+        (_, Some((from, to)), _) => (from..=to).contains(run),
+        (.., Some((shard, shards))) => run % shards == shard - 1,
+        _ => true,
+    };
+    let numbers: Vec<usize> = (0..plan.runs.len()).filter(wanted).collect();
+    if numbers.is_empty() {
+        bail!("no such recoils; {} lists those from 0 to {}", folder.join("plan.csv").display(), plan.runs.len() - 1);
+    }
+    if arguments.retry_failed {
+        forget_failures(&plan, &numbers, folder)?;
+    }
+    let o = work(&plan, &numbers, folder)?;
+    say(&format!("{} done before, {} now, {} failed, {} left to others", o.resumed, o.done, o.failed, o.elsewhere));
+    Ok(())
+}
+
+fn work(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome> {
+    let path = folder.join("potential.model");
+    let model = Model::load(&path)?;
+    if model.hash() != plan.model_hash {
+        bail!("{} is not the potential of the plan; plan the campaign in another folder", path.display());
+    }
     let potential = LinearPotential::new(&model)?;
     warn_of_failing(&model);
-    let folder = config.parent().unwrap_or(Path::new("."));
-    let crystal = read_structure(&folder.join(&settings.crystal))?.atoms;
+    let grades = plan.settings.extrapolation.as_ref().map(|_| folder.join("potential.grade"));
+    let extrapolation = grades.map(|path| super::evaluate::load_grades(&model, &path)).transpose()?;
     let bar = Bar::new("recoils (fs)");
-    let summary = run_campaign(&potential, &model.hash(), &crystal, &settings, output, &bar)?;
-    drop(bar);
+    Ok(run_campaign(&potential, extrapolation.as_ref(), plan, numbers, folder, &bar)?)
+}
+
+fn status(folder: &Path) -> Result<()> {
+    let s = campaign_status(&Plan::load(folder)?, folder)?;
+    let open = s.n_runs - s.done - s.failed.len() - s.running;
+    let left = s.time_left_s.map_or("unknown before the first is done".to_owned(), |t| {
+        format!("{:.0} min with {} at a time", t / 60.0, s.running.max(1))
+    });
+    println!(
+        "recoils    {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open}\ntime left  {left}",
+        s.n_runs,
+        s.done,
+        s.flagged,
+        s.running,
+        s.failed.len()
+    );
+    s.failed.iter().for_each(|(run, reason)| println!("recoil {run} failed: {reason}"));
+    Ok(())
+}
+
+fn collect(folder: &Path, table: &Path) -> Result<()> {
+    let summary = collect_campaign(&Plan::load(folder)?, folder, table)
+        .with_context(|| format!("cannot collect the recoils of {}", folder.display()))?;
     say(&format!(
-        "{} recoils ({} from before, {} flagged): {}",
+        "{} of {} recoils ({} flagged): {}",
+        summary.n_done,
         summary.n_runs,
-        summary.n_resumed,
         summary.n_flagged,
-        summary.recoils_csv.display()
+        table.display()
     ));
     Ok(())
 }
@@ -54,5 +207,32 @@ pub(crate) fn run_files(config: &Path, model: &Path, output: &Path, seed: Option
 pub(crate) fn warn_of_failing(model: &Model) {
     if let Some(failed) = knockon::checks::failed(model) {
         say(&format!("WARNING: the potential {} fails: {failed}", model.name));
+    }
+}
+
+fn pair(text: &str, separator: char) -> Option<(usize, usize)> {
+    let (a, b) = text.split_once(separator)?;
+    Some((a.trim().parse().ok()?, b.trim().parse().ok()?))
+}
+
+fn parse_runs(text: &str) -> Result<(usize, usize), String> {
+    let found = pair(text, '-').filter(|(from, to)| from <= to);
+    found.ok_or_else(|| format!("expected two numbers such as 10-20, found {text}"))
+}
+
+fn parse_shard(text: &str) -> Result<(usize, usize), String> {
+    let found = pair(text, '/').filter(|(shard, shards)| (1..=*shards).contains(shard));
+    found.ok_or_else(|| format!("expected a part such as 1/4, from 1/4 to 4/4, found {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_or_refused() {
+        assert_eq!((parse_runs("10-20"), parse_shard("4/4")), (Ok((10, 20)), Ok((4, 4))));
+        assert!(parse_runs("20-10").is_err() && parse_runs("3").is_err());
+        assert!(parse_shard("0/4").is_err() && parse_shard("5/4").is_err() && parse_shard("1/0").is_err());
     }
 }

@@ -143,7 +143,7 @@ impl Run<'_> {
         self.set_aside_other_campaign(&directory, &stamp)?;
         self.stage("campaign", &inputs, &outputs, || {
             write_atomically(&directory.join("inputs"), stamp.as_bytes())?;
-            campaign::run_files(settings, model, &directory, self.seed)
+            campaign::run_files(settings, Some(model), &directory, self.seed)
         })
     }
 

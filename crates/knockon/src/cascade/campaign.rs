@@ -1,300 +1,342 @@
-//! Many recoils: energies x directions x starts, side by side, each finished run kept on disk.
+//! Doing the recoils of a plan, side by side and in any number of processes; each finished one is a file.
 
-use super::output::{CampaignFile, RunRecord, UnitCell, write_recoils_csv};
-use super::{Direction, PerfectBox, Recoil, RecoilSettings, Start, Thermalization};
-use super::{irreducible_directions, run_recoil, thermalize};
-use crate::dynamics::relax_cell;
-use crate::io::{content_hash, read_text, write_atomically};
+use super::claims::Claim;
+use super::output::{CampaignFile, RunRecord, write_recoils_csv};
+use super::{GradeWatch, PerfectBox, Plan, PlannedRun, Start, run_recoil, thermalize};
+use crate::io::{read_text, write_atomically};
+use crate::potential::Extrapolation;
 use crate::progress::Progress;
-use crate::symmetry::{SiteSymmetry, site_symmetry};
-use crate::{Atoms, Error, Potential, Species};
+use crate::{Error, Potential};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Positions of the ideal crystal may be off by this much (angstrom) when its symmetry is looked for.
-const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
-
-/// A campaign of recoils of one species in one crystal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CampaignSettings {
-    /// File with the unit cell of the crystal; relative paths count from the settings file.
-    pub crystal: PathBuf,
-    /// The box is this many unit cells along each lattice vector.
-    pub cells: [usize; 3],
-    /// Whether the model first relaxes the unit cell, lattice constants included.
-    pub relax_cell: bool,
-    /// The recoiling element; the atom nearest to the middle of the box is kicked.
-    pub species: Species,
-    /// Number of directions in the irreducible part of the sphere.
-    pub directions: usize,
-    /// All random numbers of the campaign follow from it.
-    pub seed: u64,
-    /// Recoil energies and how many thermalised starts each is run from.
-    pub energies: Vec<RecoilEnergy>,
-    /// How starts are made.
-    pub thermalization: Thermalization,
-    /// How recoils are followed.
-    pub recoil: RecoilSettings,
+/// What a call of [`run_campaign`] did with the runs that it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOutcome {
+    /// Runs that were done before.
+    pub resumed: usize,
+    /// Runs done now.
+    pub done: usize,
+    /// Runs that failed, now or before; their files say why.
+    pub failed: usize,
+    /// Runs left to other processes that are at them.
+    pub elsewhere: usize,
 }
 
-/// One recoil energy of a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RecoilEnergy {
-    /// Recoil energy in eV.
-    pub energy_ev: f64,
-    /// Every direction is run from this many starts.
-    pub starts: usize,
+/// Where a campaign stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CampaignStatus {
+    /// Recoils in the plan.
+    pub n_runs: usize,
+    /// Recoils that are done.
+    pub done: usize,
+    /// Recoils done, with flags: to be kept out of statistics.
+    pub flagged: usize,
+    /// Recoils that some process is at.
+    pub running: usize,
+    /// Recoils that failed: run number and reason.
+    pub failed: Vec<(usize, String)>,
+    /// Wall-clock time left in seconds, if those running now go on in the same number; none before the first is done.
+    pub time_left_s: Option<f64>,
 }
 
-/// What a campaign did.
+/// What a campaign has given.
 #[derive(Clone, Debug)]
 pub struct CampaignSummary {
-    /// Number of recoils in the campaign.
+    /// Recoils in the plan.
     pub n_runs: usize,
-    /// Recoils that an earlier call had finished.
-    pub n_resumed: usize,
+    /// Recoils in the table.
+    pub n_done: usize,
     /// Recoils with flags, to be kept out of statistics.
     pub n_flagged: usize,
-    /// The table with one line per recoil.
-    pub recoils_csv: PathBuf,
 }
 
-impl CampaignSettings {
-    /// Checks what types cannot.
-    pub fn validate(&self, place: &str) -> Result<(), Error> {
-        let t = &self.thermalization;
-        let r = &self.recoil;
-        let checks = [
-            (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
-            (self.directions > 0, "directions", "at least 1"),
-            (!self.energies.is_empty(), "energies", "at least one [[energies]] with energy_ev and starts"),
-            (
-                self.energies.iter().all(|e| e.energy_ev > 0.0 && e.energy_ev.is_finite()),
-                "energy_ev",
-                "a positive energy",
-            ),
-            (self.energies.iter().all(|e| e.starts > 0), "starts", "at least 1"),
-            (t.temperature_k >= 0.0 && t.temperature_k.is_finite(), "thermalization.temperature_k", "zero or more"),
-            (
-                t.time_step_fs > 0.0 && t.time_fs >= t.time_step_fs,
-                "thermalization.time_fs",
-                "at least one time_step_fs",
-            ),
-            ((0.0..=t.time_fs).contains(&t.sampling_time_fs), "thermalization.sampling_time_fs", "at most time_fs"),
-            (t.friction_per_fs > 0.0, "thermalization.friction_per_fs", "a positive friction"),
-            (r.time_fs > 0.0 && r.time_fs.is_finite(), "recoil.time_fs", "a positive time"),
-            (r.skin_angstrom > 0.0, "recoil.skin_angstrom", "a positive length"),
-            (
-                r.time_step.max_displacement_angstrom > 0.0,
-                "recoil.time_step.max_displacement_angstrom",
-                "a positive length",
-            ),
-            (r.time_step.max_fs > 0.0, "recoil.time_step.max_fs", "a positive time"),
-            (r.quench.max_force_ev_per_angstrom > 0.0, "recoil.quench.max_force_ev_per_angstrom", "a positive force"),
-        ];
-        match checks.iter().find(|(fine, ..)| !fine) {
-            None => Ok(()),
-            Some((_, name, expected)) => {
-                Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
+/// Does those of the runs `numbers` of a plan that are not done and that no other process is at, as many at a time as
+/// rayon has threads. Each ends as a file in `folder/runs`: its record, or the reason why it failed, which stops no other
+/// run. With `extrapolation`, grades are watched as the plan's settings say.
+///
+/// A call that is stopped loses only the recoils under way. Stored energies do not depend on the number of threads.
+/// Fails if a number is not in the plan, or a file cannot be read or written.
+pub fn run_campaign(
+    potential: &dyn Potential,
+    extrapolation: Option<&Extrapolation>,
+    plan: &Plan,
+    numbers: &[usize],
+    folder: &Path,
+    progress: &dyn Progress,
+) -> Result<RunOutcome, Error> {
+    let files = Files { plan, folder };
+    let mut outcome = RunOutcome::default();
+    let mut missing = Vec::new();
+    for number in numbers {
+        let Some(run) = plan.runs.get(*number) else {
+            let found = format!("expected runs from 0 to {}, found {number}", plan.runs.len().saturating_sub(1));
+            return Err(Error::input("runs", found, "Name runs that plan.csv lists"));
+        };
+        match files.state(run)? {
+            State::Done(_) => outcome.resumed += 1,
+            State::Failed(_) => outcome.failed += 1,
+            State::Open => missing.push(*run),
+        }
+    }
+    if outcome.resumed + outcome.failed > 0 {
+        progress.message(&format!("{} of {} recoils are already done", outcome.resumed, numbers.len()));
+    }
+    if missing.is_empty() {
+        return Ok(outcome);
+    }
+    let mut campaign = Campaign::prepare(potential, extrapolation, files)?;
+    campaign.load_starts(&missing, progress)?;
+    for end in campaign.run_all(&missing, progress)? {
+        match end {
+            End::Done => outcome.done += 1,
+            End::Failed => outcome.failed += 1,
+            End::Elsewhere => outcome.elsewhere += 1,
+        }
+    }
+    Ok(outcome)
+}
+
+/// Looks at the files of a campaign.
+pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Error> {
+    let files = Files { plan, folder };
+    let mut status = CampaignStatus { n_runs: plan.runs.len(), ..CampaignStatus::default() };
+    let mut wall_time_s = 0.0;
+    for run in &plan.runs {
+        match files.state(run)? {
+            State::Done(record) => {
+                status.done += 1;
+                status.flagged += usize::from(!record.recoil.flags.is_empty());
+                wall_time_s += record.wall_time_s;
+            }
+            State::Failed(failure) => status.failed.push((run.run, failure.reason)),
+            State::Open => status.running += usize::from(Claim::is_held(&files.stem(run))),
+        }
+    }
+    let left = status.n_runs - status.done - status.failed.len();
+    let each_s = wall_time_s / status.done.max(1) as f64;
+    status.time_left_s = (status.done > 0).then(|| each_s * left as f64 / status.running.max(1) as f64);
+    Ok(status)
+}
+
+/// Writes one line for each finished recoil into `table` and the campaign as a whole into `folder/campaign.json`.
+pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<CampaignSummary, Error> {
+    let files = Files { plan, folder };
+    let mut records = Vec::new();
+    for run in &plan.runs {
+        if let State::Done(record) = files.state(run)? {
+            records.push(*record);
+        }
+    }
+    let weights_sr: Vec<f64> = plan.directions.iter().map(|d| d.weight_sr).collect();
+    write_recoils_csv(table, &records, &weights_sr, &plan.elements())?;
+    let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
+    let file = CampaignFile {
+        plan,
+        site: plan.site()?,
+        ideal_box: plan.ideal_box()?,
+        perfect_energy_ev: records.first().map(|r| r.perfect_energy_ev),
+        n_runs: records.len(),
+        n_flagged,
+    };
+    file.write(&folder.join("campaign.json"))?;
+    Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged })
+}
+
+/// Lets runs of a plan that failed be tried again; returns how many.
+pub fn forget_failures(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<usize, Error> {
+    let files = Files { plan, folder };
+    let mut forgotten = 0;
+    for run in numbers.iter().filter_map(|number| plan.runs.get(*number)) {
+        let path = files.failure_path(run);
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+            forgotten += 1;
+        }
+    }
+    Ok(forgotten)
+}
+
+/// A thermalised start on disk.
+#[derive(Serialize, Deserialize)]
+struct StartFile {
+    key: String,
+    start: Start,
+}
+
+/// Why a run failed.
+#[derive(Serialize, Deserialize)]
+struct Failure {
+    reason: String,
+}
+
+/// What the files of a run say.
+enum State {
+    Done(Box<RunRecord>),
+    Failed(Failure),
+    Open,
+}
+
+/// The files of a campaign. They appear complete or not at all, so that a record's being there is the mark of a finished
+/// run.
+#[derive(Clone, Copy)]
+struct Files<'a> {
+    plan: &'a Plan,
+    folder: &'a Path,
+}
+
+impl Files<'_> {
+    fn stem(&self, run: &PlannedRun) -> PathBuf {
+        self.folder.join("runs").join(format!("run-{:05}", run.run))
+    }
+
+    fn record_path(&self, run: &PlannedRun) -> PathBuf {
+        self.stem(run).with_extension("json")
+    }
+
+    fn failure_path(&self, run: &PlannedRun) -> PathBuf {
+        self.stem(run).with_extension("failed.json")
+    }
+
+    fn start_path(&self, start: usize) -> PathBuf {
+        self.folder.join("starts").join(format!("start-{start:04}.json"))
+    }
+
+    fn state(&self, run: &PlannedRun) -> Result<State, Error> {
+        let read = |path: PathBuf| path.exists().then(|| read_text(&path).map(|text| (text, path))).transpose();
+        if let Some((text, path)) = read(self.record_path(run))? {
+            return Ok(State::Done(Box::new(self.check_record(run, &text, &path.display().to_string())?)));
+        }
+        let Some((text, path)) = read(self.failure_path(run))? else { return Ok(State::Open) };
+        let failure = serde_json::from_str(&text).map_err(|e| {
+            let found = format!("expected the reason of a failure, found: {e}");
+            Error::input(path.display().to_string(), found, "Remove this file")
+        })?;
+        Ok(State::Failed(failure))
+    }
+
+    fn check_record(&self, run: &PlannedRun, text: &str, place: &str) -> Result<RunRecord, Error> {
+        let mut record: RunRecord = serde_json::from_str(text).map_err(|e| {
+            Error::input(place, format!("expected the record of a recoil, found: {e}"), "Remove this file")
+        })?;
+        let asked = (&self.plan.key, run.energy_ev, run.start, self.plan.directions[run.direction].vector.normalize());
+        if (&record.key, record.recoil.recoil_energy_ev, record.start, record.recoil.direction) != asked {
+            let found = "expected a recoil of this campaign, found one made with another model or other settings";
+            return Err(Error::input(place, found, "Write this campaign to another folder, or remove the old one"));
+        }
+        // The plan may number more directions than when the run was done.
+        record.direction = run.direction;
+        Ok(record)
+    }
+
+    /// Starts that are there.
+    fn start(&self, start: usize) -> Result<Option<Start>, Error> {
+        let path = self.start_path(start);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let file = serde_json::from_str::<StartFile>(&read_text(&path)?);
+        match file {
+            Ok(file) if file.key == self.plan.key => Ok(Some(file.start)),
+            _ => {
+                let found = "expected a thermalised start of this campaign, found another file";
+                Err(Error::input(path.display().to_string(), found, "Remove this file"))
             }
         }
     }
-
-    fn max_starts(&self) -> usize {
-        self.energies.iter().map(|e| e.starts).max().unwrap_or(1)
-    }
 }
 
-/// One recoil to do.
+/// How a run ended for this process.
 #[derive(Clone, Copy)]
-struct Run {
-    number: usize,
-    energy_ev: f64,
-    start: usize,
-    direction: usize,
+enum End {
+    Done,
+    Failed,
+    Elsewhere,
 }
 
 /// Everything that the runs of a campaign share.
 struct Campaign<'a> {
     potential: &'a dyn Potential,
-    model_hash: &'a str,
-    settings: &'a CampaignSettings,
+    extrapolation: Option<&'a Extrapolation>,
+    files: Files<'a>,
     perfect: PerfectBox,
-    unit_cell: Atoms,
-    site: SiteSymmetry,
-    directions: Vec<Direction>,
-    starts: Vec<Start>,
-    /// Names everything that a run's result depends on besides energy, direction and start.
-    key: String,
-}
-
-/// Runs the recoils of a campaign that are not yet in `folder`, as many at a time as rayon has threads, and writes
-/// `recoils.csv` and `campaign.json` once all are done. `crystal` is the content of `settings.crystal`.
-///
-/// A call that is stopped loses only the recoils under way. Stored energies do not depend on the number of threads.
-pub fn run_campaign(
-    potential: &dyn Potential,
-    model_hash: &str,
-    crystal: &Atoms,
-    settings: &CampaignSettings,
-    folder: &Path,
-    progress: &dyn Progress,
-) -> Result<CampaignSummary, Error> {
-    settings.validate("campaign")?;
-    let campaign = Campaign::prepare(potential, model_hash, crystal, settings, folder, progress)?;
-    let runs = campaign.runs();
-    let mut records: Vec<Option<RunRecord>> = Vec::with_capacity(runs.len());
-    for run in &runs {
-        records.push(campaign.finished(run, folder)?);
-    }
-    let n_resumed = records.iter().flatten().count();
-    if n_resumed > 0 {
-        progress.message(&format!("{n_resumed} of {} recoils are already done", runs.len()));
-    }
-    let missing: Vec<Run> = runs.iter().zip(&records).filter(|(_, r)| r.is_none()).map(|(run, _)| *run).collect();
-    for record in campaign.run_all(&missing, folder, progress)? {
-        let number = record.run;
-        records[number] = Some(record);
-    }
-    let records: Vec<RunRecord> = records.into_iter().flatten().collect();
-    let recoils_csv = folder.join("recoils.csv");
-    let weights_sr: Vec<f64> = campaign.directions.iter().map(|d| d.weight_sr).collect();
-    let mut elements = campaign.unit_cell.species.clone();
-    elements.sort_unstable();
-    elements.dedup();
-    write_recoils_csv(&recoils_csv, &records, &weights_sr, &elements)?;
-    let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
-    let file = CampaignFile {
-        model_hash,
-        settings,
-        perfect: &campaign.perfect,
-        unit_cell: UnitCell::new(&campaign.unit_cell),
-        site: &campaign.site,
-        directions: &campaign.directions,
-        n_runs: records.len(),
-        n_flagged,
-    };
-    file.write(&folder.join("campaign.json"))?;
-    Ok(CampaignSummary { n_runs: records.len(), n_resumed, n_flagged, recoils_csv })
-}
-
-/// Thermalised starts on disk.
-#[derive(Serialize, Deserialize)]
-struct StartsFile {
-    key: String,
-    starts: Vec<Start>,
+    starts: BTreeMap<usize, Start>,
 }
 
 impl<'a> Campaign<'a> {
     fn prepare(
         potential: &'a dyn Potential,
-        model_hash: &'a str,
-        crystal: &Atoms,
-        settings: &'a CampaignSettings,
-        folder: &Path,
-        progress: &dyn Progress,
+        extrapolation: Option<&'a Extrapolation>,
+        files: Files<'a>,
     ) -> Result<Self, Error> {
-        let quench = settings.recoil.quench;
-        let unit_cell = if settings.relax_cell {
-            // Two orders tighter than a quench: errors of the unit cell add up over the box.
-            let tight = crate::dynamics::QuenchSettings {
-                max_force_ev_per_angstrom: 0.01 * quench.max_force_ev_per_angstrom,
-                max_stress_ev_per_angstrom3: 0.01 * quench.max_stress_ev_per_angstrom3,
-                ..quench
-            };
-            relax_cell(potential, crystal, &tight)?.atoms
-        } else {
-            crystal.clone()
-        };
-        let ideal_box = unit_cell.supercell(settings.cells);
-        let perfect = PerfectBox::new(potential, ideal_box, settings.species, quench, settings.recoil.skin_angstrom)?;
-        // Atom k of the box is atom k mod n of the unit cell: the kicked atom's own site, since sites of one species
-        // may be oriented differently.
-        let own_site = perfect.central_atom % unit_cell.len();
-        let site = site_symmetry(&unit_cell, own_site, SYMMETRY_TOLERANCE_ANGSTROM)?;
-        let directions = irreducible_directions(&site.operations, settings.directions)?;
-        let shared = (model_hash, settings.seed, settings.cells, &settings.thermalization, &settings.recoil);
-        let numbers: Vec<_> = perfect.atoms.positions.iter().map(|p| p.to_array()).collect();
-        let text = serde_json::to_string(&(shared, settings.max_starts(), numbers)).expect("plain numbers");
-        let key = content_hash(text.as_bytes());
-        let mut campaign =
-            Self { potential, model_hash, settings, perfect, unit_cell, site, directions, starts: Vec::new(), key };
-        campaign.starts = campaign.thermalized_starts(folder, progress)?;
-        Ok(campaign)
+        let settings = &files.plan.settings;
+        let (quench, skin_angstrom) = (settings.recoil.quench, settings.recoil.skin_angstrom);
+        let perfect = PerfectBox::new(potential, files.plan.ideal_box()?, settings.species, quench, skin_angstrom)?;
+        let runs = files.folder.join("runs");
+        std::fs::create_dir_all(&runs).map_err(|e| Error::io("create", &runs, e))?;
+        Ok(Self { potential, extrapolation, files, perfect, starts: BTreeMap::new() })
     }
 
-    fn thermalized_starts(&self, folder: &Path, progress: &dyn Progress) -> Result<Vec<Start>, Error> {
-        let path = folder.join("starts.json");
-        if path.exists()
-            && let Ok(file) = serde_json::from_str::<StartsFile>(&read_text(&path)?)
-            && file.key == self.key
-        {
-            return Ok(file.starts);
-        }
-        let settings = &self.settings.thermalization;
-        progress.message(&format!("thermalising {} atoms at {} K", self.perfect.atoms.len(), settings.temperature_k));
-        let count = self.settings.max_starts();
-        let starts = thermalize(self.potential, &self.perfect, settings, count, self.settings.seed, progress)?;
-        let file = StartsFile { key: self.key.clone(), starts };
-        write_atomically(&path, serde_json::to_string(&file).expect("plain numbers").as_bytes())?;
-        Ok(file.starts)
-    }
-
-    /// All directions of one start before the next start: an unfinished campaign already covers the sphere.
-    fn runs(&self) -> Vec<Run> {
-        let mut runs = Vec::new();
-        for energy in &self.settings.energies {
-            for start in 0..energy.starts {
-                for direction in 0..self.directions.len() {
-                    runs.push(Run { number: runs.len(), energy_ev: energy.energy_ev, start, direction });
+    /// Reads the starts of some runs. One process makes all that the plan needs, the others wait for it.
+    fn load_starts(&mut self, runs: &[PlannedRun], progress: &dyn Progress) -> Result<(), Error> {
+        let folder = self.files.folder.join("starts");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        let stem = folder.join("all");
+        for number in runs.iter().map(|run| run.start) {
+            while let std::collections::btree_map::Entry::Vacant(free) = self.starts.entry(number) {
+                if let Some(start) = self.files.start(number)? {
+                    free.insert(start);
+                } else if let Some(_claim) = Claim::take(&stem)? {
+                    // Somebody may have made them between the look and the claim.
+                    if self.files.start(number)?.is_none() {
+                        self.make_starts(progress)?;
+                    }
+                    Claim::clear(&stem);
+                } else {
+                    std::thread::sleep(Duration::from_millis(500));
                 }
             }
         }
-        runs
+        Ok(())
     }
 
-    fn path(folder: &Path, run: &Run) -> PathBuf {
-        folder.join("runs").join(format!("run-{:05}.json", run.number))
-    }
-
-    /// The record of a run that is done. Its file is the mark: files appear complete or not at all.
-    fn finished(&self, run: &Run, folder: &Path) -> Result<Option<RunRecord>, Error> {
-        let path = Self::path(folder, run);
-        if !path.exists() {
-            return Ok(None);
+    fn make_starts(&self, progress: &dyn Progress) -> Result<(), Error> {
+        let Plan { settings, key, .. } = self.files.plan;
+        let thermalization = &settings.thermalization;
+        progress.message(&format!(
+            "thermalising {} atoms at {} K",
+            self.perfect.atoms.len(),
+            thermalization.temperature_k
+        ));
+        let count = settings.max_starts();
+        let starts = thermalize(self.potential, &self.perfect, thermalization, count, settings.seed, progress)?;
+        for (number, start) in starts.into_iter().enumerate() {
+            let path = self.files.start_path(number);
+            // Runs that are done began from the starts that are there.
+            if !path.exists() {
+                let file = StartFile { key: key.clone(), start };
+                write_atomically(&path, serde_json::to_string(&file).expect("plain numbers").as_bytes())?;
+            }
         }
-        let place = path.display().to_string();
-        let record: RunRecord = serde_json::from_str(&read_text(&path)?).map_err(|e| {
-            Error::input(&place, format!("expected the record of a recoil, found: {e}"), "Remove this file")
-        })?;
-        let same = record.key == self.key
-            && record.recoil.recoil_energy_ev == run.energy_ev
-            && (record.direction, record.start) == (run.direction, run.start)
-            && record.recoil.direction == self.directions[run.direction].vector.normalize();
-        if !same {
-            let found = "expected a recoil of this campaign, found one made with another model or other settings";
-            return Err(Error::input(place, found, "Write this campaign to another folder, or remove the old one"));
-        }
-        Ok(Some(record))
+        Ok(())
     }
 
-    /// One thread per run: recoils need no help from each other, and small boxes are slow to share.
-    fn run_all(&self, runs: &[Run], folder: &Path, progress: &dyn Progress) -> Result<Vec<RunRecord>, Error> {
+    /// As many runs side by side as there are threads; with fewer runs, several threads each. The bits do not depend on it.
+    fn run_all(&self, runs: &[PlannedRun], progress: &dyn Progress) -> Result<Vec<End>, Error> {
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let done_fs = AtomicU64::new(0);
+        let total_fs = (runs.len() as f64 * self.files.plan.settings.recoil.time_fs) as u64;
         let results = Mutex::new(Vec::new());
         let work = || {
             while !stop.load(Ordering::Relaxed) {
                 let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                let total_fs = (runs.len() as f64 * self.settings.recoil.time_fs) as u64;
                 let mut reported = 0;
-                let result = self.run_one(run, folder, &mut |time_fs| {
+                let result = self.attempt(run, progress, &mut |time_fs| {
                     let whole_fs = time_fs as u64;
                     if whole_fs > reported {
                         let done = done_fs.fetch_add(whole_fs - reported, Ordering::Relaxed) + whole_fs - reported;
@@ -302,16 +344,14 @@ impl<'a> Campaign<'a> {
                         progress.update(done.min(total_fs), total_fs);
                     }
                 });
-                if let Ok(record) = &result {
-                    progress.message(&record.summary());
-                }
                 stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                results.lock().expect("no run panics").push((run.number, result));
+                results.lock().expect("no run panics").push(result);
             }
         };
-        let n_workers = rayon::current_num_threads().min(runs.len());
-        let pools: Result<Vec<_>, _> =
-            (0..n_workers).map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build()).collect();
+        let n_threads = rayon::current_num_threads();
+        let n_workers = n_threads.min(runs.len());
+        let pool = || rayon::ThreadPoolBuilder::new().num_threads(n_threads / n_workers).build();
+        let pools: Result<Vec<_>, _> = (0..n_workers).map(|_| pool()).collect();
         let pools =
             pools.map_err(|e| Error::computation(format!("cannot start a thread: {e}"), "Use fewer threads"))?;
         std::thread::scope(|scope| {
@@ -319,42 +359,75 @@ impl<'a> Campaign<'a> {
                 scope.spawn(|| pool.install(work));
             }
         });
-        let mut results = results.into_inner().expect("no run panics");
-        results.sort_by_key(|(number, _)| *number);
-        results.into_iter().map(|(_, result)| result).collect()
+        results.into_inner().expect("no run panics").into_iter().collect()
     }
 
-    fn run_one(&self, run: &Run, folder: &Path, watch: &mut dyn FnMut(f64)) -> Result<RunRecord, Error> {
+    /// Does a run unless another process is at it or has done it. A recoil that fails is a result; a file that cannot be
+    /// written is an error.
+    fn attempt(&self, run: &PlannedRun, progress: &dyn Progress, watch: &mut dyn FnMut(f64)) -> Result<End, Error> {
+        let stem = self.files.stem(run);
+        let Some(_claim) = Claim::take(&stem)? else { return Ok(End::Elsewhere) };
+        let end = match self.files.state(run)? {
+            State::Done(_) => End::Done,
+            State::Failed(_) => End::Failed,
+            State::Open => match self.follow(run, watch) {
+                Ok(record) => {
+                    record.write(&self.files.record_path(run))?;
+                    progress.message(&record.summary());
+                    End::Done
+                }
+                Err(error) => {
+                    let failure = Failure { reason: error.to_string() };
+                    progress.message(&format!("recoil {} failed: {}", run.run, failure.reason));
+                    let text = serde_json::to_string(&failure).expect("plain text");
+                    write_atomically(&self.files.failure_path(run), text.as_bytes())?;
+                    End::Failed
+                }
+            },
+        };
+        Claim::clear(&stem);
+        Ok(end)
+    }
+
+    fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<RunRecord, Error> {
         let began = Instant::now();
-        let direction = self.directions[run.direction];
+        let Plan { settings, key, directions, model_hash, .. } = self.files.plan;
+        let direction = directions[run.direction];
         // Border baths of different runs draw different noise.
-        let seed = self.settings.seed.wrapping_add(1 + run.number as u64);
-        let start = &self.starts[run.start];
-        let (energy, vector, settings) = (run.energy_ev, direction.vector, &self.settings.recoil);
-        let (recoil, _): (Recoil, Atoms) =
-            run_recoil(self.potential, &self.perfect, start, energy, vector, settings, seed, &mut |s| {
-                watch(s.time_fs())
-            })?;
-        let record = RunRecord {
-            run: run.number,
-            key: self.key.clone(),
-            species: self.settings.species,
+        let seed = settings.seed.wrapping_add(1 + run.run as u64);
+        let start = self.starts.get(&run.start).expect("starts of all runs are loaded");
+        let every_steps = settings.extrapolation.as_ref().map_or(1, |e| e.every_steps);
+        let mut grades = self.extrapolation.map(|e| GradeWatch::new(e, every_steps));
+        let mut see = |s: &crate::dynamics::Simulation<'_>| {
+            watch(s.time_fs());
+            grades.iter_mut().for_each(|grades| grades.see(s));
+        };
+        let (energy, vector) = (run.energy_ev, direction.vector);
+        let (mut recoil, _) =
+            run_recoil(self.potential, &self.perfect, start, energy, vector, &settings.recoil, seed, &mut see)?;
+        if let Some(grades) = grades {
+            grades.record(&mut recoil)?;
+        }
+        Ok(RunRecord {
+            run: run.run,
+            key: key.clone(),
+            species: settings.species,
             direction: run.direction,
             weight_sr: direction.weight_sr,
             start: run.start,
             recoil,
+            perfect_energy_ev: self.perfect.energy_ev,
             wall_time_s: began.elapsed().as_secs_f64(),
-            model_hash: self.model_hash.to_owned(),
+            model_hash: model_hash.clone(),
             program: format!("knockon {}", env!("CARGO_PKG_VERSION")),
-        };
-        record.write(&Self::path(folder, run))?;
-        Ok(record)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cascade::{CampaignSettings, RecoilEnergy, RecoilSettings, Thermalization};
     use crate::dynamics::testing::{argon_like, cubic_cell, element};
     use crate::dynamics::{QuenchSettings, TimeStep};
     use crate::progress::Silent;
@@ -382,13 +455,27 @@ mod tests {
                 skin_angstrom: 0.5,
                 border: None,
             },
+            model: None,
+            extrapolation: None,
         }
     }
 
-    fn run(folder: &Path, threads: usize, settings: &CampaignSettings) -> Result<CampaignSummary, Error> {
+    fn plan(folder: &Path, settings: &CampaignSettings) -> Result<Plan, Error> {
         let (potential, _) = argon_like([1, 1, 1]);
+        Plan::new(&potential, "model", &cubic_cell(2.8), settings)?.write(folder)
+    }
+
+    fn run_some(folder: &Path, threads: usize, numbers: &[usize]) -> RunOutcome {
+        let (potential, _) = argon_like([1, 1, 1]);
+        let plan = Plan::load(folder).expect("a plan");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
-        pool.install(|| run_campaign(&potential, "model", &cubic_cell(2.8), settings, folder, &Silent))
+        let outcome = pool.install(|| run_campaign(&potential, None, &plan, numbers, folder, &Silent));
+        collect_campaign(&plan, folder, &folder.join("recoils.csv")).expect("a table");
+        outcome.expect("runs")
+    }
+
+    fn outcome(resumed: usize, done: usize, failed: usize, elsewhere: usize) -> RunOutcome {
+        RunOutcome { resumed, done, failed, elsewhere }
     }
 
     /// The table without wall times.
@@ -402,26 +489,30 @@ mod tests {
         text.lines().map(drop_wall_time).collect()
     }
 
+    const ALL: [usize; 6] = [0, 1, 2, 3, 4, 5];
+
     #[test]
     fn campaigns_resume_and_do_not_depend_on_threads() {
         let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-        let first = run(one.path(), 1, &settings()).expect("a campaign");
-        assert_eq!((first.n_runs, first.n_resumed), (6, 0));
-        run(two.path(), 2, &settings()).expect("a campaign");
+        for folder in [&one, &two] {
+            plan(folder.path(), &settings()).expect("a plan");
+        }
+        assert_eq!(run_some(one.path(), 1, &ALL), outcome(0, 6, 0, 0));
+        assert_eq!(run_some(two.path(), 2, &ALL[3..]), outcome(0, 3, 0, 0));
+        assert_eq!(run_some(two.path(), 4, &ALL), outcome(3, 3, 0, 0));
         assert_eq!(table(one.path()), table(two.path()));
 
         // Losing one record costs one run and nothing else.
         let lost = two.path().join("runs/run-00003.json");
         let before = read_text(&lost).expect("a record");
         std::fs::remove_file(&lost).expect("removed");
-        let again = run(two.path(), 2, &settings()).expect("a campaign");
-        assert_eq!(again.n_resumed, 5);
+        assert_eq!(run_some(two.path(), 2, &ALL), outcome(5, 1, 0, 0));
         let stored = |text: &str| serde_json::from_str::<RunRecord>(text).expect("a record").recoil;
         assert_eq!(stored(&before), stored(&read_text(&lost).expect("a record")));
         assert_eq!(table(one.path()), table(two.path()));
 
         // Another seed is another campaign.
-        let error = run(two.path(), 2, &CampaignSettings { seed: 6, ..settings() }).err().expect("an error");
+        let error = plan(two.path(), &CampaignSettings { seed: 6, ..settings() }).err().expect("an error");
         assert!(error.to_string().contains("another model or other settings"), "{error}");
 
         let file: serde_json::Value =
@@ -432,11 +523,71 @@ mod tests {
     }
 
     #[test]
+    fn two_workers_share_a_campaign() {
+        let folder = tempfile::tempdir().expect("a folder");
+        plan(folder.path(), &settings()).expect("a plan");
+        let outcomes: Vec<RunOutcome> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..2).map(|_| scope.spawn(|| run_some(folder.path(), 1, &ALL))).collect();
+            workers.into_iter().map(|w| w.join().expect("no panic")).collect()
+        });
+        // A worker counts what it finds done after its first look as done, too.
+        assert!(outcomes.iter().all(|o| o.failed == 0 && o.resumed + o.done + o.elsewhere == 6), "{outcomes:?}");
+        let found = campaign_status(&Plan::load(folder.path()).expect("a plan"), folder.path()).expect("files");
+        assert_eq!((found.n_runs, found.done, found.running, found.failed.len()), (6, 6, 0, 0));
+        assert_eq!(found.time_left_s, Some(0.0));
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("runs")).expect("a folder").collect();
+        assert_eq!(left.len(), 6, "{left:?}");
+    }
+
+    #[test]
+    fn a_longer_plan_keeps_what_is_done() {
+        let [grown, fresh] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        plan(grown.path(), &settings()).expect("a plan");
+        run_some(grown.path(), 2, &ALL);
+        let mut longer = settings();
+        longer.energies[0].starts = 3;
+        longer.energies.insert(0, RecoilEnergy { energy_ev: 5.0, starts: 1 });
+        let all: Vec<usize> = (0..10).collect();
+        assert_eq!(plan(grown.path(), &longer).expect("a plan").runs.len(), 10);
+        assert_eq!(run_some(grown.path(), 2, &all), outcome(6, 4, 0, 0));
+        // The same recoils come out of a campaign that was planned so at once, under other numbers.
+        plan(fresh.path(), &longer).expect("a plan");
+        run_some(fresh.path(), 2, &all);
+        let sorted = |folder: &Path| {
+            let line = |line: &String| line.split_once(',').map(|(_, rest)| rest.to_owned());
+            let mut lines: Vec<String> = table(folder).iter().filter_map(line).collect();
+            lines.sort_unstable();
+            lines
+        };
+        assert_eq!(sorted(grown.path()), sorted(fresh.path()));
+
+        let error = plan(grown.path(), &settings()).err().expect("an error").to_string();
+        assert!(error.contains("no longer asked for"), "{error}");
+    }
+
+    #[test]
+    fn failures_are_recorded_and_stop_no_other_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut plan = plan(folder.path(), &settings()).expect("a plan");
+        // No recoil has less than no energy.
+        plan.runs[1].energy_ev = -1.0;
+        let (potential, _) = argon_like([1, 1, 1]);
+        let run = || run_campaign(&potential, None, &plan, &ALL, folder.path(), &Silent).expect("runs");
+        assert_eq!(run(), outcome(0, 5, 1, 0));
+        assert_eq!(run(), outcome(5, 0, 1, 0));
+        let found = campaign_status(&plan, folder.path()).expect("files");
+        assert_eq!((found.done, found.failed.len(), found.failed[0].0), (5, 1, 1));
+        assert!(!found.failed[0].1.is_empty());
+        assert_eq!(forget_failures(&plan, &ALL, folder.path()).expect("files"), 1);
+        assert_eq!(run(), outcome(5, 0, 1, 0));
+    }
+
+    #[test]
     fn impossible_settings_are_refused() {
         let mut bad = settings();
         bad.energies[0].energy_ev = -1.0;
         let folder = tempfile::tempdir().expect("a folder");
-        let error = run(folder.path(), 1, &bad).err().expect("an error").to_string();
+        let error = plan(folder.path(), &bad).err().expect("an error").to_string();
         assert!(error.contains("energy_ev"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
     }

@@ -1,17 +1,24 @@
 //! Recoil cascades: directions, one recoil, campaigns of many.
 
 mod campaign;
+mod claims;
 mod directions;
 mod grade_watch;
 mod output;
+mod plan;
 mod recoil;
+mod settings;
 mod starts;
 mod wigner_seitz;
 
-pub use campaign::{CampaignSettings, CampaignSummary, RecoilEnergy, run_campaign};
+pub use campaign::{
+    CampaignStatus, CampaignSummary, RunOutcome, campaign_status, collect_campaign, forget_failures, run_campaign,
+};
 pub use directions::{Direction, generic_point, irreducible_directions};
 pub use grade_watch::GradeWatch;
 pub use output::UnitCell;
+pub use plan::{Plan, PlannedRun};
 pub use recoil::{Border, Recoil, RecoilSettings, run_recoil};
+pub use settings::{CampaignSettings, GradeSettings, RecoilEnergy};
 pub use starts::{PerfectBox, Start, Thermalization, central_atom, thermalize};
 pub use wigner_seitz::{Defects, SpeciesDefects};

@@ -1,9 +1,10 @@
 //! What a campaign leaves on disk.
 
-use super::{CampaignSettings, Defects, Direction, PerfectBox, Recoil, SpeciesDefects};
+use super::{Defects, Direction, Plan, Recoil, SpeciesDefects, central_atom};
 use crate::io::write_atomically;
 use crate::symmetry::SiteSymmetry;
-use crate::{Atoms, Error, Species};
+use crate::{Atoms, Cell, Error, Species};
+use glam::DVec3;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
@@ -18,6 +19,9 @@ pub(super) struct RunRecord {
     pub(super) weight_sr: f64,
     pub(super) start: usize,
     pub(super) recoil: Recoil,
+    /// Energy in eV from which the stored energy counts.
+    #[serde(default)]
+    pub(super) perfect_energy_ev: f64,
     pub(super) wall_time_s: f64,
     pub(super) model_hash: String,
     /// Version of the program.
@@ -136,32 +140,38 @@ impl UnitCell {
             positions: atoms.positions.iter().map(|p| p.to_array()).collect(),
         }
     }
+
+    /// The crystal; `place` names the origin in the error if it is none.
+    pub(super) fn atoms(&self, place: &str) -> Result<Atoms, Error> {
+        let [a, b, c] = glam::DMat3::from_cols_array(&self.vectors).to_cols_array_2d().map(DVec3::from_array);
+        let positions = self.positions.iter().map(|p| DVec3::from_array(*p)).collect();
+        Atoms::new(Cell::periodic(a, b, c), self.species.clone(), positions, place)
+    }
 }
 
 /// Content of `campaign.json`.
 pub(super) struct CampaignFile<'a> {
-    pub(super) model_hash: &'a str,
-    pub(super) settings: &'a CampaignSettings,
-    pub(super) perfect: &'a PerfectBox,
-    pub(super) unit_cell: UnitCell,
-    pub(super) site: &'a SiteSymmetry,
-    pub(super) directions: &'a [Direction],
+    pub(super) plan: &'a Plan,
+    pub(super) site: SiteSymmetry,
+    pub(super) ideal_box: Atoms,
+    pub(super) perfect_energy_ev: Option<f64>,
     pub(super) n_runs: usize,
     pub(super) n_flagged: usize,
 }
 
 impl CampaignFile<'_> {
     pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
-        let (settings, cell) = (self.settings, self.perfect.atoms.cell.vectors);
+        let (plan, cell) = (self.plan, self.ideal_box.cell.vectors);
+        let settings = &plan.settings;
         let row_major = |m: &glam::DMat3| m.transpose().to_cols_array();
         let direction = |d: &Direction| serde_json::json!({ "x": d.vector.x, "y": d.vector.y, "z": d.vector.z, "weight_sr": d.weight_sr });
         let value = serde_json::json!({
-            "model_hash": self.model_hash,
+            "model_hash": plan.model_hash,
             "crystal_file": settings.crystal,
-            "n_atoms": self.perfect.atoms.len(),
+            "n_atoms": self.ideal_box.len(),
             "cells": settings.cells,
             "box_angstrom": [cell.x_axis.length(), cell.y_axis.length(), cell.z_axis.length()],
-            "perfect_energy_ev": self.perfect.energy_ev,
+            "perfect_energy_ev": self.perfect_energy_ev,
             "temperature_k": settings.thermalization.temperature_k,
             "simulated_time_fs": settings.recoil.time_fs,
             "time_step_displacement_angstrom": settings.recoil.time_step.max_displacement_angstrom,
@@ -171,14 +181,14 @@ impl CampaignFile<'_> {
             "site_symmetry": self.site.point_group,
             "site_group_order": self.site.operations.len(),
             "operations": self.site.operations.iter().map(row_major).collect::<Vec<_>>(),
-            "directions": self.directions.iter().map(direction).collect::<Vec<_>>(),
+            "directions": plan.directions.iter().map(direction).collect::<Vec<_>>(),
             "energies_ev": settings.energies.iter().map(|e| e.energy_ev).collect::<Vec<_>>(),
             "starts": settings.energies.iter().map(|e| e.starts).collect::<Vec<_>>(),
             "n_runs": self.n_runs,
             "n_flagged": self.n_flagged,
             "seed": settings.seed,
-            "unit_cell": self.unit_cell,
-            "central_atom_index": self.perfect.central_atom,
+            "unit_cell": plan.unit_cell,
+            "central_atom_index": central_atom(&self.ideal_box, settings.species)?,
             "settings": settings,
         });
         write_atomically(path, serde_json::to_string_pretty(&value).expect("plain numbers and text").as_bytes())

@@ -87,8 +87,10 @@ pub struct Start {
     pub velocities: Vec<DVec3>,
 }
 
-/// Thermalises the perfect box and draws `count` starts from the last part of the run, the last one at its end.
+/// Thermalises the perfect box and draws `count` starts from the last part of the run: the first at its end, then each in
+/// the middle of the widest gap, so that more starts add to fewer (at equal intervals where `count` is a power of two).
 ///
+/// Fails if that part has fewer steps than starts.
 /// Each start is quenched once: it must return to the perfect box, else the crystal is not stable at this temperature.
 pub fn thermalize(
     potential: &dyn Potential,
@@ -105,16 +107,16 @@ pub fn thermalize(
     simulation.set_velocities(velocities);
     let mut bath = Bath::new(settings.temperature_k, vec![settings.friction_per_fs; perfect.atoms.len()], seed);
     let n_steps = (settings.time_fs / settings.time_step_fs).ceil().max(1.0) as usize;
-    let interval = ((settings.sampling_time_fs / settings.time_step_fs) as usize / count.max(1)).max(1);
-    let mut starts = Vec::with_capacity(count);
+    let places = sampling_steps(settings, n_steps, count)?;
+    let mut drawn = std::collections::BTreeMap::new();
     for step in 1..=n_steps {
         simulation.step(settings.time_step_fs, Some(&mut bath))?;
-        let left = n_steps - step;
-        if left.is_multiple_of(interval) && left / interval < count {
-            starts.push(take_start(&simulation));
+        if places.contains(&step) {
+            drawn.insert(step, take_start(&simulation));
         }
         progress.update(step as u64, n_steps as u64);
     }
+    let starts: Vec<Start> = places.iter().filter_map(|step| drawn.remove(step)).collect();
     for start in &starts {
         simulation.set_positions(&start.positions)?;
         let found = quench(&mut simulation, &perfect.quench)?;
@@ -133,8 +135,47 @@ pub fn thermalize(
     Ok(starts)
 }
 
+/// Steps after which starts are taken: the end of the run less the van der Corput sequence in base 2 times the window.
+fn sampling_steps(settings: &Thermalization, n_steps: usize, count: usize) -> Result<Vec<usize>, Error> {
+    let window = ((settings.sampling_time_fs / settings.time_step_fs) as usize).min(n_steps.saturating_sub(1));
+    if count > 1 && window < count.next_power_of_two() {
+        let needed = count.next_power_of_two() as f64 * settings.time_step_fs;
+        let found = format!("expected at least {needed} fs for {count} starts, found {}", settings.sampling_time_fs);
+        return Err(Error::input("thermalization.sampling_time_fs", found, "Sample longer, or from fewer starts"));
+    }
+    // The bits of the number mirrored at the binary point: 0, 1/2, 1/4, 3/4, 1/8, ...
+    let part = |k: usize| (k as u32).reverse_bits() as f64 / 2.0_f64.powi(32);
+    Ok((0..count).map(|k| n_steps - (window as f64 * part(k)) as usize).collect())
+}
+
 fn take_start(simulation: &Simulation<'_>) -> Start {
     let mut velocities = simulation.velocities().to_vec();
     crate::dynamics::remove_drift(&mut velocities, simulation.masses_u());
     Start { time_fs: simulation.time_fs(), positions: simulation.atoms().positions.clone(), velocities }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_starts_add_to_fewer() {
+        let settings = Thermalization {
+            temperature_k: 100.0,
+            time_fs: 100.0,
+            sampling_time_fs: 32.0,
+            time_step_fs: 1.0,
+            friction_per_fs: 0.01,
+        };
+        let steps = |count| sampling_steps(&settings, 100, count).expect("room for them");
+        assert_eq!(steps(5), [100, 84, 92, 76, 96]);
+        let all = steps(32);
+        for count in 1..32 {
+            assert_eq!(steps(count), all[..count]);
+        }
+        let mut sorted = all;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (69..=100).collect::<Vec<_>>());
+        assert!(sampling_steps(&settings, 100, 33).is_err());
+    }
 }

@@ -1,0 +1,42 @@
+//! A small campaign from plan to table.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use assert_cmd::Command;
+use std::path::Path;
+
+fn knockon(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    Command::new(env!("CARGO_BIN_EXE_knockon")).args(arguments).assert()
+}
+
+#[test]
+fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, table] = ["campaign", "table.csv"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cawo4/tiny-campaign.toml");
+    knockon(&["campaign", "plan", config.to_str().unwrap(), "-o", &out]).success();
+    let plan = std::fs::read_to_string(Path::new(&out).join("plan.csv")).unwrap();
+    assert_eq!(plan.lines().count(), 1 + 6);
+    let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
+    assert!(String::from_utf8(output).unwrap().contains("open       6"));
+
+    knockon(&["campaign", "run", &out, "--index", "1"]).success();
+    knockon(&["campaign", "run", &out, "--shard", "1/2"]).success();
+    knockon(&["campaign", "run", &out, "--runs", "6-9"]).failure();
+    knockon(&["campaign", "run", &out]).success();
+    let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
+    assert!(String::from_utf8(output).unwrap().contains("done       6"));
+
+    knockon(&["campaign", "collect", &out, "-o", &table]).success();
+    let text = std::fs::read_to_string(&table).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert!(rows.len() == 7 && rows.iter().all(|row| row.len() == rows[0].len()));
+    let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
+    for row in &rows[1..] {
+        assert_eq!(row[column("max_grade")], "");
+        let sum = |kind: &str| -> u32 {
+            ["O", "Ca", "W"].iter().map(|s| row[column(&format!("{kind}_{s}"))].parse::<u32>().unwrap()).sum()
+        };
+        assert_eq!(sum("vacancies"), sum("interstitials"));
+    }
+}

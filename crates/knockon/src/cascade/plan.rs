@@ -1,0 +1,193 @@
+//! The plan of a campaign: its crystal, directions and runs, fixed once, so that any process anywhere can do any of them.
+
+use super::{CampaignSettings, Direction, UnitCell, central_atom, irreducible_directions};
+use crate::dynamics::{QuenchSettings, relax_cell};
+use crate::io::{content_hash, read_text, write_atomically};
+use crate::symmetry::{SiteSymmetry, site_symmetry};
+use crate::{Atoms, Error, Potential, Species};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Positions of the ideal crystal may be off by this much (angstrom) when its symmetry is looked for.
+const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
+
+/// One recoil to do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedRun {
+    /// Its number, which never changes.
+    pub run: usize,
+    /// Recoil energy in eV.
+    pub energy_ev: f64,
+    /// Which of the thermalised starts.
+    pub start: usize,
+    /// Which of the plan's directions.
+    pub direction: usize,
+}
+
+/// All that the recoils of a campaign share, and the list of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Names everything that a run's result depends on besides energy, direction and start.
+    pub key: String,
+    /// Hash of the potential.
+    pub model_hash: String,
+    /// What was asked for.
+    pub settings: CampaignSettings,
+    /// The crystal, relaxed if asked.
+    pub unit_cell: UnitCell,
+    /// Directions in the irreducible part of the sphere.
+    pub directions: Vec<Direction>,
+    /// Run k is entry k.
+    pub runs: Vec<PlannedRun>,
+}
+
+impl Plan {
+    /// Relaxes the crystal, finds directions and lists the runs. `crystal` is the content of `settings.crystal`.
+    pub fn new(
+        potential: &dyn Potential,
+        model_hash: &str,
+        crystal: &Atoms,
+        settings: &CampaignSettings,
+    ) -> Result<Self, Error> {
+        settings.validate("campaign")?;
+        let quench = settings.recoil.quench;
+        let unit_cell = if settings.relax_cell {
+            // Two orders tighter than a quench: errors of the unit cell add up over the box.
+            let tight = QuenchSettings {
+                max_force_ev_per_angstrom: 0.01 * quench.max_force_ev_per_angstrom,
+                max_stress_ev_per_angstrom3: 0.01 * quench.max_stress_ev_per_angstrom3,
+                ..quench
+            };
+            relax_cell(potential, crystal, &tight)?.atoms
+        } else {
+            crystal.clone()
+        };
+        let shared = (model_hash, settings.seed, settings.cells, &settings.thermalization, &settings.recoil);
+        let unit_cell = UnitCell::new(&unit_cell);
+        let text = serde_json::to_string(&(shared, settings.species, &unit_cell)).expect("plain numbers");
+        let mut plan = Self {
+            key: content_hash(text.as_bytes()),
+            model_hash: model_hash.to_owned(),
+            settings: settings.clone(),
+            unit_cell,
+            directions: Vec::new(),
+            runs: Vec::new(),
+        };
+        plan.directions = irreducible_directions(&plan.site()?.operations, settings.directions)?;
+        plan.runs = plan.all_runs();
+        Ok(plan)
+    }
+
+    /// All directions of one start before the next start: an unfinished campaign already covers the sphere.
+    fn all_runs(&self) -> Vec<PlannedRun> {
+        let mut runs = Vec::new();
+        for energy in &self.settings.energies {
+            for start in 0..energy.starts {
+                for direction in 0..self.directions.len() {
+                    runs.push(PlannedRun { run: runs.len(), energy_ev: energy.energy_ev, start, direction });
+                }
+            }
+        }
+        runs
+    }
+
+    /// This plan with the runs of an earlier one first, under their old numbers. Fails if the earlier plan is of another
+    /// campaign, or has runs that this one has not.
+    pub fn extending(mut self, earlier: &Self, place: &str) -> Result<Self, Error> {
+        let remedy = "Plan this campaign in another folder, or remove the old one";
+        if self.key != earlier.key {
+            let found = "expected a plan of this campaign, found one made with another model or other settings";
+            return Err(Error::input(place, found, remedy));
+        }
+        let mut added = self.runs.clone();
+        let mut runs = Vec::with_capacity(added.len());
+        for old in &earlier.runs {
+            let vector = earlier.directions[old.direction].vector;
+            let same = |new: &PlannedRun| {
+                (new.energy_ev, new.start, self.directions[new.direction].vector) == (old.energy_ev, old.start, vector)
+            };
+            let Some(position) = added.iter().position(same) else {
+                let found = format!(
+                    "expected more runs of the same energies and directions, but run {} ({} eV, start {}) is no longer asked for",
+                    old.run, old.energy_ev, old.start
+                );
+                return Err(Error::input(place, found, remedy));
+            };
+            runs.push(added.remove(position));
+        }
+        runs.append(&mut added);
+        runs.iter_mut().enumerate().for_each(|(number, run)| run.run = number);
+        self.runs = runs;
+        Ok(self)
+    }
+
+    /// Reads the plan in a campaign's folder.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("plan.json");
+        let place = path.display().to_string();
+        let remedy = "Make it with `knockon campaign plan`";
+        if !path.exists() {
+            return Err(Error::input(place, "expected the plan of a campaign, found no such file", remedy));
+        }
+        let read = |e| Error::input(&place, format!("expected the plan of a campaign, found: {e}"), remedy);
+        let plan: Self = serde_json::from_str(&read_text(&path)?).map_err(read)?;
+        let sound = |(number, r): (usize, &PlannedRun)| r.run == number && r.direction < plan.directions.len();
+        if !plan.runs.iter().enumerate().all(sound) {
+            return Err(Error::input(place, "expected runs in order, with directions of the plan", remedy));
+        }
+        Ok(plan)
+    }
+
+    /// Writes plan.json for programs and plan.csv for people, after what an earlier plan in the folder holds.
+    pub fn write(self, folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("plan.json");
+        let plan =
+            if path.exists() { self.extending(&Self::load(folder)?, &path.display().to_string())? } else { self };
+        write_atomically(&folder.join("plan.csv"), plan.table().as_bytes())?;
+        write_atomically(&path, serde_json::to_string(&plan).expect("plain numbers and text").as_bytes())?;
+        Ok(plan)
+    }
+
+    fn table(&self) -> String {
+        let mut text =
+            "run,species,recoil_energy_ev,start,direction,direction_x,direction_y,direction_z,weight_sr\n".to_owned();
+        for r in &self.runs {
+            let Direction { vector: v, weight_sr } = self.directions[r.direction];
+            let (species, energy) = (self.settings.species, r.energy_ev);
+            writeln!(
+                text,
+                "{},{species},{energy},{},{},{},{},{},{weight_sr}",
+                r.run, r.start, r.direction, v.x, v.y, v.z
+            )
+            .expect("text grows");
+        }
+        text
+    }
+
+    /// The crystal.
+    pub(super) fn crystal(&self) -> Result<Atoms, Error> {
+        self.unit_cell.atoms("plan")
+    }
+
+    /// The box at its ideal positions.
+    pub(super) fn ideal_box(&self) -> Result<Atoms, Error> {
+        Ok(self.crystal()?.supercell(self.settings.cells))
+    }
+
+    /// Symmetry of the recoiling atom's own site: sites of one species may be oriented differently.
+    pub(super) fn site(&self) -> Result<SiteSymmetry, Error> {
+        let crystal = self.crystal()?;
+        // Atom k of the box is atom k mod n of the unit cell.
+        let own_site = central_atom(&self.ideal_box()?, self.settings.species)? % crystal.len();
+        site_symmetry(&crystal, own_site, SYMMETRY_TOLERANCE_ANGSTROM)
+    }
+
+    /// Elements of the crystal by atomic number.
+    pub(super) fn elements(&self) -> Vec<Species> {
+        let mut elements = self.unit_cell.species.clone();
+        elements.sort_unstable();
+        elements.dedup();
+        elements
+    }
+}
