@@ -143,7 +143,7 @@ fn bond_angstrom(scans: &[ScanPoint], pair: [Species; 2]) -> f64 {
 fn silent_ranges(scan: &[ScanPoint], end_angstrom: f64, bond_angstrom: f64) -> impl Iterator<Item = &[ScanPoint]> {
     let n_first = scan.partition_point(|p| p.distance_angstrom <= end_angstrom);
     let n_bond = scan.partition_point(|p| p.distance_angstrom <= bond_angstrom).max(n_first);
-    let mut ranges = vec![0..n_first];
+    let mut ranges: Vec<_> = std::iter::once(0..n_first).collect();
     let mut start = n_first;
     for run in scan[n_first..n_bond].chunk_by(|a, b| a.has_data == b.has_data) {
         if !run[0].has_data {

@@ -308,7 +308,7 @@ impl Bispectrum {
             let (sin_inner, cos_inner) = sin_cos(simd, t * PI);
             let g = f64x8::splat(simd, 0.5) - cos_inner * 0.5;
             f_slope = g.mul_add(f_slope, sin_inner * (0.5 * PI / width) * f);
-            f = f * g;
+            f *= g;
         }
         let mut radial = Radial::default();
         radial.cos.store(cos);

@@ -195,7 +195,7 @@ impl LinearPotential {
 }
 
 /// Sets of coefficients that are evaluated together, so that their adjoints stay in the cache.
-pub(super) const MAX_SETS: usize = 4;
+pub(super) const MAX_SETS: usize = 8;
 
 /// Position of a lane's neighbour slots within the memory of its group.
 struct FirstSlots([isize; LANES]);

@@ -128,7 +128,7 @@ pub(super) fn differentiate<S: Simd>(
         }
         value = value.add(f);
         slope_a = slope_a.add(f_a);
-        slope_x = slope_x + f_x.re;
+        slope_x += f_x.re;
         slope_b[usize::from(negative)] = f_b;
     }
     let twice = slope_x + slope_x;
