@@ -363,13 +363,7 @@ impl Bispectrum {
             if sets.iter().all(|set| set.of_block(channel, *block).is_none()) {
                 continue;
             }
-            let mut sums = [Complex::zero(simd); N];
-            for ([first, second], c) in products.iter().zip(coefficients) {
-                let product = Complex::product(u[usize::from(*first)].load(simd), u[usize::from(*second)].load(simd));
-                for n in 0..N {
-                    sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
-                }
-            }
+            let sums = sums_of_products(simd, products, coefficients, u);
             for (set, adjoint) in sets.iter().zip(adjoints.chunks_exact_mut(self.layout.kept_len())) {
                 let Some(factors) = set.of_block(channel, *block) else { continue };
                 for n in 0..N {
@@ -448,6 +442,24 @@ impl Bispectrum {
             }
         }
     }
+}
+
+/// The products of one output, each times its N coefficients, summed.
+#[inline(always)]
+pub(super) fn sums_of_products<S: Simd, const N: usize>(
+    simd: S,
+    products: &[[u16; 2]],
+    coefficients: &[[f64; N]],
+    u: &[ComplexLanes],
+) -> [Complex<S>; N] {
+    let mut sums = [Complex::zero(simd); N];
+    for ([first, second], c) in products.iter().zip(coefficients) {
+        let product = Complex::product(u[usize::from(*first)].load(simd), u[usize::from(*second)].load(simd));
+        for n in 0..N {
+            sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
+        }
+    }
+    sums
 }
 
 /// a = cos(theta0) - i s z, b = s (y - i x) with s = sin(theta0)/r.

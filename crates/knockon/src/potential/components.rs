@@ -4,7 +4,7 @@
 //! The adjoint is linear in the coefficients, so by Euler's theorem a component is a third of the sum of Re(conj(u) Y) over
 //! all couplings that belong to it. One call costs about as much as the adjoints of an energy.
 
-use super::bispectrum::{Bispectrum, Workspace};
+use super::bispectrum::{Bispectrum, Workspace, sums_of_products};
 use super::coupling::{Block, Outputs};
 use super::lanes::{Complex, ComplexLanes, Lanes};
 use fearless_simd::{Simd, SimdBase, SimdFloat, dispatch, f64x8};
@@ -50,14 +50,7 @@ impl Bispectrum {
         let coefficients = coefficients.chunks_exact(outputs.n_products);
         let outputs = targets.iter().zip(&outputs.blocks).zip(products).zip(coefficients);
         for (((targets, block), products), coefficients) in outputs {
-            let mut sums = [Complex::zero(simd); N];
-            for ([first, second], c) in products.iter().zip(coefficients) {
-                let [x, y] = [first, second].map(|k| &full[usize::from(*k)]);
-                let product = Complex::product(x.load(simd), y.load(simd));
-                for n in 0..N {
-                    sums[n] = sums[n].add_scaled(product, f64x8::splat(simd, c[n]));
-                }
-            }
+            let sums = sums_of_products(simd, products, coefficients, full);
             let block: &Block = &self.coupling.blocks[usize::from(*block)];
             for n in 0..N {
                 let (target, (component, factor)) = (usize::from(targets[n]), block[n]);
