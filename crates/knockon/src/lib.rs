@@ -21,6 +21,7 @@ pub mod neighbors;
 pub mod potential;
 pub mod progress;
 pub mod response;
+pub mod selection;
 pub mod spectra;
 pub mod symmetry;
 pub mod units;

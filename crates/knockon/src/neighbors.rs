@@ -40,6 +40,19 @@ impl NeighborList {
         self.offsets[atom]..self.offsets[atom + 1]
     }
 
+    /// The shortest distance in angstrom between two atoms at their present positions; the reach, if all are farther.
+    pub fn shortest_distance_angstrom(&self, atoms: &Atoms) -> f64 {
+        let shifts = self.cartesian_translations(&atoms.cell);
+        let mut shortest = self.reach_angstrom.powi(2);
+        for (i, position) in atoms.positions.iter().enumerate() {
+            for k in self.row(i) {
+                let (j, shift) = (self.index[k] as usize, shifts[self.translation[k] as usize]);
+                shortest = shortest.min((atoms.positions[j] - *position + shift).length_squared());
+            }
+        }
+        shortest.sqrt()
+    }
+
     /// Builds the list of all pairs closer than `reach_angstrom` (cutoff + skin).
     ///
     /// Pairs are searched over all periodic images, so the box may be smaller than the reach. The time grows

@@ -8,6 +8,7 @@ mod dft_input;
 mod evaluate;
 mod fit;
 mod frenkel;
+mod history;
 mod import;
 mod import_labels;
 mod label;
@@ -16,6 +17,7 @@ mod relax;
 mod report;
 mod reproduce;
 mod response;
+mod select;
 mod spectra;
 mod spectrum;
 mod table;
@@ -28,12 +30,16 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Summarise a data set of labelled configurations.
     Data(data::Arguments),
+    /// Choose the configurations whose labels would tell most.
+    Select(select::Arguments),
     /// Label configurations with a first-principles code.
     Label(label::Arguments),
     /// Inputs of VASP or CP2K, HSE06 included, for configurations to label elsewhere.
     DftInput(dft_input::Arguments),
     /// Fit a potential to labelled configurations and check what cascades need of it.
     Fit(fit::Arguments),
+    /// Record what a potential is worth beside all earlier ones, and what more labels would buy.
+    History(history::Arguments),
     /// Energies, forces and stresses of configurations.
     Evaluate(evaluate::Arguments),
     /// Relax atoms, and the cell if asked, to the nearest minimum.
@@ -67,6 +73,8 @@ impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Data(arguments) => data::run(&arguments),
+            Self::History(arguments) => history::run(&arguments),
+            Self::Select(arguments) => select::run(&arguments),
             Self::Label(arguments) => label::run(&arguments),
             Self::DftInput(arguments) => dft_input::run(&arguments),
             Self::Fit(arguments) => fit::run(&arguments),

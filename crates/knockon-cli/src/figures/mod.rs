@@ -5,6 +5,7 @@ pub(crate) mod calibration;
 pub(crate) mod defect_probability;
 pub(crate) mod fit;
 pub(crate) mod frenkel;
+pub(crate) mod learning;
 pub(crate) mod mollweide;
 pub(crate) mod palette;
 pub(crate) mod plot;

@@ -9,7 +9,7 @@ mod time_step;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use quench::{QuenchSettings, Quenched, RelaxedCell, quench, relax_cell};
+pub use quench::{QuenchSettings, Quenched, RelaxedCell, quench, quench_others, relax_cell};
 pub use simulation::Simulation;
 pub use thermostat::{Bath, thermal_velocities};
 pub(crate) use thermostat::{remove_drift, speed};

@@ -39,9 +39,18 @@ pub struct Quenched {
 
 /// Moves the atoms of a simulation to the local minimum of the potential energy and sets them at rest.
 pub fn quench(simulation: &mut Simulation<'_>, settings: &QuenchSettings) -> Result<Quenched, Error> {
+    quench_others(simulation, settings, &[])
+}
+
+/// Like [`quench`], but some atoms stay where they are; the force on them does not count for convergence.
+pub fn quench_others(
+    simulation: &mut Simulation<'_>,
+    settings: &QuenchSettings,
+    frozen: &[usize],
+) -> Result<Quenched, Error> {
     let before = simulation.evaluations;
     let mut positions = simulation.atoms().positions.clone();
-    let mut objective = Positions { simulation, max_force: settings.max_force_ev_per_angstrom };
+    let mut objective = Positions { simulation, max_force: settings.max_force_ev_per_angstrom, frozen };
     let converged = minimize(&mut objective, &mut positions, settings.max_evaluations)?;
     simulation.set_velocities(vec![DVec3::ZERO; positions.len()]);
     Ok(Quenched {
@@ -55,6 +64,7 @@ pub fn quench(simulation: &mut Simulation<'_>, settings: &QuenchSettings) -> Res
 struct Positions<'s, 'p> {
     simulation: &'s mut Simulation<'p>,
     max_force: f64,
+    frozen: &'s [usize],
 }
 
 impl Objective for Positions<'_, '_> {
@@ -63,11 +73,14 @@ impl Objective for Positions<'_, '_> {
         for (gradient, force) in gradient.iter_mut().zip(&self.simulation.evaluation().forces) {
             *gradient = -*force;
         }
+        self.frozen.iter().for_each(|atom| gradient[*atom] = DVec3::ZERO);
         Ok(self.simulation.potential_energy_ev())
     }
 
     fn converged(&self) -> bool {
-        self.simulation.evaluation().max_force() <= self.max_force
+        let forces = self.simulation.evaluation().forces.iter().enumerate();
+        let free = forces.filter(|(atom, _)| !self.frozen.contains(atom));
+        free.map(|(_, force)| force.length_squared()).fold(0.0, f64::max).sqrt() <= self.max_force
     }
 }
 

@@ -174,17 +174,7 @@ impl<'p> Simulation<'p> {
 
     /// The shortest distance in angstrom between two atoms, or the list's reach if none are that close.
     pub fn shortest_distance_angstrom(&self) -> f64 {
-        let shifts = self.neighbors.cartesian_translations(&self.atoms.cell);
-        let positions = &self.atoms.positions;
-        let mut shortest = self.neighbors.reach_angstrom.powi(2);
-        for i in 0..self.atoms.len() {
-            for k in self.neighbors.row(i) {
-                let j = self.neighbors.index[k] as usize;
-                let shift = shifts[self.neighbors.translation[k] as usize];
-                shortest = shortest.min((positions[j] - positions[i] + shift).length_squared());
-            }
-        }
-        shortest.sqrt()
+        self.neighbors.shortest_distance_angstrom(&self.atoms)
     }
 }
 

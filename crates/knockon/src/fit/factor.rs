@@ -8,7 +8,8 @@ use crate::Error;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
-use faer::{Mat, MatRef, Par, Spec};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::{Mat, MatRef, Par, Side, Spec};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -87,6 +88,39 @@ impl Factor {
     pub fn column_rms(&self, column: usize) -> f64 {
         let sum: f64 = (0..self.used).map(|row| self.rows[(row, column)].powi(2)).sum();
         (sum / self.n_rows_seen.max(1) as f64).sqrt()
+    }
+
+    /// The rows for z, where x = basis z, without right-hand side.
+    pub(super) fn transformed(&self, basis: &Matrix) -> Self {
+        let (matrix, _) = self.substituted(&vec![0.0; self.n_unknowns], basis);
+        let mut result = Self::new(basis.ncols());
+        for row in 0..matrix.nrows() {
+            result.push((0..matrix.ncols()).map(|column| matrix[(row, column)]), 0.0);
+        }
+        result
+    }
+
+    /// One row for each unknown: it is zero, with the deviation 1 / `strength`.
+    pub(crate) fn push_diagonal(&mut self, strength: f64) {
+        let n = self.n_unknowns;
+        for unknown in 0..n {
+            self.push((0..n).map(|column| if column == unknown { strength } else { 0.0 }), 0.0);
+        }
+    }
+
+    /// ln det(1 + W W^T) / 2 with W = G R^-1, where R is this triangle (compress first) and G the other's rows.
+    pub(super) fn gain(&self, other: &Self) -> f64 {
+        let n = self.n_unknowns;
+        if other.used == 0 {
+            return 0.0;
+        }
+        let triangle = self.rows.get(..n, ..n);
+        let mut w = other.rows.get(..other.used, ..n).transpose().to_owned();
+        solve_lower_triangular_in_place(triangle.transpose(), w.as_mut(), Par::Seq);
+        let mut matrix = w.transpose() * &w;
+        (0..other.used).for_each(|k| matrix[(k, k)] += 1.0);
+        // One plus a positive semidefinite matrix always has a Cholesky factor, unless a number is not finite.
+        matrix.llt(Side::Lower).map_or(f64::NAN, |factor| (0..other.used).map(|k| factor.L()[(k, k)].ln()).sum())
     }
 
     /// Matrix and right-hand side of the problem for z, where x = mean + basis z.
@@ -230,7 +264,7 @@ pub(super) fn expand(mean: &[f64], basis: &Matrix, z: &[f64]) -> Vec<f64> {
 pub(super) fn square_root(matrix: MatRef<'_, f64>) -> Result<Matrix, Error> {
     let failed =
         |_| Error::computation("the eigenvalues of the prior did not converge", "Check the settings of the prior");
-    let eigen = matrix.self_adjoint_eigen(faer::Side::Lower).map_err(failed)?;
+    let eigen = matrix.self_adjoint_eigen(Side::Lower).map_err(failed)?;
     let n = matrix.nrows();
     let (vectors, values) = (eigen.U(), eigen.S().column_vector());
     Ok(Mat::from_fn(n, n, |row, column| vectors[(row, column)] * values[column].max(0.0).sqrt()))

@@ -8,7 +8,10 @@
 pub mod calibration;
 pub mod dataset;
 pub mod factor;
+pub mod information;
+pub mod learning;
 pub mod origin;
+pub mod posterior;
 pub mod prior;
 pub mod report;
 pub mod settings;
@@ -19,6 +22,8 @@ pub mod validation;
 mod tests;
 
 pub use dataset::{Configuration, Dataset};
+pub use information::Information;
+pub use posterior::Posterior;
 pub use report::{ErrorRow, Report, Split, summary};
 pub use settings::Settings;
 
@@ -27,7 +32,7 @@ use crate::checks::{CHECKS_ENTRY, Check, DataDistances, PASSED};
 use crate::potential::{CommitteeFile, EXTRAPOLATION_THRESHOLD, GradeFile, Model, Sharing};
 use crate::progress::Progress;
 use calibration::{Calibration, UncertaintyReport};
-use factor::{Path, expand};
+use factor::{Factor, Path, expand};
 use prior::{Prior, Repulsion};
 use report::{GroupRow, OffsetRow, PAPER, SpeciesOffsetRow, VariantRow, errors, model_of, parity_lines, predict};
 use stream::Unknowns;
@@ -90,44 +95,72 @@ struct Variant {
     held_out: Vec<report::Prediction>,
 }
 
+/// Everything that is known before a strength of the prior is chosen: the data as factors, and what the prior needs.
+struct Prepared {
+    unknowns: Unknowns,
+    streamed: stream::Streamed,
+    distances: DataDistances,
+    repulsion: Repulsion,
+    isolated: Factor,
+}
+
+impl Prepared {
+    fn new(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Result<Self, Error> {
+        let empty = settings.empty_model();
+        let unknowns = Unknowns::new(&empty, data);
+        let streamed = stream::stream(settings, data, &unknowns, progress)?;
+        let boxes = data.configurations.iter().map(|c| &c.atoms);
+        let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
+        let reference = &data.configurations[data.reference].atoms;
+        let crystal = DataDistances::new(&settings.model.species, std::iter::once(reference), empty.cutoff_angstrom());
+        let repulsion = Repulsion::new(settings, &distances, &crystal);
+        let isolated = stream::isolated_pairs(settings, &unknowns, &repulsion)?;
+        Ok(Self { unknowns, streamed, distances, repulsion, isolated })
+    }
+
+    fn prior(&self, settings: &Settings, data: &Dataset, sharing: Sharing) -> Result<Prior, Error> {
+        let energy = reference_energy_ev_per_atom(data);
+        Prior::new(settings, &self.unknowns, sharing, &self.streamed.force_rms, energy, &self.repulsion)
+    }
+
+    /// The factor of all rows.
+    fn whole(&self) -> Factor {
+        let mut whole = self.isolated.clone();
+        self.streamed.groups.iter().for_each(|g| whole.absorb(g));
+        whole.compress();
+        whole
+    }
+}
+
 /// Fits the model of the settings to the data.
 pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Result<Fit, Error> {
     let empty = settings.empty_model();
-    let unknowns = Unknowns::new(&empty, data);
-    let streamed = stream::stream(settings, data, &unknowns, progress)?;
-    let boxes = data.configurations.iter().map(|c| &c.atoms);
-    let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
-    let reference = &data.configurations[data.reference].atoms;
-    let crystal = DataDistances::new(&settings.model.species, std::iter::once(reference), empty.cutoff_angstrom());
-    let repulsion = Repulsion::new(settings, &distances, &crystal);
-    let isolated = stream::isolated_pairs(settings, &unknowns, &repulsion)?;
+    let prepared = Prepared::new(settings, data, progress)?;
+    let Prepared { unknowns, streamed, isolated, .. } = &prepared;
     let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
     let folds = assign_folds(&sizes, settings.cross_validation.folds);
-    let training = training_factors(&streamed.groups, &folds, &isolated);
-    let energy_ev_per_atom = reference_energy_ev_per_atom(data);
+    let training = training_factors(&streamed.groups, &folds, isolated);
     let class_names: Vec<String> = settings.classes.iter().map(|c| c.name.clone()).collect();
 
     let mut variants = Vec::new();
     for sharing in settings.sharing.variants() {
-        let prior = Prior::new(settings, &unknowns, sharing, &streamed.force_rms, energy_ev_per_atom, &repulsion)?;
+        let prior = prepared.prior(settings, data, sharing)?;
         let validation =
             cross_validate(&streamed.groups, &sizes, &folds, &training, &prior, &settings.cross_validation)?;
-        let held_out = predict(&empty, &unknowns, data, &validation.fold_unknowns, |c| folds[c.group])?;
+        let held_out = predict(&empty, unknowns, data, &validation.fold_unknowns, |c| folds[c.group])?;
         variants.push(Variant { sharing, prior, validation, held_out });
     }
     let scores = variants.iter().map(|v| v.validation.best.score);
     let chosen = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index);
     let Variant { sharing, prior, validation, held_out } = &variants[chosen];
 
-    let mut whole = isolated.clone();
-    streamed.groups.iter().for_each(|g| whole.absorb(g));
-    whole.compress();
+    let whole = prepared.whole();
     let path = Path::new(&whole, &prior.mean, &prior.basis)?;
     let strength = validation.best.prior_strength;
     let x = expand(&prior.mean, &prior.basis, &path.solve(strength));
-    let trained = predict(&empty, &unknowns, data, std::slice::from_ref(&x), |_| 0)?;
+    let trained = predict(&empty, unknowns, data, std::slice::from_ref(&x), |_| 0)?;
 
-    let mut model = model_of(&empty, &unknowns, &x);
+    let mut model = model_of(&empty, unknowns, &x);
     let files: Vec<String> = settings.data_files.iter().map(|f| file_name(f)).collect();
     model.provenance.insert("program".into(), concat!("knockon ", env!("CARGO_PKG_VERSION")).into());
     model.provenance.insert("data_files".into(), files.join(" "));
@@ -142,7 +175,7 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         .collect();
     let mut committee = CommitteeFile::new(&model, &data.hash, &settings.hash(), &deviations);
     let [mut energy_points, mut force_points] =
-        calibration::committee_points(&empty, &unknowns, data, &folds, prior, validation, held_out)?;
+        calibration::committee_points(&empty, unknowns, data, &folds, prior, validation, held_out)?;
     let (grade, grade_points) = calibration::grades(&model, data, &folds, held_out)?;
     let uncertainty = UncertaintyReport {
         n_members: calibration::N_MEMBERS,
@@ -176,7 +209,7 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
         n_configurations: data.configurations.iter().filter(|c| c.kind == kind).count(),
         offset_ev_per_atom: unknowns.offset(kind).map_or(0.0, |column| x[column]),
     };
-    let of = &unknowns;
+    let of = unknowns;
     let species_offsets = (0..data.origins.len()).flat_map(|origin| {
         let species = settings.model.species.iter().enumerate();
         species.filter_map(move |(s, symbol)| Some((origin, symbol, of.species_offset(origin, s)?)))
@@ -222,7 +255,7 @@ pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Resu
     };
     let parity = parity_lines(data, &class_names, &trained, Split::Training)
         + &parity_lines(data, &class_names, held_out, Split::HeldOut);
-    Ok(Fit { model, report, distances, parity, committee, grade, calibration })
+    Ok(Fit { model, report, distances: prepared.distances, parity, committee, grade, calibration })
 }
 
 fn variant_name(sharing: Sharing) -> &'static str {

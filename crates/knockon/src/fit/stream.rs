@@ -191,7 +191,13 @@ fn rows_of(model: &Model, unknowns: &Unknowns, configuration: &Configuration) ->
 }
 
 /// Adds the rows of one configuration, whitened.
-fn fold_in(factor: &mut Factor, class: &ClassSettings, unknowns: &Unknowns, c: &Configuration, design: &DesignRows) {
+pub(super) fn fold_in(
+    factor: &mut Factor,
+    class: &ClassSettings,
+    unknowns: &Unknowns,
+    c: &Configuration,
+    design: &DesignRows,
+) {
     let (n_atoms, n_columns) = (c.atoms.len(), unknowns.columns.len());
     let n_offsets = unknowns.len() - n_columns;
     if let Some(energy) = c.energy_ev {

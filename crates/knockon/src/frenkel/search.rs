@@ -6,7 +6,7 @@ use super::jobs::{Job, Relaxation, Relaxer};
 use super::lattice::CrystalLattice;
 use super::occupation::{Occupation, occupation};
 use super::settings::FrenkelSettings;
-use super::starts::{Start, inequivalent_starts};
+use super::starts::{Start, inequivalent_starts, site_at};
 use crate::checks::elastic_constants_gpa;
 use crate::dynamics::{QuenchSettings, relax_cell};
 use crate::progress::Progress;
@@ -229,10 +229,7 @@ impl<'a> Search<'a> {
     }
 
     fn start_job(&self, number: usize, start: &Start) -> Result<Job, Error> {
-        let mut atoms = self.perfect[0].atoms.clone();
-        let site = site_at(&atoms, start.vacancy, start.species)?;
-        atoms.positions[site] += start.interstitial - start.vacancy;
-        Ok(Job { name: format!("start-{number:05}"), atoms })
+        Ok(Job { name: format!("start-{number:05}"), atoms: start.place(&self.perfect[0].atoms)? })
     }
 
     fn result(&self, index: usize, relaxation: Relaxation) -> BoxResult {
@@ -386,15 +383,4 @@ pub(super) fn separation(occupation: &Occupation, atoms: &Atoms, perfect: &Atoms
             (site, atoms.cell.minimum_image(atoms.positions[interstitial] - site))
         })
         .min_by(|a, b| a.1.length_squared().total_cmp(&b.1.length_squared()))
-}
-
-/// The atom of a perfect box on the site at a position, given up to lattice vectors of the box.
-fn site_at(perfect: &Atoms, position: DVec3, species: Species) -> Result<usize, Error> {
-    let distance = |site: &usize| perfect.cell.minimum_image(perfect.positions[*site] - position).length();
-    let sites = (0..perfect.len()).filter(|site| perfect.species[*site] == species);
-    let nearest = sites.min_by(|a, b| distance(a).total_cmp(&distance(b)));
-    nearest.filter(|site| distance(site) < 0.3).ok_or_else(|| {
-        let problem = format!("the relaxed perfect box has no {species} within 0.3 A of its ideal site at {position}");
-        Error::computation(problem, "Check that the model keeps this crystal: relax the crystal with it first")
-    })
 }

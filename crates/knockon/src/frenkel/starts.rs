@@ -3,7 +3,7 @@
 
 use super::lattice::CrystalLattice;
 use super::settings::FrenkelSettings;
-use crate::{Error, Species};
+use crate::{Atoms, Error, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,27 @@ pub struct Start {
     pub vacancy: DVec3,
     /// Where it goes, in angstrom.
     pub interstitial: DVec3,
+}
+
+impl Start {
+    /// A perfect box of the crystal with the atom moved.
+    pub fn place(&self, perfect: &Atoms) -> Result<Atoms, Error> {
+        let mut atoms = perfect.clone();
+        let site = site_at(perfect, self.vacancy, self.species)?;
+        atoms.positions[site] += self.interstitial - self.vacancy;
+        Ok(atoms)
+    }
+}
+
+/// The atom of a perfect box on the site at a position, given up to lattice vectors of the box.
+pub(super) fn site_at(perfect: &Atoms, position: DVec3, species: Species) -> Result<usize, Error> {
+    let distance = |site: &usize| perfect.cell.minimum_image(perfect.positions[*site] - position).length();
+    let sites = (0..perfect.len()).filter(|site| perfect.species[*site] == species);
+    let nearest = sites.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    nearest.filter(|site| distance(site) < 0.3).ok_or_else(|| {
+        let problem = format!("the relaxed perfect box has no {species} within 0.3 A of its ideal site at {position}");
+        Error::computation(problem, "Check that the model keeps this crystal: relax the crystal with it first")
+    })
 }
 
 /// All inequivalent starts, species by species.

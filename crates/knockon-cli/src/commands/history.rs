@@ -1,0 +1,319 @@
+//! `knockon history`.
+
+use super::data::push_aligned;
+use crate::config;
+use crate::figures::learning::{Curve, draw};
+use crate::figures::raster;
+use crate::progress::{Bar, say};
+use anyhow::{Context, Result};
+use glam::DVec3;
+use knockon::Species;
+use knockon::cascade::{PerfectBox, RecoilSettings, Thermalization, run_recoil, thermalize};
+use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
+use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
+use knockon::fit::{self, Dataset};
+use knockon::frenkel::{LabelledPair, labelled_pairs};
+use knockon::io::{read_extxyz, read_structure, read_text, write_atomically};
+use knockon::potential::{LinearPotential, Model};
+use knockon::progress::Silent;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `knockon history`.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  knockon fit examples/cawo4/laptop/fit.toml -o OUT/model\n  \
+    knockon history examples/cawo4/history.toml --fit OUT/model --file data/cawo4/history.jsonl -o OUT/history\n\n\
+    One line of --file is one potential: its labels by class, held-out errors, checks (lattice, elastic constants, pair\n\
+    scans), Frenkel pairs against their labels, stored energies of fixed recoils, and how errors fall with the number of\n\
+    labels. OUTPUT holds history.csv (one row per potential), learning-curve.csv, and the figure learning-curve.svg/.png.")]
+pub(crate) struct Arguments {
+    /// TOML file with the settings; see examples/cawo4/history.toml.
+    config: PathBuf,
+    /// Folder that knockon fit has written.
+    #[arg(long, value_name = "DIR")]
+    fit: PathBuf,
+    /// The record; the potential of this fit is added, or replaced if it is there.
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    /// Folder for tables and figure.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// What is recorded of every potential. Paths are relative to the settings file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistorySettings {
+    /// Settings of the fit.
+    fit: PathBuf,
+    /// Unit cell of the crystal.
+    crystal: PathBuf,
+    /// Recoils that every potential repeats.
+    recoils: FixedRecoils,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FixedRecoils {
+    cells: [usize; 3],
+    temperature_k: f64,
+    time_fs: f64,
+    seed: u64,
+    kicks: Vec<Kick>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kick {
+    species: Species,
+    energy_ev: f64,
+    direction: DVec3,
+}
+
+/// One line of the record.
+#[derive(Serialize)]
+struct Record {
+    model_hash: String,
+    data_hash: String,
+    n_configurations: u64,
+    held_out: Vec<Value>,
+    checks: Vec<Value>,
+    frenkel_pairs: Vec<LabelledPair>,
+    recoils: Vec<RecordedRecoil>,
+    learning_curve: Vec<LearningPoint>,
+}
+
+#[derive(Serialize)]
+struct RecordedRecoil {
+    #[serde(flatten)]
+    kick: Kick,
+    n_atoms: usize,
+    stored_energy_ev: f64,
+    vacancies: usize,
+    flags: Vec<String>,
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let settings: HistorySettings = config::load(&arguments.config)?;
+    let folder = arguments.config.parent().unwrap_or(Path::new("."));
+    let fit_file = folder.join(&settings.fit);
+    let fit_settings: fit::Settings = config::load(&fit_file)?;
+    let fit_folder = fit_file.parent().unwrap_or(Path::new("."));
+    let model = Model::load(&arguments.fit.join(format!("{}.model", fit_settings.name)))?;
+    let potential = LinearPotential::new(&model)?;
+    let data = Dataset::load(&fit_settings, fit_folder)?;
+    let report = json(&arguments.fit.join("fit.json"))?;
+    if report["model_hash"].as_str() != Some(&model.hash()) {
+        anyhow::bail!("{} and the model beside it do not belong together: fit again", arguments.fit.display());
+    }
+
+    let bar = Bar::new("learning curve");
+    let learning_curve = learning_curve(&fit_settings, &data, &model, &bar)?;
+    drop(bar);
+    let mut labels = Vec::new();
+    for file in &fit_settings.data_files {
+        labels.extend(read_extxyz(&fit_folder.join(file))?);
+    }
+    say("Frenkel pairs with labels");
+    let frenkel_pairs = labelled_pairs(&potential, &labels, &QuenchSettings::default())?;
+    let held_out = |row: &&Value| row["split"] == "held_out";
+    let record = Record {
+        model_hash: model.hash(),
+        data_hash: data.hash.clone(),
+        n_configurations: report["n_configurations"].as_u64().context("fit.json has no n_configurations")?,
+        held_out: list(&report["errors"]).iter().filter(held_out).cloned().collect(),
+        checks: list(&json(&arguments.fit.join("checks.json"))?).iter().map(short_check).collect(),
+        frenkel_pairs,
+        recoils: recoils(&settings, folder, &potential)?,
+        learning_curve,
+    };
+    let records = add(&arguments.file, &record)?;
+    let figure = draw(&curves(&records)?);
+    write_atomically(&arguments.output.join("learning-curve.svg"), figure.as_bytes())?;
+    write_atomically(&arguments.output.join("learning-curve.png"), &raster::png(&figure)?)?;
+    write_atomically(&arguments.output.join("history.csv"), table(&records).as_bytes())?;
+    write_atomically(&arguments.output.join("learning-curve.csv"), curve_csv(&record).as_bytes())?;
+    print!("{}", summary(&records, &record));
+    say(&format!("{}: {} potentials", arguments.file.display(), records.len()));
+    Ok(())
+}
+
+fn json(path: &Path) -> Result<Value> {
+    serde_json::from_str(&read_text(path)?).with_context(|| format!("{} is no JSON", path.display()))
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+fn short_check(check: &Value) -> Value {
+    serde_json::json!({
+        "name": check["name"], "value": check["value"], "unit": check["unit"], "passed": check["passed"],
+    })
+}
+
+/// The stored energies of the fixed recoils.
+fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotential) -> Result<Vec<RecordedRecoil>> {
+    let (fixed, quench) = (&settings.recoils, QuenchSettings::default());
+    let cell = read_structure(&folder.join(&settings.crystal))?.atoms;
+    let crystal = relax_cell(potential, &cell, &quench)?.atoms.supercell(fixed.cells);
+    let thermal = Thermalization {
+        temperature_k: fixed.temperature_k,
+        time_fs: 300.0,
+        sampling_time_fs: 0.0,
+        time_step_fs: 1.0,
+        friction_per_fs: 0.01,
+    };
+    let recoil = RecoilSettings {
+        time_fs: fixed.time_fs,
+        time_step: TimeStep::default(),
+        quench,
+        skin_angstrom: 0.5,
+        border: None,
+    };
+    let bar = Bar::new("fixed recoils");
+    let mut done = Vec::new();
+    for kick in &fixed.kicks {
+        let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
+        let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &Silent)?.remove(0);
+        let watch = &mut |_: &knockon::dynamics::Simulation<'_>| ();
+        let (found, _) =
+            run_recoil(potential, &perfect, &start, kick.energy_ev, kick.direction, &recoil, fixed.seed, watch)?;
+        done.push(RecordedRecoil {
+            kick: kick.clone(),
+            n_atoms: perfect.atoms.len(),
+            stored_energy_ev: found.stored_energy_ev,
+            vacancies: found.defects.species.iter().map(|s| s.vacancies).sum(),
+            flags: found.flags,
+        });
+        knockon::progress::Progress::update(&bar, done.len() as u64, fixed.kicks.len() as u64);
+    }
+    Ok(done)
+}
+
+/// Adds the record to the file and gives back all records of it.
+fn add(file: &Path, record: &Record) -> Result<Vec<Value>> {
+    let text = if file.exists() { read_text(file)? } else { String::new() };
+    let mut records = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let parse = || format!("{}, line {}: expected a record in JSON", file.display(), number + 1);
+        records.push(serde_json::from_str::<Value>(line).with_context(parse)?);
+    }
+    let new = serde_json::to_value(record)?;
+    match records.iter_mut().find(|r| r["model_hash"] == new["model_hash"]) {
+        Some(old) => *old = new,
+        None => records.push(new),
+    }
+    let lines: String = records.iter().map(|r| format!("{r}\n")).collect();
+    write_atomically(file, lines.as_bytes())?;
+    Ok(records)
+}
+
+/// Error of all classes together, or of one, in a list of held-out errors or points of a learning curve.
+fn error(rows: &Value, class: &str, key: &str) -> Option<f64> {
+    rows.as_array()?.iter().find(|r| r["class"] == class)?[key].as_f64()
+}
+
+const QUANTITIES: [(&str, &str, f64); 2] = [
+    ("force_mae_ev_per_angstrom", "Force error (eV/\u{c5})", fit::report::PAPER.force_mae_ev_per_angstrom),
+    ("energy_mae_ev_per_box", "Energy error (eV per box)", fit::report::PAPER.energy_mae_ev),
+];
+
+/// What the figure shows: for forces and energies the learning curve of the last potential and all potentials before.
+fn curves(records: &[Value]) -> Result<Vec<Curve>> {
+    let last = records.last().context("the record is empty")?;
+    let curve = |(key, label, paper): (&str, &'static str, f64)| {
+        let points = list(&last["learning_curve"]);
+        let all = points.iter().filter(|p| p["class"] == "all");
+        let parts: Vec<[f64; 2]> = all.filter_map(|p| Some([p["n_labels"].as_f64()?, p[key].as_f64()?])).collect();
+        let potentials =
+            records.iter().filter_map(|r| Some([r["n_configurations"].as_f64()?, error(&r["held_out"], "all", key)?]));
+        let law = power_law(&parts.iter().map(|p| (p[0], p[1])).collect::<Vec<_>>());
+        Curve { label, parts, potentials: potentials.collect(), law, paper }
+    };
+    Ok(QUANTITIES.into_iter().map(curve).collect())
+}
+
+fn table(records: &[Value]) -> String {
+    let mut text = String::from(
+        "model_hash,data_hash,n_labels,held_out_force_mae_ev_per_angstrom,held_out_energy_mae_ev_per_box,\
+         failed_checks,frenkel_pairs,frenkel_rms_error_ev,mean_stored_energy_ev\n",
+    );
+    for r in records {
+        let [force, energy] = QUANTITIES.map(|(key, ..)| error(&r["held_out"], "all", key).unwrap_or(f64::NAN));
+        let failed = list(&r["checks"]).iter().filter(|c| c["passed"] == false).count();
+        let pairs = list(&r["frenkel_pairs"]);
+        let stored: Vec<f64> = list(&r["recoils"]).iter().filter_map(|k| k["stored_energy_ev"].as_f64()).collect();
+        let _ = writeln!(
+            text,
+            "{},{},{},{force:.4},{energy:.4},{failed},{},{:.4},{:.3}",
+            r["model_hash"].as_str().unwrap_or_default(),
+            r["data_hash"].as_str().unwrap_or_default(),
+            r["n_configurations"],
+            pairs.len(),
+            frenkel_error(&pairs),
+            stored.iter().sum::<f64>() / stored.len().max(1) as f64,
+        );
+    }
+    text
+}
+
+/// Root mean square deviation in eV of the model's formation energies from the labels', at the labels' positions.
+fn frenkel_error(pairs: &[Value]) -> f64 {
+    let square = |p: &Value| Some((p["model_ev"].as_f64()? - p["label_ev"].as_f64()?).powi(2));
+    let squares: Vec<f64> = pairs.iter().filter_map(square).collect();
+    (squares.iter().sum::<f64>() / squares.len().max(1) as f64).sqrt()
+}
+
+fn curve_csv(record: &Record) -> String {
+    let mut text = format!("# data {}, model {}\n", record.data_hash, record.model_hash);
+    text.push_str("n_labels,class,force_mae_ev_per_angstrom,spread,energy_mae_ev_per_box\n");
+    for p in &record.learning_curve {
+        let _ = writeln!(
+            text,
+            "{:.2},{},{:.5},{:.5},{:.5}",
+            p.n_labels,
+            p.class,
+            p.force_mae_ev_per_angstrom,
+            p.force_mae_spread_ev_per_angstrom,
+            p.energy_mae_ev_per_box
+        );
+    }
+    text
+}
+
+fn summary(records: &[Value], record: &Record) -> String {
+    let mut rows = vec![["potential", "labels", "force eV/A", "energy eV/box", "Frenkel rms eV"].map(str::to_owned)];
+    for r in records {
+        let [force, energy] = QUANTITIES.map(|(key, ..)| error(&r["held_out"], "all", key).unwrap_or(f64::NAN));
+        rows.push([
+            r["model_hash"].as_str().unwrap_or_default().to_owned(),
+            r["n_configurations"].to_string(),
+            format!("{force:.3}"),
+            format!("{energy:.3}"),
+            format!("{:.2}", frenkel_error(&list(&r["frenkel_pairs"]))),
+        ]);
+    }
+    let mut text = String::new();
+    push_aligned(&mut text, &rows);
+    let n = record.n_configurations as f64;
+    let all: Vec<(f64, f64)> = record
+        .learning_curve
+        .iter()
+        .filter(|p| p.class == "all")
+        .map(|p| (p.n_labels, p.force_mae_ev_per_angstrom))
+        .collect();
+    if let Some((factor, exponent)) = power_law(&all) {
+        let at = |n: f64| factor * n.powf(exponent);
+        let _ = writeln!(
+            text,
+            "Held-out force error falls as labels^{exponent:.2}: {:.3} eV/A with {n:.0} labels, {:.3} with 100 more.",
+            at(n),
+            at(n + 100.0)
+        );
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! Fit, choose what to label next, record: at toy size, with the shipped labels of unit cells.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use assert_cmd::Command;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn knockon(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("knockon").unwrap();
+    command.arg("--quiet").args(arguments);
+    command
+}
+
+/// A fit of a small model to the labels of 24 atoms; returns the folder with `fit.toml` and `model/`.
+fn toy_fit() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let labels = std::fs::read_to_string(root().join("data/cawo4/cawo4_pbe.xyz")).unwrap();
+    let (mut lines, mut cells) = (labels.lines(), String::new());
+    while let Some(count) = lines.next() {
+        let frame: Vec<&str> = lines.by_ref().take(count.trim().parse::<usize>().unwrap() + 1).collect();
+        if count.trim() == "24" {
+            cells += &format!("24\n{}\n", frame.join("\n"));
+        }
+    }
+    std::fs::write(at("labels.xyz"), cells).unwrap();
+    let shipped = std::fs::read_to_string(root().join("examples/cawo4/laptop/fit.toml")).unwrap();
+    let start = shipped.find("data_files").unwrap();
+    let end = start + shipped[start..].find('\n').unwrap();
+    let mut toy = shipped.clone();
+    toy.replace_range(start..end, "data_files = [\"labels.xyz\"]");
+    let smaller =
+        [("two_j_max = 8", "two_j_max = 2"), ("n_kernels = 30", "n_kernels = 10"), ("folds = 8", "folds = 4")];
+    for (old, new) in smaller {
+        assert!(toy.contains(old), "{old}");
+        toy = toy.replace(old, new);
+    }
+    std::fs::write(at("fit.toml"), toy).unwrap();
+    knockon(&["fit"]).arg(at("fit.toml")).arg("-o").arg(at("model")).assert().success();
+    folder
+}
+
+const SELECT: &str = "
+cells = [1, 1, 1]
+fit = \"fit.toml\"
+number = 5
+seed = 3
+min_distance_angstrom = 1.1
+max_force_ev_per_angstrom = 200.0
+
+[pools.cascade]
+species = [\"O\"]
+energies_ev = [5.0]
+recoils = 1
+temperature_k = 100.0
+frame_times_fs = [5.0, 10.0]
+quenched = false
+
+[pools.thermal]
+temperatures_k = [300.0]
+interval_fs = 20.0
+frames = 2
+
+[pools.strain]
+cells = 4
+strain = 0.03
+displacement_angstrom = 0.05
+at_most = 2
+
+[pools.close_pair]
+distances_angstrom = [1.5, 2.5]
+max_force_ev_per_angstrom = 0.5
+";
+
+#[test]
+fn a_potential_chooses_labels_and_is_recorded() {
+    let folder = toy_fit();
+    let at = |name: &str| folder.path().join(name);
+    let crystal = root().join("data/cawo4/cawo4.xyz");
+    std::fs::write(at("select.toml"), format!("crystal = {crystal:?}\n{SELECT}")).unwrap();
+    let model = at("model/cawo4.model");
+    let select = |threads: &str, output: &str| {
+        let mut command = knockon(&["--threads", threads, "select"]);
+        command.arg(at("select.toml")).arg("--model").arg(&model).arg("-o").arg(at(output)).assert().success();
+        std::fs::read_to_string(at(output).join("selected.xyz")).unwrap()
+    };
+    let chosen = select("1", "one");
+    assert_eq!(chosen, select("2", "two"), "the choice does not depend on the number of threads");
+    let gains: Vec<f64> = values(&chosen, "gain_nats=").iter().map(|v| v.parse().unwrap()).collect();
+    assert_eq!(gains.len(), 5);
+    assert!(gains.windows(2).all(|g| g[0] >= g[1]) && gains[4] > 0.0, "{gains:?}");
+    assert!(values(&chosen, "cls=").iter().filter(|c| *c == "strain").count() <= 2);
+    let mut ids = values(&chosen, " id=");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+    let pool = std::fs::read_to_string(at("one/pool.csv")).unwrap();
+    // Two frames, two thermal, four strained, and some close pairs: in one unit cell others are too close for some.
+    let of = |class: &str| pool.lines().filter(|l| l.split(',').nth(1) == Some(class)).count();
+    assert_eq!((of("cascade"), of("thermal"), of("strain")), (2, 2, 4), "{pool}");
+    assert!(of("short_pair") > 2, "{pool}");
+
+    // What waits for a label is known: with all choices waiting, others are chosen.
+    let again = format!("crystal = {crystal:?}\nwaiting = [\"one/selected.xyz\"]\n{SELECT}");
+    std::fs::write(at("again.toml"), again).unwrap();
+    knockon(&["select"]).arg(at("again.toml")).arg("--model").arg(&model).arg("-o").arg(at("three")).assert().success();
+    let next = std::fs::read_to_string(at("three/selected.xyz")).unwrap();
+    assert!(values(&next, "gain_nats=")[0].parse::<f64>().unwrap() < gains[0]);
+
+    let shipped = root().join("data/cawo4/cawo4.model");
+    let refused =
+        knockon(&["select"]).arg(at("select.toml")).arg("--model").arg(shipped).arg("-o").arg(at("x")).assert();
+    let message = String::from_utf8(refused.code(2).get_output().stderr.clone()).unwrap();
+    assert!(message.contains("Give the model that knockon fit makes with these settings"), "{message}");
+
+    let recoils = "[recoils]\ncells = [1, 1, 1]\ntemperature_k = 50.0\ntime_fs = 20.0\nseed = 1\n\
+                   kicks = [{ species = \"O\", energy_ev = 5.0, direction = [0.0, 0.6, 0.8] }]\n";
+    std::fs::write(at("history.toml"), format!("fit = \"fit.toml\"\ncrystal = {crystal:?}\n{recoils}")).unwrap();
+    let record = || {
+        let mut command = knockon(&["history"]);
+        command.arg(at("history.toml")).arg("--fit").arg(at("model")).arg("--file").arg(at("history.jsonl"));
+        command.arg("-o").arg(at("history")).assert().success();
+        std::fs::read_to_string(at("history.jsonl")).unwrap()
+    };
+    let line = record();
+    let parsed: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+    assert_eq!(parsed["n_configurations"], 16);
+    assert_eq!(parsed["recoils"][0]["n_atoms"], 24);
+    let parts: Vec<f64> =
+        parsed["learning_curve"].as_array().unwrap().iter().filter_map(|p| p["n_labels"].as_f64()).collect();
+    assert!(parts.windows(2).all(|p| p[0] <= p[1]) && parts[0] < 5.0 && *parts.last().unwrap() >= 10.0, "{parts:?}");
+    assert_eq!(record(), line, "the same potential again replaces its line");
+    for name in ["history.csv", "learning-curve.csv", "learning-curve.svg", "learning-curve.png"] {
+        assert!(at("history").join(name).exists(), "{name}");
+    }
+}
+
+/// The values after a key in all comment lines.
+fn values(text: &str, key: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.split_once(key));
+    lines.map(|(_, rest)| rest.split_whitespace().next().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,112 @@
+//! Frames of recoil cascades: what the potential will be asked for, and where it is asked farthest from its data.
+
+use super::{Candidate, Pool, Workshop};
+use crate::cascade::{PerfectBox, RecoilSettings, Thermalization, run_recoil, thermalize};
+use crate::dynamics::{QuenchSettings, TimeStep};
+use crate::progress::{Progress, Silent};
+use crate::{Atoms, Error, Species};
+use glam::DVec3;
+use rand::RngExt;
+use rand_distr::UnitSphere;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Recoils of each species and energy into random directions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CascadePool {
+    /// Elements that recoil.
+    pub species: Vec<Species>,
+    /// Recoil energies in eV.
+    pub energies_ev: Vec<f64>,
+    /// Recoils of each species and energy.
+    pub recoils: usize,
+    /// Temperature before the recoil, in K.
+    pub temperature_k: f64,
+    /// Times after the kick at which frames are taken, in fs.
+    pub frame_times_fs: Vec<f64>,
+    /// Also take the box that is quenched after the last frame.
+    pub quenched: bool,
+    /// At most this many of the choices.
+    #[serde(default)]
+    pub at_most: Option<usize>,
+}
+
+const SKIN_ANGSTROM: f64 = 0.3;
+
+pub(super) fn make(
+    workshop: &Workshop<'_>,
+    pool: &CascadePool,
+    progress: &dyn Progress,
+) -> Result<Vec<Candidate>, Error> {
+    let mut recoils = Vec::new();
+    for species in &pool.species {
+        let (crystal, quench) = (workshop.crystal.clone(), QuenchSettings::default());
+        let perfect = Arc::new(PerfectBox::new(workshop.potential, crystal, *species, quench, SKIN_ANGSTROM)?);
+        for energy_ev in &pool.energies_ev {
+            recoils.extend((1..=pool.recoils).map(|k| (*species, perfect.clone(), *energy_ev, k)));
+        }
+    }
+    workshop.in_parallel(&recoils, progress, |seed, (species, perfect, energy_ev, k)| {
+        let name = format!("{species}{energy_ev}-{k}");
+        let candidate = |(time, atoms): (String, Atoms)| {
+            let details = [
+                ("sampler", "knockon select: recoil".to_owned()),
+                ("species", species.to_string()),
+                ("recoil_energy_ev", energy_ev.to_string()),
+                ("recoil", format!("{name}-{}", workshop.model_tag)),
+                ("frame", time.clone()),
+            ];
+            workshop.candidate(Pool::Cascade, &format!("{name}-{time}"), atoms, &details)
+        };
+        match frames(workshop, pool, perfect, *energy_ev, seed) {
+            Ok(frames) => Ok(frames.into_iter().map(candidate).collect()),
+            Err(error) => {
+                progress.message(&format!("recoil {name} left out: {error}"));
+                Ok(Vec::new())
+            }
+        }
+    })
+}
+
+/// Frames of one recoil with their names.
+fn frames(
+    workshop: &Workshop<'_>,
+    pool: &CascadePool,
+    perfect: &PerfectBox,
+    energy_ev: f64,
+    seed: u64,
+) -> Result<Vec<(String, Atoms)>, Error> {
+    let thermal = Thermalization {
+        temperature_k: pool.temperature_k,
+        time_fs: 200.0,
+        sampling_time_fs: 0.0,
+        time_step_fs: 1.0,
+        friction_per_fs: 0.01,
+    };
+    let start = thermalize(workshop.potential, perfect, &thermal, 1, seed, &Silent)?.remove(0);
+    let direction = DVec3::from_array(Pcg64::new(u128::from(seed), 5).sample(UnitSphere));
+    let settings = RecoilSettings {
+        time_fs: pool.frame_times_fs.iter().copied().fold(1.0, f64::max),
+        time_step: TimeStep::default(),
+        // Without the quenched frame the quench is only there because every recoil ends with one.
+        quench: QuenchSettings { max_evaluations: if pool.quenched { 3000 } else { 1 }, ..QuenchSettings::default() },
+        skin_angstrom: SKIN_ANGSTROM,
+        border: None,
+    };
+    let mut times = pool.frame_times_fs.clone();
+    times.sort_by(f64::total_cmp);
+    let (mut taken, mut next) = (Vec::new(), 0);
+    let (_, end) =
+        run_recoil(workshop.potential, perfect, &start, energy_ev, direction, &settings, seed, &mut |simulation| {
+            while next < times.len() && simulation.time_fs() >= times[next] - 1e-6 {
+                taken.push((format!("{}fs", times[next]), simulation.atoms().clone()));
+                next += 1;
+            }
+        })?;
+    if pool.quenched {
+        taken.push(("quenched".to_owned(), end));
+    }
+    Ok(taken)
+}

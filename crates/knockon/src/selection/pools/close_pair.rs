@@ -1,0 +1,78 @@
+//! Two neighbours brought close, all other atoms relaxed around them.
+
+use super::{Candidate, Pool, Workshop};
+use crate::dynamics::{QuenchSettings, Simulation, quench_others};
+use crate::progress::Progress;
+use crate::{Atoms, Error, Species};
+use glam::DVec3;
+use serde::{Deserialize, Serialize};
+
+/// Every pair of elements at each distance below that of the nearest such pair in the crystal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClosePairPool {
+    /// Distances in angstrom.
+    pub distances_angstrom: Vec<f64>,
+    /// Force in eV/angstrom at which the relaxation of the others ends.
+    pub max_force_ev_per_angstrom: f64,
+    /// At most this many of the choices.
+    #[serde(default)]
+    pub at_most: Option<usize>,
+}
+
+pub(super) fn make(
+    workshop: &Workshop<'_>,
+    pool: &ClosePairPool,
+    progress: &dyn Progress,
+) -> Result<Vec<Candidate>, Error> {
+    let closer = |(atoms, vector): ([usize; 2], DVec3)| {
+        let distances = pool.distances_angstrom.iter().filter(move |d| **d < vector.length() - 0.1);
+        distances.map(move |distance| (atoms, vector, *distance))
+    };
+    let jobs: Vec<([usize; 2], DVec3, f64)> = nearest_pairs(workshop.crystal).into_iter().flat_map(closer).collect();
+    workshop.in_parallel(&jobs, progress, |_, (atoms, vector, distance)| {
+        let names = atoms.map(|a| workshop.crystal.species[a]);
+        let mut close = workshop.crystal.clone();
+        let change = *vector * (0.5 * (1.0 - distance / vector.length()));
+        close.positions[atoms[0]] += change;
+        close.positions[atoms[1]] -= change;
+        let mut simulation = Simulation::new(workshop.potential, close, 0.3)?;
+        let settings = QuenchSettings {
+            max_force_ev_per_angstrom: pool.max_force_ev_per_angstrom,
+            max_evaluations: 500,
+            ..QuenchSettings::default()
+        };
+        quench_others(&mut simulation, &settings, atoms)?;
+        let details = [
+            ("sampler", "knockon select: others relaxed".to_owned()),
+            ("pair", format!("{}-{}", names[0], names[1])),
+            ("distance", distance.to_string()),
+        ];
+        let name = format!("{}{}-{distance}", names[0], names[1]);
+        Ok(vec![workshop.candidate(Pool::ClosePair, &name, simulation.atoms().clone(), &details)])
+    })
+}
+
+/// For each pair of elements the nearest two atoms, with the vector from the first to the second.
+fn nearest_pairs(crystal: &Atoms) -> Vec<([usize; 2], DVec3)> {
+    let mut elements: Vec<Species> = crystal.species.clone();
+    elements.sort();
+    elements.dedup();
+    let mut pairs = Vec::new();
+    for (k, first) in elements.iter().enumerate() {
+        for second in &elements[k..] {
+            let mut nearest: Option<([usize; 2], DVec3)> = None;
+            for i in (0..crystal.len()).filter(|i| crystal.species[*i] == *first) {
+                for j in (0..crystal.len()).filter(|j| *j != i && crystal.species[*j] == *second) {
+                    let vector = crystal.cell.minimum_image(crystal.positions[j] - crystal.positions[i]);
+                    // Rounding must not choose between equally near pairs.
+                    if nearest.is_none_or(|(_, best)| vector.length() < best.length() - 1e-6) {
+                        nearest = Some(([i, j], vector));
+                    }
+                }
+            }
+            pairs.extend(nearest);
+        }
+    }
+    pairs
+}

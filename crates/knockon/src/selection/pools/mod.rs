@@ -1,0 +1,127 @@
+//! Pools of configurations, each made with the potential in boxes small enough to label.
+
+mod cascade;
+mod close_pair;
+mod frenkel;
+mod strain;
+mod thermal;
+
+pub use cascade::CascadePool;
+pub use close_pair::ClosePairPool;
+pub use frenkel::FrenkelPool;
+pub use strain::StrainPool;
+pub use thermal::ThermalPool;
+
+use super::Candidate;
+use super::settings::PoolSettings;
+use crate::io::Info;
+use crate::progress::Progress;
+use crate::{Atoms, Error, Potential};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where a candidate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pool {
+    /// A frame of a recoil cascade.
+    Cascade,
+    /// A frame of a thermal run.
+    Thermal,
+    /// A Frenkel pair, relaxed or on the way.
+    Frenkel,
+    /// Two atoms brought close.
+    ClosePair,
+    /// A strained cell.
+    Strain,
+}
+
+impl Pool {
+    /// All pools.
+    pub const ALL: [Self; 5] = [Self::Cascade, Self::Thermal, Self::Frenkel, Self::ClosePair, Self::Strain];
+
+    /// The pool whose labels belong to this class.
+    pub fn of_class(class: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|pool| pool.class() == class)
+    }
+
+    /// The class of the fit that its labels belong to.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Cascade => "cascade",
+            Self::Thermal => "thermal",
+            Self::Frenkel => "frenkel",
+            Self::ClosePair => "short_pair",
+            Self::Strain => "strain",
+        }
+    }
+}
+
+/// What all pools start from.
+pub struct Workshop<'a> {
+    /// The potential.
+    pub potential: &'a dyn Potential,
+    /// First letters of its hash, for the names of candidates.
+    pub model_tag: &'a str,
+    /// The unit cell.
+    pub unit_cell: &'a Atoms,
+    /// The box, not relaxed.
+    pub crystal: &'a Atoms,
+    /// Frenkel pairs for thermal runs with a defect, if any.
+    pub defects: &'a [Atoms],
+    /// Seed of all random numbers.
+    pub seed: u64,
+}
+
+/// Makes all pools; what could not be made is told to `progress` and left out.
+pub fn make(
+    workshop: &Workshop<'_>,
+    settings: &PoolSettings,
+    progress: &dyn Progress,
+) -> Result<Vec<Candidate>, Error> {
+    let mut candidates = Vec::new();
+    if let Some(pool) = &settings.cascade {
+        candidates.extend(cascade::make(workshop, pool, progress)?);
+    }
+    if let Some(pool) = &settings.thermal {
+        candidates.extend(thermal::make(workshop, pool, progress)?);
+    }
+    if let Some(pool) = &settings.frenkel {
+        candidates.extend(frenkel::make(workshop, pool, progress)?);
+    }
+    if let Some(pool) = &settings.close_pair {
+        candidates.extend(close_pair::make(workshop, pool, progress)?);
+    }
+    if let Some(pool) = &settings.strain {
+        candidates.extend(strain::make(workshop, pool));
+    }
+    Ok(candidates)
+}
+
+impl Workshop<'_> {
+    /// Does all jobs of a pool, each with a seed of its own; the candidates are in the order of the jobs.
+    fn in_parallel<Job: Sync>(
+        &self,
+        jobs: &[Job],
+        progress: &dyn Progress,
+        make: impl Fn(u64, &Job) -> Result<Vec<Candidate>, Error> + Sync,
+    ) -> Result<Vec<Candidate>, Error> {
+        let done = AtomicU64::new(0);
+        let one = |(index, job): (usize, &Job)| {
+            let found = make(self.seed.wrapping_mul(1_000_003).wrapping_add(index as u64), job);
+            progress.update(1 + done.fetch_add(1, Ordering::Relaxed), jobs.len() as u64);
+            found
+        };
+        let found: Vec<Vec<Candidate>> = jobs.par_iter().enumerate().map(one).collect::<Result<_, _>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// A candidate named `pool-name-model`.
+    fn candidate(&self, pool: Pool, name: &str, atoms: Atoms, details: &[(&str, String)]) -> Candidate {
+        let mut info = Info::default();
+        details.iter().for_each(|(key, value)| info.set(key, value));
+        let class = pool.class();
+        Candidate { id: format!("{class}-{name}-{}", self.model_tag), pool, atoms, details: info }
+    }
+}

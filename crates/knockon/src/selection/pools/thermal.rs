@@ -1,0 +1,75 @@
+//! Frames of thermal runs, of the perfect crystal and of boxes with a Frenkel pair.
+
+use super::{Candidate, Pool, Workshop};
+use crate::dynamics::{Bath, Simulation, thermal_velocities};
+use crate::progress::Progress;
+use crate::{Atoms, Error};
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Langevin runs at constant volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThermalPool {
+    /// Temperatures in K.
+    pub temperatures_k: Vec<f64>,
+    /// Time in fs between frames, and before the first.
+    pub interval_fs: f64,
+    /// Frames of each run.
+    pub frames: usize,
+    /// File with Frenkel pairs (extended XYZ): one more run at each temperature for each of them.
+    #[serde(default)]
+    pub with_defects: Option<PathBuf>,
+    /// At most this many of the choices.
+    #[serde(default)]
+    pub at_most: Option<usize>,
+}
+
+const FRICTION_PER_FS: f64 = 0.02;
+
+pub(super) fn make(
+    workshop: &Workshop<'_>,
+    pool: &ThermalPool,
+    progress: &dyn Progress,
+) -> Result<Vec<Candidate>, Error> {
+    let boxes = std::iter::once(workshop.crystal).chain(workshop.defects).enumerate();
+    let runs: Vec<(usize, &Atoms, f64)> =
+        boxes.flat_map(|(index, atoms)| pool.temperatures_k.iter().map(move |t| (index, atoms, *t))).collect();
+    workshop.in_parallel(&runs, progress, |seed, (index, atoms, temperature_k)| {
+        let name = if *index == 0 { format!("{temperature_k}K") } else { format!("pair{index}-{temperature_k}K") };
+        let frames = frames(workshop, pool, atoms, *temperature_k, seed)?;
+        let candidate = |(k, frame): (usize, Atoms)| {
+            let details = [
+                ("sampler", "knockon select: thermal run".to_owned()),
+                ("temperature", temperature_k.to_string()),
+                ("frame", format!("{}fs", (k + 1) as f64 * pool.interval_fs)),
+            ];
+            workshop.candidate(Pool::Thermal, &format!("{name}-{}", k + 1), frame, &details)
+        };
+        Ok(frames.into_iter().enumerate().map(candidate).collect())
+    })
+}
+
+fn frames(
+    workshop: &Workshop<'_>,
+    pool: &ThermalPool,
+    atoms: &Atoms,
+    temperature_k: f64,
+    seed: u64,
+) -> Result<Vec<Atoms>, Error> {
+    let mut simulation = Simulation::new(workshop.potential, atoms.clone(), 0.3)?;
+    let mut random = Pcg64::new(u128::from(seed), 6);
+    let velocities = thermal_velocities(simulation.masses_u(), temperature_k, &mut random);
+    simulation.set_velocities(velocities);
+    let mut bath = Bath::new(temperature_k, vec![FRICTION_PER_FS; atoms.len()], seed);
+    let steps = pool.interval_fs.round().max(1.0) as usize;
+    let mut taken = Vec::new();
+    for _ in 0..pool.frames {
+        for _ in 0..steps {
+            simulation.step(1.0, Some(&mut bath))?;
+        }
+        taken.push(simulation.atoms().clone());
+    }
+    Ok(taken)
+}

@@ -1,0 +1,88 @@
+//! What `knockon select` is told.
+
+use super::Pool;
+use super::pools::{CascadePool, ClosePairPool, FrenkelPool, StrainPool, ThermalPool};
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Which configurations to make and how many to choose. Paths are relative to the settings file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectionSettings {
+    /// Unit cell of the crystal, with the lattice constants that labels shall have.
+    pub crystal: PathBuf,
+    /// Boxes of this many unit cells, small enough to label.
+    pub cells: [usize; 3],
+    /// Settings of the fit that made the model.
+    pub fit: PathBuf,
+    /// Files with configurations that already wait for a label: what they will tell is taken as known.
+    #[serde(default)]
+    pub waiting: Vec<PathBuf>,
+    /// How many configurations to choose.
+    pub number: usize,
+    /// Seed of all random numbers.
+    pub seed: u64,
+    /// No two atoms of a candidate are closer than this, in angstrom: pseudopotentials and two-body data end somewhere.
+    pub min_distance_angstrom: f64,
+    /// No force that the model predicts is larger than this, in eV/angstrom.
+    pub max_force_ev_per_angstrom: f64,
+    /// The pools, each left out if not given.
+    pub pools: PoolSettings,
+}
+
+/// The pools.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolSettings {
+    /// Frames of recoil cascades.
+    pub cascade: Option<CascadePool>,
+    /// Thermal runs.
+    pub thermal: Option<ThermalPool>,
+    /// Frenkel pairs and frames of their relaxation.
+    pub frenkel: Option<FrenkelPool>,
+    /// Two atoms brought close.
+    pub close_pair: Option<ClosePairPool>,
+    /// Strained unit cells.
+    pub strain: Option<StrainPool>,
+}
+
+impl SelectionSettings {
+    /// Checks what types cannot; `place` names the file.
+    pub fn validate(&self, place: &str) -> Result<(), Error> {
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let (p, at_place) = (&self.pools, |name: &str| format!("{place}: {name}"));
+        let temperatures = p.thermal.iter().flat_map(|t| &t.temperatures_k);
+        let energies = p.cascade.iter().flat_map(|c| &c.energies_ev);
+        let distances = p.close_pair.iter().flat_map(|c| &c.distances_angstrom);
+        let checks = [
+            (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
+            (self.number > 0, "number", "at least 1"),
+            (positive(self.min_distance_angstrom), "min_distance_angstrom", "a positive length"),
+            (positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
+            (*p != PoolSettings::default(), "pools", "at least one pool"),
+            (temperatures.copied().all(positive), "pools.thermal.temperatures_k", "positive temperatures"),
+            (energies.copied().all(positive), "pools.cascade.energies_ev", "positive energies"),
+            (distances.copied().all(positive), "pools.close_pair.distances_angstrom", "positive lengths"),
+        ];
+        match checks.iter().find(|(fine, ..)| !fine) {
+            None => Ok(()),
+            Some((_, name, expected)) => {
+                Err(Error::input(at_place(name), format!("expected {expected}"), "Change this setting"))
+            }
+        }
+    }
+
+    /// How many of the choices may come from this pool.
+    pub fn at_most(&self, pool: Pool) -> usize {
+        let p = &self.pools;
+        let limit = match pool {
+            Pool::Cascade => p.cascade.as_ref().and_then(|s| s.at_most),
+            Pool::Thermal => p.thermal.as_ref().and_then(|s| s.at_most),
+            Pool::Frenkel => p.frenkel.as_ref().and_then(|s| s.at_most),
+            Pool::ClosePair => p.close_pair.as_ref().and_then(|s| s.at_most),
+            Pool::Strain => p.strain.as_ref().and_then(|s| s.at_most),
+        };
+        limit.unwrap_or(usize::MAX)
+    }
+}
