@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 use cpu_time::ProcessTime;
 use knockon::dynamics::{Simulation, thermal_velocities};
 use knockon::io::{parse_extxyz, read_structure};
-use knockon::potential::{LinearPotential, Model, StepProfile, instruction_set, peak_flops_per_second, rattled};
+use knockon::potential::{
+    Committee, CommitteeFile, LinearPotential, Model, StepProfile, instruction_set, peak_flops_per_second, rattled,
+};
 use knockon::{Atoms, Evaluation, NeighborList, Potential};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -50,6 +52,9 @@ pub(crate) struct Arguments {
     /// How much farther than the cutoff the neighbour list reaches, in A.
     #[arg(long, value_name = "ANGSTROM", default_value_t = 0.5)]
     skin_angstrom: f64,
+    /// Also measure energies and forces of a committee, relative to one model's (the model's .committee file).
+    #[arg(long, value_name = "FILE")]
+    committee: Option<PathBuf>,
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -93,6 +98,14 @@ struct Arithmetic {
     fraction_of_peak: f64,
 }
 
+/// What a committee costs: energies and forces of all its members and the model, by turns with the model alone.
+#[derive(Serialize)]
+struct CommitteeCost {
+    members: usize,
+    /// CPU time of one evaluation with all members, over that of the model alone.
+    cost_relative_to_model: f64,
+}
+
 /// What is measured; times are in microseconds per atom and step.
 #[derive(Serialize)]
 struct Report {
@@ -117,6 +130,8 @@ struct Report {
     neighbor_list_share: f64,
     peak_gigaflops_per_second: f64,
     kernels: Vec<Kernel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committee: Option<CommitteeCost>,
     peak_memory_mib: Option<f64>,
 }
 
@@ -132,7 +147,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let atoms = rattled(&crystal.atoms.supercell(arguments.cells), arguments.rattle_angstrom, 1);
     let potential = LinearPotential::new(&model)?;
-    let report = measure(arguments, &model, &potential, &atoms)?;
+    let mut report = measure(arguments, &model, &potential, &atoms)?;
+    if let Some(path) = &arguments.committee {
+        let file = CommitteeFile::load(path)?;
+        let committee = Committee::new(&model, &file, &path.display().to_string())?;
+        let cost_relative_to_model = committee_cost(&committee, &atoms, arguments.repeats)?;
+        report.committee = Some(CommitteeCost { members: file.members.len(), cost_relative_to_model });
+    }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -203,8 +224,26 @@ fn measure(arguments: &Arguments, model: &Model, potential: &LinearPotential, at
         neighbor_list_share: list_per_step / cpu.median,
         peak_gigaflops_per_second: peak * 1e-9,
         kernels: kernels(&profiles, n_atoms, peak),
+        committee: None,
         peak_memory_mib: peak_memory_mib(),
     })
+}
+
+/// CPU time of the committee over that of its model, by turns: the median over the repeats.
+fn committee_cost(committee: &Committee, atoms: &Atoms, repeats: u32) -> Result<f64> {
+    let neighbors = NeighborList::build(atoms, committee.model().cutoff_angstrom());
+    let mut evaluation = Evaluation::default();
+    let mut ratios = Vec::new();
+    // The first turn fills caches and memory.
+    for _ in 0..=repeats {
+        let start = ProcessTime::now();
+        committee.model().evaluate(atoms, &neighbors, &mut evaluation)?;
+        let alone = start.elapsed().as_secs_f64();
+        let start = ProcessTime::now();
+        committee.evaluate(atoms, &neighbors, &mut evaluation)?;
+        ratios.push(start.elapsed().as_secs_f64() / alone);
+    }
+    Ok(Spread::of(ratios.split_off(1)).median)
 }
 
 /// Medians over the repeats of each step.
@@ -285,6 +324,13 @@ impl Report {
             self.neighbor_list_microseconds_per_atom_and_build,
             100.0 * self.neighbor_list_share,
         ));
+        if let Some(CommitteeCost { members, cost_relative_to_model }) = &self.committee {
+            let each = (cost_relative_to_model - 1.0) / *members as f64;
+            text.push_str(&format!(
+                "Energies and forces of {members} members and the model: {cost_relative_to_model:.2} times the model alone, \
+                 {each:.2} for each member.\n"
+            ));
+        }
         if let Some(memory) = self.peak_memory_mib {
             text.push_str(&format!("Peak memory: {memory:.0} MiB.\n"));
         }

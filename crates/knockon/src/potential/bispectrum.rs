@@ -364,19 +364,19 @@ impl Bispectrum {
                 continue;
             }
             let sums = sums_of_products(simd, products, coefficients, u);
-            for (set, adjoint) in sets.iter().zip(adjoints.chunks_exact_mut(self.layout.kept_len())) {
-                let Some(factors) = set.of_block(channel, *block) else { continue };
-                for n in 0..N {
-                    let target = &mut adjoint[usize::from(targets[n])];
-                    target.store(target.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
+            for n in 0..N {
+                let adjoints = &mut adjoints[usize::from(targets[n]) * sets.len()..][..sets.len()];
+                for (set, adjoint) in sets.iter().zip(adjoints) {
+                    let Some(factors) = set.of_block(channel, *block) else { continue };
+                    adjoint.store(adjoint.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
                 }
             }
         }
     }
 
-    /// The adjoint of a channel for one of the sets.
-    fn of_set<'a>(&self, adjoint: &'a [ComplexLanes], set: usize) -> &'a [ComplexLanes] {
-        &adjoint[set * self.layout.kept_len()..(set + 1) * self.layout.kept_len()]
+    /// The adjoint of a channel for one of the sets, by element.
+    fn of_set<'a>(&self, adjoint: &'a [ComplexLanes], set: usize) -> impl Iterator<Item = &'a ComplexLanes> {
+        adjoint[set..].iter().step_by(adjoint.len() / self.layout.kept_len())
     }
 
     #[inline(always)]
@@ -430,11 +430,12 @@ impl Bispectrum {
             if coefficients.channels[channel].is_none() || weight == 0.0 {
                 continue;
             }
-            let adjoint = self.of_set(adjoint, set);
+            let mut adjoint = self.of_set(adjoint, set);
+            // Families lie one after another.
             for family in &self.layout.families {
                 let range = family.start..family.start + family.count;
-                for n in range.clone() {
-                    let y = adjoint[n].load(simd).scale(f64x8::splat(simd, weight * self.multiplicity[n]));
+                for (n, y) in range.clone().zip(&mut adjoint) {
+                    let y = y.load(simd).scale(f64x8::splat(simd, weight * self.multiplicity[n]));
                     for (seed, factor) in work.seeds[range.clone()].iter_mut().zip(&self.layout.transform()[n]) {
                         seed.store(seed.load(simd).add_scaled(y, f64x8::splat(simd, *factor)));
                     }

@@ -7,7 +7,7 @@
 use super::design::{Columns, Sharing};
 use super::linear::MAX_SETS;
 use super::model::Model;
-use super::{Evaluation, LinearPotential, Potential};
+use super::{Evaluation, LinearPotential};
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::{Atoms, Error, NeighborList};
 use glam::DVec3;
@@ -160,15 +160,21 @@ impl Committee {
         neighbors: &NeighborList,
         evaluation: &mut Evaluation,
     ) -> Result<Uncertainty, Error> {
-        self.model.evaluate(atoms, neighbors, evaluation)?;
-        let mut of_members = vec![Evaluation::default(); MAX_SETS];
-        let (mut energy, mut forces) = (0.0, vec![DVec3::ZERO; atoms.len()]);
         let n_sets = self.model.n_sets();
-        for start in (1..n_sets).step_by(MAX_SETS) {
+        let mut evaluations = vec![Evaluation::default(); n_sets.min(MAX_SETS)];
+        let (mut energy, mut forces) = (0.0, vec![DVec3::ZERO; atoms.len()]);
+        // The model itself is the first set.
+        for start in (0..n_sets).step_by(MAX_SETS) {
             let sets = start..(start + MAX_SETS).min(n_sets);
-            let of_members = &mut of_members[..sets.len()];
-            self.model.evaluate_sets(sets, atoms, neighbors, of_members, None)?;
-            for of_member in of_members {
+            let together = &mut evaluations[..sets.len()];
+            self.model.evaluate_sets(sets, atoms, neighbors, together, None)?;
+            let members = if start == 0 {
+                std::mem::swap(evaluation, &mut together[0]);
+                &together[1..]
+            } else {
+                together
+            };
+            for of_member in members {
                 energy += (of_member.energy_ev() - evaluation.energy_ev()).powi(2);
                 for ((sum, a), b) in forces.iter_mut().zip(&of_member.forces).zip(&evaluation.forces) {
                     *sum += (*a - *b) * (*a - *b);

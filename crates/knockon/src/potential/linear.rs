@@ -5,7 +5,7 @@ use super::bispectrum::{Bispectrum, Coefficients, Workspace};
 use super::grouping::{Group, Grouping, LaneSlots, collect_neighbors};
 use super::lanes::LANES;
 use super::model::Model;
-use super::pair_function::PairTables;
+use super::pair_function::{INTERVALS, MEMBER_INTERVALS, PairTables};
 use super::profile::{Step, Stopwatch, Totals};
 use super::{Evaluation, Potential};
 use crate::{Atoms, Error, NeighborList, Species};
@@ -33,11 +33,11 @@ struct CoefficientSet {
 }
 
 impl CoefficientSet {
-    fn new(model: &Model, kernel: &Bispectrum) -> Self {
+    fn new(model: &Model, kernel: &Bispectrum, intervals: usize) -> Self {
         Self {
             intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
             many_body: model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect(),
-            pairs: model.pair.as_ref().map(|term| PairTables::new(term, &model.species())),
+            pairs: model.pair.as_ref().map(|term| PairTables::new(term, &model.species(), intervals)),
         }
     }
 }
@@ -101,7 +101,7 @@ impl LinearPotential {
         Ok(Self {
             cutoff_angstrom: model.cutoff_angstrom(),
             species: model.species(),
-            sets: vec![CoefficientSet::new(model, &kernel)],
+            sets: vec![CoefficientSet::new(model, &kernel, INTERVALS)],
             kernel,
             scratch: Mutex::new(Vec::new()),
         })
@@ -109,7 +109,7 @@ impl LinearPotential {
 
     /// Adds the coefficients of a model that differs from the first in nothing else; see [`Self::evaluate_sets`].
     pub(super) fn add_set(&mut self, model: &Model) {
-        self.sets.push(CoefficientSet::new(model, &self.kernel));
+        self.sets.push(CoefficientSet::new(model, &self.kernel, MEMBER_INTERVALS));
     }
 
     /// Number of sets of coefficients.
@@ -194,8 +194,8 @@ impl LinearPotential {
     }
 }
 
-/// Sets of coefficients that are evaluated together, so that their adjoints stay in the cache.
-pub(super) const MAX_SETS: usize = 8;
+/// Sets of coefficients that are evaluated together: sums over products are shared, adjoints stay in the cache.
+pub(super) const MAX_SETS: usize = 20;
 
 /// Position of a lane's neighbour slots within the memory of its group.
 struct FirstSlots([isize; LANES]);
