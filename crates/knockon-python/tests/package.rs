@@ -46,7 +46,8 @@ fn python_tests_pass() {
     // Neither caches nor byte code beside the sources.
     let mut command = Command::new(python());
     command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", tests.to_str().unwrap()]);
-    run(command.env("PYTHONPATH", package()).env("PYTHONDONTWRITEBYTECODE", "1"));
+    // One thread for the linear algebra of others: waiting threads slow down a busy machine.
+    run(command.env("PYTHONPATH", package()).env("PYTHONDONTWRITEBYTECODE", "1").env("OMP_NUM_THREADS", "1"));
 }
 
 #[test]

@@ -5,6 +5,17 @@ from typing import Any, final
 from numpy import bool_, float64
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "DetectedSpectrum",
+    "Events",
+    "Potential",
+    "RecoilSpectrum",
+    "Response",
+    "__version__",
+    "capture",
+    "cevns",
+    "dark_matter",
+]
 __version__: str
 
 _Array = NDArray[float64]

@@ -11,9 +11,9 @@ import pytest
 EXAMPLES = Path(__file__).parents[4] / "examples/python"
 
 
-def test_types_are_those_of_the_module():
-    checked = subprocess.run([sys.executable, "-m", "mypy.stubtest", "knockon._knockon", "knockon"],
-                             capture_output=True, text=True, cwd=Path(knockon.__file__).parent)
+def test_types_are_those_of_the_module(tmp_path):
+    checked = subprocess.run([sys.executable, "-m", "mypy.stubtest", "knockon"],
+                             capture_output=True, text=True, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert (Path(knockon.__file__).parent / "py.typed").exists()
 
