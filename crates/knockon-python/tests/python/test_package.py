@@ -1,5 +1,6 @@
 """The package as a whole: its types, and the notebook among the examples."""
 
+import doctest
 import runpy
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import knockon
 import pytest
 
-EXAMPLES = Path(__file__).parents[4] / "examples/python"
+ROOT = Path(__file__).parents[4]
 
 
 def test_types_are_those_of_the_module(tmp_path):
@@ -24,8 +25,13 @@ def test_everything_public_is_documented():
             assert getattr(knockon, name).__doc__, name
 
 
-@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("example", sorted(ROOT.glob("examples/python/*.py")), ids=lambda path: path.name)
 def test_examples_run(example, monkeypatch, tmp_path):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example))
+
+
+def test_the_page_for_experimenters_shows_what_python_prints():
+    tested = doctest.testfile(str(ROOT / "docs/experimenters.md"), module_relative=False)
+    assert tested.attempted > 5 and tested.failed == 0
