@@ -6,12 +6,11 @@ use anyhow::Result;
 use clap::ValueEnum;
 use knockon::Error;
 use knockon::io::{content_hash, read_text};
-use knockon::response::{Response, ResponseMatrix};
 use knockon::spectra::detector::{Detector, Resolution, Trigger};
 use knockon::spectra::user::{BinnedSpectrum, Content, UserSpectrum, parse_spectrum};
 use knockon::spectra::{AnyResponse, DetectedSpectrum, Event, detect, simulate, simulate_binned};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What `--help` says below the options.
 const HELP: &str = "\
@@ -94,7 +93,7 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let response = load_response(&arguments.response)?;
+    let response = AnyResponse::load(&arguments.response)?;
     let detector = arguments.detector()?;
     let text = read_text(&arguments.spectrum)?;
     let content = arguments.content.map(|c| match c {
@@ -143,11 +142,7 @@ impl Arguments {
         let resolution = Resolution { constant_ev: self.resolution_ev, slope: self.resolution_slope };
         let trigger = match (&self.efficiency, self.threshold_ev) {
             (Some(path), _) => Trigger::parse_table(&read_text(path)?, &path.display().to_string())?,
-            (None, Some(threshold_ev)) => Trigger::ErrorFunction {
-                threshold_ev,
-                width_ev: self.threshold_width_ev.unwrap_or_else(|| resolution.at(threshold_ev)),
-                plateau: self.plateau,
-            },
+            (None, Some(threshold_ev)) => resolution.trigger_at(threshold_ev, self.threshold_width_ev, self.plateau),
             (None, None) => Trigger::All,
         };
         let detector = Detector { resolution, trigger };
@@ -156,36 +151,10 @@ impl Arguments {
     }
 }
 
-/// The response of this name, or in this file.
-fn load_response(name: &str) -> Result<AnyResponse> {
-    if name == "paper" {
-        return Ok(AnyResponse::Curves(Box::new(Response::from_paper())));
-    }
-    let path = Path::new(name);
-    if !path.exists() {
-        let problem = format!("expected \"paper\" or a file, found \"{name}\", which is neither");
-        let remedy = "Give --response paper, or a response.json or matrix that `knockon response` wrote; no campaign of \
-                      the project's own ships with this version";
-        return Err(Error::input("response", problem, remedy).into());
-    }
-    let text = read_text(path)?;
-    let is_matrix = !text.trim_start().starts_with('{') || text.contains("\"knockon-response-matrix\"");
-    Ok(if is_matrix {
-        AnyResponse::Matrix(Box::new(ResponseMatrix::parse(&text, name)?))
-    } else {
-        AnyResponse::Curves(Box::new(Response::from_json(&text, name)?))
-    })
-}
-
 fn describe(response: &AnyResponse) -> Result<Value> {
-    Ok(match response {
-        AnyResponse::Curves(r) => json!({ "name": r.name, "species": r.species, "hash": r.content_hash()?,
-            "data_between_ev": r.energy_range_ev, "bootstrap_sets": r.bootstrap.len(), "caption": r.caption() }),
-        AnyResponse::Matrix(m) => {
-            json!({ "name": m.name, "species": m.species, "hash": content_hash(m.to_csv().as_bytes()),
-            "data_between_ev": m.energy_range_ev(), "bootstrap_sets": 0, "caption": m.caption })
-        }
-    })
+    Ok(json!({ "name": response.name(), "species": response.species(), "hash": response.content_hash()?,
+        "data_between_ev": response.data_range_ev(), "bootstrap_sets": response.n_bootstrap_sets(),
+        "caption": response.caption() }))
 }
 
 fn folded(binned: &BinnedSpectrum, found: DetectedSpectrum, response: &AnyResponse, parameters: Value) -> Table {

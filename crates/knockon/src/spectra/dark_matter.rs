@@ -91,6 +91,13 @@ impl DarkMatter {
         Self { earth_km_per_s: self.earth_km_per_s + ORBIT_KM_PER_S * phase.cos(), ..self.clone() }
     }
 
+    /// The same, checked: a day that a year has, and a halo that means something on it.
+    pub fn on_day_of_year(&self, day: f64) -> Result<Self, Error> {
+        super::check_number("day_of_year", day, (1.0..367.0).contains(&day), "a day from 1 to 366 (152 is 1 June)")?;
+        let halo = self.on_day(day);
+        halo.validate().map(|()| halo)
+    }
+
     /// Half of what the rate of [`Self::rate_per_kev_kg_day`] differs by between 1 June and half a year later: positive
     /// where the summer has more.
     pub fn annual_amplitude_per_kev_kg_day(&self, element: &Element, recoil_energy_ev: f64) -> f64 {

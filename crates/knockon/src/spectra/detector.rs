@@ -20,6 +20,11 @@ impl Resolution {
     pub fn at(&self, energy_ev: f64) -> f64 {
         self.constant_ev + self.slope * energy_ev
     }
+
+    /// A trigger on the measured energy; without a width of its own it is as soft as the resolution at the threshold.
+    pub fn trigger_at(&self, threshold_ev: f64, width_ev: Option<f64>, plateau: f64) -> Trigger {
+        Trigger::ErrorFunction { threshold_ev, width_ev: width_ev.unwrap_or_else(|| self.at(threshold_ev)), plateau }
+    }
 }
 
 /// Probability that an event of a measured energy is kept.
@@ -128,6 +133,14 @@ impl Detector {
         let Resolution { constant_ev, slope } = self.resolution;
         check_number("resolution_ev", constant_ev, constant_ev >= 0.0, "a number of 0 or more")?;
         check_number("resolution_slope", slope, (0.0..=1.0).contains(&slope), "a number from 0 to 1")?;
+        if let Trigger::Table(table) = &self.trigger {
+            let fine = |&(energy, efficiency): &(f64, f64)| energy.is_finite() && (0.0..=1.0).contains(&efficiency);
+            let ascending = table.windows(2).all(|pair| pair[0].0 < pair[1].0);
+            if table.is_empty() || !ascending || !table.iter().all(fine) {
+                let problem = "expected ascending energies with efficiencies from 0 to 1, found others";
+                return Err(Error::input("efficiency", problem, "Correct the table of efficiencies"));
+            }
+        }
         if let Trigger::ErrorFunction { threshold_ev, width_ev, plateau } = self.trigger {
             check_number("threshold_ev", threshold_ev, threshold_ev >= 0.0, "a number of 0 or more")?;
             check_number("threshold_width_ev", width_ev, width_ev >= 0.0, "a number of 0 or more")?;

@@ -9,6 +9,7 @@ mod detected;
 pub mod detector;
 pub mod fold;
 mod form_factor;
+mod load;
 pub mod materials;
 mod pointwise;
 pub mod reactor;
@@ -20,7 +21,7 @@ pub use correction::{
 };
 pub use detected::{AnyResponse, DetectedSpectrum, Event, detect, simulate, simulate_binned};
 pub use form_factor::helm_squared;
-pub use pointwise::{CaptureRate, ElementRate, capture_rate, parse_energies, rates_by_element};
+pub use pointwise::{CaptureRate, ElementRate, capture_rate, check_energies, parse_energies, rates_by_element};
 
 use crate::Error;
 
@@ -34,7 +35,7 @@ fn check_number(setting: &str, value: f64, fine: bool, expected: &str) -> Result
 
 /// Edges of bins around ascending centres: halfway between neighbours, at the ends as far out as in, never below 0. A
 /// single centre gets a bin of `alone_ev`.
-fn edges_around(centres: &[f64], alone_ev: f64) -> Vec<f64> {
+pub fn edges_around(centres: &[f64], alone_ev: f64) -> Vec<f64> {
     let (Some(first), Some(last)) = (centres.first(), centres.last()) else { return Vec::new() };
     let gap = |i: usize| centres.get(i + 1).map_or(alone_ev, |next| next - centres[i]);
     let mut edges = vec![(first - 0.5 * gap(0)).max(0.0)];

@@ -9,11 +9,11 @@ use crate::Error;
 use crate::math::{gauss_legendre, normal_density};
 use rayon::prelude::*;
 
+const REMEDY: &str = "Give ascending energies in eV: on the command line a list 10,100 or a range start:stop:step";
+
 /// Energies from a list `10,100` or a range `start:stop:step` (eV, both ends included): finite, 0 or more, ascending.
 pub fn parse_energies(text: &str) -> Result<Vec<f64>, Error> {
-    let bad = |problem: String| {
-        Error::input("energies", problem, "Write a list 10,100 or a range start:stop:step, in ascending eV")
-    };
+    let bad = |problem: String| Error::input("energies", problem, REMEDY);
     let number = |part: &str| {
         let value = part.trim().parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0);
         value.ok_or_else(|| bad(format!("expected energies of 0 or more, found \"{}\"", part.trim())))
@@ -31,10 +31,20 @@ pub fn parse_energies(text: &str) -> Result<Vec<f64>, Error> {
     } else {
         text.split(',').map(number).collect::<Result<Vec<f64>, Error>>()?
     };
-    if let Some(pair) = energies.windows(2).find(|pair| pair[1] <= pair[0]) {
-        return Err(bad(format!("expected ascending energies, found {} after {}", pair[1], pair[0])));
-    }
+    check_energies(&energies)?;
     Ok(energies)
+}
+
+/// Refuses energies unless they are finite, 0 or more and ascending.
+pub fn check_energies(energies_ev: &[f64]) -> Result<(), Error> {
+    let bad = |problem| Err(Error::input("energies", problem, REMEDY));
+    if let Some(energy) = energies_ev.iter().find(|e| !(e.is_finite() && **e >= 0.0)) {
+        return bad(format!("expected energies of 0 or more, found {energy}"));
+    }
+    match energies_ev.windows(2).find(|pair| pair[1] <= pair[0]) {
+        Some(pair) => bad(format!("expected ascending energies, found {} after {}", pair[1], pair[0])),
+        None => Ok(()),
+    }
 }
 
 /// A rate by element, in counts per kg of crystal, day and keV.

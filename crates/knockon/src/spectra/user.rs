@@ -38,6 +38,60 @@ pub struct BinnedSpectrum {
     pub parts: Vec<UserPart>,
 }
 
+impl BinnedSpectrum {
+    /// Counts in the bins between `edges_ev`, checked as those of a file are; errors name the entry.
+    pub fn from_counts(edges_ev: Vec<f64>, parts: Vec<UserPart>, usable_ev: [f64; 2]) -> Result<Self, Error> {
+        check_recoils("edges_ev", &edges_ev, usable_ev)?;
+        let bad = |place: String, problem: String| Error::input(place, problem, "Give other bins");
+        if let Some(i) = (1..edges_ev.len()).find(|&i| edges_ev[i] <= edges_ev[i - 1]) {
+            let problem = format!("expected ascending edges, found {} after {}", edges_ev[i], edges_ev[i - 1]);
+            return Err(bad(format!("edges_ev[{i}]"), problem));
+        }
+        if edges_ev.len() < 2 {
+            let problem = format!("expected two or more edges, found {}", edges_ev.len());
+            return Err(bad("edges_ev".to_owned(), problem));
+        }
+        let n_bins = edges_ev.len() - 1;
+        let check = |name: &str, species: Option<&str>, values: &[f64]| {
+            let name = species.map_or_else(|| name.to_owned(), |symbol| format!("{name}[\"{symbol}\"]"));
+            if values.len() != n_bins {
+                let problem = format!("expected {n_bins} values between the edges, found {}", values.len());
+                return Err(bad(name, problem));
+            }
+            let mut all = values.iter().enumerate();
+            all.try_for_each(|(i, value)| check_value(*value, || format!("{name}[{i}]"), "").map(|_| ()))
+        };
+        for part in &parts {
+            let species = part.species.as_deref();
+            species.map_or(Ok(()), |symbol| Element::from_symbol(symbol).map(|_| ()))?;
+            check("counts", species, &part.counts)?;
+            part.errors.as_ref().map_or(Ok(()), |errors| check("errors", species, errors))?;
+        }
+        Ok(Self { edges_ev, column: "counts".to_owned(), content: Content::Counts, parts })
+    }
+}
+
+/// Refuses recoil energies (eV) outside of `usable_ev`, where the response holds; errors name the entry of `name`.
+pub fn check_recoils(name: &str, energies_ev: &[f64], usable_ev: [f64; 2]) -> Result<(), Error> {
+    let mut all = energies_ev.iter().enumerate();
+    all.try_for_each(|(i, energy)| check_energy(*energy, usable_ev, || format!("{name}[{i}]")).map(|_| ()))
+}
+
+fn check_energy(energy: f64, [low, high]: [f64; 2], place: impl FnOnce() -> String) -> Result<f64, Error> {
+    if energy.is_finite() && (low..=high).contains(&energy) {
+        return Ok(energy);
+    }
+    let problem = format!("expected a recoil energy from {low} to {high} eV, where the response holds, found {energy}");
+    Err(Error::input(place(), problem, "Cut the spectrum there, or give a response that reaches further"))
+}
+
+fn check_value(value: f64, place: impl FnOnce() -> String, of: &str) -> Result<f64, Error> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(value);
+    }
+    Err(Error::input(place(), format!("expected a number of 0 or more{of}, found {value}"), REMEDY))
+}
+
 /// What a file held.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserSpectrum {
@@ -47,7 +101,7 @@ pub enum UserSpectrum {
     Events(Vec<f64>),
 }
 
-const REMEDY: &str = "Correct this line; docs/experimenters.md shows what a spectrum may look like";
+const REMEDY: &str = "Correct this entry; docs/experimenters.md shows what a spectrum may look like";
 
 /// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres); then a
 /// value, by default the first other column, counts when its name starts with `counts`, else a density; then optionally
@@ -120,30 +174,15 @@ impl Table<'_> {
 
     /// A column of energies that the response can be asked for.
     fn energies(&self, column: usize) -> Result<Vec<f64>, Error> {
-        let [low, high] = self.usable_ev;
-        let check = |(row, (_, cells)): (usize, &(usize, Vec<f64>))| {
-            let energy = cells[column];
-            if energy.is_finite() && (low..=high).contains(&energy) {
-                return Ok(energy);
-            }
-            Err(Error::input(
-                format!("{}, line {}", self.name, self.rows[row].0),
-                format!("expected a recoil energy from {low} to {high} eV, where the response holds, found {energy}"),
-                "Cut the spectrum there, or give a response that reaches further",
-            ))
-        };
-        self.rows.iter().enumerate().map(check).collect()
+        let place = |line: &usize| format!("{}, line {line}", self.name);
+        self.rows.iter().map(|(line, cells)| check_energy(cells[column], self.usable_ev, || place(line))).collect()
     }
 
     /// A column of numbers of 0 or more.
     fn values(&self, column: usize) -> Result<Vec<f64>, Error> {
-        let check = |(row, (_, cells)): (usize, &(usize, Vec<f64>))| {
-            let value = cells[column];
-            let fine = value.is_finite() && value >= 0.0;
-            let problem = || format!("expected a number of 0 or more in \"{}\", found {value}", self.header[column]);
-            if fine { Ok(value) } else { Err(self.bad(row, problem())) }
-        };
-        self.rows.iter().enumerate().map(check).collect()
+        let place = |line: &usize| format!("{}, line {line}", self.name);
+        let of = format!(" in \"{}\"", self.header[column]);
+        self.rows.iter().map(|(line, cells)| check_value(cells[column], || place(line), &of)).collect()
     }
 
     fn edges(&self) -> Result<(Vec<f64>, Vec<usize>), Error> {
@@ -260,6 +299,27 @@ mod tests {
         let species: Vec<_> = parts.parts.iter().map(|p| p.species.clone().unwrap()).collect();
         assert_eq!(species, ["Ca", "W"]);
         assert_eq!(read("energy_ev\n12\n3\n").unwrap(), UserSpectrum::Events(vec![12.0, 3.0]));
+    }
+
+    #[test]
+    fn bad_entries_are_named() {
+        let part =
+            |counts: &[f64], errors: Option<Vec<f64>>| UserPart { species: None, counts: counts.to_vec(), errors };
+        let read = |edges: &[f64], part| BinnedSpectrum::from_counts(edges.to_vec(), vec![part], [0.0, 500.0]);
+        assert_eq!(read(&[0.0, 10.0, 30.0], part(&[1.0, 2.0], None)).unwrap().parts[0].counts, [1.0, 2.0]);
+        for (edges, part, expected) in [
+            ([0.0, 10.0, 5.0].as_slice(), part(&[1.0, 2.0], None), "edges_ev[2]: expected ascending"),
+            (&[0.0, 10.0, 501.0], part(&[1.0, 2.0], None), "edges_ev[2]: expected a recoil energy"),
+            (&[f64::NAN], part(&[], None), "edges_ev[0]"),
+            (&[10.0], part(&[], None), "two or more edges"),
+            (&[0.0, 10.0], part(&[1.0, 2.0], None), "counts: expected 1 values"),
+            (&[0.0, 10.0, 30.0], part(&[1.0, -2.0], None), "counts[1]: expected a number of 0 or more, found -2"),
+            (&[0.0, 10.0], part(&[1.0], Some(vec![f64::NAN])), "errors[0]"),
+            (&[0.0, 10.0], UserPart { species: Some("Xx".to_owned()), ..part(&[1.0], None) }, "Xx"),
+        ] {
+            let message = read(edges, part).unwrap_err().to_string();
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! Responses by name or from files.
+
+use super::AnyResponse;
+use crate::Error;
+use crate::io::{content_hash, read_text};
+use crate::response::{Response, ResponseMatrix};
+use std::path::Path;
+
+/// Responses that ship with the library. Letter case does not matter when one is asked for.
+const SHIPPED: [(&str, fn() -> Response); 1] = [("paper", Response::from_paper)];
+
+impl AnyResponse {
+    /// The shipped response of this name, or the response in this file: `response.json` of `knockon response`, or a
+    /// matrix (docs/response-format.md).
+    pub fn load(name_or_file: &str) -> Result<Self, Error> {
+        if let Some((_, build)) = SHIPPED.iter().find(|(name, _)| name.eq_ignore_ascii_case(name_or_file)) {
+            return Ok(Self::Curves(Box::new(build())));
+        }
+        let path = Path::new(name_or_file);
+        if !path.exists() {
+            let names: Vec<String> = SHIPPED.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            let names = names.join(" or ");
+            let problem = format!("expected {names} or a file, found \"{name_or_file}\", which is neither");
+            let remedy = format!("Give {names}, or a response.json or matrix that `knockon response` wrote");
+            return Err(Error::input("response", problem, remedy));
+        }
+        Self::parse(&read_text(path)?, name_or_file)
+    }
+
+    /// A response from the text of its file; `name` is what errors call it.
+    pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
+        let is_matrix = !text.trim_start().starts_with('{') || text.contains("\"knockon-response-matrix\"");
+        Ok(if is_matrix {
+            Self::Matrix(Box::new(ResponseMatrix::parse(text, name)?))
+        } else {
+            Self::Curves(Box::new(Response::from_json(text, name)?))
+        })
+    }
+
+    /// The text of a file that [`Self::parse`] reads.
+    pub fn to_json(&self) -> Result<String, Error> {
+        match self {
+            Self::Curves(response) => response.to_json(),
+            Self::Matrix(matrix) => matrix.to_json(),
+        }
+    }
+
+    /// Name that outputs quote.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Curves(response) => &response.name,
+            Self::Matrix(matrix) => &matrix.name,
+        }
+    }
+
+    /// What it rests on, in words.
+    pub fn caption(&self) -> String {
+        match self {
+            Self::Curves(response) => response.caption(),
+            Self::Matrix(matrix) => matrix.caption.clone(),
+        }
+    }
+
+    /// Hash of the content: how spectra name the response they rest on.
+    pub fn content_hash(&self) -> Result<String, Error> {
+        match self {
+            Self::Curves(response) => response.content_hash(),
+            Self::Matrix(matrix) => Ok(content_hash(matrix.to_csv().as_bytes())),
+        }
+    }
+
+    /// Lowest and highest recoil energy with data, in eV.
+    pub fn data_range_ev(&self) -> [f64; 2] {
+        match self {
+            Self::Curves(response) => response.energy_range_ev,
+            Self::Matrix(matrix) => matrix.energy_range_ev(),
+        }
+    }
+
+    /// How many parameter sets span the uncertainty.
+    pub fn n_bootstrap_sets(&self) -> usize {
+        match self {
+            Self::Curves(response) => response.bootstrap.len(),
+            Self::Matrix(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_files_give_the_same_response() {
+        let shipped = AnyResponse::load("Paper").unwrap();
+        assert_eq!((shipped.name(), shipped.species(), shipped.data_range_ev()), ("paper", "W", [81.0, 160.0]));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("response.json");
+        std::fs::write(&path, shipped.to_json().unwrap()).unwrap();
+        let read = AnyResponse::load(path.to_str().unwrap()).unwrap();
+        assert_eq!(read.content_hash().unwrap(), shipped.content_hash().unwrap());
+        let matrix = ResponseMatrix::from_response(&Response::from_paper(), &[0.0, 100.0, 200.0], 0.5).unwrap();
+        let matrix = AnyResponse::Matrix(Box::new(matrix));
+        let read = AnyResponse::parse(&matrix.to_json().unwrap(), "matrix.json").unwrap();
+        assert_eq!((read.n_bootstrap_sets(), read.data_range_ev()), (0, [0.0, 200.0]));
+        let message = AnyResponse::load("papier").unwrap_err().to_string();
+        assert!(message.contains("\"paper\"") && message.contains("\"papier\""), "{message}");
+    }
+}
