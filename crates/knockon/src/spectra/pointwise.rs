@@ -117,7 +117,7 @@ pub fn capture_rate(capture: &Capture, energies_ev: &[f64]) -> Result<CaptureRat
             "Give a range start:stop:step, or a resolution with --resolution-ev",
         ));
     }
-    // Above the kinematic maximum of 160.4 eV there is nothing; promptly added momenta of electrons reach a little higher.
+    // Above the kinematic maximum of 160.4 eV there is nothing.
     let grid = Grid { width_ev: 0.05, n_bins: 3400 };
     let recoils = capture.recoils(grid)?;
     let intervals = intervals(energies_ev);

@@ -9,7 +9,7 @@ use knockon::Error;
 use knockon::io::read_text;
 use knockon::spectra::cevns::Cevns;
 use knockon::spectra::dark_matter::DarkMatter;
-use knockon::spectra::materials::{Element, Material};
+use knockon::spectra::materials::{Element, Material, Nuclei};
 use knockon::spectra::reactor::{self, Core, FissionFractions, Site};
 use knockon::spectra::{Curve, parse_energies, rates_by_element};
 use serde_json::json;
@@ -64,6 +64,24 @@ struct Common {
     output: Option<PathBuf>,
 }
 
+/// How the nuclei of an element count.
+#[derive(Clone, Copy, ValueEnum)]
+enum KnownNuclei {
+    /// Each natural isotope with its own mass.
+    NaturalIsotopes,
+    /// One nucleus with the atomic weight.
+    MeanMass,
+}
+
+impl From<KnownNuclei> for Nuclei {
+    fn from(known: KnownNuclei) -> Self {
+        match known {
+            KnownNuclei::NaturalIsotopes => Self::NaturalIsotopes,
+            KnownNuclei::MeanMass => Self::MeanMass,
+        }
+    }
+}
+
 #[derive(clap::Args)]
 struct DarkMatterArguments {
     /// Mass of the particle in GeV/c^2.
@@ -87,6 +105,9 @@ struct DarkMatterArguments {
     /// Local density in GeV/c^2 per cm^3.
     #[arg(long, default_value_t = 0.3)]
     rho_gev_cm3: f64,
+    /// Natural isotopes, or one mean nucleus per element.
+    #[arg(long, value_enum, default_value = "natural-isotopes")]
+    nuclei: KnownNuclei,
     /// Rate on one day of the year (1 = 1 January) instead of the mean speed of the year.
     #[arg(long, value_name = "DAY", conflicts_with = "modulation")]
     day_of_year: Option<f64>,
@@ -135,6 +156,9 @@ struct CevnsArguments {
     /// Weak mixing angle at zero momentum transfer, sin^2.
     #[arg(long, default_value_t = 0.238_57)]
     sin2_theta_w: f64,
+    /// Natural isotopes, or one mean nucleus per element.
+    #[arg(long, value_enum, default_value = "natural-isotopes")]
+    nuclei: KnownNuclei,
     #[command(flatten)]
     common: Common,
 }
@@ -157,8 +181,8 @@ fn dark_matter(arguments: &DarkMatterArguments) -> Result<()> {
         v0_km_per_s: arguments.v0_km_s,
         escape_km_per_s: arguments.vesc_km_s,
         earth_km_per_s: arguments.v_earth_km_s,
+        nuclei: arguments.nuclei.into(),
         resolution_ev: common.resolution_ev,
-        ..DarkMatter::default()
     };
     mean.validate()?;
     let day = arguments.day_of_year;
@@ -216,8 +240,12 @@ fn cevns(arguments: &CevnsArguments) -> Result<()> {
         Ok(Curve::parse(&read_text(path)?, &path.display().to_string(), reactor::TABLE_COLUMNS)?)
     };
     site.spectrum_table = arguments.reactor_table.as_ref().map(table).transpose()?;
-    let source =
-        Cevns { site, sin2_theta_w: arguments.sin2_theta_w, resolution_ev: common.resolution_ev, ..Cevns::default() };
+    let source = Cevns {
+        site,
+        sin2_theta_w: arguments.sin2_theta_w,
+        nuclei: arguments.nuclei.into(),
+        resolution_ev: common.resolution_ev,
+    };
     source.validate()?;
     let (material, energies) = (Material::from_formula(&arguments.target)?, parse_energies(&common.energies)?);
     let columns = element_columns(&material, &energies, common, |e, energy| source.rate_per_kev_kg_day(e, energy))?;

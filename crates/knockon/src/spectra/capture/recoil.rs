@@ -31,7 +31,8 @@ pub enum SlowingDown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
-    /// All gamma rays leave before the nucleus has slowed down: momenta add.
+    /// All gamma rays leave before the nucleus has slowed down: momenta add. Conversion electrons find it at rest all the same:
+    /// the levels that convert live for 10 ps and more.
     Prompt,
     /// The nucleus stops before the next gamma ray: energies add.
     Stopped,
@@ -55,11 +56,11 @@ impl SlowingDown {
         }
     }
 
-    /// Share of the momentum that is left after a time in s.
-    pub(super) fn momentum_left(&self, time_s: f64) -> f64 {
-        let time_fs = time_s * 1e15;
+    /// Share of the momentum that is left when this emission comes.
+    fn momentum_left(&self, emission: &Emission) -> f64 {
+        let time_fs = emission.delay_s * 1e15;
         match self {
-            Self::Limit(Limit::Prompt) => 1.0,
+            Self::Limit(Limit::Prompt) => f64::from(!emission.electron),
             Self::Limit(Limit::Stopped) => 0.0,
             Self::TimeFs(constant) => (-time_fs / constant).exp(),
             Self::Curve(curve) => {
@@ -98,7 +99,7 @@ pub(super) fn recoil_energy_ev(
     let energy = |momentum: DVec3| momentum.length_squared() / (2.0 * mass_ev);
     let (mut left_behind, mut momentum) = (0.0, DVec3::ZERO);
     for (emission, direction) in emissions.iter().zip(directions) {
-        let slowed = momentum * slowing_down.momentum_left(emission.delay_s);
+        let slowed = momentum * slowing_down.momentum_left(emission);
         left_behind += energy(momentum) - energy(slowed);
         momentum = slowed - momentum_ev(emission) * *direction;
     }
@@ -158,7 +159,7 @@ mod tests {
         let rows = "20 1\n50 0.6\n100 0.2\n200 0";
         let curve = SlowingDown::Curve(Curve::parse(rows, "test", CURVE_COLUMNS).unwrap());
         for (time_fs, expected) in [(0.0, 1.0), (35.0, 0.8), (50.0, 0.6), (75.0, 0.4), (150.0, 0.1), (300.0, 0.0)] {
-            assert!((curve.momentum_left(time_fs * 1e-15) - expected).abs() < 1e-12, "{time_fs}");
+            assert!((curve.momentum_left(&gamma(1e6, time_fs * 1e-15)) - expected).abs() < 1e-12, "{time_fs}");
         }
     }
 

@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn selection_rules_hold() {
         let strength = Strength::new(184, TUNGSTEN);
-        let width = |from, to, parity| strength.reduced_width(3.0, 1.0, (from, to), parity);
+        let width = |from, to, parity| strength.reduced_width(6.0, 1.0, (from, to), parity);
         assert_eq!(width(0, 0, true), 0.0);
         assert_eq!(width(0, 0, false), 0.0);
         assert_eq!(width(2, 6, true), 0.0, "no M2");
