@@ -27,7 +27,7 @@ Settings and their default values:
   highest_recoil_ev = 500, bin_ev = 0.25      internal grid of recoil energies
   [capture]
   evaluation = \"egaf-lanl\" or \"egaf\", statistical = true, resolution_ev = 5,
-  slowing_down = 100 (fs), \"prompt\", \"stopped\" or rows [[time in fs, share of momentum left], ...],
+  slowing_down = 60 (fs), \"prompt\", \"stopped\" or rows [[time in fs, share of momentum left], ...],
   drop_conversion_electrons = false, crystal_mm = [5, 5, 5] (none: gamma rays are not followed),
   captures = 400000, seed = 1
   [dark_matter]

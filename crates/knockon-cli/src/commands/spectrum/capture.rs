@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     lines_only: bool,
     /// How the nucleus slows down between gamma rays: prompt (momenta add), stopped (energies add), a time constant of its
     /// momentum in fs, or a file with rows time_fs,momentum_share.
-    #[arg(long, value_name = "HOW", default_value = "100")]
+    #[arg(long, value_name = "HOW", default_value = "60")]
     slowing_down: String,
     /// Drop captures with a conversion electron: it leaves tens of keV in the crystal.
     #[arg(long)]
@@ -115,7 +115,7 @@ fn slowing_down(text: &str) -> Result<SlowingDown> {
             }
             Err(_) => {
                 let problem = format!("expected prompt, stopped, a time in fs or a file, found \"{text}\"");
-                return Err(Error::input("slowing_down", problem, "Give e.g. --slowing-down 100").into());
+                return Err(Error::input("slowing_down", problem, "Give e.g. --slowing-down 60").into());
             }
         },
     })

@@ -62,13 +62,17 @@ pub struct Capture {
     pub resolution_ev: f64,
 }
 
+/// Mean time in which tungsten of 80 eV loses its momentum in CaWO4, the time integral of its share, rounded: from cascades in several
+/// directions with the potential that ships (data/nuclear/tungsten_slowing_down.csv).
+const USUAL_SLOWING_DOWN_FS: f64 = 60.0;
+
 impl Default for Capture {
-    /// The resolution of the paper's figure 4.
+    /// The resolution of the paper's figure 4; the slowing down of our own cascades ([`USUAL_SLOWING_DOWN_FS`]).
     fn default() -> Self {
         Self {
             evaluation: Evaluation::EgafLanl,
             statistical: true,
-            slowing_down: SlowingDown::TimeFs(100.0),
+            slowing_down: SlowingDown::TimeFs(USUAL_SLOWING_DOWN_FS),
             drop_conversion_electrons: false,
             crystal_mm: None,
             captures: 400_000,
@@ -175,8 +179,13 @@ impl Capture {
     pub fn recoils(&self, grid: Grid) -> Result<CaptureRecoils, Error> {
         self.validate()?;
         let nuclei = nuclei()?;
-        let (to_ground, others): (Vec<Group>, Vec<Group>) =
-            self.groups(nuclei)?.into_iter().partition(|g| matches!(g.opening, Opening::ToGround { .. }));
+        let (mut to_ground, mut others) = (Vec::new(), Vec::new());
+        for group in self.groups(nuclei)? {
+            match group.opening {
+                Opening::ToGround { gamma_mev } => to_ground.push((group, gamma_mev)),
+                _ => others.push(group),
+            }
+        }
         let each = others.iter().map(|g| g.per_capture).sum::<f64>() / self.captures as f64;
         // Capture n begins in the group that holds the middle of its share of all intensity.
         let mut sum = 0.0;
@@ -208,7 +217,7 @@ impl Capture {
                 a
             });
         let bins = |counts: &[u32]| counts.iter().map(|n| f64::from(*n) * each).collect();
-        let lines = to_ground.iter().map(|group| self.line(group)).collect();
+        let lines = to_ground.iter().map(|(group, gamma_mev)| self.line(group, *gamma_mev)).collect();
         Ok(CaptureRecoils {
             tabulated: RecoilSpectrum { grid, bins: bins(&simulated[0]), lines },
             statistical: RecoilSpectrum { grid, bins: bins(&simulated[1]), lines: Vec::new() },
@@ -240,8 +249,7 @@ impl Capture {
     }
 
     /// A gamma ray to the ground state: exact but for its escape, a mean over places and directions.
-    fn line(&self, group: &Group) -> Line {
-        let Opening::ToGround { gamma_mev } = group.opening else { return Line { energy_ev: 0.0, content: 0.0 } };
+    fn line(&self, group: &Group, gamma_mev: f64) -> Line {
         let gamma_ev = gamma_mev * 1e6;
         let energy_ev = gamma_ev * gamma_ev / (2.0 * TARGETS[group.target].recoiling_mass_ev());
         const DRAWS: u32 = 20_000;

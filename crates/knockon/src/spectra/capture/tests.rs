@@ -5,8 +5,9 @@ use crate::spectra::fold::observe;
 
 const GRID: Grid = Grid { width_ev: 0.25, n_bins: 800 };
 
+/// The slowing down that the check values were calculated with.
 fn quick() -> Capture {
-    Capture { captures: 60_000, ..Capture::default() }
+    Capture { captures: 60_000, slowing_down: SlowingDown::TimeFs(100.0), ..Capture::default() }
 }
 
 /// Both parts, smeared with 5 eV, in steps of 0.1 eV from 0.
