@@ -79,9 +79,67 @@ fn capture_peaks_and_end_point() {
     };
     assert!((peak(111.5, 118.0)[0] - 112.44).abs() < 0.05 && (peak(158.0, 165.0)[0] - 160.27).abs() < 0.05);
     assert!(rows.iter().all(|r| r[0] < 160.4 || r[1] == 0.0));
-    let (_, other) = table(&["capture", "--energies", "100:170:0.02", "--evaluation", "egaf", "--lines-only"]);
-    let height = other.iter().filter(|r| (r[0] - 112.44).abs() < 0.05).map(|r| r[1]).fold(0.0, f64::max);
-    assert!((peak(111.5, 118.0)[3] / height - 1.70).abs() < 0.02, "{height}");
+    let (other_names, other) = table(&[
+        "capture",
+        "--energies",
+        "100:170:0.02",
+        "--evaluation",
+        "egaf",
+        "--lines-only",
+        "--captures",
+        "20000",
+    ]);
+    assert_eq!((names[5].as_str(), other_names.len()), ("w_tabulated_per_ev_per_capture", 6));
+    let height = other.iter().filter(|r| (r[0] - 112.44).abs() < 0.05).map(|r| r[5]).fold(0.0, f64::max);
+    assert!((peak(111.5, 118.0)[5] / height - 1.70).abs() < 0.02, "{height}");
+    // The line is exact; next to it captures are counted.
+    assert!(peak(158.0, 165.0)[2] == 0.0 && rows.iter().any(|r| r[2] > 0.0 && r[2] < r[1]), "errors");
+}
+
+/// A seed gives the same file; options for the crystal take captures away, slowing down moves them.
+#[test]
+fn capture_options_do_something() {
+    let few = ["capture", "--energies", "0.5:170:1", "--captures", "20000"];
+    let with = |more: &[&str]| table(&[&few[..], more].concat()).1;
+    let sum = |rows: &[Vec<f64>]| rows.iter().map(|r| r[1]).sum::<f64>();
+    let plain = with(&[]);
+    assert_eq!(plain, with(&["--seed", "1"]));
+    assert_ne!(plain, with(&["--seed", "2"]));
+    assert!((sum(&plain) - 1.0).abs() < 1e-6, "{}", sum(&plain));
+    let (electrons, cube) = (with(&["--no-conversion-electrons"]), with(&["--crystal-mm", "5,5,5"]));
+    assert!(sum(&cube) < sum(&electrons) && sum(&electrons) < 0.6);
+    let folder = tempfile::tempdir().unwrap();
+    let curve = folder.path().join("curve.csv");
+    std::fs::write(&curve, "time_fs,momentum_share\n0,0\n1,0\n").unwrap();
+    assert_eq!(with(&["--slowing-down", curve.to_str().unwrap()]), with(&["--slowing-down", "stopped"]));
+    assert_ne!(with(&["--slowing-down", "prompt"]), with(&["--slowing-down", "stopped"]));
+}
+
+/// A table of one line of neutrinos: the recoils end at 2 E^2 / (M + 2 E).
+#[test]
+fn a_reactor_table_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reactor.csv");
+    std::fs::write(&file, "neutrino_energy_mev,neutrinos_per_mev_per_fission\n2.9,0\n3,10\n3.1,0\n").unwrap();
+    let arguments = ["cevns", "--target", "Ge", "--energies", "1,300", "--reactor-table", file.to_str().unwrap()];
+    let (_, rows) = table(&arguments);
+    assert!(rows[0][1] > 0.0 && rows[1][1] == 0.0, "{rows:?}");
+    std::fs::write(&file, "1,2\n0.5,1\n").unwrap();
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("line 2") && message.contains("neutrinos_per_mev_per_fission"), "{message}");
+}
+
+#[test]
+fn every_crystal_of_the_table_works() {
+    for target in ["CaWO4", "Al2O3", "Ge", "Si", "CaMoO4", "LiF", "NaI", "PbWO4"] {
+        for source in ["dark-matter", "cevns"] {
+            let (names, rows) = table(&[source, "--target", target, "--energies", "5,50"]);
+            assert!(names.len() > 2 && rows.iter().all(|r| r[1..].iter().all(|v| v.is_finite() && *v >= 0.0)));
+            assert!(rows[0][1] > rows[1][1] && rows[1][1] > 0.0, "{source} on {target}");
+        }
+    }
 }
 
 #[test]
@@ -114,6 +172,11 @@ fn wrong_options_end_with_code_2_and_a_remedy() {
         (vec!["cevns", "--site", "nowhere"], "chooz-vns"),
         (vec!["capture", "--target", "Ge"], "--target W"),
         (vec!["capture", "--energies", "112"], "--resolution-ev"),
+        (vec!["capture", "--slowing-down", "quickly"], "--slowing-down 60"),
+        (vec!["capture", "--slowing-down", "0"], "above 0"),
+        (vec!["capture", "--crystal-mm", "5,5"], "5,5,5"),
+        (vec!["capture", "--captures", "10"], "1000"),
+        (vec!["cevns", "--reactor-table", "nowhere.csv"], "nowhere.csv"),
     ] {
         let output = run(&arguments);
         let message = String::from_utf8_lossy(&output.stderr);

@@ -7,7 +7,7 @@ use knockon::cascade::{
     Border, Defects, GradeWatch, PerfectBox, Recoil, RecoilSettings, SpeciesDefects, Thermalization, run_recoil,
     thermalize,
 };
-use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
+use knockon::dynamics::{QuenchSettings, Simulation, TimeStep, relax_cell};
 use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
@@ -68,6 +68,10 @@ pub(crate) struct Arguments {
     /// Look at the grades at every so many steps.
     #[arg(long, value_name = "STEPS", default_value_t = 20)]
     grade_every: u64,
+    /// Write how the kicked atom slows down: rows time_fs,momentum_share for `knockon spectrum capture --slowing-down`. Average
+    /// the files of several directions.
+    #[arg(long, value_name = "FILE")]
+    slowing_down: Option<PathBuf>,
     /// Seed of the thermal motion.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -98,6 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let starts = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &Bar::new("thermalisation"))?;
     let start = starts.first().context("the thermalisation gave no start")?;
     let bar = Bar::new("recoil (fs)");
+    let mut slowing_down = SlowingDown::new(arguments);
     let (mut recoil, atoms) = run_recoil(
         &potential,
         &perfect,
@@ -109,6 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         &mut |s| {
             bar.update(s.time_fs() as u64, settings.time_fs as u64);
             watch.iter_mut().for_each(|watch| watch.see(s));
+            slowing_down.see(s, perfect.central_atom);
         },
     )?;
     if let Some(watch) = watch {
@@ -116,7 +122,44 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     drop(bar);
     print!("{}", ledger(&recoil));
+    if let Some(path) = &arguments.slowing_down {
+        write_atomically(path, slowing_down.text(arguments).as_bytes())?;
+    }
     write(arguments, &model, &recoil, atoms)
+}
+
+/// Momentum of the kicked atom along its first direction over its first momentum, 0 where it moves backwards.
+struct SlowingDown {
+    direction: DVec3,
+    recoil_energy_ev: f64,
+    rows: Vec<[f64; 2]>,
+}
+
+/// Distance of the rows of [`SlowingDown`] in fs.
+const SLOWING_DOWN_EVERY_FS: f64 = 2.0;
+
+impl SlowingDown {
+    fn new(arguments: &Arguments) -> Self {
+        let direction = arguments.direction.normalize_or_zero();
+        Self { direction, recoil_energy_ev: arguments.energy_ev, rows: vec![[0.0, 1.0]] }
+    }
+
+    fn see(&mut self, simulation: &Simulation<'_>, atom: usize) {
+        if self.rows.last().is_some_and(|last| simulation.time_fs() < last[0] + SLOWING_DOWN_EVERY_FS) {
+            return;
+        }
+        let along = simulation.velocities()[atom].normalize_or_zero().dot(self.direction);
+        let speed = (simulation.kinetic_energy_of_atom_ev(atom) / self.recoil_energy_ev).sqrt();
+        self.rows.push([simulation.time_fs(), (along * speed).clamp(0.0, 1.0)]);
+    }
+
+    fn text(&self, arguments: &Arguments) -> String {
+        let rows: String = self.rows.iter().map(|[time, share]| format!("{time:.3},{share:.6}\n")).collect();
+        format!(
+            "# {} of {} eV along {}\ntime_fs,momentum_share\n{rows}",
+            arguments.species, arguments.energy_ev, self.direction
+        )
+    }
 }
 
 fn settings(arguments: &Arguments) -> RecoilSettings {

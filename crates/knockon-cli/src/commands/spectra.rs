@@ -26,7 +26,10 @@ Settings and their default values:
   start_ev = 1, stop_ev = 300, step_ev = 1    visible energies
   highest_recoil_ev = 500, bin_ev = 0.25      internal grid of recoil energies
   [capture]
-  evaluation = \"egaf-lanl\" or \"egaf\", template = true, resolution_ev = 5
+  evaluation = \"egaf-lanl\" or \"egaf\", statistical = true, resolution_ev = 5,
+  slowing_down = 60 (fs), \"prompt\", \"stopped\" or rows [[time in fs, share of momentum left], ...],
+  drop_conversion_electrons = false, crystal_mm = [5, 5, 5] (none: gamma rays are not followed),
+  captures = 400000, seed = 1
   [dark_matter]
   mass_gev = 2, cross_section_cm2 = 1e-36, density_gev_per_cm3 = 0.3, v0_km_per_s = 220,
   escape_km_per_s = 544, earth_km_per_s = 232, resolution_ev = 0,
@@ -125,7 +128,11 @@ fn header(name: &str, settings: &Settings, response: &Response, spectrum: &Corre
     )?;
     for part in &spectrum.parts {
         if part.corrected {
-            writeln!(text, "# {0}: the part of the rates that is a smooth {0}, not a calculation", part.label)?;
+            writeln!(
+                text,
+                "# {}: the part of the rates whose first gamma ray is not tabulated but drawn from a model",
+                part.label
+            )?;
         } else {
             writeln!(text, "# {}: no response for this species, left uncorrected", part.label)?;
         }

@@ -1,6 +1,6 @@
 //! The three spectra before and after, with bands from the response's bootstrap sets.
 
-use super::capture::Capture;
+use super::capture::{Capture, CaptureRecoils};
 use super::cevns::Cevns;
 use super::dark_matter::DarkMatter;
 use super::fold::{Grid, RecoilSpectrum, StorageKernel, observe};
@@ -133,7 +133,7 @@ pub struct RecoilRate {
 /// Recoils that get a column of their own.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Chemical symbol, or another label (`template`).
+    /// Chemical symbol, or another label (`statistical`).
     pub label: String,
     /// A part of the recoils that the response corrects (else: other species, left as they are).
     pub included: bool,
@@ -144,7 +144,7 @@ pub struct Part {
 /// A [`Part`] as seen by the detector.
 #[derive(Clone, Debug)]
 pub struct PartSpectrum {
-    /// Chemical symbol, or another label (`template`).
+    /// Chemical symbol, or another label (`statistical`).
     pub label: String,
     /// Whether the response was applied; if not, `after` equals `before`.
     pub corrected: bool,
@@ -171,7 +171,7 @@ pub struct CorrectedSpectrum {
     pub ratio_low: Vec<f64>,
     /// 84 % quantile.
     pub ratio_high: Vec<f64>,
-    /// Parts: other species (uncorrected), or for neutron capture the template that `before` contains.
+    /// Parts: other species (uncorrected), or for neutron capture the statistical cascades that `before` contains.
     pub parts: Vec<PartSpectrum>,
     /// Relative change of all counts by the fold: rounding only.
     pub conservation_error: f64,
@@ -251,12 +251,11 @@ fn ratio(after: &[f64], before: &[f64]) -> Vec<f64> {
 
 /// Recoils after neutron capture on natural tungsten, per capture.
 pub fn capture(settings: &Settings) -> Result<RecoilRate, Error> {
-    let (capture, grid) = (&settings.capture, settings.grid());
-    let lines = capture.lines(grid)?;
-    let template = capture.continuum(grid)?;
-    let recoils = lines.combine(1.0, &template, if capture.template { 1.0 } else { 0.0 });
-    let parts = if capture.template {
-        vec![Part { label: "template".to_owned(), included: true, recoils: template }]
+    let capture = &settings.capture;
+    let CaptureRecoils { tabulated, statistical, .. } = capture.recoils(settings.grid())?;
+    let recoils = tabulated.combine(1.0, &statistical, 1.0);
+    let parts = if capture.statistical {
+        vec![Part { label: "statistical".to_owned(), included: true, recoils: statistical }]
     } else {
         Vec::new()
     };

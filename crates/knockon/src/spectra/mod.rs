@@ -2,8 +2,10 @@
 //! defects: recoils by species ([`RecoilRate`]) -> [`correct`] with a [`crate::response::Response`] -> rates with bands.
 
 pub mod capture;
+mod capture_neutrinos;
 pub mod cevns;
 mod correction;
+mod curve;
 pub mod dark_matter;
 mod detected;
 pub mod detector;
@@ -19,6 +21,7 @@ pub use correction::{
     CorrectedSpectrum, Part, PartSpectrum, RecoilRate, Settings, capture as capture_recoils, cevns as cevns_recoils,
     correct, dark_matter as dark_matter_recoils,
 };
+pub use curve::Curve;
 pub use detected::{AnyResponse, DetectedSpectrum, Event, detect, simulate, simulate_binned};
 pub use form_factor::helm_squared;
 pub use pointwise::{CaptureRate, ElementRate, capture_rate, check_energies, parse_energies, rates_by_element};

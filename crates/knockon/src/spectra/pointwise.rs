@@ -6,7 +6,7 @@ use super::check_number;
 use super::fold::{Grid, RecoilSpectrum, observe};
 use super::materials::{Element, Material};
 use crate::Error;
-use crate::math::{gauss_legendre, normal_density};
+use crate::math::{gauss_legendre, normal_cdf, normal_density};
 use rayon::prelude::*;
 
 const REMEDY: &str = "Give ascending energies in eV: on the command line a list 10,100 or a range start:stop:step";
@@ -104,12 +104,16 @@ fn smeared(energies: &[f64], sigma: f64, rate: impl Fn(f64) -> f64 + Sync) -> Ve
 /// Recoils after neutron capture at some energies.
 #[derive(Clone, Debug)]
 pub struct CaptureRate {
-    /// Lines and template.
+    /// All captures.
     pub rate_per_ev_per_capture: Vec<f64>,
-    /// The tabulated primary gamma rays alone.
-    pub lines_per_ev_per_capture: Vec<f64>,
-    /// The smooth template alone; zero where it is switched off.
-    pub template_per_ev_per_capture: Vec<f64>,
+    /// Statistical error of the simulated part, one standard deviation.
+    pub error_per_ev_per_capture: Vec<f64>,
+    /// Captures whose first gamma ray is tabulated.
+    pub tabulated_per_ev_per_capture: Vec<f64>,
+    /// Captures whose first gamma ray is statistical; zero where they are switched off.
+    pub statistical_per_ev_per_capture: Vec<f64>,
+    /// Recoils at all energies, per capture: 1 but for those that are dropped.
+    pub recoils_per_capture: f64,
 }
 
 /// Recoils per eV and capture in natural tungsten, each the mean over an interval that ends halfway to the neighbouring
@@ -125,19 +129,42 @@ pub fn capture_rate(capture: &Capture, energies_ev: &[f64]) -> Result<CaptureRat
     }
     // Above the kinematic maximum of 160.4 eV there is nothing.
     let grid = Grid { width_ev: 0.05, n_bins: 3400 };
+    let recoils = capture.recoils(grid)?;
+    let intervals = intervals(energies_ev);
     let see = |spectrum: &RecoilSpectrum| -> Vec<f64> {
-        intervals(energies_ev)
-            .iter()
-            .map(|&(low, high)| observe(spectrum, capture.resolution_ev, &[low, high])[0].max(0.0) / (high - low))
-            .collect()
+        let seen = |&(low, high): &(f64, f64)| {
+            observe(spectrum, capture.resolution_ev, &[low, high])[0].max(0.0) / (high - low)
+        };
+        intervals.par_iter().map(seen).collect()
     };
-    let lines = see(&capture.lines(grid)?);
-    let template = if capture.template { see(&capture.continuum(grid)?) } else { vec![0.0; energies_ev.len()] };
+    let (tabulated, statistical) = (see(&recoils.tabulated), see(&recoils.statistical));
+    let simulated = |bin: usize| recoils.tabulated.bins[bin] + recoils.statistical.bins[bin];
+    let error = |&(low, high): &(f64, f64)| -> f64 {
+        // Bins are far narrower than what is asked for: points in their middles.
+        let variance: f64 = (0..grid.n_bins)
+            .map(|bin| {
+                let middle = (bin as f64 + 0.5) * grid.width_ev;
+                recoils.each * simulated(bin) * share_inside(low, high, middle, capture.resolution_ev).powi(2)
+            })
+            .sum();
+        variance.sqrt() / (high - low)
+    };
     Ok(CaptureRate {
-        rate_per_ev_per_capture: lines.iter().zip(&template).map(|(l, t)| l + t).collect(),
-        lines_per_ev_per_capture: lines,
-        template_per_ev_per_capture: template,
+        rate_per_ev_per_capture: tabulated.iter().zip(&statistical).map(|(t, s)| t + s).collect(),
+        error_per_ev_per_capture: intervals.par_iter().map(error).collect(),
+        tabulated_per_ev_per_capture: tabulated,
+        statistical_per_ev_per_capture: statistical,
+        recoils_per_capture: recoils.tabulated.total() + recoils.statistical.total(),
     })
+}
+
+/// Share of a recoil energy that is seen between `low` and `high`.
+fn share_inside(low: f64, high: f64, energy: f64, sigma: f64) -> f64 {
+    if sigma > 0.0 {
+        normal_cdf((high - energy) / sigma) - normal_cdf((low - energy) / sigma)
+    } else {
+        f64::from(low <= energy && energy < high)
+    }
 }
 
 /// Intervals around ascending energies, halfway to the neighbours; at the ends as wide as the gap there. One energy alone
@@ -190,7 +217,7 @@ mod tests {
 
     #[test]
     fn capture_peaks_and_end_point() {
-        let capture = Capture { resolution_ev: 0.0, ..Capture::default() };
+        let capture = Capture { resolution_ev: 0.0, captures: 50_000, ..Capture::default() };
         let energies = parse_energies("0:200:0.02").unwrap();
         let rate = capture_rate(&capture, &energies).unwrap().rate_per_ev_per_capture;
         let peak = |low: f64, high: f64| {
@@ -203,7 +230,22 @@ mod tests {
         let total: f64 = rate.iter().sum::<f64>() * 0.02;
         assert!((total - 1.0).abs() < 1e-4, "{total}");
         assert!(capture_rate(&capture, &[112.0]).is_err());
-        let smeared = capture_rate(&Capture::default(), &[112.3]).unwrap().lines_per_ev_per_capture[0];
-        assert!(smeared > 0.0415 * 0.9 / (5.0 * 2.5066), "{smeared}");
+        let smeared = capture_rate(&Capture { resolution_ev: 5.0, ..capture }, &[112.3]).unwrap();
+        assert!(smeared.tabulated_per_ev_per_capture[0] > 0.0415 * 0.9 / (5.0 * 2.5066), "{smeared:?}");
+    }
+
+    /// The reported error is the spread of spectra with different seeds, with and without a resolution.
+    #[test]
+    fn capture_errors_are_the_spread_of_seeds() {
+        for (resolution_ev, energies) in [(0.0, [20.0, 30.0]), (5.0, [25.0, 26.0])] {
+            let with = |seed| Capture { resolution_ev, captures: 2000, seed, ..Capture::default() };
+            let rates: Vec<CaptureRate> = (0..100).map(|seed| capture_rate(&with(seed), &energies).unwrap()).collect();
+            let values: Vec<f64> = rates.iter().map(|r| r.rate_per_ev_per_capture[0]).collect();
+            let mean = values.iter().sum::<f64>() / 100.0;
+            let spread = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 99.0).sqrt();
+            let reported = rates.iter().map(|r| r.error_per_ev_per_capture[0]).sum::<f64>() / 100.0;
+            // Openings taken in proportion make the spread a little smaller than that of independent captures.
+            assert!((0.7..1.15).contains(&(spread / reported)), "{resolution_ev}: {spread} {reported}");
+        }
     }
 }

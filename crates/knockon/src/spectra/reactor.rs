@@ -3,8 +3,11 @@
 //! Above 2 MeV: Huber, Phys. Rev. C 84 (2011) 024617 (235U, 239Pu, 241Pu) and Mueller et al., Phys. Rev. C 83 (2011)
 //! 054615 (238U), phi = exp(sum a_k E^k). Below 2 MeV, where these polynomials must not be extrapolated: the table of
 //! Vogel & Engel, Phys. Rev. D 39 (1989) 3378, interpolated linearly. Neutrinos of 238U neutron capture
-//! ([`capture_spectrum`]) are an option: on W they add to recoils below about 19 eV only.
+//! ([`capture_spectrum`]) are an option: on W they add to recoils below about 19 eV only. A user's table may replace both.
 
+pub use super::capture_neutrinos::capture_spectrum;
+use super::capture_neutrinos::end_points_mev;
+use super::curve::Curve;
 use crate::Error;
 use serde::{Deserialize, Serialize};
 
@@ -69,53 +72,6 @@ impl Fuel {
     }
 }
 
-/// A beta decay that follows the capture of a neutron by 238U.
-struct BetaBranch {
-    end_point_mev: f64,
-    /// Per capture.
-    share: f64,
-    /// Protons of the daughter nucleus.
-    protons: f64,
-}
-
-/// The main branches of 239U (Q = 1.262 MeV; to the ground state and the 74.7 keV level of 239Np) and of 239Np
-/// (Q = 0.723 MeV; to the 286, 330 and 392 keV levels of 239Pu), weak branches added to the nearest listed one. The shares
-/// are approximate and were not checked against an evaluation: see docs/limits.md.
-static CAPTURE_BRANCHES: [BetaBranch; 5] = [
-    BetaBranch { end_point_mev: 1.262, share: 0.25, protons: 93.0 },
-    BetaBranch { end_point_mev: 1.187, share: 0.75, protons: 93.0 },
-    BetaBranch { end_point_mev: 0.437, share: 0.50, protons: 94.0 },
-    BetaBranch { end_point_mev: 0.393, share: 0.10, protons: 94.0 },
-    BetaBranch { end_point_mev: 0.331, share: 0.40, protons: 94.0 },
-];
-
-impl BetaBranch {
-    /// Antineutrinos per MeV, not normalised: allowed shape E^2 p_e E_e F with the Fermi function of a point charge
-    /// without screening, F = 2 pi eta / (1 - exp(-2 pi eta)), eta = alpha Z E_e / p_e.
-    fn shape(&self, energy_mev: f64) -> f64 {
-        const ELECTRON_MEV: f64 = 0.510_998_95;
-        const FINE_STRUCTURE: f64 = 7.297_352_564e-3;
-        if energy_mev <= 0.0 || energy_mev >= self.end_point_mev {
-            return 0.0;
-        }
-        let electron = self.end_point_mev - energy_mev + ELECTRON_MEV;
-        let momentum = (electron * electron - ELECTRON_MEV * ELECTRON_MEV).sqrt();
-        let coulomb = 2.0 * std::f64::consts::PI * FINE_STRUCTURE * self.protons * electron / momentum;
-        energy_mev * energy_mev * momentum * electron * coulomb / -(-coulomb).exp_m1()
-    }
-}
-
-/// Antineutrinos per MeV of the two beta decays after the capture of a neutron by 238U, per capture (two in all).
-pub fn capture_spectrum(energy_mev: f64) -> f64 {
-    static NORMS: std::sync::OnceLock<Vec<f64>> = std::sync::OnceLock::new();
-    let norms = NORMS.get_or_init(|| {
-        let rule = crate::math::gauss_legendre(64);
-        let norm = |b: &BetaBranch| crate::math::integrate(&rule, 0.0, b.end_point_mev, |e| b.shape(e));
-        CAPTURE_BRANCHES.iter().map(norm).collect()
-    });
-    CAPTURE_BRANCHES.iter().zip(norms).map(|(branch, norm)| branch.share * branch.shape(energy_mev) / norm).sum()
-}
-
 /// Share of the fissions by isotope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -178,7 +134,14 @@ pub struct Site {
     /// Neutrons that 238U captures per fission, each followed by two antineutrinos: 0 leaves them out; a pressurised-
     /// water reactor has about 0.6.
     pub uranium_238_captures_per_fission: f64,
+    /// Antineutrinos per MeV and fission of the whole core against their energy in MeV, in place of the published spectra; zero
+    /// outside. The fission fractions then give the energy per fission only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spectrum_table: Option<Curve>,
 }
+
+/// What the columns of [`Site::spectrum_table`] are.
+pub const TABLE_COLUMNS: [&str; 2] = ["neutrino_energy_mev", "neutrinos_per_mev_per_fission"];
 
 impl Default for Site {
     /// The very near site of NUCLEUS at Chooz: two cores of 4.25 GW at 72 and 102 m (Angloher et al., Eur. Phys. J. C
@@ -190,6 +153,7 @@ impl Default for Site {
             duty: 1.0,
             fission_fractions: FissionFractions::default(),
             uranium_238_captures_per_fission: 0.0,
+            spectrum_table: None,
         }
     }
 }
@@ -215,6 +179,9 @@ impl Site {
         let total: f64 = shares.iter().sum();
         let fine = shares.iter().all(|s| *s >= 0.0) && (total - 1.0).abs() < 1e-3;
         check("cevns.site.fission_fractions", total, fine, "shares of 0 or more that add up to 1")?;
+        if let Some(table) = &self.spectrum_table {
+            table.validate("cevns.site.spectrum_table", TABLE_COLUMNS)?;
+        }
         let captures = self.uranium_238_captures_per_fission;
         let fine = (0.0..=2.0).contains(&captures);
         check("cevns.site.uranium_238_captures_per_fission", captures, fine, "a number from 0 to 2")
@@ -231,7 +198,26 @@ impl Site {
     pub fn spectrum_per_fission(&self, energy_mev: f64) -> f64 {
         let captures = self.uranium_238_captures_per_fission;
         let after_capture = if captures > 0.0 { captures * capture_spectrum(energy_mev) } else { 0.0 };
-        self.fission_fractions.spectrum(energy_mev) + after_capture
+        let of_fission = match &self.spectrum_table {
+            Some(table) => table.at(energy_mev).unwrap_or(0.0),
+            None => self.fission_fractions.spectrum(energy_mev),
+        };
+        of_fission + after_capture
+    }
+
+    /// Energies in MeV between which the spectrum is smooth: integrate piece by piece.
+    pub fn smooth_pieces_mev(&self) -> Vec<f64> {
+        let mut corners: Vec<f64> = std::iter::once(0.0).chain(end_points_mev()).collect();
+        match &self.spectrum_table {
+            Some(table) => corners.extend(table.rows().iter().map(|row| row[0])),
+            None => {
+                corners.extend_from_slice(&TABLE_MEV);
+                corners.extend((5..=20).map(|i| 0.5 * f64::from(i)));
+            }
+        }
+        corners.sort_by(f64::total_cmp);
+        corners.dedup();
+        corners
     }
 
     /// Antineutrinos per MeV, cm^2 and s.
@@ -240,20 +226,10 @@ impl Site {
     }
 }
 
-/// Energies in MeV between which the spectrum is smooth: integrate piece by piece.
-pub fn smooth_pieces() -> Vec<f64> {
-    let mut corners = vec![0.0];
-    corners.extend_from_slice(&TABLE_MEV);
-    corners.extend((5..=20).map(|i| 0.5 * f64::from(i)));
-    corners.extend(CAPTURE_BRANCHES.iter().map(|branch| branch.end_point_mev));
-    corners.sort_by(f64::total_cmp);
-    corners
-}
-
 /// Total flux in 1/(cm^2 s).
 pub fn total_flux(site: &Site) -> f64 {
     let rule = crate::math::gauss_legendre(8);
-    smooth_pieces().windows(2).map(|p| crate::math::integrate(&rule, p[0], p[1], |e| site.flux(e))).sum()
+    site.smooth_pieces_mev().windows(2).map(|p| crate::math::integrate(&rule, p[0], p[1], |e| site.flux(e))).sum()
 }
 
 #[cfg(test)]
@@ -289,7 +265,29 @@ mod tests {
         let more = total_flux(&with) - total_flux(&without);
         assert!((more / without.fissions_per_cm2_s() / 1.2 - 1.0).abs() < 2e-3, "{more:e}");
         assert!((more / 0.355e12 - 1.0).abs() < 0.02, "{more:e}");
-        assert_eq!(capture_spectrum(1.27), 0.0);
+    }
+
+    /// The built-in spectrum, tabulated finely, gives its own flux; half of it half; captures add as before.
+    #[test]
+    fn a_table_replaces_the_spectrum() {
+        let site = Site::default();
+        let rows = |scale: f64| -> String {
+            // The polynomials jump at the end of the table: two rows there.
+            let energies = (0..10_000).map(|i| 0.001 * (f64::from(i) + 0.5));
+            energies.map(|e| format!("{e} {}\n", scale * site.spectrum_per_fission(e))).collect()
+        };
+        let with = |scale: f64, captures: f64| {
+            let table = Curve::parse(&rows(scale), "table", TABLE_COLUMNS).unwrap();
+            let site =
+                Site { spectrum_table: Some(table), uranium_238_captures_per_fission: captures, ..Site::default() };
+            total_flux(&site)
+        };
+        assert!((with(1.0, 0.0) / total_flux(&site) - 1.0).abs() < 1e-4);
+        assert!((with(0.5, 0.0) / total_flux(&site) - 0.5).abs() < 1e-4);
+        let captures = Site { uranium_238_captures_per_fission: 0.6, ..Site::default() };
+        let more = |a: f64, b: f64| (a - b) / site.fissions_per_cm2_s();
+        let expected = more(total_flux(&captures), total_flux(&site));
+        assert!((more(with(1.0, 0.6), with(1.0, 0.0)) / expected - 1.0).abs() < 1e-3);
     }
 
     #[test]

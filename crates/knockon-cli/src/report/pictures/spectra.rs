@@ -19,7 +19,7 @@ fn spectrum(table: &Table, title: &str) -> Option<Spectrum> {
 }
 
 /// Parts worth a line of their own: columns `o_uncorrected_UNIT` (recoils of another element) and
-/// `template_after_UNIT`.
+/// `statistical_after_UNIT`.
 fn parts(table: &Table) -> Vec<(String, Vec<f64>)> {
     let part = |column: &String| {
         let (label, _) = column.split_once("_uncorrected_per_").or(column.split_once("_after_per_"))?;
@@ -112,7 +112,7 @@ pub(super) fn capture(run: &Run) -> Option<Picture> {
     let svg = spectra::draw_capture(spectrum(table, "neutron capture").as_ref(), resolution_ev);
     let caption = format!(
         "Recoils of tungsten after capture of thermal neutrons, at {resolution_ev} eV resolution (standard deviation). \
-         Grey: the part that is a smooth template and no calculation; thin lines: ten times the rate. Uncertainties are \
+         Grey: captures whose first gamma ray is not tabulated but drawn from a statistical model; thin lines: ten times the rate. Uncertainties are \
          not drawn; ratio_low and ratio_high in spectra/capture.csv hold that of the response."
     );
     Some(Picture {
@@ -177,10 +177,10 @@ mod tests {
 
     #[test]
     fn parameters_read_like_prose() {
-        let parameters = json!({"mass_gev": 2.0, "cross_section_cm2": 1e-36, "template": true, "nuclei": "mean-mass",
+        let parameters = json!({"mass_gev": 2.0, "cross_section_cm2": 1e-36, "statistical": true, "nuclei": "mean-mass",
             "site": {"cores": [{"power_gw": 4.25, "distance_m": 72.0}]}});
         let words = in_words("", &parameters);
-        for expected in ["mass 2 GeV", "cross section 10⁻³⁶ cm²", "template", "nuclei mean mass", "power 4.25 GW"]
+        for expected in ["mass 2 GeV", "cross section 10⁻³⁶ cm²", "statistical", "nuclei mean mass", "power 4.25 GW"]
         {
             assert!(words.iter().any(|w| w == expected), "{expected}: {words:?}");
         }

@@ -1,15 +1,17 @@
 //! `knockon spectrum`.
 
+mod capture;
+
 use super::table::{Column, Format, Table};
 use anyhow::Result;
 use clap::ValueEnum;
 use knockon::Error;
-use knockon::spectra::capture::{self, Capture, Evaluation};
+use knockon::io::read_text;
 use knockon::spectra::cevns::Cevns;
 use knockon::spectra::dark_matter::DarkMatter;
-use knockon::spectra::materials::{Element, Material};
+use knockon::spectra::materials::{Element, Material, Nuclei};
 use knockon::spectra::reactor::{self, Core, FissionFractions, Site};
-use knockon::spectra::{capture_rate, parse_energies, rates_by_element};
+use knockon::spectra::{Curve, parse_energies, rates_by_element};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -19,7 +21,9 @@ Recoil spectra before any effect of the crystal: what `knockon correct` takes. R
 and of reactor neutrinos (CEvNS) are per keV, kg of crystal and day, in all and for each element;
 rates of neutron capture are per eV and capture in natural tungsten.
 Crystals: CaWO4, Al2O3, Ge, Si, CaMoO4, LiF, NaI, PbWO4, or any formula of Li O F Na Al Si Ca Ge Mo I
-W Pb. The table begins with commented lines that name every parameter (JSON: \"parameters\").
+W Pb. Capture on tungsten is simulated; single gamma rays to the ground state are exact lines.
+--reactor-table takes rows neutrino_energy_mev,neutrinos_per_mev_per_fission (comma or blank between,
+# for comments). The table begins with commented lines that name every parameter (JSON: \"parameters\").
 
 Examples:
   knockon spectrum dark-matter --mass-gev 2 --cross-section-cm2 1e-36 --target CaWO4 --energies 10,100
@@ -42,7 +46,7 @@ enum Source {
     /// Reactor antineutrinos (CEvNS).
     Cevns(CevnsArguments),
     /// Capture of thermal neutrons on tungsten.
-    Capture(CaptureArguments),
+    Capture(capture::Arguments),
 }
 
 /// What every source takes.
@@ -60,6 +64,24 @@ struct Common {
     /// File to write; without it the table goes to standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// How the nuclei of an element count.
+#[derive(Clone, Copy, ValueEnum)]
+enum KnownNuclei {
+    /// Each natural isotope with its own mass.
+    NaturalIsotopes,
+    /// One nucleus with the atomic weight.
+    MeanMass,
+}
+
+impl From<KnownNuclei> for Nuclei {
+    fn from(known: KnownNuclei) -> Self {
+        match known {
+            KnownNuclei::NaturalIsotopes => Self::NaturalIsotopes,
+            KnownNuclei::MeanMass => Self::MeanMass,
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -85,6 +107,9 @@ struct DarkMatterArguments {
     /// Local density in GeV/c^2 per cm^3.
     #[arg(long, default_value_t = 0.3)]
     rho_gev_cm3: f64,
+    /// Natural isotopes, or one mean nucleus per element.
+    #[arg(long, value_enum, default_value = "natural-isotopes")]
+    nuclei: KnownNuclei,
     /// Rate on one day of the year (1 = 1 January) instead of the mean speed of the year.
     #[arg(long, value_name = "DAY", conflicts_with = "modulation")]
     day_of_year: Option<f64>,
@@ -126,33 +151,16 @@ struct CevnsArguments {
     /// reactor, 0 leaves them out.
     #[arg(long, default_value_t = 0.0)]
     u238_captures: f64,
+    /// Antineutrino spectrum of the core in place of the published ones: rows neutrino_energy_mev,
+    /// neutrinos_per_mev_per_fission, zero outside, linear in between; fission fractions then give the energy per fission only.
+    #[arg(long, value_name = "FILE")]
+    reactor_table: Option<PathBuf>,
     /// Weak mixing angle at zero momentum transfer, sin^2.
     #[arg(long, default_value_t = 0.238_57)]
     sin2_theta_w: f64,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Evaluations of the intensities.
-#[derive(Clone, Copy, ValueEnum)]
-enum KnownEvaluation {
-    /// Agrees with the intensities published by CRAB.
-    EgafLanl,
-    /// IAEA 2007; the line at 112 eV is 1.7 times weaker.
-    Egaf,
-}
-
-#[derive(clap::Args)]
-struct CaptureArguments {
-    /// W, or a crystal with tungsten: rates are per capture in its tungsten.
-    #[arg(long, default_value = "W")]
-    target: String,
-    /// Source of the intensities of the primary gamma rays.
-    #[arg(long, value_enum, default_value = "egaf-lanl")]
-    evaluation: KnownEvaluation,
-    /// Leave out the smooth template that stands for the intensity no line carries.
-    #[arg(long)]
-    lines_only: bool,
+    /// Natural isotopes, or one mean nucleus per element.
+    #[arg(long, value_enum, default_value = "natural-isotopes")]
+    nuclei: KnownNuclei,
     #[command(flatten)]
     common: Common,
 }
@@ -162,7 +170,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.source {
         Source::DarkMatter(arguments) => dark_matter(arguments),
         Source::Cevns(arguments) => cevns(arguments),
-        Source::Capture(arguments) => neutron_capture(arguments),
+        Source::Capture(arguments) => capture::run(arguments),
     }
 }
 
@@ -175,8 +183,8 @@ fn dark_matter(arguments: &DarkMatterArguments) -> Result<()> {
         v0_km_per_s: arguments.v0_km_s,
         escape_km_per_s: arguments.vesc_km_s,
         earth_km_per_s: arguments.v_earth_km_s,
+        nuclei: arguments.nuclei.into(),
         resolution_ev: common.resolution_ev,
-        ..DarkMatter::default()
     };
     mean.validate()?;
     let day = arguments.day_of_year;
@@ -225,8 +233,16 @@ fn cevns(arguments: &CevnsArguments) -> Result<()> {
     }
     site.duty = arguments.duty.unwrap_or(site.duty);
     site.uranium_238_captures_per_fission = arguments.u238_captures;
-    let source =
-        Cevns { site, sin2_theta_w: arguments.sin2_theta_w, resolution_ev: common.resolution_ev, ..Cevns::default() };
+    let table = |path: &PathBuf| -> Result<Curve> {
+        Ok(Curve::parse(&read_text(path)?, &path.display().to_string(), reactor::TABLE_COLUMNS)?)
+    };
+    site.spectrum_table = arguments.reactor_table.as_ref().map(table).transpose()?;
+    let source = Cevns {
+        site,
+        sin2_theta_w: arguments.sin2_theta_w,
+        nuclei: arguments.nuclei.into(),
+        resolution_ev: common.resolution_ev,
+    };
     source.validate()?;
     let (material, energies) = (Material::from_formula(&arguments.target)?, parse_energies(&common.energies)?);
     let columns = element_columns(&material, &energies, common, |e, energy| source.rate_per_kev_kg_day(e, energy))?;
@@ -234,50 +250,12 @@ fn cevns(arguments: &CevnsArguments) -> Result<()> {
         "target": material.formula, "cevns": source, "resolution_ev": common.resolution_ev,
         "reactor_flux_per_cm2_s": reactor::total_flux(&source.site),
     });
-    let notes = vec![
-        RECOILS.to_owned(),
-        "reactor: Huber 2011 and Mueller 2011 (238U) above 2 MeV, Vogel & Engel 1989 below".to_owned(),
-    ];
-    let title = format!("reactor neutrinos (CEvNS) on {}: recoils per kg of crystal, day and keV", material.formula);
-    Table { title, notes, parameters, columns }.write(common.format, common.output.as_deref())
-}
-
-fn neutron_capture(arguments: &CaptureArguments) -> Result<()> {
-    let common = &arguments.common;
-    let material = Material::from_formula(&arguments.target)?;
-    if !material.composition.iter().any(|(e, _)| e.symbol == "W") {
-        let problem = format!("expected a target with tungsten, found \"{}\"", arguments.target);
-        return Err(Error::input("target", problem, "Give --target W, CaWO4 or PbWO4: only tungsten has tables").into());
-    }
-    let source = Capture {
-        evaluation: match arguments.evaluation {
-            KnownEvaluation::EgafLanl => Evaluation::EgafLanl,
-            KnownEvaluation::Egaf => Evaluation::Egaf,
-        },
-        template: !arguments.lines_only,
-        resolution_ev: common.resolution_ev,
+    let reactor = match &arguments.reactor_table {
+        Some(path) => format!("reactor: antineutrino spectrum of {}", path.display()),
+        None => "reactor: Huber 2011 and Mueller 2011 (238U) above 2 MeV, Vogel & Engel 1989 below".to_owned(),
     };
-    let energies = parse_energies(&common.energies)?;
-    let rate = capture_rate(&source, &energies)?;
-    let mut columns = vec![
-        Column::new("energy_ev", energies),
-        Column::new("rate_per_ev_per_capture", rate.rate_per_ev_per_capture.clone()),
-        Column::new("w_rate_per_ev_per_capture", rate.rate_per_ev_per_capture),
-        Column::new("w_lines_per_ev_per_capture", rate.lines_per_ev_per_capture),
-    ];
-    let mut notes = vec![
-        "recoil energies; nothing is taken off for energy stored in defects".to_owned(),
-        "each rate is the mean over an interval that ends halfway to the neighbouring energies".to_owned(),
-    ];
-    if source.template {
-        columns.push(Column::new("w_template_per_ev_per_capture", rate.template_per_ev_per_capture));
-        notes.push(
-            "template: a smooth placeholder for the intensity that no line carries, not a calculation".to_owned(),
-        );
-    }
-    let lines = capture::primaries(source.evaluation)?;
-    let parameters = json!({ "target": material.formula, "capture": source, "primary_lines": lines.len() });
-    let title = "neutron capture on natural tungsten: recoils per eV and capture".to_owned();
+    let notes = vec![RECOILS.to_owned(), reactor];
+    let title = format!("reactor neutrinos (CEvNS) on {}: recoils per kg of crystal, day and keV", material.formula);
     Table { title, notes, parameters, columns }.write(common.format, common.output.as_deref())
 }
 
