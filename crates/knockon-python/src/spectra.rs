@@ -2,7 +2,7 @@
 
 use crate::arrays::{Column, Numbers, column, table, to_vec};
 use crate::{exception, released};
-use knockon::spectra::capture::{Capture, Evaluation};
+use knockon::spectra::capture::{Capture, Evaluation, SlowingDown};
 use knockon::spectra::cevns::Cevns;
 use knockon::spectra::dark_matter::DarkMatter;
 use knockon::spectra::materials::{Element, Material};
@@ -198,20 +198,42 @@ pub(crate) fn cevns(
 }
 
 /// Recoils of tungsten after the capture of a thermal neutron, per eV and capture in natural tungsten, each the mean over
-/// an interval that ends halfway to the neighbouring energies (eV). `evaluation` is `egaf-lanl` or `egaf`.
+/// an interval that ends halfway to the neighbouring energies (eV). `evaluation` is `egaf-lanl` or `egaf`; `slowing_down` is
+/// `prompt`, `stopped`, or the time in fs in which the nucleus loses its momentum.
 #[pyfunction]
-#[pyo3(signature = (energies_ev, *, evaluation="egaf-lanl", lines_only=false, resolution_ev=0.0))]
+#[pyo3(signature = (
+    energies_ev, *, evaluation="egaf-lanl", lines_only=false, slowing_down=None, conversion_electrons=true,
+    crystal_mm=None, captures=Capture::default().captures, seed=Capture::default().seed, resolution_ev=0.0,
+))]
+#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub(crate) fn capture(
     py: Python<'_>,
     energies_ev: Numbers<'_>,
     evaluation: &str,
     lines_only: bool,
+    slowing_down: Option<SlowingDownArgument>,
+    conversion_electrons: bool,
+    crystal_mm: Option<[f64; 3]>,
+    captures: u64,
+    seed: u64,
     resolution_ev: f64,
 ) -> PyResult<RecoilSpectrum> {
     let evaluation: Evaluation = serde_json::from_value(json!(evaluation)).map_err(|e| {
         PyValueError::new_err(format!("evaluation: {e}. Give one of the evaluations that the message names"))
     })?;
-    let source = Capture { evaluation, template: !lines_only, resolution_ev };
+    let source = Capture {
+        evaluation,
+        statistical: !lines_only,
+        slowing_down: match slowing_down {
+            Some(given) => given.try_into()?,
+            None => Capture::default().slowing_down,
+        },
+        drop_conversion_electrons: !conversion_electrons,
+        crystal_mm,
+        captures,
+        seed,
+        resolution_ev,
+    };
     let energies_ev = to_vec(&energies_ev);
     let rate = released(py, || {
         check_energies(&energies_ev)?;
@@ -225,4 +247,25 @@ pub(crate) fn capture(
         by_element: vec![("W".to_owned(), rate.rate_per_ev_per_capture)],
         parameters: json!({ "capture": source }),
     })
+}
+
+/// How `slowing_down` is given: a name or a time in fs.
+#[derive(FromPyObject)]
+pub(crate) enum SlowingDownArgument {
+    TimeFs(f64),
+    Limit(String),
+}
+
+impl TryFrom<SlowingDownArgument> for SlowingDown {
+    type Error = PyErr;
+
+    fn try_from(given: SlowingDownArgument) -> PyResult<Self> {
+        match given {
+            SlowingDownArgument::TimeFs(time) => Ok(Self::TimeFs(time)),
+            SlowingDownArgument::Limit(name) => serde_json::from_value(json!(name)).map(Self::Limit).map_err(|_| {
+                let found = format!("slowing_down: expected \"prompt\", \"stopped\" or a time in fs, found \"{name}\"");
+                PyValueError::new_err(found)
+            }),
+        }
+    }
 }
