@@ -35,6 +35,9 @@ pub enum Error {
         /// What the user can do.
         remedy: String,
     },
+    /// Somebody asked the computation to stop.
+    #[error("stopped as asked; the same command goes on from where it was")]
+    Stopped,
 }
 
 impl Error {

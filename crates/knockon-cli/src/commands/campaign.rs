@@ -2,9 +2,11 @@
 
 use crate::config;
 use crate::progress::{Bar, say};
+use crate::signals;
 use anyhow::{Context, Result, bail};
 use knockon::cascade::{
-    CampaignSettings, Plan, RunOutcome, campaign_status, collect_campaign, forget_failures, run_campaign,
+    CampaignSettings, Plan, RunOutcome, Worker, campaign_status, collect_campaign, forget_failures, make_starts,
+    run_campaign,
 };
 use knockon::io::{read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
@@ -70,9 +72,12 @@ struct RunArguments {
     /// Only every n-th recoil, such as 1/4, 2/4, 3/4 and 4/4.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<(usize, usize)>,
-    /// Try again what failed.
+    /// Try again what failed; recoils that took too long go on where they were.
     #[arg(long)]
     retry_failed: bool,
+    /// Only make the thermalised starts that all recoils share.
+    #[arg(long, conflicts_with_all = ["index", "runs", "shard", "retry_failed"])]
+    starts_only: bool,
 }
 
 /// Runs the verb.
@@ -153,12 +158,20 @@ fn run_part(arguments: &RunArguments) -> Result<()> {
     if arguments.retry_failed {
         forget_failures(&plan, &numbers, folder)?;
     }
+    if arguments.starts_only {
+        return with_worker(&plan, folder, |worker| make_starts(worker, &plan, folder));
+    }
     let o = work(&plan, &numbers, folder)?;
     say(&format!("{} done before, {} now, {} failed, {} left to others", o.resumed, o.done, o.failed, o.elsewhere));
     Ok(())
 }
 
 fn work(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome> {
+    with_worker(plan, folder, |worker| run_campaign(worker, plan, numbers, folder))
+}
+
+/// Loads the potential of a plan and does something with it that signals may stop.
+fn with_worker<T>(plan: &Plan, folder: &Path, act: impl FnOnce(&Worker<'_>) -> Result<T, knockon::Error>) -> Result<T> {
     let path = folder.join("potential.model");
     let model = Model::load(&path)?;
     if model.hash() != plan.model_hash {
@@ -168,8 +181,11 @@ fn work(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome> {
     warn_of_failing(&model);
     let grades = plan.settings.extrapolation.as_ref().map(|_| folder.join("potential.grade"));
     let extrapolation = grades.map(|path| super::evaluate::load_grades(&model, &path)).transpose()?;
-    let bar = Bar::new("recoils (fs)");
-    Ok(run_campaign(&potential, extrapolation.as_ref(), plan, numbers, folder, &bar)?)
+    let _listening = signals::listen()?;
+    let progress = Bar::new("recoils (fs)");
+    let (program, commit) = (crate::PROGRAM, crate::COMMIT);
+    let extrapolation = extrapolation.as_ref();
+    Ok(act(&Worker { potential: &potential, extrapolation, program, commit, progress: &progress })?)
 }
 
 fn status(folder: &Path) -> Result<()> {
@@ -194,10 +210,11 @@ fn collect(folder: &Path, table: &Path) -> Result<()> {
     let summary = collect_campaign(&Plan::load(folder)?, folder, table)
         .with_context(|| format!("cannot collect the recoils of {}", folder.display()))?;
     say(&format!(
-        "{} of {} recoils ({} flagged): {}",
+        "{} of {} recoils ({} flagged; {} failed and left out): {}",
         summary.n_done,
         summary.n_runs,
         summary.n_flagged,
+        summary.n_failed,
         table.display()
     ));
     Ok(())
