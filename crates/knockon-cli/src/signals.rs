@@ -1,5 +1,6 @@
 //! Signals that ask the program to stop: SIGTERM, which schedulers send before they take a machine away, and SIGINT, which
-//! is Ctrl-C. A computation that keeps where it is listens to the first one; all others end the program at once, as usual.
+//! is Ctrl-C. A computation that keeps where it is takes them as a wish, but a second Ctrl-C ends the program at once, as
+//! every signal does while no such computation runs. Schedulers may send SIGTERM several times.
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,7 +15,7 @@ pub(crate) const STOPPED: u8 = 75;
 struct Flags {
     /// Somebody wants the program to stop.
     stop: Arc<AtomicBool>,
-    /// Signals end the program at once.
+    /// Nobody listens.
     at_once: Arc<AtomicBool>,
 }
 
@@ -23,20 +24,23 @@ static FLAGS: OnceLock<Flags> = OnceLock::new();
 /// Somebody listens as long as this lives.
 pub(crate) struct Listening;
 
-/// Takes the next signal as a wish.
+const FAILED: &str = "cannot listen to signals";
+
+/// Takes signals as wishes from now on.
 pub(crate) fn listen() -> Result<Listening> {
     if FLAGS.get().is_none() {
         let flags = Flags::default();
         for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_default(signal, flags.at_once.clone())
-                .and_then(|_| flag::register(signal, flags.stop.clone()))
-                .and_then(|_| flag::register(signal, flags.at_once.clone()))
-                .context("cannot listen to signals")?;
+            flag::register_conditional_default(signal, flags.at_once.clone()).context(FAILED)?;
+        }
+        flag::register_conditional_default(SIGINT, flags.stop.clone()).context(FAILED)?;
+        for signal in [SIGINT, SIGTERM] {
+            flag::register(signal, flags.stop.clone()).context(FAILED)?;
         }
         // If another thread was faster, its flags are as good.
         let _ = FLAGS.set(flags);
     }
-    FLAGS.get().into_iter().for_each(|flags| flags.at_once.store(is_stopped(), Ordering::Relaxed));
+    FLAGS.get().into_iter().for_each(|flags| flags.at_once.store(false, Ordering::Relaxed));
     Ok(Listening)
 }
 

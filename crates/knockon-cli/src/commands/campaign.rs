@@ -10,7 +10,10 @@ use knockon::cascade::{
 };
 use knockon::io::{read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
+use script::ScriptArguments;
 use std::path::{Path, PathBuf};
+
+mod script;
 
 /// Arguments of `knockon campaign`.
 #[derive(clap::Args)]
@@ -32,6 +35,8 @@ enum Step {
     Plan(PlanArguments),
     /// Do recoils of a plan that are not done and that no other process is at.
     Run(RunArguments),
+    /// Scripts that do the plan under a scheduler; see docs/clusters.md.
+    Script(ScriptArguments),
     /// How many recoils are done, running, failed and flagged.
     Status {
         /// Folder of the campaign.
@@ -75,6 +80,9 @@ struct RunArguments {
     /// Try again what failed; recoils that took too long go on where they were.
     #[arg(long)]
     retry_failed: bool,
+    /// Wait for recoils that other processes are at, and take them over if those die.
+    #[arg(long)]
+    wait: bool,
     /// Only make the thermalised starts that all recoils share.
     #[arg(long, conflicts_with_all = ["index", "runs", "shard", "retry_failed"])]
     starts_only: bool,
@@ -89,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Ok(())
         }
         (Some(Step::Run(a)), _) => run_part(a),
+        (Some(Step::Script(a)), _) => script::write(a),
         (Some(Step::Status { folder }), _) => status(folder),
         (Some(Step::Collect { folder, output }), _) => {
             collect(folder, &output.clone().unwrap_or_else(|| folder.join("recoils.csv")))
@@ -102,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn run_files(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -> Result<()> {
     let plan = plan(config, model, output, seed)?;
     let all: Vec<usize> = (0..plan.runs.len()).collect();
-    let outcome = work(&plan, &all, output)?;
+    let outcome = work(&plan, &all, output, false)?;
     if outcome.elsewhere > 0 {
         bail!(
             "other processes are at {} of the recoils; run `knockon campaign run {}` when they are done",
@@ -159,19 +168,24 @@ fn run_part(arguments: &RunArguments) -> Result<()> {
         forget_failures(&plan, &numbers, folder)?;
     }
     if arguments.starts_only {
-        return with_worker(&plan, folder, |worker| make_starts(worker, &plan, folder));
+        return with_worker(&plan, folder, false, |worker| make_starts(worker, &plan, folder));
     }
-    let o = work(&plan, &numbers, folder)?;
+    let o = work(&plan, &numbers, folder, arguments.wait)?;
     say(&format!("{} done before, {} now, {} failed, {} left to others", o.resumed, o.done, o.failed, o.elsewhere));
     Ok(())
 }
 
-fn work(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome> {
-    with_worker(plan, folder, |worker| run_campaign(worker, plan, numbers, folder))
+fn work(plan: &Plan, numbers: &[usize], folder: &Path, waits: bool) -> Result<RunOutcome> {
+    with_worker(plan, folder, waits, |worker| run_campaign(worker, plan, numbers, folder))
 }
 
 /// Loads the potential of a plan and does something with it that signals may stop.
-fn with_worker<T>(plan: &Plan, folder: &Path, act: impl FnOnce(&Worker<'_>) -> Result<T, knockon::Error>) -> Result<T> {
+fn with_worker<T>(
+    plan: &Plan,
+    folder: &Path,
+    waits: bool,
+    act: impl FnOnce(&Worker<'_>) -> Result<T, knockon::Error>,
+) -> Result<T> {
     let path = folder.join("potential.model");
     let model = Model::load(&path)?;
     if model.hash() != plan.model_hash {
@@ -185,7 +199,7 @@ fn with_worker<T>(plan: &Plan, folder: &Path, act: impl FnOnce(&Worker<'_>) -> R
     let progress = Bar::new("recoils (fs)");
     let (program, commit) = (crate::PROGRAM, crate::COMMIT);
     let extrapolation = extrapolation.as_ref();
-    Ok(act(&Worker { potential: &potential, extrapolation, program, commit, progress: &progress })?)
+    Ok(act(&Worker { potential: &potential, extrapolation, program, commit, waits, progress: &progress })?)
 }
 
 fn status(folder: &Path) -> Result<()> {
@@ -195,12 +209,13 @@ fn status(folder: &Path) -> Result<()> {
         format!("{:.0} min with {} at a time", t / 60.0, s.running.max(1))
     });
     println!(
-        "recoils    {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open}\ntime left  {left}",
+        "recoils    {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open} ({} begun)\ntime left  {left}",
         s.n_runs,
         s.done,
         s.flagged,
         s.running,
-        s.failed.len()
+        s.failed.len(),
+        s.interrupted
     );
     s.failed.iter().for_each(|(run, reason)| println!("recoil {run} failed: {reason}"));
     Ok(())

@@ -25,6 +25,8 @@ pub struct Worker<'a> {
     pub program: &'a str,
     /// Commit that it was built from; empty where that is not known.
     pub commit: &'a str,
+    /// Whether to wait for recoils that other processes are at, and to take them over if those die.
+    pub waits: bool,
     /// Who hears how far it is, and says when to stop.
     pub progress: &'a dyn Progress,
 }
@@ -53,6 +55,8 @@ pub struct CampaignStatus {
     pub flagged: usize,
     /// Recoils that some process is at.
     pub running: usize,
+    /// Recoils that nobody is at, but that go on from a checkpoint.
+    pub interrupted: usize,
     /// Recoils that failed: run number and reason.
     pub failed: Vec<(usize, String)>,
     /// Wall-clock time left in seconds, if those running now go on in the same number; none before the first is done.
@@ -105,15 +109,31 @@ pub fn run_campaign(worker: &Worker<'_>, plan: &Plan, numbers: &[usize], folder:
     }
     let mut campaign = Campaign::prepare(*worker, files)?;
     campaign.load_starts(missing.iter().map(|run| run.start))?;
-    for end in campaign.run_all(&missing)? {
-        match end {
-            End::Done => outcome.done += 1,
-            End::Failed => outcome.failed += 1,
-            End::Elsewhere => outcome.elsewhere += 1,
+    let (mut open, mut failed) = (missing.clone(), 0);
+    loop {
+        campaign.run_all(&open)?;
+        let mut left = Vec::new();
+        for run in open {
+            match files.state(&run)? {
+                State::Done(_) => {}
+                State::Failed(_) => failed += 1,
+                State::Open => left.push(run),
+            }
         }
+        open = left;
+        if open.is_empty() || !worker.waits {
+            break;
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
+    outcome.failed += failed;
+    outcome.elsewhere = open.len();
+    outcome.done = missing.len() - failed - open.len();
     Ok(outcome)
 }
+
+/// How often a process looks whether another one still lives.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes the thermalised starts that the runs of a plan need, if they are not there.
 pub fn make_starts(worker: &Worker<'_>, plan: &Plan, folder: &Path) -> Result<(), Error> {
@@ -138,7 +158,8 @@ pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Err
                 wall_time_s += record.wall_time_s;
             }
             State::Failed(failure) => status.failed.push((run.run, failure.reason)),
-            State::Open => status.running += usize::from(Claim::is_held(&files.stem(run))),
+            State::Open if Claim::is_held(&files.stem(run)) => status.running += 1,
+            State::Open => status.interrupted += usize::from(files.checkpoint_path(run).exists()),
         }
     }
     let left = status.n_runs - status.done - status.failed.len();
@@ -293,14 +314,6 @@ impl Files<'_> {
     }
 }
 
-/// How a run ended for this process.
-#[derive(Clone, Copy)]
-enum End {
-    Done,
-    Failed,
-    Elsewhere,
-}
-
 /// Everything that the runs of a campaign share.
 struct Campaign<'a> {
     worker: Worker<'a>,
@@ -345,7 +358,7 @@ impl<'a> Campaign<'a> {
                 } else if self.worker.progress.is_stopped() {
                     return Err(Error::Stopped);
                 } else {
-                    std::thread::sleep(Duration::from_millis(500));
+                    std::thread::sleep(LOOK_AGAIN);
                 }
             }
         }
@@ -377,7 +390,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// As many runs side by side as there are threads; with fewer runs, several threads each. The bits do not depend on it.
-    fn run_all(&self, runs: &[PlannedRun]) -> Result<Vec<End>, Error> {
+    fn run_all(&self, runs: &[PlannedRun]) -> Result<(), Error> {
         let progress = self.worker.progress;
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
@@ -416,23 +429,21 @@ impl<'a> Campaign<'a> {
 
     /// Does a run unless another process is at it or has done it. A recoil that fails is a result; a file that cannot be
     /// written is an error.
-    fn attempt(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<End, Error> {
+    fn attempt(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
         if self.worker.progress.is_stopped() {
             return Err(Error::Stopped);
         }
         let stem = self.files.stem(run);
-        let Some(_claim) = Claim::take(&stem)? else { return Ok(End::Elsewhere) };
-        let end = match self.files.state(run)? {
-            State::Done(_) => End::Done,
-            State::Failed(_) => End::Failed,
-            State::Open => self.follow(run, watch)?,
-        };
+        let Some(_claim) = Claim::take(&stem)? else { return Ok(()) };
+        if let State::Open = self.files.state(run)? {
+            self.follow(run, watch)?;
+        }
         Claim::clear(&stem);
-        Ok(end)
+        Ok(())
     }
 
     /// Does a run to its record, or to the reason why it failed.
-    fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<End, Error> {
+    fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
         let (record_path, failure_path) = (self.files.record_path(run), self.files.failure_path(run));
         let checkpoint_path = self.files.checkpoint_path(run);
         [&record_path, &failure_path, &checkpoint_path].into_iter().for_each(|path| remove_unfinished(path));
@@ -442,15 +453,14 @@ impl<'a> Campaign<'a> {
                 record.write(&record_path)?;
                 checkpoint.remove()?;
                 self.worker.progress.message(&record.summary());
-                Ok(End::Done)
+                Ok(())
             }
             Err(error @ (Error::Io { .. } | Error::Stopped)) => Err(error),
             Err(error) => {
                 let failure = Failure { reason: error.to_string() };
                 self.worker.progress.message(&format!("recoil {} failed: {}", run.run, failure.reason));
                 let text = serde_json::to_string(&failure).expect("plain text");
-                write_atomically(&failure_path, text.as_bytes())?;
-                Ok(End::Failed)
+                write_atomically(&failure_path, text.as_bytes())
             }
         }
     }
@@ -537,7 +547,7 @@ mod tests {
     }
 
     fn worker(potential: &dyn Potential) -> Worker<'_> {
-        Worker { potential, extrapolation: None, program: "knockon", commit: "", progress: &Silent }
+        Worker { potential, extrapolation: None, program: "knockon", commit: "", waits: false, progress: &Silent }
     }
 
     fn run_some(folder: &Path, threads: usize, numbers: &[usize]) -> RunOutcome {

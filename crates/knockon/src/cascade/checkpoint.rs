@@ -202,6 +202,25 @@ mod tests {
         first.remove().expect("nothing to remove");
     }
 
+    /// Twelve steps and gradient changes of a quench of 49152 atoms, and six vectors more.
+    #[test]
+    fn a_full_size_state_is_written_in_moments() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.checkpoint");
+        let state = vec![vec![glam::DVec3::new(0.1, 0.2, 0.3); 49152]; 30];
+        let mut checkpoint = Checkpoint::new(&path, "", EVERY, &Silent);
+        let began = Instant::now();
+        checkpoint.write(&state).expect("written");
+        let written = began.elapsed();
+        assert_eq!(checkpoint.resume::<Vec<Vec<glam::DVec3>>>(&0).expect("readable").as_ref().map(Vec::len), None);
+        checkpoint.write(&state).expect("written");
+        let began = Instant::now();
+        assert_eq!(checkpoint.resume::<Vec<Vec<glam::DVec3>>>(&0).expect("readable").as_ref(), Some(&state));
+        eprintln!("35 MB written in {written:.2?}, read and compared in {:.2?}", began.elapsed());
+        // Well below a second on an idle machine.
+        assert!(written < Duration::from_secs(5), "{written:?}");
+    }
+
     #[test]
     fn a_computation_that_takes_too_long_fails_and_keeps_its_state() {
         let folder = tempfile::tempdir().expect("a folder");
