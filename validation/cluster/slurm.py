@@ -162,7 +162,7 @@ def killed(work, expected):
     plan(folder, TIME_FS)
     submit(folder)
     wait_for_recoils()
-    children = slurm("pgrep", "-f", f"--wait --shard|campaign run {folder}").split()
+    children = slurm("pgrep", "-f", f"campaign run {folder} ").split()
     ours = [pid for pid in children if pathlib.Path(f"/proc/{pid}/exe").resolve() == KNOCKON]
     slurm("kill", "-9", *ours)
     wait_for(lambda: not jobs(), "the array to end")
