@@ -5,6 +5,7 @@ mod config;
 mod figures;
 mod progress;
 mod report;
+mod signals;
 
 use clap::Parser;
 
@@ -33,12 +34,25 @@ fn main() -> std::process::ExitCode {
     }
     match arguments.command.run() {
         Ok(()) => 0.into(),
+        Err(error) if matches!(error.downcast_ref(), Some(knockon::Error::Stopped)) => {
+            eprintln!("{error:#}");
+            signals::STOPPED.into()
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             2.into()
         }
     }
 }
+
+/// Name and version of the program, as results name it.
+const PROGRAM: &str = concat!("knockon ", env!("CARGO_PKG_VERSION"));
+
+/// The commit that it was built from; empty where there was no git.
+const COMMIT: &str = match option_env!("KNOCKON_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
 
 #[cfg(test)]
 mod tests {

@@ -46,6 +46,10 @@ impl Progress for Bar {
         self.0.set_position(done);
     }
 
+    fn is_stopped(&self) -> bool {
+        crate::signals::is_stopped()
+    }
+
     fn message(&self, text: &str) {
         if !is_quiet() {
             self.0.suspend(|| eprintln!("{text}"));

@@ -20,6 +20,7 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
     let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
     assert!(String::from_utf8(output).unwrap().contains("open       6"));
 
+    scripts_are_sound(&out);
     knockon(&["campaign", "run", &out, "--index", "1"]).success();
     knockon(&["campaign", "run", &out, "--shard", "1/2"]).success();
     knockon(&["campaign", "run", &out, "--runs", "6-9"]).failure();
@@ -39,4 +40,26 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
         };
         assert_eq!(sum("vacancies"), sum("interstitials"));
     }
+}
+
+/// Shells and HyperQueue can read them, and an array has no more tasks than asked for.
+fn scripts_are_sound(campaign: &str) {
+    knockon(&["campaign", "script", "slurm", campaign, "--max-tasks", "4"]).success();
+    knockon(&["campaign", "script", "hyperqueue", campaign, "--cpus", "2"]).success();
+    knockon(&["campaign", "script", "slurm", campaign, "--max-tasks", "0"]).failure().code(2);
+    knockon(&["campaign", "script", "slurm", campaign, "--time", "1; rm"]).failure().code(2);
+    let folder = Path::new(campaign);
+    for script in
+        ["slurm/starts.sh", "slurm/recoils.sh", "slurm/submit.sh", "hyperqueue/task.sh", "hyperqueue/submit.sh"]
+    {
+        Command::new("bash").arg("-n").arg(folder.join(script)).assert().success();
+    }
+    let array = std::fs::read_to_string(folder.join("slurm/recoils.sh")).unwrap();
+    assert!(array.contains("#SBATCH --array=0-3\n") && array.contains("--shard $((SLURM_ARRAY_TASK_ID + 1))/4"));
+    let job: toml::Value =
+        toml::from_str(&std::fs::read_to_string(folder.join("hyperqueue/job.toml")).unwrap()).unwrap();
+    let tasks = job["task"].as_array().unwrap();
+    assert_eq!(tasks.len(), 1 + 6);
+    assert!(tasks[1..].iter().all(|task| task["deps"][0].as_integer() == Some(0)));
+    assert_eq!(tasks[6]["request"][0]["resources"]["cpus"].as_integer(), Some(2));
 }

@@ -18,14 +18,14 @@ pub enum Error {
         remedy: String,
     },
     /// The operating system refused to read or write.
-    #[error("cannot {action} {}: {source}. Check that the path exists, that you may use it and that the disk is not full", path.display())]
+    #[error("cannot {action} {}: {reason}. Check that the path exists, that you may use it and that the disk is not full", path.display())]
     Io {
         /// "read", "write", "create", ...
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A computation that left the range where its result means something.
     #[error("{problem}. {remedy}")]
@@ -35,6 +35,9 @@ pub enum Error {
         /// What the user can do.
         remedy: String,
     },
+    /// Somebody asked the computation to stop.
+    #[error("stopped as asked; the same command goes on from where it was")]
+    Stopped,
 }
 
 impl Error {
@@ -44,8 +47,8 @@ impl Error {
     }
 
     /// An [`Error::Io`].
-    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.into(), source }
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, reason: std::io::Error) -> Self {
+        Self::Io { action, path: path.into(), reason }
     }
 
     /// An [`Error::Computation`].

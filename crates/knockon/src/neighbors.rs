@@ -125,6 +125,11 @@ impl NeighborList {
         }
     }
 
+    /// Positions at the build; a list is a function of them, of cell and reach.
+    pub(crate) fn reference_positions(&self) -> &[DVec3] {
+        &self.reference
+    }
+
     /// True if some atom has moved more than half the skin since the build, so that a pair closer than
     /// `cutoff_angstrom` may be missing. Positions must not have been wrapped in between.
     pub fn is_outdated(&self, positions: &[DVec3], cutoff_angstrom: f64) -> bool {

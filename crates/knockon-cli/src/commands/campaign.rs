@@ -2,13 +2,18 @@
 
 use crate::config;
 use crate::progress::{Bar, say};
+use crate::signals;
 use anyhow::{Context, Result, bail};
 use knockon::cascade::{
-    CampaignSettings, Plan, RunOutcome, campaign_status, collect_campaign, forget_failures, run_campaign,
+    CampaignSettings, Plan, RunOutcome, Worker, campaign_status, collect_campaign, forget_failures, make_starts,
+    run_campaign,
 };
 use knockon::io::{read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
+use script::ScriptArguments;
 use std::path::{Path, PathBuf};
+
+mod script;
 
 /// Arguments of `knockon campaign`.
 #[derive(clap::Args)]
@@ -30,6 +35,8 @@ enum Step {
     Plan(PlanArguments),
     /// Do recoils of a plan that are not done and that no other process is at.
     Run(RunArguments),
+    /// Scripts that do the plan under a scheduler; see docs/clusters.md.
+    Script(ScriptArguments),
     /// How many recoils are done, running, failed and flagged.
     Status {
         /// Folder of the campaign.
@@ -70,9 +77,15 @@ struct RunArguments {
     /// Only every n-th recoil, such as 1/4, 2/4, 3/4 and 4/4.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<(usize, usize)>,
-    /// Try again what failed.
+    /// Try again what failed; recoils that took too long go on where they were.
     #[arg(long)]
     retry_failed: bool,
+    /// Wait for recoils that other processes are at, and take them over if those die.
+    #[arg(long)]
+    wait: bool,
+    /// Only make the thermalised starts that all recoils share.
+    #[arg(long, conflicts_with_all = ["index", "runs", "shard", "retry_failed"])]
+    starts_only: bool,
 }
 
 /// Runs the verb.
@@ -84,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Ok(())
         }
         (Some(Step::Run(a)), _) => run_part(a),
+        (Some(Step::Script(a)), _) => script::write(a),
         (Some(Step::Status { folder }), _) => status(folder),
         (Some(Step::Collect { folder, output }), _) => {
             collect(folder, &output.clone().unwrap_or_else(|| folder.join("recoils.csv")))
@@ -97,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn run_files(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -> Result<()> {
     let plan = plan(config, model, output, seed)?;
     let all: Vec<usize> = (0..plan.runs.len()).collect();
-    let outcome = work(&plan, &all, output)?;
+    let outcome = work(&plan, &all, output, false)?;
     if outcome.elsewhere > 0 {
         bail!(
             "other processes are at {} of the recoils; run `knockon campaign run {}` when they are done",
@@ -153,12 +167,25 @@ fn run_part(arguments: &RunArguments) -> Result<()> {
     if arguments.retry_failed {
         forget_failures(&plan, &numbers, folder)?;
     }
-    let o = work(&plan, &numbers, folder)?;
+    if arguments.starts_only {
+        return with_worker(&plan, folder, false, |worker| make_starts(worker, &plan, folder));
+    }
+    let o = work(&plan, &numbers, folder, arguments.wait)?;
     say(&format!("{} done before, {} now, {} failed, {} left to others", o.resumed, o.done, o.failed, o.elsewhere));
     Ok(())
 }
 
-fn work(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome> {
+fn work(plan: &Plan, numbers: &[usize], folder: &Path, waits: bool) -> Result<RunOutcome> {
+    with_worker(plan, folder, waits, |worker| run_campaign(worker, plan, numbers, folder))
+}
+
+/// Loads the potential of a plan and does something with it that signals may stop.
+fn with_worker<T>(
+    plan: &Plan,
+    folder: &Path,
+    waits: bool,
+    act: impl FnOnce(&Worker<'_>) -> Result<T, knockon::Error>,
+) -> Result<T> {
     let path = folder.join("potential.model");
     let model = Model::load(&path)?;
     if model.hash() != plan.model_hash {
@@ -168,8 +195,11 @@ fn work(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome> {
     warn_of_failing(&model);
     let grades = plan.settings.extrapolation.as_ref().map(|_| folder.join("potential.grade"));
     let extrapolation = grades.map(|path| super::evaluate::load_grades(&model, &path)).transpose()?;
-    let bar = Bar::new("recoils (fs)");
-    Ok(run_campaign(&potential, extrapolation.as_ref(), plan, numbers, folder, &bar)?)
+    let _listening = signals::listen()?;
+    let progress = Bar::new("recoils (fs)");
+    let (program, commit) = (crate::PROGRAM, crate::COMMIT);
+    let extrapolation = extrapolation.as_ref();
+    Ok(act(&Worker { potential: &potential, extrapolation, program, commit, waits, progress: &progress })?)
 }
 
 fn status(folder: &Path) -> Result<()> {
@@ -179,12 +209,13 @@ fn status(folder: &Path) -> Result<()> {
         format!("{:.0} min with {} at a time", t / 60.0, s.running.max(1))
     });
     println!(
-        "recoils    {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open}\ntime left  {left}",
+        "recoils    {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open} ({} begun)\ntime left  {left}",
         s.n_runs,
         s.done,
         s.flagged,
         s.running,
-        s.failed.len()
+        s.failed.len(),
+        s.interrupted
     );
     s.failed.iter().for_each(|(run, reason)| println!("recoil {run} failed: {reason}"));
     Ok(())
@@ -194,10 +225,11 @@ fn collect(folder: &Path, table: &Path) -> Result<()> {
     let summary = collect_campaign(&Plan::load(folder)?, folder, table)
         .with_context(|| format!("cannot collect the recoils of {}", folder.display()))?;
     say(&format!(
-        "{} of {} recoils ({} flagged): {}",
+        "{} of {} recoils ({} flagged; {} failed and left out): {}",
         summary.n_done,
         summary.n_runs,
         summary.n_flagged,
+        summary.n_failed,
         table.display()
     ));
     Ok(())

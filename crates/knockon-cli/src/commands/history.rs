@@ -8,7 +8,7 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::Species;
-use knockon::cascade::{PerfectBox, RecoilSettings, Thermalization, run_recoil, thermalize};
+use knockon::cascade::{Checkpoint, PerfectBox, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize};
 use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
 use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
 use knockon::fit::{self, Dataset};
@@ -173,15 +173,25 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
         quench,
         skin_angstrom: 0.5,
         border: None,
+        max_steps: 100_000,
     };
     let bar = Bar::new("fixed recoils");
     let mut done = Vec::new();
     for kick in &fixed.kicks {
         let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
-        let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &Silent)?.remove(0);
-        let watch = &mut |_: &knockon::dynamics::Simulation<'_>| ();
-        let (found, _) =
-            run_recoil(potential, &perfect, &start, kick.energy_ev, kick.direction, &recoil, fixed.seed, watch)?;
+        let start =
+            thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut Checkpoint::nowhere(&Silent))?.remove(0);
+        let task = RecoilTask {
+            potential,
+            perfect: &perfect,
+            start: &start,
+            energy_ev: kick.energy_ev,
+            direction: kick.direction,
+            settings: &recoil,
+            seed: fixed.seed,
+            grades: None,
+        };
+        let (found, _) = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?;
         done.push(RecordedRecoil {
             kick: kick.clone(),
             n_atoms: perfect.atoms.len(),

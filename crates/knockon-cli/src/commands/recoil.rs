@@ -1,11 +1,12 @@
 //! `knockon recoil`.
 
 use crate::progress::{Bar, say};
+use crate::signals;
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    Border, Defects, GradeWatch, PerfectBox, Recoil, RecoilSettings, SpeciesDefects, Thermalization, run_recoil,
-    thermalize,
+    Border, Checkpoint, Defects, GradeWatch, PerfectBox, Recoil, RecoilSettings, RecoilTask, RunningSettings,
+    SpeciesDefects, Thermalization, run_recoil, thermalize,
 };
 use knockon::dynamics::{QuenchSettings, Simulation, TimeStep, relax_cell};
 use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
@@ -75,6 +76,15 @@ pub(crate) struct Arguments {
     /// Seed of the thermal motion.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Give up after so many time steps.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    max_steps: u64,
+    /// Keep the state every so many minutes; the same command goes on from there.
+    #[arg(long, value_name = "MIN", default_value_t = 5.0)]
+    checkpoint_min: f64,
+    /// Give up after so many hours.
+    #[arg(long, value_name = "HOURS", default_value_t = 240.0)]
+    max_hours: f64,
 }
 
 /// Runs the verb.
@@ -83,7 +93,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let potential = LinearPotential::new(&model)?;
     super::campaign::warn_of_failing(&model);
     let extrapolation = arguments.grade.as_ref().map(|path| super::evaluate::load_grades(&model, path)).transpose()?;
-    let mut watch = extrapolation.as_ref().map(|e| GradeWatch::new(e, arguments.grade_every));
     let mut unit_cell = read_structure(&arguments.crystal)?.atoms;
     if !arguments.keep_cell {
         unit_cell = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?.atoms;
@@ -99,33 +108,60 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         time_step_fs: 1.0,
         friction_per_fs: 0.01,
     };
-    let starts = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &Bar::new("thermalisation"))?;
-    let start = starts.first().context("the thermalisation gave no start")?;
+    let key = key(arguments, &model, &unit_cell);
+    let _listening = signals::listen()?;
+    let start = {
+        let bar = Bar::new("thermalisation");
+        let mut checkpoint = kept(arguments, "thermalisation", &key, &bar);
+        let starts = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &mut checkpoint)?;
+        starts.into_iter().next().context("the thermalisation gave no start")?
+    };
     let bar = Bar::new("recoil (fs)");
-    let mut slowing_down = SlowingDown::new(arguments);
-    let (mut recoil, atoms) = run_recoil(
-        &potential,
-        &perfect,
-        start,
-        arguments.energy_ev,
-        arguments.direction,
-        &settings,
-        arguments.seed,
-        &mut |s| {
-            bar.update(s.time_fs() as u64, settings.time_fs as u64);
-            watch.iter_mut().for_each(|watch| watch.see(s));
-            slowing_down.see(s, perfect.central_atom);
-        },
-    )?;
-    if let Some(watch) = watch {
-        watch.record(&mut recoil)?;
+    let mut checkpoint = kept(arguments, "recoil", &key, &bar);
+    if arguments.slowing_down.is_some() {
+        // The curve begins at the kick: it is recorded in one go.
+        checkpoint.remove()?;
     }
-    drop(bar);
+    let mut slowing_down = SlowingDown::new(arguments);
+    let every_steps = arguments.grade_every;
+    let task = RecoilTask {
+        potential: &potential,
+        perfect: &perfect,
+        start: &start,
+        energy_ev: arguments.energy_ev,
+        direction: arguments.direction,
+        settings: &settings,
+        seed: arguments.seed,
+        grades: extrapolation.as_ref().map(|extrapolation| GradeWatch { extrapolation, every_steps }),
+    };
+    let (recoil, atoms) = run_recoil(&task, &mut checkpoint, &mut |s| {
+        bar.update(s.time_fs() as u64, settings.time_fs as u64);
+        slowing_down.see(s, perfect.central_atom);
+    })?;
     print!("{}", ledger(&recoil));
     if let Some(path) = &arguments.slowing_down {
         write_atomically(path, slowing_down.text(arguments).as_bytes())?;
     }
-    write(arguments, &model, &recoil, atoms)
+    write(arguments, &model, &recoil, atoms)?;
+    checkpoint.remove()?;
+    Ok(kept(arguments, "thermalisation", &key, &bar).remove()?)
+}
+
+/// The checkpoint of one stage.
+fn kept<'a>(arguments: &Arguments, stage: &str, key: &str, progress: &'a dyn Progress) -> Checkpoint<'a> {
+    let running = RunningSettings {
+        checkpoint_every_min: arguments.checkpoint_min.max(0.0),
+        checkpoint_every_steps: None,
+        max_hours: arguments.max_hours,
+    };
+    Checkpoint::new(&arguments.output.join(stage).with_extension("checkpoint"), key, running, progress)
+}
+
+/// Names what checkpoints depend on besides what the stages know themselves.
+fn key(arguments: &Arguments, model: &Model, unit_cell: &Atoms) -> String {
+    let (program, commit, hash) = (crate::PROGRAM, crate::COMMIT, model.hash());
+    let crystal = (&unit_cell.species, unit_cell.cell.vectors, &unit_cell.positions);
+    format!("{program} {commit} {hash} {:?} {} {crystal:?}", arguments.cells, arguments.species)
 }
 
 /// Momentum of the kicked atom along its first direction over its first momentum, 0 where it moves backwards.
@@ -177,6 +213,7 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
         quench: QuenchSettings::default(),
         skin_angstrom: 0.5,
         border,
+        max_steps: arguments.max_steps,
     }
 }
 

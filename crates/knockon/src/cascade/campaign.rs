@@ -2,8 +2,8 @@
 
 use super::claims::Claim;
 use super::output::{CampaignFile, RunRecord, write_recoils_csv};
-use super::{GradeWatch, PerfectBox, Plan, PlannedRun, Start, run_recoil, thermalize};
-use crate::io::{read_text, write_atomically};
+use super::{Checkpoint, GradeWatch, PerfectBox, Plan, PlannedRun, RecoilTask, Start, run_recoil, thermalize};
+use crate::io::{read_text, remove_unfinished, write_atomically};
 use crate::potential::Extrapolation;
 use crate::progress::Progress;
 use crate::{Error, Potential};
@@ -12,7 +12,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// What does the recoils of a campaign.
+#[derive(Clone, Copy)]
+pub struct Worker<'a> {
+    /// The potential of the plan.
+    pub potential: &'a dyn Potential,
+    /// What grades atoms, where the plan asks for it.
+    pub extrapolation: Option<&'a Extrapolation>,
+    /// Name and version of the program.
+    pub program: &'a str,
+    /// Commit that it was built from; empty where that is not known.
+    pub commit: &'a str,
+    /// Whether to wait for recoils that other processes are at, and to take them over if those die.
+    pub waits: bool,
+    /// Who hears how far it is, and says when to stop.
+    pub progress: &'a dyn Progress,
+}
 
 /// What a call of [`run_campaign`] did with the runs that it was given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +55,8 @@ pub struct CampaignStatus {
     pub flagged: usize,
     /// Recoils that some process is at.
     pub running: usize,
+    /// Recoils that nobody is at, but that go on from a checkpoint.
+    pub interrupted: usize,
     /// Recoils that failed: run number and reason.
     pub failed: Vec<(usize, String)>,
     /// Wall-clock time left in seconds, if those running now go on in the same number; none before the first is done.
@@ -53,22 +72,18 @@ pub struct CampaignSummary {
     pub n_done: usize,
     /// Recoils with flags, to be kept out of statistics.
     pub n_flagged: usize,
+    /// Recoils that failed, which are not in the table.
+    pub n_failed: usize,
 }
 
 /// Does those of the runs `numbers` of a plan that are not done and that no other process is at, as many at a time as
 /// rayon has threads. Each ends as a file in `folder/runs`: its record, or the reason why it failed, which stops no other
 /// run. With `extrapolation`, grades are watched as the plan's settings say.
 ///
-/// A call that is stopped loses only the recoils under way. Stored energies do not depend on the number of threads.
-/// Fails if a number is not in the plan, or a file cannot be read or written.
-pub fn run_campaign(
-    potential: &dyn Potential,
-    extrapolation: Option<&Extrapolation>,
-    plan: &Plan,
-    numbers: &[usize],
-    folder: &Path,
-    progress: &dyn Progress,
-) -> Result<RunOutcome, Error> {
+/// Recoils under way are kept in checkpoints; a call that is killed loses what came after the last one, a call that is
+/// told to stop nothing. Stored energies do not depend on any of this, nor on the number of threads.
+/// Fails if a number is not in the plan, a file cannot be read or written, or when told to stop.
+pub fn run_campaign(worker: &Worker<'_>, plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome, Error> {
     let files = Files { plan, folder };
     let mut outcome = RunOutcome::default();
     let mut missing = Vec::new();
@@ -78,27 +93,56 @@ pub fn run_campaign(
             return Err(Error::input("runs", found, "Name runs that plan.csv lists"));
         };
         match files.state(run)? {
-            State::Done(_) => outcome.resumed += 1,
+            State::Done(_) => {
+                outcome.resumed += 1;
+                files.tidy(run)?;
+            }
             State::Failed(_) => outcome.failed += 1,
             State::Open => missing.push(*run),
         }
     }
     if outcome.resumed + outcome.failed > 0 {
-        progress.message(&format!("{} of {} recoils are already done", outcome.resumed, numbers.len()));
+        worker.progress.message(&format!("{} of {} recoils are already done", outcome.resumed, numbers.len()));
     }
     if missing.is_empty() {
         return Ok(outcome);
     }
-    let mut campaign = Campaign::prepare(potential, extrapolation, files)?;
-    campaign.load_starts(&missing, progress)?;
-    for end in campaign.run_all(&missing, progress)? {
-        match end {
-            End::Done => outcome.done += 1,
-            End::Failed => outcome.failed += 1,
-            End::Elsewhere => outcome.elsewhere += 1,
+    let mut campaign = Campaign::prepare(*worker, files)?;
+    campaign.load_starts(missing.iter().map(|run| run.start))?;
+    let (mut open, mut failed) = (missing.clone(), 0);
+    loop {
+        campaign.run_all(&open)?;
+        let mut left = Vec::new();
+        for run in open {
+            match files.state(&run)? {
+                State::Done(_) => {}
+                State::Failed(_) => failed += 1,
+                State::Open => left.push(run),
+            }
         }
+        open = left;
+        if open.is_empty() || !worker.waits {
+            break;
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
+    outcome.failed += failed;
+    outcome.elsewhere = open.len();
+    outcome.done = missing.len() - failed - open.len();
     Ok(outcome)
+}
+
+/// How often a process looks whether another one still lives.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Makes the thermalised starts that the runs of a plan need, if they are not there.
+pub fn make_starts(worker: &Worker<'_>, plan: &Plan, folder: &Path) -> Result<(), Error> {
+    let files = Files { plan, folder };
+    let numbers = 0..plan.settings.max_starts();
+    if numbers.clone().all(|number| files.start_path(number).exists()) {
+        return Ok(());
+    }
+    Campaign::prepare(*worker, files)?.load_starts(numbers)
 }
 
 /// Looks at the files of a campaign.
@@ -114,7 +158,8 @@ pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Err
                 wall_time_s += record.wall_time_s;
             }
             State::Failed(failure) => status.failed.push((run.run, failure.reason)),
-            State::Open => status.running += usize::from(Claim::is_held(&files.stem(run))),
+            State::Open if Claim::is_held(&files.stem(run)) => status.running += 1,
+            State::Open => status.interrupted += usize::from(files.checkpoint_path(run).exists()),
         }
     }
     let left = status.n_runs - status.done - status.failed.len();
@@ -126,10 +171,12 @@ pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Err
 /// Writes one line for each finished recoil into `table` and the campaign as a whole into `folder/campaign.json`.
 pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<CampaignSummary, Error> {
     let files = Files { plan, folder };
-    let mut records = Vec::new();
+    let (mut records, mut n_failed) = (Vec::new(), 0);
     for run in &plan.runs {
-        if let State::Done(record) = files.state(run)? {
-            records.push(*record);
+        match files.state(run)? {
+            State::Done(record) => records.push(*record),
+            State::Failed(_) => n_failed += 1,
+            State::Open => {}
         }
     }
     let weights_sr: Vec<f64> = plan.directions.iter().map(|d| d.weight_sr).collect();
@@ -144,7 +191,7 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
         n_flagged,
     };
     file.write(&folder.join("campaign.json"))?;
-    Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged })
+    Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_failed })
 }
 
 /// Lets runs of a plan that failed be tried again; returns how many.
@@ -202,6 +249,23 @@ impl Files<'_> {
         self.stem(run).with_extension("failed.json")
     }
 
+    fn checkpoint_path(&self, run: &PlannedRun) -> PathBuf {
+        self.stem(run).with_extension("checkpoint")
+    }
+
+    /// Removes what a process left that was killed after it had finished a run.
+    fn tidy(&self, run: &PlannedRun) -> Result<(), Error> {
+        let path = self.checkpoint_path(run);
+        if path.exists() {
+            remove_unfinished(&path);
+            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+        }
+        if !Claim::is_held(&self.stem(run)) {
+            Claim::clear(&self.stem(run));
+        }
+        Ok(())
+    }
+
     fn start_path(&self, start: usize) -> PathBuf {
         self.folder.join("starts").join(format!("start-{start:04}.json"))
     }
@@ -250,83 +314,84 @@ impl Files<'_> {
     }
 }
 
-/// How a run ended for this process.
-#[derive(Clone, Copy)]
-enum End {
-    Done,
-    Failed,
-    Elsewhere,
-}
-
 /// Everything that the runs of a campaign share.
 struct Campaign<'a> {
-    potential: &'a dyn Potential,
-    extrapolation: Option<&'a Extrapolation>,
+    worker: Worker<'a>,
     files: Files<'a>,
     perfect: PerfectBox,
     starts: BTreeMap<usize, Start>,
 }
 
 impl<'a> Campaign<'a> {
-    fn prepare(
-        potential: &'a dyn Potential,
-        extrapolation: Option<&'a Extrapolation>,
-        files: Files<'a>,
-    ) -> Result<Self, Error> {
+    fn prepare(worker: Worker<'a>, files: Files<'a>) -> Result<Self, Error> {
         let settings = &files.plan.settings;
         let (quench, skin_angstrom) = (settings.recoil.quench, settings.recoil.skin_angstrom);
-        let perfect = PerfectBox::new(potential, files.plan.ideal_box()?, settings.species, quench, skin_angstrom)?;
+        let ideal = files.plan.ideal_box()?;
+        let perfect = PerfectBox::new(worker.potential, ideal, settings.species, quench, skin_angstrom)?;
         let runs = files.folder.join("runs");
         std::fs::create_dir_all(&runs).map_err(|e| Error::io("create", &runs, e))?;
-        Ok(Self { potential, extrapolation, files, perfect, starts: BTreeMap::new() })
+        Ok(Self { worker, files, perfect, starts: BTreeMap::new() })
     }
 
-    /// Reads the starts of some runs. One process makes all that the plan needs, the others wait for it.
-    fn load_starts(&mut self, runs: &[PlannedRun], progress: &dyn Progress) -> Result<(), Error> {
+    /// A checkpoint bound to this campaign and program.
+    fn checkpoint(&self, path: &Path) -> Checkpoint<'a> {
+        let Worker { program, commit, progress, .. } = self.worker;
+        let key = format!("{} {program} {commit}", self.files.plan.key);
+        Checkpoint::new(path, &key, self.files.plan.settings.running, progress)
+    }
+
+    /// Reads some starts. One process makes all that the plan needs, the others wait for it.
+    fn load_starts(&mut self, numbers: impl Iterator<Item = usize>) -> Result<(), Error> {
         let folder = self.files.folder.join("starts");
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         let stem = folder.join("all");
-        for number in runs.iter().map(|run| run.start) {
+        for number in numbers {
             while let std::collections::btree_map::Entry::Vacant(free) = self.starts.entry(number) {
                 if let Some(start) = self.files.start(number)? {
                     free.insert(start);
                 } else if let Some(_claim) = Claim::take(&stem)? {
                     // Somebody may have made them between the look and the claim.
                     if self.files.start(number)?.is_none() {
-                        self.make_starts(progress)?;
+                        self.make_starts(&stem.with_extension("checkpoint"))?;
                     }
                     Claim::clear(&stem);
+                } else if self.worker.progress.is_stopped() {
+                    return Err(Error::Stopped);
                 } else {
-                    std::thread::sleep(Duration::from_millis(500));
+                    std::thread::sleep(LOOK_AGAIN);
                 }
             }
         }
         Ok(())
     }
 
-    fn make_starts(&self, progress: &dyn Progress) -> Result<(), Error> {
+    fn make_starts(&self, kept: &Path) -> Result<(), Error> {
         let Plan { settings, key, .. } = self.files.plan;
         let thermalization = &settings.thermalization;
-        progress.message(&format!(
+        self.worker.progress.message(&format!(
             "thermalising {} atoms at {} K",
             self.perfect.atoms.len(),
             thermalization.temperature_k
         ));
-        let count = settings.max_starts();
-        let starts = thermalize(self.potential, &self.perfect, thermalization, count, settings.seed, progress)?;
+        remove_unfinished(kept);
+        let mut checkpoint = self.checkpoint(kept);
+        let (potential, count, seed) = (self.worker.potential, settings.max_starts(), settings.seed);
+        let starts = thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
         for (number, start) in starts.into_iter().enumerate() {
             let path = self.files.start_path(number);
+            remove_unfinished(&path);
             // Runs that are done began from the starts that are there.
             if !path.exists() {
                 let file = StartFile { key: key.clone(), start };
                 write_atomically(&path, serde_json::to_string(&file).expect("plain numbers").as_bytes())?;
             }
         }
-        Ok(())
+        checkpoint.remove()
     }
 
     /// As many runs side by side as there are threads; with fewer runs, several threads each. The bits do not depend on it.
-    fn run_all(&self, runs: &[PlannedRun], progress: &dyn Progress) -> Result<Vec<End>, Error> {
+    fn run_all(&self, runs: &[PlannedRun]) -> Result<(), Error> {
+        let progress = self.worker.progress;
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let done_fs = AtomicU64::new(0);
@@ -336,7 +401,7 @@ impl<'a> Campaign<'a> {
             while !stop.load(Ordering::Relaxed) {
                 let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 let mut reported = 0;
-                let result = self.attempt(run, progress, &mut |time_fs| {
+                let result = self.attempt(run, &mut |time_fs| {
                     let whole_fs = time_fs as u64;
                     if whole_fs > reported {
                         let done = done_fs.fetch_add(whole_fs - reported, Ordering::Relaxed) + whole_fs - reported;
@@ -364,50 +429,63 @@ impl<'a> Campaign<'a> {
 
     /// Does a run unless another process is at it or has done it. A recoil that fails is a result; a file that cannot be
     /// written is an error.
-    fn attempt(&self, run: &PlannedRun, progress: &dyn Progress, watch: &mut dyn FnMut(f64)) -> Result<End, Error> {
+    fn attempt(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
+        if self.worker.progress.is_stopped() {
+            return Err(Error::Stopped);
+        }
         let stem = self.files.stem(run);
-        let Some(_claim) = Claim::take(&stem)? else { return Ok(End::Elsewhere) };
-        let end = match self.files.state(run)? {
-            State::Done(_) => End::Done,
-            State::Failed(_) => End::Failed,
-            State::Open => match self.follow(run, watch) {
-                Ok(record) => {
-                    record.write(&self.files.record_path(run))?;
-                    progress.message(&record.summary());
-                    End::Done
-                }
-                Err(error) => {
-                    let failure = Failure { reason: error.to_string() };
-                    progress.message(&format!("recoil {} failed: {}", run.run, failure.reason));
-                    let text = serde_json::to_string(&failure).expect("plain text");
-                    write_atomically(&self.files.failure_path(run), text.as_bytes())?;
-                    End::Failed
-                }
-            },
-        };
+        let Some(_claim) = Claim::take(&stem)? else { return Ok(()) };
+        if let State::Open = self.files.state(run)? {
+            self.follow(run, watch)?;
+        }
         Claim::clear(&stem);
-        Ok(end)
+        Ok(())
     }
 
-    fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<RunRecord, Error> {
-        let began = Instant::now();
+    /// Does a run to its record, or to the reason why it failed.
+    fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
+        let (record_path, failure_path) = (self.files.record_path(run), self.files.failure_path(run));
+        let checkpoint_path = self.files.checkpoint_path(run);
+        [&record_path, &failure_path, &checkpoint_path].into_iter().for_each(|path| remove_unfinished(path));
+        let mut checkpoint = self.checkpoint(&checkpoint_path);
+        match self.recoil(run, &mut checkpoint, watch) {
+            Ok(record) => {
+                record.write(&record_path)?;
+                checkpoint.remove()?;
+                self.worker.progress.message(&record.summary());
+                Ok(())
+            }
+            Err(error @ (Error::Io { .. } | Error::Stopped)) => Err(error),
+            Err(error) => {
+                let failure = Failure { reason: error.to_string() };
+                self.worker.progress.message(&format!("recoil {} failed: {}", run.run, failure.reason));
+                let text = serde_json::to_string(&failure).expect("plain text");
+                write_atomically(&failure_path, text.as_bytes())
+            }
+        }
+    }
+
+    fn recoil(
+        &self,
+        run: &PlannedRun,
+        checkpoint: &mut Checkpoint<'_>,
+        watch: &mut dyn FnMut(f64),
+    ) -> Result<RunRecord, Error> {
         let Plan { settings, key, directions, model_hash, .. } = self.files.plan;
         let direction = directions[run.direction];
-        // Border baths of different runs draw different noise.
-        let seed = settings.seed.wrapping_add(1 + run.run as u64);
-        let start = self.starts.get(&run.start).expect("starts of all runs are loaded");
         let every_steps = settings.extrapolation.as_ref().map_or(1, |e| e.every_steps);
-        let mut grades = self.extrapolation.map(|e| GradeWatch::new(e, every_steps));
-        let mut see = |s: &crate::dynamics::Simulation<'_>| {
-            watch(s.time_fs());
-            grades.iter_mut().for_each(|grades| grades.see(s));
+        let task = RecoilTask {
+            potential: self.worker.potential,
+            perfect: &self.perfect,
+            start: self.starts.get(&run.start).expect("starts of all runs are loaded"),
+            energy_ev: run.energy_ev,
+            direction: direction.vector,
+            settings: &settings.recoil,
+            // Border baths of different runs draw different noise.
+            seed: settings.seed.wrapping_add(1 + run.run as u64),
+            grades: self.worker.extrapolation.map(|extrapolation| GradeWatch { extrapolation, every_steps }),
         };
-        let (energy, vector) = (run.energy_ev, direction.vector);
-        let (mut recoil, _) =
-            run_recoil(self.potential, &self.perfect, start, energy, vector, &settings.recoil, seed, &mut see)?;
-        if let Some(grades) = grades {
-            grades.record(&mut recoil)?;
-        }
+        let (recoil, _) = run_recoil(&task, checkpoint, &mut |simulation| watch(simulation.time_fs()))?;
         Ok(RunRecord {
             run: run.run,
             key: key.clone(),
@@ -417,9 +495,10 @@ impl<'a> Campaign<'a> {
             start: run.start,
             recoil,
             perfect_energy_ev: self.perfect.energy_ev,
-            wall_time_s: began.elapsed().as_secs_f64(),
+            wall_time_s: checkpoint.wall_time_s(),
             model_hash: model_hash.clone(),
-            program: format!("knockon {}", env!("CARGO_PKG_VERSION")),
+            program: self.worker.program.to_owned(),
+            commit: self.worker.commit.to_owned(),
         })
     }
 }
@@ -427,7 +506,7 @@ impl<'a> Campaign<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cascade::{CampaignSettings, RecoilEnergy, RecoilSettings, Thermalization};
+    use crate::cascade::{CampaignSettings, RecoilEnergy, RecoilSettings, RunningSettings, Thermalization};
     use crate::dynamics::testing::{argon_like, cubic_cell, element};
     use crate::dynamics::{QuenchSettings, TimeStep};
     use crate::progress::Silent;
@@ -454,9 +533,11 @@ mod tests {
                 quench: QuenchSettings::default(),
                 skin_angstrom: 0.5,
                 border: None,
+                max_steps: 10_000,
             },
             model: None,
             extrapolation: None,
+            running: RunningSettings::default(),
         }
     }
 
@@ -465,11 +546,15 @@ mod tests {
         Plan::new(&potential, "model", &cubic_cell(2.8), settings)?.write(folder)
     }
 
+    fn worker(potential: &dyn Potential) -> Worker<'_> {
+        Worker { potential, extrapolation: None, program: "knockon", commit: "", waits: false, progress: &Silent }
+    }
+
     fn run_some(folder: &Path, threads: usize, numbers: &[usize]) -> RunOutcome {
         let (potential, _) = argon_like([1, 1, 1]);
         let plan = Plan::load(folder).expect("a plan");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
-        let outcome = pool.install(|| run_campaign(&potential, None, &plan, numbers, folder, &Silent));
+        let outcome = pool.install(|| run_campaign(&worker(&potential), &plan, numbers, folder));
         collect_campaign(&plan, folder, &folder.join("recoils.csv")).expect("a table");
         outcome.expect("runs")
     }
@@ -484,7 +569,7 @@ mod tests {
         let drop_wall_time = |line: &str| {
             let cells: Vec<&str> = line.split(',').collect();
             let n = cells.len();
-            [&cells[..n - 3], &cells[n - 2..]].concat().join(",")
+            [&cells[..n - 4], &cells[n - 3..]].concat().join(",")
         };
         text.lines().map(drop_wall_time).collect()
     }
@@ -572,7 +657,7 @@ mod tests {
         // No recoil has less than no energy.
         plan.runs[1].energy_ev = -1.0;
         let (potential, _) = argon_like([1, 1, 1]);
-        let run = || run_campaign(&potential, None, &plan, &ALL, folder.path(), &Silent).expect("runs");
+        let run = || run_campaign(&worker(&potential), &plan, &ALL, folder.path()).expect("runs");
         assert_eq!(run(), outcome(0, 5, 1, 0));
         assert_eq!(run(), outcome(5, 0, 1, 0));
         let found = campaign_status(&plan, folder.path()).expect("files");

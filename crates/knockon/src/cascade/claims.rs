@@ -6,7 +6,7 @@
 //! that who gets a claim must look again whether the work has been done meanwhile.
 
 use crate::Error;
-use crate::io::read_text;
+use crate::io::{create_atomically, read_text};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -58,10 +58,8 @@ impl Claim {
         }
         let path = path(stem, generation);
         let text = serde_json::to_string(&Owner::this_process()).expect("plain text");
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut file) => file.write_all(text.as_bytes()).map_err(|e| Error::io("write", &path, e))?,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
-            Err(error) => return Err(Error::io("create", &path, error)),
+        if !create_atomically(&path, text.as_bytes())? {
+            return Ok(None);
         }
         let (heart, stopped) = channel();
         let beating = path.clone();
@@ -107,7 +105,7 @@ fn generations(stem: &Path) -> usize {
 
 fn owner_lives(path: &Path) -> bool {
     let owner = read_text(path).ok().and_then(|text| serde_json::from_str::<Owner>(&text).ok());
-    // A claim that cannot be read is being written at this moment, or by a machine that died: its age decides.
+    // A claim that cannot be read was made on a machine that died: its age decides.
     owner.and_then(|owner| owner.lives()).unwrap_or_else(|| age(path).is_some_and(|age| age < STALE))
 }
 

@@ -1,24 +1,28 @@
 //! Recoil cascades: directions, one recoil, campaigns of many.
 
 mod campaign;
+mod checkpoint;
 mod claims;
 mod directions;
 mod grade_watch;
 mod output;
 mod plan;
 mod recoil;
+mod region;
 mod settings;
 mod starts;
 mod wigner_seitz;
 
 pub use campaign::{
-    CampaignStatus, CampaignSummary, RunOutcome, campaign_status, collect_campaign, forget_failures, run_campaign,
+    CampaignStatus, CampaignSummary, RunOutcome, Worker, campaign_status, collect_campaign, forget_failures,
+    make_starts, run_campaign,
 };
+pub use checkpoint::{Checkpoint, RunningSettings};
 pub use directions::{Direction, generic_point, irreducible_directions};
 pub use grade_watch::GradeWatch;
 pub use output::UnitCell;
 pub use plan::{Plan, PlannedRun};
-pub use recoil::{Border, Recoil, RecoilSettings, run_recoil};
+pub use recoil::{Border, Recoil, RecoilSettings, RecoilTask, run_recoil};
 pub use settings::{CampaignSettings, GradeSettings, RecoilEnergy};
 pub use starts::{PerfectBox, Start, Thermalization, central_atom, thermalize};
 pub use wigner_seitz::{Defects, SpeciesDefects};

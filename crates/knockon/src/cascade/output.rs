@@ -27,6 +27,9 @@ pub(super) struct RunRecord {
     /// Version of the program.
     #[serde(default)]
     pub(super) program: String,
+    /// Commit that it was built from, where that was known.
+    #[serde(default)]
+    pub(super) commit: String,
 }
 
 impl RunRecord {
@@ -70,7 +73,7 @@ pub(super) fn write_recoils_csv(
     for kind in ["vacancies", "interstitials", "antisites"] {
         elements.iter().for_each(|element| write!(text, ",{kind}_{element}").expect("text grows"));
     }
-    text.push_str(",max_grade,flags,wall_time_s,program,model_hash\n");
+    text.push_str(",max_grade,flags,wall_time_s,program,commit,model_hash\n");
     for record in records {
         let r = &record.recoil;
         let cells = [
@@ -98,6 +101,7 @@ pub(super) fn write_recoils_csv(
             r.flags.join(";"),
             format!("{:.3}", record.wall_time_s),
             record.program.clone(),
+            record.commit.clone(),
             record.model_hash.clone(),
         ];
         text.push_str(&[&cells[..], &defects, &end].concat().join(","));

@@ -1,8 +1,11 @@
 //! One recoil: kick, cascade, quench, and the ledger of what happened.
 
-use super::wigner_seitz::median;
-use super::{Defects, PerfectBox, Start};
-use crate::dynamics::{Bath, QuenchSettings, Simulation, TimeStep, quench, speed};
+use super::region::{Damage, Region};
+use super::{Checkpoint, Defects, GradeWatch, PerfectBox, Start};
+use crate::dynamics::{
+    Bath, Descent, QuenchSettings, Quenched, Simulation, SimulationState, TimeStep, quench_on, speed,
+};
+use crate::potential::EXTRAPOLATION_THRESHOLD;
 use crate::{Atoms, Error, Potential};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -25,10 +28,17 @@ pub struct RecoilSettings {
     /// A cooled layer at the faces of the box; without it energy is conserved (as in the paper).
     #[serde(default)]
     pub border: Option<Border>,
+    /// A recoil that takes more steps than this fails: many times what energies of some 100 eV need.
+    #[serde(default = "default_max_steps")]
+    pub max_steps: u64,
 }
 
 fn default_skin() -> f64 {
     0.5
+}
+
+fn default_max_steps() -> u64 {
+    1_000_000
 }
 
 /// A layer of atoms at the faces of the box, coupled to a Langevin bath, that takes up the heat a small box cannot.
@@ -81,16 +91,13 @@ pub struct Recoil {
     /// Point defects of the quenched box, from a Wigner-Seitz analysis; empty in records of earlier versions.
     #[serde(default)]
     pub defects: Defects,
-    /// Largest extrapolation grade of an atom during the cascade, where someone looked (see [`super::GradeWatch`]).
+    /// Largest extrapolation grade of an atom during the cascade, where someone looked (see [`GradeWatch`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_extrapolation_grade: Option<f64>,
     /// Reasons not to trust this run: `drift`, `small-box`, `close-pair`, `quench`, `hole`, `extrapolation`.
     pub flags: Vec<String>,
 }
 
-/// An atom counts as displaced when it ends farther than this from its site, in angstrom (more than thermal motion and
-/// the strain around defects, less than half a bond).
-const DISPLACED_ANGSTROM: f64 = 1.0;
 /// An energy error beyond this part of the recoil energy is flagged; it matters only through the trajectory, since
 /// stored energies are differences of quenched energies.
 const DRIFT_PART: f64 = 0.01;
@@ -105,84 +112,242 @@ const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
 /// of the potential.
 const HOLE_EV: f64 = 0.1;
 
+/// More (in eV) is refused: no box of atoms that can be followed holds such a cascade.
+pub(super) const MAX_ENERGY_EV: f64 = 1e5;
+
+/// A recoil to follow.
+#[derive(Clone, Copy)]
+pub struct RecoilTask<'a> {
+    /// What moves the atoms.
+    pub potential: &'a dyn Potential,
+    /// The box without recoil.
+    pub perfect: &'a PerfectBox,
+    /// The thermalised box.
+    pub start: &'a Start,
+    /// Recoil energy in eV.
+    pub energy_ev: f64,
+    /// Direction of the recoil, of any length.
+    pub direction: DVec3,
+    /// How it is followed.
+    pub settings: &'a RecoilSettings,
+    /// Seed of the border's bath.
+    pub seed: u64,
+    /// Who looks at extrapolation grades, if anybody.
+    pub grades: Option<GradeWatch<'a>>,
+}
+
 /// Follows one recoil from a thermalised start to the quenched box, which is returned too.
 ///
 /// The velocity of the recoiling atom is replaced, so that its kinetic energy is the recoil energy exactly. The momentum
 /// is not balanced elsewhere (as in the paper): the box drifts slowly, which displacements are corrected for.
-/// `watch` sees the simulation after every step; `seed` matters only to the border's bath.
-#[expect(clippy::too_many_arguments, reason = "a recoil is defined by all of them")]
+/// Where `checkpoint` holds this recoil, it goes on from there. `watch` sees the simulation after every step of the
+/// cascade that is done now.
 pub fn run_recoil(
-    potential: &dyn Potential,
-    perfect: &PerfectBox,
-    start: &Start,
-    recoil_energy_ev: f64,
-    direction: DVec3,
-    settings: &RecoilSettings,
-    seed: u64,
+    task: &RecoilTask<'_>,
+    checkpoint: &mut Checkpoint<'_>,
     watch: &mut dyn FnMut(&Simulation<'_>),
 ) -> Result<(Recoil, Atoms), Error> {
-    let Some(direction) = direction.try_normalize().filter(|_| recoil_energy_ev >= 0.0) else {
-        let found =
-            format!("expected a positive energy and a direction, found {recoil_energy_ev} eV along {direction}");
-        return Err(Error::input("recoil", found, "Give the energy in eV and a direction that is not zero"));
+    let direction = task.unit_direction()?;
+    let grading = task.grades.map(|g| g.every_steps);
+    let inputs = (task.start, task.energy_ev, task.direction, task.settings, task.seed, grading);
+    let mut cascade = match checkpoint.resume(&inputs)? {
+        Some(state) => Cascade::resume(task, state)?,
+        None => Cascade::begin(task, direction)?,
     };
-    let atoms = Atoms { positions: start.positions.clone(), ..perfect.atoms.clone() };
-    let mut simulation = Simulation::new(potential, atoms, settings.skin_angstrom)?;
-    let thermal_ev = kick(&mut simulation, start, perfect.central_atom, recoil_energy_ev, direction);
-    let start_energy = simulation.total_energy_ev();
-    let region = Region::new(perfect, potential.cutoff_angstrom());
-    let mut bath = settings.border.map(|border| region.border_bath(border, seed));
-
-    let (mut min_time_step_fs, mut steps, mut hot_at_border) = (f64::INFINITY, 0, false);
-    let mut min_distance_angstrom = simulation.shortest_distance_angstrom();
-    while simulation.time_fs() < settings.time_fs {
-        let step_fs = simulation.time_step_fs(&settings.time_step);
-        min_time_step_fs = min_time_step_fs.min(step_fs);
-        simulation.step(step_fs.min(settings.time_fs - simulation.time_fs()).max(1e-9), bath.as_mut())?;
-        steps += 1;
-        watch(&simulation);
-        min_distance_angstrom = min_distance_angstrom.min(simulation.shortest_distance_angstrom());
-        hot_at_border |= (0..region.len()).any(|atom| {
-            simulation.kinetic_energy_of_atom_ev(atom) > HOT_ATOM_EV
-                && region.is_near_border(simulation.atoms().positions[atom])
-        });
+    while !cascade.is_over() {
+        cascade.step()?;
+        watch(&cascade.simulation);
+        checkpoint.offer(|| cascade.state())?;
     }
-    let border_energy_ev = bath.as_ref().map_or(0.0, |b| b.energy_given_ev);
-    let energy_drift_ev = simulation.total_energy_ev() - start_energy - border_energy_ev;
-    let (simulated_time_fs, final_temperature_k) = (simulation.time_fs(), simulation.temperature_k());
+    let quenched = cascade.quench(checkpoint)?;
+    cascade.account(direction, quenched)
+}
 
-    let quenched = quench(&mut simulation, &settings.quench)?;
-    let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
-    let damage = Damage::new(perfect, &region, simulation.atoms());
-    let flags = [
-        ("drift", energy_drift_ev.abs() > DRIFT_PART * recoil_energy_ev.max(10.0)),
-        ("small-box", hot_at_border || damage.reaches_border),
-        ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
-        ("quench", !quenched.converged),
-        ("hole", !(-HOLE_EV..=recoil_energy_ev).contains(&stored_energy_ev)),
-    ];
-    let recoil = Recoil {
-        recoil_energy_ev,
-        direction,
-        energy_given_ev: recoil_energy_ev - thermal_ev,
-        stored_energy_ev,
-        energy_drift_ev,
-        border_energy_ev,
-        min_time_step_fs: if steps == 0 { 0.0 } else { min_time_step_fs },
-        steps,
-        simulated_time_fs,
-        final_temperature_k,
-        max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
-        quench_evaluations: quenched.evaluations,
-        min_distance_angstrom,
-        displaced_atoms: damage.displaced_atoms,
-        max_displacement_angstrom: damage.max_displacement,
-        damage_radius_angstrom: damage.radius,
-        defects: Defects::find(&perfect.atoms, simulation.atoms())?,
-        max_extrapolation_grade: None,
-        flags: flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect(),
-    };
-    Ok((recoil, simulation.atoms().clone()))
+impl RecoilTask<'_> {
+    fn unit_direction(&self) -> Result<DVec3, Error> {
+        let energy_ev = self.energy_ev;
+        if !(0.0..=MAX_ENERGY_EV).contains(&energy_ev) {
+            let found = format!("expected an energy from 0 to {MAX_ENERGY_EV} eV, found {energy_ev} eV");
+            return Err(Error::input("recoil", found, "Give the energy in eV"));
+        }
+        self.direction.try_normalize().ok_or_else(|| {
+            let found = format!("expected a direction, found {}", self.direction);
+            Error::input("recoil", found, "Give a direction that is not zero")
+        })
+    }
+}
+
+/// All that it takes to go on with a recoil, to the same bits.
+#[derive(Serialize, Deserialize)]
+struct RecoilState {
+    simulation: SimulationState,
+    bath: Option<Bath>,
+    books: Books,
+    /// Where the quench is, once it has begun.
+    descent: Option<Descent>,
+}
+
+/// What has been recorded so far.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Books {
+    /// Kinetic energy of the recoiling atom before the kick.
+    thermal_ev: f64,
+    /// Total energy after the kick.
+    start_energy_ev: f64,
+    min_time_step_fs: f64,
+    steps: u64,
+    min_distance_angstrom: f64,
+    hot_at_border: bool,
+    max_grade: Option<f64>,
+    /// Set when the quench begins.
+    end: Option<End>,
+}
+
+/// The cascade at its end.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct End {
+    energy_drift_ev: f64,
+    border_energy_ev: f64,
+    time_fs: f64,
+    temperature_k: f64,
+}
+
+/// A recoil under way.
+struct Cascade<'a> {
+    task: &'a RecoilTask<'a>,
+    region: Region<'a>,
+    simulation: Simulation<'a>,
+    bath: Option<Bath>,
+    books: Books,
+    descent: Option<Descent>,
+}
+
+impl<'a> Cascade<'a> {
+    fn begin(task: &'a RecoilTask<'a>, direction: DVec3) -> Result<Self, Error> {
+        let perfect = task.perfect;
+        let atoms = Atoms { positions: task.start.positions.clone(), ..perfect.atoms.clone() };
+        let mut simulation = Simulation::new(task.potential, atoms, task.settings.skin_angstrom)?;
+        let thermal_ev = kick(&mut simulation, task.start, perfect.central_atom, task.energy_ev, direction);
+        let region = Region::new(perfect, task.potential.cutoff_angstrom());
+        let books = Books {
+            thermal_ev,
+            start_energy_ev: simulation.total_energy_ev(),
+            min_time_step_fs: f64::INFINITY,
+            steps: 0,
+            min_distance_angstrom: simulation.shortest_distance_angstrom(),
+            hot_at_border: false,
+            max_grade: task.grades.map(|_| 0.0),
+            end: None,
+        };
+        let bath = task.settings.border.map(|border| region.border_bath(border, task.seed));
+        Ok(Self { task, region, simulation, bath, books, descent: None })
+    }
+
+    fn resume(task: &'a RecoilTask<'a>, state: RecoilState) -> Result<Self, Error> {
+        let RecoilState { simulation, bath, books, descent } = state;
+        let (atoms, skin) = (task.perfect.atoms.clone(), task.settings.skin_angstrom);
+        let simulation = Simulation::resume(task.potential, atoms, skin, simulation)?;
+        let region = Region::new(task.perfect, task.potential.cutoff_angstrom());
+        Ok(Self { task, region, simulation, bath, books, descent })
+    }
+
+    fn state(&self) -> RecoilState {
+        RecoilState {
+            simulation: self.simulation.state(),
+            bath: self.bath.clone(),
+            books: self.books.clone(),
+            descent: self.descent.clone(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.books.end.is_some() || self.simulation.time_fs() >= self.task.settings.time_fs
+    }
+
+    fn step(&mut self) -> Result<(), Error> {
+        let settings = self.task.settings;
+        let (books, simulation) = (&mut self.books, &mut self.simulation);
+        if books.steps == settings.max_steps {
+            let (steps, time_fs) = (books.steps, simulation.time_fs());
+            let problem = format!("{steps} steps brought the recoil to {time_fs:.3} of {} fs", settings.time_fs);
+            return Err(Error::computation(problem, "Raise max_steps in [recoil], or follow a recoil of less energy"));
+        }
+        let step_fs = simulation.time_step_fs(&settings.time_step);
+        books.min_time_step_fs = books.min_time_step_fs.min(step_fs);
+        simulation.step(step_fs.min(settings.time_fs - simulation.time_fs()).max(1e-9), self.bath.as_mut())?;
+        books.steps += 1;
+        books.min_distance_angstrom = books.min_distance_angstrom.min(simulation.shortest_distance_angstrom());
+        books.hot_at_border |= (0..self.region.len()).any(|atom| {
+            simulation.kinetic_energy_of_atom_ev(atom) > HOT_ATOM_EV
+                && self.region.is_near_border(simulation.atoms().positions[atom])
+        });
+        if let (Some(grades), Some(largest)) = (self.task.grades, &mut books.max_grade) {
+            *largest = grades.see(books.steps, simulation, *largest)?;
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> End {
+        let border_energy_ev = self.bath.as_ref().map_or(0.0, |b| b.energy_given_ev);
+        End {
+            energy_drift_ev: self.simulation.total_energy_ev() - self.books.start_energy_ev - border_energy_ev,
+            border_energy_ev,
+            time_fs: self.simulation.time_fs(),
+            temperature_k: self.simulation.temperature_k(),
+        }
+    }
+
+    fn quench(&mut self, checkpoint: &mut Checkpoint<'_>) -> Result<Quenched, Error> {
+        self.books.end = self.books.end.or_else(|| Some(self.end()));
+        let (bath, books) = (&self.bath, &self.books);
+        let state = |simulation: &Simulation<'_>, descent: &Descent| RecoilState {
+            simulation: simulation.state(),
+            bath: bath.clone(),
+            books: books.clone(),
+            descent: Some(descent.clone()),
+        };
+        let mut watch = |s: &Simulation<'_>, descent: &Descent| checkpoint.offer(|| state(s, descent));
+        quench_on(&mut self.simulation, &self.task.settings.quench, self.descent.take(), &mut watch)
+    }
+
+    /// The quenched box compared with the perfect one.
+    fn account(self, direction: DVec3, quenched: Quenched) -> Result<(Recoil, Atoms), Error> {
+        let Self { task, region, simulation, books, .. } = self;
+        let (perfect, energy_ev) = (task.perfect, task.energy_ev);
+        let end = books.end.expect("the quench began");
+        let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
+        let damage = Damage::new(perfect, &region, simulation.atoms());
+        let flags = [
+            ("drift", end.energy_drift_ev.abs() > DRIFT_PART * energy_ev.max(10.0)),
+            ("small-box", books.hot_at_border || damage.reaches_border),
+            ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
+            ("quench", !quenched.converged),
+            ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
+            ("extrapolation", books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
+        ];
+        let recoil = Recoil {
+            recoil_energy_ev: energy_ev,
+            direction,
+            energy_given_ev: energy_ev - books.thermal_ev,
+            stored_energy_ev,
+            energy_drift_ev: end.energy_drift_ev,
+            border_energy_ev: end.border_energy_ev,
+            min_time_step_fs: if books.steps == 0 { 0.0 } else { books.min_time_step_fs },
+            steps: books.steps,
+            simulated_time_fs: end.time_fs,
+            final_temperature_k: end.temperature_k,
+            max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
+            quench_evaluations: quenched.evaluations,
+            min_distance_angstrom: books.min_distance_angstrom,
+            displaced_atoms: damage.displaced_atoms,
+            max_displacement_angstrom: damage.max_displacement,
+            damage_radius_angstrom: damage.radius,
+            defects: Defects::find(&perfect.atoms, simulation.atoms())?,
+            max_extrapolation_grade: books.max_grade,
+            flags: flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect(),
+        };
+        Ok((recoil, simulation.atoms().clone()))
+    }
 }
 
 /// Gives the thermal velocities to all atoms and the recoil to one; returns the kinetic energy that it had before.
@@ -195,79 +360,12 @@ fn kick(simulation: &mut Simulation<'_>, start: &Start, atom: usize, energy_ev: 
     thermal_ev
 }
 
-/// The box as seen from the recoiling atom: far from it, the box meets its own images.
-struct Region<'a> {
-    perfect: &'a PerfectBox,
-    center: DVec3,
-    /// Half the cutoff as a part of each box edge: damage there interacts with its image.
-    margin: DVec3,
-}
-
-impl<'a> Region<'a> {
-    fn new(perfect: &'a PerfectBox, cutoff_angstrom: f64) -> Self {
-        let margin = 0.5 * cutoff_angstrom / perfect.atoms.cell.face_distances_angstrom();
-        Self { perfect, center: perfect.atoms.positions[perfect.central_atom], margin }
-    }
-
-    fn len(&self) -> usize {
-        self.perfect.atoms.len()
-    }
-
-    /// Distance from the nearest of the faces that lie half a box away from the recoil, as parts of the box edges.
-    fn depth(&self, position: DVec3) -> DVec3 {
-        let off = self.perfect.atoms.cell.fractional(position - self.center).abs();
-        let [px, py, pz]: [bool; 3] = self.perfect.atoms.cell.periodic.into();
-        let wrap = |x: f64, periodic: bool| if periodic { 0.5 - (x - x.round()).abs() } else { 0.5 };
-        // An atom that has crossed the face is not far from it either.
-        DVec3::new(wrap(off.x, px), wrap(off.y, py), wrap(off.z, pz))
-    }
-
-    fn is_near_border(&self, position: DVec3) -> bool {
-        self.depth(position).cmplt(self.margin).any()
-    }
-
-    fn border_bath(&self, border: Border, seed: u64) -> Bath {
-        let margin = border.thickness_angstrom / self.perfect.atoms.cell.face_distances_angstrom();
-        let friction = |p: &DVec3| if self.depth(*p).cmplt(margin).any() { border.friction_per_fs } else { 0.0 };
-        Bath::new(border.temperature_k, self.perfect.atoms.positions.iter().map(friction).collect(), seed)
-    }
-}
-
-/// Where the atoms ended, compared with the perfect box.
-struct Damage {
-    displaced_atoms: usize,
-    max_displacement: f64,
-    radius: f64,
-    reaches_border: bool,
-}
-
-impl Damage {
-    fn new(perfect: &PerfectBox, region: &Region<'_>, quenched: &Atoms) -> Self {
-        let raw: Vec<DVec3> = quenched.positions.iter().zip(&perfect.atoms.positions).map(|(q, p)| *q - *p).collect();
-        // The whole box drifts; most atoms only did that, so the median is the drift.
-        let drift = median(&raw);
-        let mut damage = Self { displaced_atoms: 0, max_displacement: 0.0, radius: 0.0, reaches_border: false };
-        for (atom, displacement) in raw.iter().enumerate() {
-            let length = (*displacement - drift).length();
-            damage.max_displacement = damage.max_displacement.max(length);
-            if length > DISPLACED_ANGSTROM {
-                let end = quenched.positions[atom] - drift;
-                damage.displaced_atoms += 1;
-                let distance = perfect.atoms.cell.minimum_image(end - region.center).length();
-                damage.radius = damage.radius.max(distance);
-                damage.reaches_border |= region.is_near_border(end);
-            }
-        }
-        damage
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cascade::{Thermalization, thermalize};
+    use crate::cascade::{RunningSettings, Thermalization, thermalize};
     use crate::dynamics::testing::{PairPotential, argon_like, element};
-    use crate::progress::Silent;
+    use crate::progress::{Silent, StopEvery, until_done};
 
     const COLD: Thermalization = Thermalization {
         temperature_k: 40.0,
@@ -280,19 +378,85 @@ mod tests {
     fn prepared(cells: usize) -> (PairPotential, PerfectBox, Start) {
         let (potential, atoms) = argon_like([cells; 3]);
         let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
-        let start = thermalize(&potential, &perfect, &COLD, 1, 3, &Silent).expect("a start").remove(0);
+        let start = thermalize(&potential, &perfect, &COLD, 1, 3, &mut Checkpoint::nowhere(&Silent))
+            .expect("a start")
+            .remove(0);
         (potential, perfect, start)
     }
 
     fn settings(time_fs: f64) -> RecoilSettings {
         let time_step = TimeStep { max_displacement_angstrom: 0.02, max_fs: 4.0 };
-        RecoilSettings { time_fs, time_step, quench: QuenchSettings::default(), skin_angstrom: 0.5, border: None }
+        RecoilSettings {
+            time_fs,
+            time_step,
+            quench: QuenchSettings::default(),
+            skin_angstrom: 0.5,
+            border: None,
+            max_steps: 10_000,
+        }
     }
 
-    fn kicked(energy: f64, settings: &RecoilSettings, cells: usize) -> Recoil {
-        let (potential, perfect, start) = prepared(cells);
+    fn task<'a>(
+        (potential, perfect, start): &'a (PairPotential, PerfectBox, Start),
+        energy_ev: f64,
+        settings: &'a RecoilSettings,
+    ) -> RecoilTask<'a> {
         let direction = DVec3::new(0.3, 0.2, 0.9);
-        run_recoil(&potential, &perfect, &start, energy, direction, settings, 1, &mut |_| ()).expect("a recoil").0
+        RecoilTask { potential, perfect, start, energy_ev, direction, settings, seed: 1, grades: None }
+    }
+
+    fn kicked(energy_ev: f64, settings: &RecoilSettings, cells: usize) -> Recoil {
+        let prepared = prepared(cells);
+        let task = task(&prepared, energy_ev, settings);
+        run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect("a recoil").0
+    }
+
+    const BORDER: Border = Border { thickness_angstrom: 3.0, friction_per_fs: 0.01, temperature_k: 40.0 };
+
+    /// Stopped again and again, in the cascade and in the quench, before and after new neighbour lists.
+    #[test]
+    fn a_recoil_that_is_stopped_ends_with_the_same_bits() {
+        let settings = RecoilSettings { border: Some(BORDER), skin_angstrom: 0.4, ..settings(250.0) };
+        let prepared = prepared(4);
+        let task = task(&prepared, 60.0, &settings);
+        let mut lists = 0;
+        let mut whole = Checkpoint::nowhere(&Silent);
+        let (recoil, atoms) = run_recoil(&task, &mut whole, &mut |s| lists = s.builds).expect("a recoil");
+        assert!(lists > 3 && recoil.steps > 150 && recoil.quench_evaluations > 12, "{lists} {recoil:?}");
+        assert!(recoil.border_energy_ev < -0.1, "{recoil:?}");
+        for (threads, every) in [(1, 7), (2, 31)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("recoil.checkpoint");
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+            let stopper = StopEvery::new(every);
+            let mut seen = 0;
+            let ((again, end), stops) = until_done(|| {
+                let mut checkpoint = Checkpoint::new(&path, "model", RunningSettings::default(), &stopper);
+                pool.install(|| run_recoil(&task, &mut checkpoint, &mut |_| seen += 1))
+            });
+            // No step is done twice, and the quench is stopped as well.
+            assert_eq!(seen, recoil.steps);
+            assert!(stops as u64 > recoil.steps / every, "{stops}");
+            let bits = |recoil: &Recoil| serde_json::to_string(recoil).expect("numbers");
+            assert_eq!(bits(&again), bits(&recoil));
+            let all_bits = |atoms: &Atoms| atoms.positions.iter().map(|p| p.to_array().map(f64::to_bits)).collect();
+            let [found, expected]: [Vec<_>; 2] = [all_bits(&end), all_bits(&atoms)];
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn endless_and_absurd_recoils_are_refused() {
+        let prepared = prepared(3);
+        let error = |energy_ev, settings: &RecoilSettings| {
+            let task = task(&prepared, energy_ev, settings);
+            run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect_err("an error").to_string()
+        };
+        let few = RecoilSettings { max_steps: 20, ..settings(400.0) };
+        assert!(error(100.0, &few).contains("20 steps brought"));
+        for energy_ev in [-1.0, f64::MAX, f64::INFINITY, f64::NAN] {
+            assert!(error(energy_ev, &settings(400.0)).contains("expected an energy"));
+        }
     }
 
     #[test]
@@ -330,21 +494,10 @@ mod tests {
 
     #[test]
     fn cooled_border_takes_heat_and_books_it() {
-        let border = Border { thickness_angstrom: 3.0, friction_per_fs: 0.01, temperature_k: 40.0 };
         let free = kicked(40.0, &settings(600.0), 5);
-        let cooled = kicked(40.0, &RecoilSettings { border: Some(border), ..settings(600.0) }, 5);
+        let cooled = kicked(40.0, &RecoilSettings { border: Some(BORDER), ..settings(600.0) }, 5);
         assert!(cooled.border_energy_ev < -2.0, "{}", cooled.border_energy_ev);
         assert!(cooled.final_temperature_k < free.final_temperature_k);
         assert!(cooled.energy_drift_ev.abs() < 0.3, "{}", cooled.energy_drift_ev);
-    }
-
-    #[test]
-    fn depth_is_measured_from_the_recoil_through_the_faces() {
-        let (_, perfect, _) = prepared(5);
-        let region = Region::new(&perfect, 4.0);
-        let a = perfect.atoms.cell.vectors.x_axis;
-        assert!(!region.is_near_border(region.center) && !region.is_near_border(region.center + a));
-        assert!(region.is_near_border(region.center + a * 0.45) && region.is_near_border(region.center - a * 0.55));
-        assert!(!region.is_near_border(region.center + a * 0.30));
     }
 }

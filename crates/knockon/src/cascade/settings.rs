@@ -1,6 +1,7 @@
 //! What a campaign is to do.
 
-use super::{RecoilSettings, Thermalization};
+use super::recoil::MAX_ENERGY_EV;
+use super::{RecoilSettings, RunningSettings, Thermalization};
 use crate::{Error, Species};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ pub struct CampaignSettings {
     /// Whether to look how far cascades go outside of the training data.
     #[serde(default)]
     pub extrapolation: Option<GradeSettings>,
+    /// Checkpoints and time limits, which change no result.
+    #[serde(default)]
+    pub running: RunningSettings,
 }
 
 /// How extrapolation grades are watched.
@@ -71,9 +75,9 @@ impl CampaignSettings {
             (self.directions > 0, "directions", "at least 1"),
             (!self.energies.is_empty(), "energies", "at least one [[energies]] with energy_ev and starts"),
             (
-                self.energies.iter().all(|e| e.energy_ev > 0.0 && e.energy_ev.is_finite()),
+                self.energies.iter().all(|e| e.energy_ev > 0.0 && e.energy_ev <= MAX_ENERGY_EV),
                 "energy_ev",
-                "a positive energy",
+                "a positive energy of at most 1e5 eV",
             ),
             (self.energies.iter().all(|e| e.starts > 0), "starts", "at least 1"),
             (t.temperature_k >= 0.0 && t.temperature_k.is_finite(), "thermalization.temperature_k", "zero or more"),
@@ -86,6 +90,10 @@ impl CampaignSettings {
             (t.friction_per_fs > 0.0, "thermalization.friction_per_fs", "a positive friction"),
             (self.extrapolation.as_ref().is_none_or(|e| e.every_steps > 0), "extrapolation.every_steps", "at least 1"),
             (r.time_fs > 0.0 && r.time_fs.is_finite(), "recoil.time_fs", "a positive time"),
+            (r.max_steps > 0, "recoil.max_steps", "at least 1"),
+            (self.running.checkpoint_every_min >= 0.0, "running.checkpoint_every_min", "zero or more"),
+            (self.running.checkpoint_every_steps != Some(0), "running.checkpoint_every_steps", "at least 1"),
+            (self.running.max_hours > 0.0, "running.max_hours", "a positive time"),
             (r.skin_angstrom > 0.0, "recoil.skin_angstrom", "a positive length"),
             (
                 r.time_step.max_displacement_angstrom > 0.0,

@@ -1,10 +1,12 @@
 //! What recoils start from: the perfect box and thermalised copies of it.
 
-use crate::dynamics::{Bath, QuenchSettings, Simulation, quench, thermal_velocities};
+use super::Checkpoint;
+use crate::dynamics::{Bath, QuenchSettings, Simulation, SimulationState, quench, quench_on, thermal_velocities};
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The box without defects, at its local minimum, and the atom that will recoil.
 #[derive(Clone, Debug)]
@@ -92,34 +94,36 @@ pub struct Start {
 ///
 /// Fails if that part has fewer steps than starts.
 /// Each start is quenched once: it must return to the perfect box, else the crystal is not stable at this temperature.
+/// Where `checkpoint` holds this thermalisation, it goes on from there.
 pub fn thermalize(
     potential: &dyn Potential,
     perfect: &PerfectBox,
     settings: &Thermalization,
     count: usize,
     seed: u64,
-    progress: &dyn crate::progress::Progress,
+    checkpoint: &mut Checkpoint<'_>,
 ) -> Result<Vec<Start>, Error> {
-    let mut simulation = Simulation::new(potential, perfect.atoms.clone(), perfect.skin_angstrom)?;
-    // A harmonic crystal at rest in its minimum shares the kinetic energy with the potential: begin with twice as much.
-    let mut random = Pcg64::new(u128::from(seed), 2);
-    let velocities = thermal_velocities(simulation.masses_u(), 2.0 * settings.temperature_k, &mut random);
-    simulation.set_velocities(velocities);
-    let mut bath = Bath::new(settings.temperature_k, vec![settings.friction_per_fs; perfect.atoms.len()], seed);
     let n_steps = (settings.time_fs / settings.time_step_fs).ceil().max(1.0) as usize;
     let places = sampling_steps(settings, n_steps, count)?;
-    let mut drawn = std::collections::BTreeMap::new();
-    for step in 1..=n_steps {
-        simulation.step(settings.time_step_fs, Some(&mut bath))?;
-        if places.contains(&step) {
-            drawn.insert(step, take_start(&simulation));
+    let (atoms, skin) = (perfect.atoms.clone(), perfect.skin_angstrom);
+    let (mut simulation, mut run) = match checkpoint.resume::<Sampling>(&(settings, count, seed))? {
+        Some(run) => (Simulation::resume(potential, atoms, skin, run.simulation.clone())?, run),
+        None => Sampling::begin(Simulation::new(potential, atoms, skin)?, settings, seed),
+    };
+    let progress = checkpoint.progress();
+    while run.step < n_steps {
+        simulation.step(settings.time_step_fs, Some(&mut run.bath))?;
+        run.step += 1;
+        if let Some(number) = places.iter().position(|step| *step == run.step) {
+            run.starts.insert(number, take_start(&simulation));
         }
-        progress.update(step as u64, n_steps as u64);
+        progress.update(run.step as u64, n_steps as u64);
+        checkpoint.offer(|| run.at(&simulation))?;
     }
-    let starts: Vec<Start> = places.iter().filter_map(|step| drawn.remove(step)).collect();
-    for start in &starts {
+    run.simulation = simulation.state();
+    while let Some(start) = run.starts.get(&run.checked) {
         simulation.set_positions(&start.positions)?;
-        let found = quench(&mut simulation, &perfect.quench)?;
+        let found = quench_on(&mut simulation, &perfect.quench, None, &mut |_, _| checkpoint.offer(|| &run))?;
         let off = found.energy_ev - perfect.energy_ev;
         if off.abs() > 0.01 {
             let problem = format!(
@@ -131,8 +135,39 @@ pub fn thermalize(
                 "The model does not keep this crystal stable: refit it with more data",
             ));
         }
+        run.checked += 1;
     }
-    Ok(starts)
+    checkpoint.write(&run)?;
+    Ok(run.starts.into_values().collect())
+}
+
+/// A thermalisation under way: all that it takes to go on, to the same bits.
+#[derive(Clone, Serialize, Deserialize)]
+struct Sampling {
+    simulation: SimulationState,
+    bath: Bath,
+    step: usize,
+    /// Starts by number.
+    starts: BTreeMap<usize, Start>,
+    /// How many of them have been quenched.
+    checked: usize,
+}
+
+impl Sampling {
+    fn begin<'p>(mut simulation: Simulation<'p>, settings: &Thermalization, seed: u64) -> (Simulation<'p>, Self) {
+        // A harmonic crystal at rest in its minimum shares the kinetic energy with the potential: begin with twice as much.
+        let mut random = Pcg64::new(u128::from(seed), 2);
+        let velocities = thermal_velocities(simulation.masses_u(), 2.0 * settings.temperature_k, &mut random);
+        simulation.set_velocities(velocities);
+        let friction = vec![settings.friction_per_fs; simulation.atoms().len()];
+        let bath = Bath::new(settings.temperature_k, friction, seed);
+        let run = Self { simulation: simulation.state(), bath, step: 0, starts: BTreeMap::new(), checked: 0 };
+        (simulation, run)
+    }
+
+    fn at(&self, simulation: &Simulation<'_>) -> Self {
+        Self { simulation: simulation.state(), ..self.clone() }
+    }
 }
 
 /// Steps after which starts are taken: the end of the run less the van der Corput sequence in base 2 times the window.
@@ -157,6 +192,42 @@ fn take_start(simulation: &Simulation<'_>) -> Start {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cascade::RunningSettings;
+    use crate::dynamics::testing::{argon_like, element};
+    use crate::progress::{Silent, StopEvery, until_done};
+
+    /// Stopped in the run and while starts are checked.
+    #[test]
+    fn a_thermalisation_that_is_stopped_ends_with_the_same_bits() {
+        let (potential, atoms) = argon_like([4, 4, 4]);
+        let quench = QuenchSettings::default();
+        let perfect = PerfectBox::new(&potential, atoms, element("Ar"), quench, 0.3).expect("a box");
+        let settings = Thermalization {
+            temperature_k: 200.0,
+            time_fs: 400.0,
+            sampling_time_fs: 200.0,
+            time_step_fs: 4.0,
+            friction_per_fs: 0.01,
+        };
+        let bits = |start: &Start| {
+            let all = start.positions.iter().chain(&start.velocities);
+            all.map(|v| v.to_array().map(f64::to_bits)).collect::<Vec<_>>()
+        };
+        let run = |checkpoint: &mut Checkpoint<'_>| thermalize(&potential, &perfect, &settings, 3, 9, checkpoint);
+        let whole = run(&mut Checkpoint::nowhere(&Silent)).expect("starts");
+        for (threads, every) in [(1, 23), (2, 41)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("starts.checkpoint");
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+            let stopper = StopEvery::new(every);
+            let (starts, stops) = until_done(|| {
+                let mut checkpoint = Checkpoint::new(&path, "model", RunningSettings::default(), &stopper);
+                pool.install(|| run(&mut checkpoint))
+            });
+            assert!(stops as u64 > 100 / every, "{stops}");
+            assert_eq!(starts.iter().map(bits).collect::<Vec<_>>(), whole.iter().map(bits).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn more_starts_add_to_fewer() {

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use glam::DVec3;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// A function of many vectors (atoms in angstrom, possibly cell vectors scaled to behave like atoms).
@@ -10,6 +11,34 @@ pub(super) trait Objective {
     fn evaluate(&mut self, x: &[DVec3], gradient: &mut [DVec3]) -> Result<f64, Error>;
     /// True if the last evaluated point is as good as asked for.
     fn converged(&self) -> bool;
+    /// Sees each accepted step; an error ends the descent.
+    fn accepted(&mut self, _descent: &Descent) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A descent under way: all that it needs to go on as if it had never stopped, the objective's own state aside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Descent {
+    x: Vec<DVec3>,
+    value: f64,
+    gradient: Vec<DVec3>,
+    history: History,
+    evaluations: usize,
+}
+
+impl Descent {
+    /// A descent that begins at `x`.
+    pub(super) fn new(objective: &mut dyn Objective, x: Vec<DVec3>) -> Result<Self, Error> {
+        let mut gradient = vec![DVec3::ZERO; x.len()];
+        let value = objective.evaluate(&x, &mut gradient)?;
+        Ok(Self { x, value, gradient, history: History::default(), evaluations: 1 })
+    }
+
+    /// Evaluations so far.
+    pub(super) fn evaluations(&self) -> usize {
+        self.evaluations
+    }
 }
 
 /// Steps remembered; more brings little for crystals.
@@ -20,54 +49,49 @@ const MAX_STEP: f64 = 0.1;
 /// First guess of the curvature in eV/angstrom^2, a typical bond.
 const CURVATURE: f64 = 30.0;
 
-/// Walks downhill from `x` until converged. Every accepted step lowers the value (up to rounding). Returns false if
-/// `max_evaluations` were not enough or rounding stops the descent; `x` is the best point in any case.
+/// Walks downhill until converged. Every accepted step lowers the value (up to rounding). Returns false if
+/// `max_evaluations` were not enough or rounding stops the descent; the descent is at the best point in any case.
 pub(super) fn minimize(
     objective: &mut dyn Objective,
-    x: &mut Vec<DVec3>,
+    descent: &mut Descent,
     max_evaluations: usize,
 ) -> Result<bool, Error> {
-    let mut gradient = vec![DVec3::ZERO; x.len()];
-    let mut value = objective.evaluate(x, &mut gradient)?;
-    let mut history = History::default();
-    let mut trial_gradient = gradient.clone();
-    let mut evaluations = 1;
+    let mut trial_gradient = descent.gradient.clone();
     while !objective.converged() {
-        let mut direction = history.direction(&gradient);
-        let mut slope = dot(&direction, &gradient);
+        let mut direction = descent.history.direction(&descent.gradient);
+        let mut slope = dot(&direction, &descent.gradient);
         if slope >= 0.0 {
-            history = History::default();
-            direction = history.direction(&gradient);
-            slope = dot(&direction, &gradient);
+            descent.history = History::default();
+            direction = descent.history.direction(&descent.gradient);
+            slope = dot(&direction, &descent.gradient);
         }
         let longest = direction.iter().map(|d| d.length_squared()).fold(0.0, f64::max).sqrt();
         let mut length = (MAX_STEP / longest).min(1.0);
         // Sums over many atoms carry rounding errors of some 1e-16 of the total.
-        let rounding = 1e-13 * value.abs();
+        let rounding = 1e-13 * descent.value.abs();
         loop {
-            if evaluations == max_evaluations {
-                objective.evaluate(x, &mut gradient)?;
-                return Ok(objective.converged());
+            if descent.evaluations >= max_evaluations {
+                return give_up(objective, descent);
             }
-            let trial: Vec<DVec3> = x.iter().zip(&direction).map(|(x, d)| *x + *d * length).collect();
+            let trial: Vec<DVec3> = descent.x.iter().zip(&direction).map(|(x, d)| *x + *d * length).collect();
             let trial_value = objective.evaluate(&trial, &mut trial_gradient)?;
-            evaluations += 1;
-            if trial_value <= value + 1e-4 * length * slope + rounding {
-                history.remember(x, &trial, &gradient, &trial_gradient);
-                *x = trial;
-                value = trial_value;
-                std::mem::swap(&mut gradient, &mut trial_gradient);
+            descent.evaluations += 1;
+            if trial_value <= descent.value + 1e-4 * length * slope + rounding {
+                descent.history.remember(&descent.x, &trial, &descent.gradient, &trial_gradient);
+                descent.x = trial;
+                descent.value = trial_value;
+                std::mem::swap(&mut descent.gradient, &mut trial_gradient);
+                objective.accepted(descent)?;
                 break;
             }
             // Minimum of the parabola through value, slope and trial value, kept within sensible bounds.
-            let parabola = -0.5 * slope * length * length / (trial_value - value - slope * length);
+            let parabola = -0.5 * slope * length * length / (trial_value - descent.value - slope * length);
             length = parabola.clamp(0.1 * length, 0.5 * length);
             if length * longest < 1e-9 {
-                if history.is_empty() {
-                    objective.evaluate(x, &mut gradient)?;
-                    return Ok(objective.converged());
+                if descent.history.is_empty() {
+                    return give_up(objective, descent);
                 }
-                history = History::default();
+                descent.history = History::default();
                 break;
             }
         }
@@ -75,8 +99,15 @@ pub(super) fn minimize(
     Ok(true)
 }
 
+/// Goes back to the best point.
+fn give_up(objective: &mut dyn Objective, descent: &mut Descent) -> Result<bool, Error> {
+    descent.value = objective.evaluate(&descent.x, &mut descent.gradient)?;
+    descent.evaluations += 1;
+    Ok(objective.converged())
+}
+
 /// The last steps s and changes of the gradient y.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct History {
     pairs: VecDeque<(Vec<DVec3>, Vec<DVec3>, f64)>,
 }
@@ -148,18 +179,18 @@ mod tests {
 
     #[test]
     fn finds_the_end_of_a_curved_valley() {
-        let mut x = vec![DVec3::new(-1.2, 1.0, 0.0)];
-        assert!(minimize(&mut Rosenbrock { slope: 0.0 }, &mut x, 300).expect("no error"));
-        assert!((x[0] - DVec3::new(1.0, 1.0, 0.0)).length() < 1e-8);
+        let mut rosenbrock = Rosenbrock { slope: 0.0 };
+        let mut descent = Descent::new(&mut rosenbrock, vec![DVec3::new(-1.2, 1.0, 0.0)]).expect("a value");
+        assert!(minimize(&mut rosenbrock, &mut descent, 300).expect("no error"));
+        assert!((descent.x[0] - DVec3::new(1.0, 1.0, 0.0)).length() < 1e-8);
     }
 
     #[test]
     fn gives_up_when_told_and_keeps_the_best_point() {
-        let mut x = vec![DVec3::new(-1.2, 1.0, 0.0)];
         let mut rosenbrock = Rosenbrock { slope: 0.0 };
-        let mut gradient = vec![DVec3::ZERO];
-        let before = rosenbrock.evaluate(&x, &mut gradient).expect("a value");
-        assert!(!minimize(&mut rosenbrock, &mut x, 10).expect("no error"));
-        assert!(rosenbrock.evaluate(&x, &mut gradient).expect("a value") < before);
+        let mut descent = Descent::new(&mut rosenbrock, vec![DVec3::new(-1.2, 1.0, 0.0)]).expect("a value");
+        let before = descent.value;
+        assert!(!minimize(&mut rosenbrock, &mut descent, 10).expect("no error"));
+        assert!(descent.value < before);
     }
 }

@@ -9,8 +9,9 @@ mod time_step;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use quench::{QuenchSettings, Quenched, RelaxedCell, quench, quench_others, relax_cell};
-pub use simulation::Simulation;
+pub use minimize::Descent;
+pub use quench::{QuenchSettings, Quenched, RelaxedCell, Watch, quench, quench_on, quench_others, relax_cell};
+pub use simulation::{Simulation, SimulationState};
 pub use thermostat::{Bath, thermal_velocities};
 pub(crate) use thermostat::{remove_drift, speed};
 pub use time_step::TimeStep;

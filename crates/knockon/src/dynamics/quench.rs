@@ -1,7 +1,7 @@
 //! Local minima: of the positions in a fixed cell, and of positions and cell together.
 
 use super::Simulation;
-use super::minimize::{Objective, minimize};
+use super::minimize::{Descent, Objective, minimize};
 use crate::{Atoms, Cell, Error, Potential};
 use glam::{DMat3, DVec3};
 use serde::{Deserialize, Serialize};
@@ -42,32 +42,60 @@ pub fn quench(simulation: &mut Simulation<'_>, settings: &QuenchSettings) -> Res
     quench_others(simulation, settings, &[])
 }
 
-/// Like [`quench`], but some atoms stay where they are; the force on them does not count for convergence.
+/// As [`quench`], but some atoms stay where they are; the force on them does not count for convergence.
 pub fn quench_others(
     simulation: &mut Simulation<'_>,
     settings: &QuenchSettings,
     frozen: &[usize],
 ) -> Result<Quenched, Error> {
-    let before = simulation.evaluations;
-    let mut positions = simulation.atoms().positions.clone();
-    let mut objective = Positions { simulation, max_force: settings.max_force_ev_per_angstrom, frozen };
-    let converged = minimize(&mut objective, &mut positions, settings.max_evaluations)?;
-    simulation.set_velocities(vec![DVec3::ZERO; positions.len()]);
+    search(simulation, settings, frozen, None, &mut |_, _| Ok(()))
+}
+
+/// As [`quench`]; `watch` sees each accepted step and may end the search with an error. Given a descent that it saw, and
+/// the simulation as it was then, the search goes on from there to the same bits.
+pub fn quench_on(
+    simulation: &mut Simulation<'_>,
+    settings: &QuenchSettings,
+    descent: Option<Descent>,
+    watch: &mut Watch<'_>,
+) -> Result<Quenched, Error> {
+    search(simulation, settings, &[], descent, watch)
+}
+
+fn search(
+    simulation: &mut Simulation<'_>,
+    settings: &QuenchSettings,
+    frozen: &[usize],
+    descent: Option<Descent>,
+    watch: &mut Watch<'_>,
+) -> Result<Quenched, Error> {
+    let positions = simulation.atoms().positions.clone();
+    let mut objective = Positions { simulation, max_force: settings.max_force_ev_per_angstrom, frozen, watch };
+    let mut descent = match descent {
+        Some(descent) => descent,
+        None => Descent::new(&mut objective, positions)?,
+    };
+    let converged = minimize(&mut objective, &mut descent, settings.max_evaluations)?;
+    simulation.set_velocities(vec![DVec3::ZERO; simulation.atoms().len()]);
     Ok(Quenched {
         energy_ev: simulation.potential_energy_ev(),
         max_force_ev_per_angstrom: simulation.evaluation().max_force(),
-        evaluations: simulation.evaluations - before,
+        evaluations: descent.evaluations() as u64,
         converged,
     })
 }
 
-struct Positions<'s, 'p> {
+/// Sees the simulation after each accepted step of a quench.
+pub type Watch<'w> = dyn FnMut(&Simulation<'_>, &Descent) -> Result<(), Error> + 'w;
+
+struct Positions<'s, 'p, 'w> {
     simulation: &'s mut Simulation<'p>,
     max_force: f64,
     frozen: &'s [usize],
+    watch: &'s mut Watch<'w>,
 }
 
-impl Objective for Positions<'_, '_> {
+impl Objective for Positions<'_, '_, '_> {
     fn evaluate(&mut self, x: &[DVec3], gradient: &mut [DVec3]) -> Result<f64, Error> {
         self.simulation.set_positions(x)?;
         for (gradient, force) in gradient.iter_mut().zip(&self.simulation.evaluation().forces) {
@@ -75,6 +103,10 @@ impl Objective for Positions<'_, '_> {
         }
         self.frozen.iter().for_each(|atom| gradient[*atom] = DVec3::ZERO);
         Ok(self.simulation.potential_energy_ev())
+    }
+
+    fn accepted(&mut self, descent: &Descent) -> Result<(), Error> {
+        (self.watch)(self.simulation, descent)
     }
 
     fn converged(&self) -> bool {
@@ -112,7 +144,8 @@ pub fn relax_cell(potential: &dyn Potential, atoms: &Atoms, settings: &QuenchSet
     };
     let mut x = atoms.positions.clone();
     x.extend([DVec3::X, DVec3::Y, DVec3::Z].map(|axis| axis * scale));
-    let converged = minimize(&mut objective, &mut x, settings.max_evaluations)?;
+    let mut descent = Descent::new(&mut objective, x)?;
+    let converged = minimize(&mut objective, &mut descent, settings.max_evaluations)?;
     let simulation = objective.simulation;
     let volume = simulation.atoms().cell.volume_angstrom3();
     Ok(RelaxedCell {

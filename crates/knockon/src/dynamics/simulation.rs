@@ -4,6 +4,7 @@ use super::{Bath, TimeStep};
 use crate::units::{BOLTZMANN_EV_PER_K, NATURAL_TIME_FS};
 use crate::{Atoms, Cell, Error, Evaluation, NeighborList, Potential};
 use glam::DVec3;
+use serde::{Deserialize, Serialize};
 
 /// Atoms, velocities and everything needed to move them. Energies and forces always belong to the present positions.
 pub struct Simulation<'p> {
@@ -19,6 +20,19 @@ pub struct Simulation<'p> {
     pub evaluations: u64,
     /// Builds of the neighbour list so far.
     pub builds: u64,
+}
+
+/// All that a simulation needs to go on as if it had never stopped, to the last bit: neighbour lists and forces follow
+/// from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SimulationState {
+    positions: Vec<DVec3>,
+    velocities: Vec<DVec3>,
+    /// Where the atoms were when the neighbour list was built.
+    list_positions: Vec<DVec3>,
+    time_fs: f64,
+    evaluations: u64,
+    builds: u64,
 }
 
 impl<'p> Simulation<'p> {
@@ -47,13 +61,53 @@ impl<'p> Simulation<'p> {
         Ok(simulation)
     }
 
+    /// Everything that [`Self::resume`] needs besides potential, species, cell and skin.
+    pub fn state(&self) -> SimulationState {
+        SimulationState {
+            positions: self.atoms.positions.clone(),
+            velocities: self.velocities.clone(),
+            list_positions: self.neighbors.reference_positions().to_vec(),
+            time_fs: self.time_fs,
+            evaluations: self.evaluations,
+            builds: self.builds,
+        }
+    }
+
+    /// The simulation whose state was kept. `atoms` gives species and cell. Fails if the state is one of other atoms.
+    pub fn resume(
+        potential: &'p dyn Potential,
+        atoms: Atoms,
+        skin_angstrom: f64,
+        state: SimulationState,
+    ) -> Result<Self, Error> {
+        let lengths = [state.positions.len(), state.velocities.len(), state.list_positions.len()];
+        if lengths != [atoms.len(); 3] {
+            let found = format!("expected the state of {} atoms, found one of {}", atoms.len(), state.positions.len());
+            return Err(Error::input("state of a simulation", found, "Begin anew"));
+        }
+        // The list first, as it was built; it still holds all pairs at the present positions.
+        let mut simulation = Self::new(potential, Atoms { positions: state.list_positions, ..atoms }, skin_angstrom)?;
+        simulation.set_positions(&state.positions)?;
+        simulation.velocities = state.velocities;
+        simulation.time_fs = state.time_fs;
+        simulation.evaluations = state.evaluations;
+        simulation.builds = state.builds;
+        Ok(simulation)
+    }
+
     /// Evaluates the potential at the present positions, after a new neighbour list where a pair might be missing.
     fn evaluate(&mut self) -> Result<(), Error> {
         if self.neighbors.is_outdated(&self.atoms.positions, self.potential.cutoff_angstrom()) {
             self.build_list();
         }
         self.evaluations += 1;
-        self.potential.evaluate(&self.atoms, &self.neighbors, &mut self.evaluation)
+        self.potential.evaluate(&self.atoms, &self.neighbors, &mut self.evaluation)?;
+        let energy_ev = self.potential_energy_ev();
+        if energy_ev.is_finite() {
+            return Ok(());
+        }
+        let problem = format!("the potential energy became {energy_ev} eV at {:.3} fs", self.time_fs);
+        Err(Error::computation(problem, "Take shorter time steps, less energy, or check the model's pair scans"))
     }
 
     fn build_list(&mut self) {

@@ -5,6 +5,7 @@ use glam::DVec3;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
 
 /// Maxwell-Boltzmann velocities in angstrom per natural time, without total momentum, for a given temperature.
 pub fn thermal_velocities(masses_u: &[f64], temperature_k: f64, random: &mut Pcg64) -> Vec<DVec3> {
@@ -28,6 +29,7 @@ fn normal(random: &mut Pcg64) -> DVec3 {
 }
 
 /// A Langevin bath: friction and noise, atom by atom, drawn in the order of the atoms from one generator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bath {
     /// Temperature of the bath in K.
     pub temperature_k: f64,

@@ -31,15 +31,49 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
     }
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
-    let mut file = temporary_file().tempfile_in(folder).map_err(failed)?;
+    let mut file = temporary_file(&unfinished(&target)).tempfile_in(folder).map_err(failed)?;
     file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(&target).map_err(|e| failed(e.error))?;
     Ok(())
 }
 
+/// Creates the file `path` with `content` unless it exists; returns whether it did. Of several processes that try, one
+/// does, on local and on network file systems, and nobody ever sees the file without its content.
+pub(crate) fn create_atomically(path: &Path, content: &[u8]) -> Result<bool, Error> {
+    let failed = |source| Error::io("create", path, source);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = temporary_file(&unfinished(path)).tempfile_in(folder).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(failed(e.error)),
+    }
+}
+
+/// Removes what processes that were killed while they wrote `path` left beside it. Nobody must be writing it now.
+pub(crate) fn remove_unfinished(path: &Path) {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let prefix = unfinished(path);
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // It is in nobody's way if it stays.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How names of temporary files for a path begin.
+fn unfinished(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Systems limit the length of names.
+    format!(".{}.unfinished-", name.chars().take(48).collect::<String>())
+}
+
 /// Temporary files are private by default; results should be as readable as any other file (the umask decides).
-fn temporary_file() -> tempfile::Builder<'static, 'static> {
+fn temporary_file(prefix: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder

@@ -1,7 +1,7 @@
 //! Frames of recoil cascades: what the potential will be asked for, and where it is asked farthest from its data.
 
 use super::{Candidate, Pool, Workshop};
-use crate::cascade::{PerfectBox, RecoilSettings, Thermalization, run_recoil, thermalize};
+use crate::cascade::{Checkpoint, PerfectBox, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize};
 use crate::dynamics::{QuenchSettings, TimeStep};
 use crate::progress::{Progress, Silent};
 use crate::{Atoms, Error, Species};
@@ -34,6 +34,8 @@ pub struct CascadePool {
 }
 
 const SKIN_ANGSTROM: f64 = 0.3;
+/// Far more than these short recoils take; a hole of the potential would take them all.
+const MAX_STEPS: u64 = 50_000;
 
 pub(super) fn make(
     workshop: &Workshop<'_>,
@@ -85,7 +87,8 @@ fn frames(
         time_step_fs: 1.0,
         friction_per_fs: 0.01,
     };
-    let start = thermalize(workshop.potential, perfect, &thermal, 1, seed, &Silent)?.remove(0);
+    let start =
+        thermalize(workshop.potential, perfect, &thermal, 1, seed, &mut Checkpoint::nowhere(&Silent))?.remove(0);
     let direction = DVec3::from_array(Pcg64::new(u128::from(seed), 5).sample(UnitSphere));
     let settings = RecoilSettings {
         time_fs: pool.frame_times_fs.iter().copied().fold(1.0, f64::max),
@@ -94,17 +97,27 @@ fn frames(
         quench: QuenchSettings { max_evaluations: if pool.quenched { 3000 } else { 1 }, ..QuenchSettings::default() },
         skin_angstrom: SKIN_ANGSTROM,
         border: None,
+        max_steps: MAX_STEPS,
     };
     let mut times = pool.frame_times_fs.clone();
     times.sort_by(f64::total_cmp);
+    let task = RecoilTask {
+        potential: workshop.potential,
+        perfect,
+        start: &start,
+        energy_ev,
+        direction,
+        settings: &settings,
+        seed,
+        grades: None,
+    };
     let (mut taken, mut next) = (Vec::new(), 0);
-    let (_, end) =
-        run_recoil(workshop.potential, perfect, &start, energy_ev, direction, &settings, seed, &mut |simulation| {
-            while next < times.len() && simulation.time_fs() >= times[next] - 1e-6 {
-                taken.push((format!("{}fs", times[next]), simulation.atoms().clone()));
-                next += 1;
-            }
-        })?;
+    let (_, end) = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |simulation| {
+        while next < times.len() && simulation.time_fs() >= times[next] - 1e-6 {
+            taken.push((format!("{}fs", times[next]), simulation.atoms().clone()));
+            next += 1;
+        }
+    })?;
     if pool.quenched {
         taken.push(("quenched".to_owned(), end));
     }

@@ -1,0 +1,233 @@
+//! A computation under way, kept in a file, so that a process that is killed loses minutes and not hours.
+//!
+//! Whoever goes on from the file ends with the same bits as if nothing had happened: the file holds every number as it
+//! stands in memory. It is bound to the inputs of the computation and to the program by a hash, and to its own content
+//! by another; a file that does not fit is not used.
+
+use crate::Error;
+use crate::io::{content_hash, write_atomically};
+use crate::progress::Progress;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long computations run, and when they keep where they are. Results do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunningSettings {
+    /// Checkpoints are written after so many minutes.
+    pub checkpoint_every_min: f64,
+    /// Checkpoints are also written after so many steps.
+    pub checkpoint_every_steps: Option<u64>,
+    /// A recoil or a thermalisation that takes longer than so many hours, all processes together, fails.
+    pub max_hours: f64,
+}
+
+impl Default for RunningSettings {
+    fn default() -> Self {
+        Self { checkpoint_every_min: 5.0, checkpoint_every_steps: None, max_hours: 240.0 }
+    }
+}
+
+/// Where a computation keeps its state.
+pub struct Checkpoint<'a> {
+    path: Option<PathBuf>,
+    key: String,
+    inputs: String,
+    settings: RunningSettings,
+    progress: &'a dyn Progress,
+    /// Seconds that earlier processes took.
+    earlier_s: f64,
+    began: Instant,
+    written: Instant,
+    steps: u64,
+}
+
+/// What is in the file, after 16 digits of the hash of all this.
+#[derive(Serialize, Deserialize)]
+struct Content<T> {
+    inputs: String,
+    wall_time_s: f64,
+    state: T,
+}
+
+/// Digits of [`content_hash`].
+const HASH_DIGITS: usize = 16;
+
+impl<'a> Checkpoint<'a> {
+    /// A checkpoint in the file `path`. `key` names all that the computation does not see of what it depends on: the
+    /// potential and the program.
+    pub fn new(path: &Path, key: &str, settings: RunningSettings, progress: &'a dyn Progress) -> Self {
+        Self { path: Some(path.to_owned()), key: key.to_owned(), settings, ..Self::nowhere(progress) }
+    }
+
+    /// Keeps nothing.
+    pub fn nowhere(progress: &'a dyn Progress) -> Self {
+        let now = Instant::now();
+        Self {
+            path: None,
+            key: String::new(),
+            inputs: String::new(),
+            settings: RunningSettings::default(),
+            progress,
+            earlier_s: 0.0,
+            began: now,
+            written: now,
+            steps: 0,
+        }
+    }
+
+    /// Who hears of progress.
+    pub(super) fn progress(&self) -> &'a dyn Progress {
+        self.progress
+    }
+
+    /// Wall time in seconds, earlier processes included.
+    pub fn wall_time_s(&self) -> f64 {
+        self.earlier_s + self.began.elapsed().as_secs_f64()
+    }
+
+    /// The state in the file if it belongs to a computation with these `inputs`. One that does not is reported and left
+    /// alone until the next is written.
+    pub(super) fn resume<T: DeserializeOwned>(&mut self, inputs: &impl Serialize) -> Result<Option<T>, Error> {
+        let bytes = postcard::to_stdvec(&(&self.key, inputs)).expect("plain numbers and text");
+        self.inputs = content_hash(&bytes);
+        let Some(path) = self.path.as_ref().filter(|path| path.exists()) else { return Ok(None) };
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let place = path.display();
+        match read::<T>(&bytes, &self.inputs) {
+            Ok(content) => {
+                self.earlier_s = content.wall_time_s;
+                self.progress.message(&format!("going on from {place}, after {:.0} s of work", self.earlier_s));
+                Ok(Some(content.state))
+            }
+            Err(problem) => {
+                self.progress.message(&format!("{place}: {problem}; it is not used, and the work begins anew"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// To be called after every step, with what gives the state then. Writes it if it is time to, or if the computation
+    /// is to stop, which then fails; it fails too if it took too long.
+    pub(super) fn offer<T: Serialize>(&mut self, state: impl FnOnce() -> T) -> Result<(), Error> {
+        self.steps += 1;
+        let stopped = self.progress.is_stopped();
+        let too_long = self.wall_time_s() > 3600.0 * self.settings.max_hours;
+        let due = self.written.elapsed() >= Duration::from_secs_f64(60.0 * self.settings.checkpoint_every_min)
+            || self.settings.checkpoint_every_steps.is_some_and(|every| self.steps.is_multiple_of(every));
+        if due || stopped || too_long {
+            self.write(state())?;
+        }
+        if too_long {
+            let problem = format!("it took more than {} h", self.settings.max_hours);
+            return Err(Error::computation(
+                problem,
+                "Raise max_hours in [running] and try again: it goes on from there",
+            ));
+        }
+        if stopped { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// Writes the state now.
+    pub(super) fn write<T: Serialize>(&mut self, state: T) -> Result<(), Error> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let content = Content { inputs: self.inputs.clone(), wall_time_s: self.wall_time_s(), state };
+        let body = postcard::to_stdvec(&content).expect("plain numbers and text");
+        let mut bytes = content_hash(&body).into_bytes();
+        bytes.extend(body);
+        write_atomically(path, &bytes)?;
+        self.written = Instant::now();
+        Ok(())
+    }
+
+    /// Removes the file: the result is on disk.
+    pub fn remove(&self) -> Result<(), Error> {
+        match self.path.as_ref().map(|path| (path, std::fs::remove_file(path))) {
+            Some((path, Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], inputs: &str) -> Result<Content<T>, &'static str> {
+    let damaged = "expected a checkpoint, found a damaged file";
+    let (hash, body) = bytes.split_at_checked(HASH_DIGITS).ok_or(damaged)?;
+    if content_hash(body).as_bytes() != hash {
+        return Err(damaged);
+    }
+    // The inputs come first: what follows need not be a state that this program knows.
+    let other =
+        "expected a checkpoint of this work, found one made with other inputs or another version of the program";
+    let (found, _) = postcard::take_from_bytes::<String>(body).map_err(|_| other)?;
+    if found != inputs {
+        return Err(other);
+    }
+    postcard::from_bytes(body).map_err(|_| other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    const EVERY: RunningSettings =
+        RunningSettings { checkpoint_every_min: 1e9, checkpoint_every_steps: Some(2), max_hours: 1e9 };
+
+    #[test]
+    fn what_fits_is_read_back_exactly_and_nothing_else_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.checkpoint");
+        let state = (vec![0.1 + 0.2, f64::INFINITY, -0.0], u128::MAX);
+        let open = |key: &str| Checkpoint::new(&path, key, EVERY, &Silent);
+        let mut first = open("key");
+        assert_eq!(first.resume::<(Vec<f64>, u128)>(&1).expect("no file"), None);
+        first.offer(|| &state).expect("not due");
+        assert!(!path.exists());
+        first.offer(|| &state).expect("written");
+        let read = |key: &str, inputs: i32| open(key).resume::<(Vec<f64>, u128)>(&inputs).expect("readable");
+        let found = read("key", 1).expect("the state");
+        assert_eq!(found.1, state.1);
+        assert!(found.0.iter().zip(&state.0).all(|(a, b)| a.to_bits() == b.to_bits()));
+        assert!(read("key", 2).is_none() && read("other", 1).is_none());
+        let bytes = std::fs::read(&path).expect("a file");
+        for damaged in [&bytes[..bytes.len() - 1], &bytes[..7], &[], &[&bytes[..30], &[1], &bytes[31..]].concat()] {
+            std::fs::write(&path, damaged).expect("written");
+            assert!(read("key", 1).is_none());
+        }
+        first.remove().expect("removed");
+        first.remove().expect("nothing to remove");
+    }
+
+    /// Twelve steps and gradient changes of a quench of 49152 atoms, and six vectors more.
+    #[test]
+    fn a_full_size_state_is_written_in_moments() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.checkpoint");
+        let state = vec![vec![glam::DVec3::new(0.1, 0.2, 0.3); 49152]; 30];
+        let mut checkpoint = Checkpoint::new(&path, "", EVERY, &Silent);
+        let began = Instant::now();
+        checkpoint.write(&state).expect("written");
+        let written = began.elapsed();
+        assert_eq!(checkpoint.resume::<Vec<Vec<glam::DVec3>>>(&0).expect("readable").as_ref().map(Vec::len), None);
+        checkpoint.write(&state).expect("written");
+        let began = Instant::now();
+        assert_eq!(checkpoint.resume::<Vec<Vec<glam::DVec3>>>(&0).expect("readable").as_ref(), Some(&state));
+        eprintln!("35 MB written in {written:.2?}, read and compared in {:.2?}", began.elapsed());
+        // Well below a second on an idle machine.
+        assert!(written < Duration::from_secs(5), "{written:?}");
+    }
+
+    #[test]
+    fn a_computation_that_takes_too_long_fails_and_keeps_its_state() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.checkpoint");
+        let mut checkpoint = Checkpoint::new(&path, "", RunningSettings { max_hours: 0.0, ..EVERY }, &Silent);
+        assert!(checkpoint.resume::<u8>(&0).expect("no file").is_none());
+        let error = checkpoint.offer(|| 7_u8).expect_err("too long").to_string();
+        assert!(error.contains("max_hours") && path.exists(), "{error}");
+    }
+}

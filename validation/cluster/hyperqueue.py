@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""A campaign under a real HyperQueue, which is killed in the middle with its workers and all that they run.
+
+    cargo build && python3 validation/cluster/hyperqueue.py target/debug/knockon
+
+Installs the package `hyperqueue` of PyPI into a temporary folder. It has HyperQueue's server and workers, but not the
+program `hq`: so the tasks of job.toml are handed over by the Python interface here. Server and workers are one process
+in it, so that they die together. Writes what it saw to validation/cluster/hyperqueue.txt. Python 3.11 or newer.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from campaigns import must, note, plan, table, undisturbed, wait_for, write_result
+
+PACKAGE = "hyperqueue==0.27.0"
+TIME_FS = 60
+
+# What runs in the Python that has the package: a server with two workers of one CPU, and one job.
+CLUSTER = """
+import pathlib, sys, tomllib
+from hyperqueue import Job, LocalCluster
+from hyperqueue.cluster import WorkerConfig
+from hyperqueue.ffi.protocol import ResourceRequest
+
+folder = pathlib.Path(sys.argv[1])
+with LocalCluster() as cluster:
+    cluster.start_worker(WorkerConfig(cores=1))
+    cluster.start_worker(WorkerConfig(cores=1))
+    description = tomllib.loads((folder / "job.toml").read_text())
+    job = Job(default_workdir=folder, max_fails=None, name=description["name"])
+    tasks = {}
+    for task in description["task"]:
+        (request,) = task["request"] if isinstance(task["request"], list) else [task["request"]]
+        tasks[task["id"]] = job.program(
+            task["command"],
+            deps=[tasks[before] for before in task.get("deps", [])],
+            resources=ResourceRequest(cpus=request["resources"]["cpus"]),
+            crash_limit=task["crash_limit"],
+        )
+    client = cluster.client()
+    submitted = client.submit(job)
+    fine = client.wait_for_jobs([submitted], raise_on_error=False)
+    failed = {} if fine else client.get_failed_tasks(submitted)
+    print(f"{len(tasks) - len(failed)} of {len(tasks)} tasks finished", flush=True)
+"""
+
+
+def cluster(python, folder, log):
+    return subprocess.Popen([python, "-c", CLUSTER, folder / "hyperqueue"], stdout=log, stderr=subprocess.DEVNULL)
+
+
+def descendants(pid):
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [pid for child in children for pid in (int(child), *descendants(int(child)))]
+
+
+def finished(folder):
+    return len(list(folder.glob("runs/run-?????.json")))
+
+
+def under_way(folder):
+    return len(list(folder.glob("runs/*.checkpoint")))
+
+
+def install(work):
+    subprocess.run([sys.executable, "-m", "venv", work / "python"], check=True)
+    python = work / "python/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", PACKAGE], check=True)
+    return python
+
+
+def main():
+    work = pathlib.Path(tempfile.mkdtemp(prefix="knockon-hq-"))
+    note(f"python3 validation/cluster/hyperqueue.py target/debug/knockon   ({PACKAGE})")
+    python = install(work)
+    expected, _ = undisturbed(work, TIME_FS)
+    folder = work / "campaign"
+    plan(folder, TIME_FS)
+    must("campaign", "script", "hyperqueue", folder, "--cpus", 1)
+    with open(work / "log", "w+") as log:
+        # One recoil's program: its task fails. Then everything.
+        first = cluster(python, folder, log)
+        wait_for(lambda: under_way(folder) == 2, "two recoils under way")
+        tasks = [pid for pid in descendants(first.pid) if "knockon" in os.readlink(f"/proc/{pid}/exe")]
+        os.kill(tasks[0], signal.SIGKILL)
+        note(f"kill -9 of one of {len(tasks)} programs: the other tasks go on")
+        before = finished(folder)
+        wait_for(lambda: finished(folder) >= before + 1 and under_way(folder) >= 2, "more recoils")
+        everything = [first.pid, *descendants(first.pid)]
+        for pid in everything:
+            os.kill(pid, signal.SIGKILL)
+        first.wait()
+        note(f"kill -9 of server, workers and tasks, {len(everything)} processes, after {finished(folder)} of 6 recoils")
+        assert finished(folder) < 6
+        assert cluster(python, folder, log).wait() == 0
+        log.seek(0)
+        note(f"the same job handed to a new server: {log.read().splitlines()[-1]}")
+    assert table(folder) == expected, f"tables differ; look into {folder}"
+    note("the table equals the undisturbed one byte for byte")
+    write_result(pathlib.Path(__file__).resolve().parent / "hyperqueue.txt")
+    shutil.rmtree(work)
+
+
+main()
