@@ -17,7 +17,7 @@ use std::io::ErrorKind;
 fn exception(error: knockon::Error) -> PyErr {
     let text = error.to_string();
     match error {
-        knockon::Error::Io { source, .. } => match source.kind() {
+        knockon::Error::Io { reason, .. } => match reason.kind() {
             ErrorKind::NotFound => PyFileNotFoundError::new_err(text),
             ErrorKind::PermissionDenied => PyPermissionError::new_err(text),
             _ => PyOSError::new_err(text),
