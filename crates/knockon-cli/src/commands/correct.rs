@@ -25,8 +25,8 @@ SPECTRUM is a spectrum of recoil energies in eV:
 The stored energy is taken off, then come resolution and trigger, in this order. The trigger acts on
 the measured energy; give --threshold-width-ev 0 where the resolution already is the trigger's noise.
 
-RESPONSE is a name (paper: the numbers printed in the paper) or a file: response.json of
-`knockon response`, or a matrix (docs/response-format.md).
+RESPONSE is a name (cawo4-w: the project's own cascades; paper: the numbers printed in the paper)
+or a file: response.json of `knockon response`, or a matrix (docs/response-format.md).
 
 The output has each bin without (uncorrected) and with (corrected) stored energy, their ratio, and
 16-84 % bands over the response's bootstrap sets.
@@ -158,22 +158,26 @@ impl Arguments {
 
 /// The response of this name, or in this file.
 fn load_response(name: &str) -> Result<AnyResponse> {
-    if name == "paper" {
-        return Ok(AnyResponse::Curves(Box::new(Response::from_paper())));
+    if Response::is_shipped(name) {
+        return Ok(AnyResponse::Curves(Box::new(Response::named(name)?)));
     }
     let path = Path::new(name);
     if !path.exists() {
-        let problem = format!("expected \"paper\" or a file, found \"{name}\", which is neither");
-        let remedy = "Give --response paper, or a response.json or matrix that `knockon response` wrote; no campaign of \
-                      the project's own ships with this version";
+        let problem = format!("expected {} or a file, found \"{name}\", which is neither", Response::NAMES.join(", "));
+        let remedy =
+            "Give --response cawo4-w or --response paper, or a response.json or matrix that `knockon response` wrote";
         return Err(Error::input("response", problem, remedy).into());
     }
-    let text = read_text(path)?;
-    let is_matrix = !text.trim_start().starts_with('{') || text.contains("\"knockon-response-matrix\"");
-    Ok(if is_matrix {
-        AnyResponse::Matrix(Box::new(ResponseMatrix::parse(&text, name)?))
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    if bytes.starts_with(b"root") {
+        let remedy = "Convert it: knockon response --from-matrix FILE --matrix OUT.npz";
+        return Err(Error::input(name, "expected a response.json or matrix, found a ROOT file", remedy).into());
+    }
+    let is_curves = serde_json::from_slice::<Value>(&bytes).is_ok_and(|v| v.get("format").is_none());
+    Ok(if is_curves {
+        AnyResponse::Curves(Box::new(Response::from_json(&String::from_utf8_lossy(&bytes), name)?))
     } else {
-        AnyResponse::Curves(Box::new(Response::from_json(&text, name)?))
+        AnyResponse::Matrix(Box::new(ResponseMatrix::read(&bytes, name)?))
     })
 }
 
@@ -183,7 +187,7 @@ fn describe(response: &AnyResponse) -> Result<Value> {
             "data_between_ev": r.energy_range_ev, "bootstrap_sets": r.bootstrap.len(), "caption": r.caption() }),
         AnyResponse::Matrix(m) => {
             json!({ "name": m.name, "species": m.species, "hash": content_hash(m.to_csv().as_bytes()),
-            "data_between_ev": m.energy_range_ev(), "bootstrap_sets": 0, "caption": m.caption })
+            "data_between_ev": m.energy_range_ev(), "bootstrap_sets": m.bootstrap.len(), "caption": m.caption })
         }
     })
 }
@@ -217,8 +221,8 @@ fn folded(binned: &BinnedSpectrum, found: DetectedSpectrum, response: &AnyRespon
         "measured energy; uncorrected: resolution and trigger only; corrected: energy stored in defects taken off first"
             .to_owned(),
         match response {
-            AnyResponse::Curves(_) => "low, high: 16 % and 84 % quantiles over the response's bootstrap sets".to_owned(),
-            AnyResponse::Matrix(_) => "low, high: nan, a matrix has no bootstrap sets".to_owned(),
+            AnyResponse::Matrix(m) if m.bootstrap.is_empty() => "low, high: nan, this matrix has no bootstrap sets".to_owned(),
+            _ => "low, high: 16 % and 84 % quantiles over the response's bootstrap sets".to_owned(),
         },
     ];
     let species = response.species();

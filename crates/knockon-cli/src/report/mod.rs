@@ -8,6 +8,8 @@ mod run;
 mod table;
 mod tables;
 
+pub(crate) use crystal::{axes, operations};
+
 use crate::figures::raster;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};

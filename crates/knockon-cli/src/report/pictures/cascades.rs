@@ -89,7 +89,7 @@ fn distribution(run: &Run, samples: &EnergySamples) -> Distribution {
     };
     Distribution {
         recoil_energy_ev: energy_ev,
-        samples: samples.runs.iter().map(|(_, weight, stored_ev)| (*stored_ev, *weight)).collect(),
+        samples: samples.runs.iter().map(|r| (r.stored_energy_ev, r.weight)).collect(),
         mean_nonzero_ev: run.stored_energy.as_ref().and_then(|t| mean_with_interval(t, energy_ev)).or_else(own_mean),
         model: run.response.as_ref().map(|r| density(r, energy_ev)).unwrap_or_default(),
     }
