@@ -3,7 +3,7 @@
 use super::run::Campaign;
 use crate::figures::recoil_map::Neighbor;
 use glam::{DMat3, DVec3};
-use knockon::response::EnergySamples;
+use knockon::response::{EnergySamples, Run};
 
 /// The samples whose recoil energy is closest to this one.
 pub(crate) fn nearest(samples: &[EnergySamples], energy_ev: f64) -> Option<&EnergySamples> {
@@ -13,9 +13,17 @@ pub(crate) fn nearest(samples: &[EnergySamples], energy_ev: f64) -> Option<&Ener
 
 /// Each direction with the mean stored energy in eV over its starts; directions without a usable run are left out.
 pub(crate) fn mean_by_direction(campaign: &Campaign, samples: &EnergySamples) -> Vec<(DVec3, f64)> {
+    average_by_direction(campaign, samples, |run| run.stored_energy_ev)
+}
+
+/// The same for any number that a run has.
+pub(crate) fn average_by_direction(
+    campaign: &Campaign,
+    samples: &EnergySamples,
+    value: impl Fn(&Run) -> f64,
+) -> Vec<(DVec3, f64)> {
     let mean = |index: usize| {
-        let starts: Vec<f64> =
-            samples.runs.iter().filter(|r| r.direction as usize == index).map(|r| r.stored_energy_ev).collect();
+        let starts: Vec<f64> = samples.runs.iter().filter(|r| r.direction as usize == index).map(&value).collect();
         (!starts.is_empty()).then(|| starts.iter().sum::<f64>() / starts.len() as f64)
     };
     let indexed = directions(campaign).into_iter().enumerate();
@@ -82,7 +90,6 @@ fn lattice(campaign: &Campaign) -> Option<[DVec3; 3]> {
 mod tests {
     use super::super::run::Direction;
     use super::*;
-    use knockon::response::Run;
 
     #[test]
     fn starts_are_averaged_and_directions_without_runs_left_out() {

@@ -174,7 +174,7 @@ impl<'a> Archive<'a> {
         let after = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
         let kind = after("descr").and_then(|r| r.split('\'').nth(1)).unwrap_or("").to_owned();
         if after("fortran_order").is_none_or(|r| !r.starts_with("False")) {
-            return Err(bad(format!("expected an array in C order, found the header {header}")));
+            return Err(bad(format!("expected an array in C order, found the header {}", header.trim())));
         }
         let sizes = after("shape").and_then(|r| r.strip_prefix('(')?.split_once(')')).map_or("", |(sizes, _)| sizes);
         let shape: Option<Vec<usize>> =

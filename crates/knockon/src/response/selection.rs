@@ -17,6 +17,9 @@ const FOLDS: usize = 8;
 const FEWEST_DIRECTIONS: usize = 4;
 /// A stored energy that a form takes for impossible costs as much as this density per eV; one value must not decide.
 const FLOOR: f64 = 1e-9;
+/// Differences of the held-out log likelihood below this tell nothing (likelihoods within a factor of 7), however steady
+/// they are from direction to direction.
+const INDIFFERENT: f64 = 2.0;
 
 /// One combination with its scores and consequences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +48,8 @@ pub struct ModelScore {
     pub behind_best: Option<f64>,
     /// Standard error of this difference, by direction.
     pub behind_best_error: Option<f64>,
-    /// Whether the difference is within its standard error: the bootstrap draws among these.
+    /// Whether the difference is within its standard error, or below 2 in the held-out log likelihood of all: the bootstrap
+    /// draws among these.
     pub accepted: bool,
     /// Whether it gives the best parameters.
     pub chosen: bool,
@@ -142,7 +146,7 @@ fn compare(rows: &mut Vec<ModelScore>, by_cluster: &[Vec<f64>], weight: f64) {
         row.held_out = Some(totals[index] / weight);
         row.behind_best = Some(n * mean / weight);
         row.behind_best_error = Some(variance.sqrt() / weight);
-        row.accepted = n * mean <= variance.sqrt();
+        row.accepted = n * mean <= variance.sqrt().max(INDIFFERENT);
     }
     rows.sort_by(|a, b| b.held_out.unwrap_or(0.0).total_cmp(&a.held_out.unwrap_or(0.0)));
 }

@@ -232,7 +232,7 @@ fn coverage_of_many_campaigns() {
         (8, 4, 1.0, 0.5),
         (8, 1, 1.0, 0.0),
     ] {
-        let found = coverage(Common { directions, starts, direction_ev, start_ev }, 1000, 100);
+        let found = coverage(Common { directions, starts, direction_ev, start_ev }, 300, 60);
         println!("{directions} directions, {starts} starts, {direction_ev} eV, {start_ev} eV: {found:.3?}");
     }
 }
