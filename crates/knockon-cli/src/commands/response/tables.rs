@@ -68,7 +68,7 @@ pub(super) fn models(response: &Response) -> Result<String> {
     text.push('\n');
     for model in &response.models {
         let parameters = model.n_parameters.map_or(String::new(), |n| n.to_string());
-        write!(text, "{},{},{},{parameters}", model.shape.name(), model.evolution.name(), model.fitted_as)?;
+        write!(text, "{},{},\"{}\",{parameters}", model.shape.name(), model.evolution.name(), model.fitted_as)?;
         let numbers = [Some(model.log_likelihood), model.aic, model.bic, model.held_out, model.behind_best];
         for value in numbers.into_iter().chain([model.behind_best_error]) {
             write!(text, ",{}", optional(value))?;
