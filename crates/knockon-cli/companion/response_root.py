@@ -58,7 +58,7 @@ def to_npz(source, target, species=None):
     arrays.update({name: numpy.array(notes[name]) for name in TEXTS if name in notes})
     if 'format_version' in notes:
         arrays['format_version'] = numpy.array(float(notes['format_version']))
-    numpy.savez(target, **{name: numpy.ascontiguousarray(array) for name, array in arrays.items()})
+    numpy.savez(target, **{name: numpy.array(array, order='C') for name, array in arrays.items()})
 
 
 {'to-root': to_root, 'to-npz': to_npz}[sys.argv[1]](*sys.argv[2:])
