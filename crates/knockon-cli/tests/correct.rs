@@ -75,7 +75,7 @@ fn bad_input_is_refused_with_row_and_remedy() {
         (vec!["unsorted.csv", "--response", "paper"], ["line 4", "ascending"]),
         (vec!["nan.csv", "--response", "paper"], ["line 2", "0 or more"]),
         (vec!["high.csv", "--response", "paper"], ["line 3", "Cut the spectrum"]),
-        (vec!["good.csv", "--response", "cawo4-w"], ["cawo4-w", "Give \"paper\""]),
+        (vec!["good.csv", "--response", "cawo4-ca"], ["cawo4-ca", "cawo4-w, paper"]),
         (vec!["good.csv", "--response", "good.csv"], ["good.csv", "response-format.md"]),
         (vec!["good.csv", "--response", "paper", "--column", "rate"], ["rate", "counts"]),
         (vec!["good.csv", "--response", "paper", "--resolution-ev", "nan"], ["resolution_ev", "Correct"]),

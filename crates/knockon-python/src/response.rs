@@ -32,7 +32,7 @@ impl Response {
     /// The response from the text that `to_json` gives.
     #[staticmethod]
     fn from_json(text: &str) -> PyResult<Self> {
-        Ok(Self { inner: AnyResponse::parse(text, "response").map_err(exception)? })
+        Ok(Self { inner: AnyResponse::from_bytes(text.as_bytes(), "response").map_err(exception)? })
     }
 
     /// The response as text.

@@ -24,8 +24,8 @@ SPECTRUM is a spectrum of recoil energies in eV:
 The stored energy is taken off, then come resolution and trigger, in this order. The trigger acts on
 the measured energy; give --threshold-width-ev 0 where the resolution already is the trigger's noise.
 
-RESPONSE is a name (paper: the numbers printed in the paper) or a file: response.json of
-`knockon response`, or a matrix (docs/response-format.md).
+RESPONSE is a name (cawo4-w: the project's own cascades; paper: the numbers printed in the paper)
+or a file: response.json of `knockon response`, or a matrix (docs/response-format.md).
 
 The output has each bin without (uncorrected) and with (corrected) stored energy, their ratio, and
 16-84 % bands over the response's bootstrap sets.
@@ -186,8 +186,8 @@ fn folded(binned: &BinnedSpectrum, found: DetectedSpectrum, response: &AnyRespon
         "measured energy; uncorrected: resolution and trigger only; corrected: energy stored in defects taken off first"
             .to_owned(),
         match response {
-            AnyResponse::Curves(_) => "low, high: 16 % and 84 % quantiles over the response's bootstrap sets".to_owned(),
-            AnyResponse::Matrix(_) => "low, high: nan, a matrix has no bootstrap sets".to_owned(),
+            AnyResponse::Matrix(m) if m.bootstrap.is_empty() => "low, high: nan, this matrix has no bootstrap sets".to_owned(),
+            _ => "low, high: 16 % and 84 % quantiles over the response's bootstrap sets".to_owned(),
         },
     ];
     let species = response.species();

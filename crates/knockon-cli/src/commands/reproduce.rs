@@ -171,16 +171,7 @@ impl Run<'_> {
         let inputs = [settings.to_owned(), campaign.join("recoils.csv")];
         let outputs = [output.join("response.json"), output.join("stored_energy.csv")];
         self.stage("response", &inputs, &outputs, || {
-            let settings = Some(settings.to_owned());
-            response::run(&response::Arguments {
-                settings,
-                campaign: Some(campaign),
-                output: output.clone(),
-                matrix: None,
-                matrix_energies: String::new(),
-                matrix_step_ev: 0.0,
-                seed: self.seed,
-            })
+            response::run(&response::Arguments::of_campaign(settings, &campaign, &output, self.seed))
         })
     }
 

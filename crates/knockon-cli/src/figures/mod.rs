@@ -3,6 +3,7 @@
 mod axis;
 pub(crate) mod calibration;
 pub(crate) mod defect_probability;
+pub(crate) mod direction_maps;
 pub(crate) mod fit;
 pub(crate) mod frenkel;
 pub(crate) mod learning;

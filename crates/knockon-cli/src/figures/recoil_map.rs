@@ -31,14 +31,14 @@ pub(crate) struct RecoilMap<'a> {
 }
 
 /// Colour of the outline of the irreducible part: the paper's yellow, darker so that it reads on white.
-const OUTLINE: Stroke = Stroke::solid("#e0a200", 2.4);
+pub(super) const OUTLINE: Stroke = Stroke::solid("#e0a200", 2.4);
 /// Disk radius in pixels of an atom at 1 angstrom.
 const DISK_AT_1_ANGSTROM: f64 = 34.0;
 
 /// One projection within the picture.
-struct Globe {
-    center: [f64; 2],
-    radius: f64,
+pub(super) struct Globe {
+    pub(super) center: [f64; 2],
+    pub(super) radius: f64,
 }
 
 impl Globe {
@@ -64,10 +64,11 @@ pub(crate) fn draw(map: &RecoilMap) -> String {
     svg.finish("Crystal around the recoiling atom and stored energy by recoil direction")
 }
 
-fn heading(svg: &mut Svg, globe: &Globe, letter: &str, text: &str) {
+pub(super) fn heading(svg: &mut Svg, globe: &Globe, letter: &str, text: &str) {
+    let top = globe.center[1] - 138.0;
     let left = globe.center[0] - 2.0 * globe.radius;
-    svg.text([left, 22.0], letter, Font::new(15.0).bold());
-    svg.text([left + 17.0, 22.0], text, Font::new(14.0));
+    svg.text([left, top], letter, Font::new(15.0).bold());
+    svg.text([left + 17.0, top], text, Font::new(14.0));
 }
 
 fn crystal(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&IrreduciblePart>) {
@@ -124,13 +125,28 @@ fn stored_energy(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&Ir
         frame(svg, globe, map.axes);
         return;
     }
-    let identity = [DMat3::IDENTITY];
-    let operations = if map.operations.is_empty() { &identity } else { map.operations };
     let (low, high) = color_range(map.stored_energy_ev);
+    value_map(svg, globe, map.stored_energy_ev, map.operations, [low, high]);
+    outline(svg, globe, part);
+    sampled(svg, globe, map.stored_energy_ev);
+    frame(svg, globe, map.axes);
+    color_bar(svg, [globe.center[0] - 150.0, 298.0], [low, high], "eV");
+}
+
+/// The cell of each direction, and those of its images, in the colour of its value on a scale between two ends.
+pub(super) fn value_map(
+    svg: &mut Svg,
+    globe: &Globe,
+    values: &[(DVec3, f64)],
+    operations: &[DMat3],
+    [low, high]: [f64; 2],
+) {
+    let identity = [DMat3::IDENTITY];
+    let operations = if operations.is_empty() { &identity } else { operations };
     let color = |value: f64| palette::scale_color((value - low) / (high - low));
-    let directions: Vec<DVec3> = map.stored_energy_ev.iter().map(|(direction, _)| *direction).collect();
+    let directions: Vec<DVec3> = values.iter().map(|(direction, _)| *direction).collect();
     svg.clipped_to_ellipse(globe.center, globe.radii(), |svg| {
-        for (polygons, (_, value)) in cells(&directions, operations).iter().zip(map.stored_energy_ev) {
+        for (polygons, (_, value)) in cells(&directions, operations).iter().zip(values) {
             let pixels: Vec<Vec<_>> =
                 polygons.iter().map(|p| p.iter().map(|place| globe.at(*place)).collect()).collect();
             // a thin line of the same colour, so that no seam shows between cells
@@ -138,16 +154,17 @@ fn stored_energy(svg: &mut Svg, globe: &Globe, map: &RecoilMap, part: Option<&Ir
         }
     });
     graticule(svg, globe, "#ffffff55");
-    outline(svg, globe, part);
-    for (direction, _) in map.stored_energy_ev {
-        svg.disk(globe.at(project(*direction)), 1.9, "#10151c", Some(Stroke::solid("#ffffff", 0.6)));
-    }
-    frame(svg, globe, map.axes);
-    color_bar(svg, [globe.center[0] - 150.0, 298.0], low, high);
 }
 
-/// From the smallest to the largest mean; from zero if they differ little or one is close to it.
-fn color_range(values: &[(DVec3, f64)]) -> (f64, f64) {
+/// A dot at each sampled direction.
+pub(super) fn sampled(svg: &mut Svg, globe: &Globe, values: &[(DVec3, f64)]) {
+    for (direction, _) in values {
+        svg.disk(globe.at(project(*direction)), 1.9, "#10151c", Some(Stroke::solid("#ffffff", 0.6)));
+    }
+}
+
+/// From the smallest to the largest value; from zero if they differ little or one is close to it.
+pub(super) fn color_range(values: &[(DVec3, f64)]) -> (f64, f64) {
     let (low, high) = extent(values.iter().map(|(_, v)| *v)).unwrap_or((0.0, 1.0));
     let high = if high > 0.0 { high } else { 1.0 };
     (if low < 0.2 * high || low > 0.9 * high { 0.0 } else { low }, high)
@@ -169,7 +186,7 @@ fn graticule(svg: &mut Svg, globe: &Globe, color: &'static str) {
     }
 }
 
-fn outline(svg: &mut Svg, globe: &Globe, part: Option<&IrreduciblePart>) {
+pub(super) fn outline(svg: &mut Svg, globe: &Globe, part: Option<&IrreduciblePart>) {
     for edge in part.iter().flat_map(|part| part.edges()) {
         draw_line(svg, globe, &edge, OUTLINE);
     }
@@ -185,7 +202,7 @@ fn draw_line(svg: &mut Svg, globe: &Globe, line: &[DVec3], stroke: Stroke) {
 }
 
 /// The ellipse and where the crystal axes point.
-fn frame(svg: &mut Svg, globe: &Globe, axes: &[(&'static str, DVec3)]) {
+pub(super) fn frame(svg: &mut Svg, globe: &Globe, axes: &[(&'static str, DVec3)]) {
     svg.ellipse(globe.center, globe.radii(), "none", Some(Stroke::solid(INK, 1.2)));
     for (name, direction) in axes {
         let [x, y] = globe.at(project(*direction));
@@ -203,7 +220,7 @@ fn frame(svg: &mut Svg, globe: &Globe, axes: &[(&'static str, DVec3)]) {
     }
 }
 
-fn color_bar(svg: &mut Svg, [x, y]: [f64; 2], low: f64, high: f64) {
+pub(super) fn color_bar(svg: &mut Svg, [x, y]: [f64; 2], [low, high]: [f64; 2], unit: &str) {
     const WIDTH: f64 = 300.0;
     const STEPS: usize = 100;
     for i in 0..STEPS {
@@ -218,7 +235,7 @@ fn color_bar(svg: &mut Svg, [x, y]: [f64; 2], low: f64, high: f64) {
         svg.line([place, y + 12.0], [place, y + 16.0], Stroke::solid(MUTED, 1.0));
         svg.text([place, y + 29.0], &tick.label, SMALL.anchored(Anchor::Middle));
     }
-    svg.text([x + WIDTH + 10.0, y + 11.0], "eV", SMALL);
+    svg.text([x + WIDTH + 10.0, y + 11.0], unit, SMALL);
 }
 
 fn species(neighbors: &[Neighbor]) -> Vec<String> {

@@ -3,7 +3,7 @@
 use super::run::Campaign;
 use crate::figures::recoil_map::Neighbor;
 use glam::{DMat3, DVec3};
-use knockon::response::EnergySamples;
+use knockon::response::{EnergySamples, Run};
 
 /// The samples whose recoil energy is closest to this one.
 pub(crate) fn nearest(samples: &[EnergySamples], energy_ev: f64) -> Option<&EnergySamples> {
@@ -13,8 +13,17 @@ pub(crate) fn nearest(samples: &[EnergySamples], energy_ev: f64) -> Option<&Ener
 
 /// Each direction with the mean stored energy in eV over its starts; directions without a usable run are left out.
 pub(crate) fn mean_by_direction(campaign: &Campaign, samples: &EnergySamples) -> Vec<(DVec3, f64)> {
+    average_by_direction(campaign, samples, |run| run.stored_energy_ev)
+}
+
+/// The same for any number that a run has.
+pub(crate) fn average_by_direction(
+    campaign: &Campaign,
+    samples: &EnergySamples,
+    value: impl Fn(&Run) -> f64,
+) -> Vec<(DVec3, f64)> {
     let mean = |index: usize| {
-        let starts: Vec<f64> = samples.runs.iter().filter(|r| r.0 as usize == index).map(|r| r.2).collect();
+        let starts: Vec<f64> = samples.runs.iter().filter(|r| r.direction as usize == index).map(&value).collect();
         (!starts.is_empty()).then(|| starts.iter().sum::<f64>() / starts.len() as f64)
     };
     let indexed = directions(campaign).into_iter().enumerate();
@@ -89,7 +98,8 @@ mod tests {
             directions: vec![direction(0.0, 1.0), direction(1.0, 1.0), direction(1.0, 0.0)],
             ..Campaign::default()
         };
-        let runs = vec![(0, 0.125, 2.0), (0, 0.125, 4.0), (2, 0.75, 8.0)];
+        let run = |direction, start, weight, stored_energy_ev| Run { direction, start, weight, stored_energy_ev };
+        let runs = vec![run(0, 0, 0.125, 2.0), run(0, 1, 0.125, 4.0), run(2, 0, 0.75, 8.0)];
         let samples = EnergySamples { recoil_energy_ev: 112.0, n_flagged: 0, runs };
         assert_eq!(mean_by_direction(&campaign, &samples), [(DVec3::Z, 3.0), (DVec3::X, 8.0)]);
         assert!(nearest(&[EnergySamples { runs: vec![], ..samples.clone() }], 112.0).is_none());

@@ -8,12 +8,14 @@ mod run;
 mod table;
 mod tables;
 
+pub(crate) use crystal::{axes, operations};
+
 use crate::figures::raster;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Files of the stages, with what each is good for.
-const STAGE_FILES: [(&str, &str); 15] = [
+const STAGE_FILES: [(&str, &str); 17] = [
     ("model/fit.json", "errors, variants and provenance of the fit"),
     ("model/parity.csv", "reference and predicted values"),
     ("model/calibration.csv", "predicted deviations, extrapolation grades and errors of held-out data"),
@@ -23,6 +25,8 @@ const STAGE_FILES: [(&str, &str); 15] = [
     ("campaign/recoils.csv", "one line for each recoil"),
     ("campaign/runs", "one file for each recoil, complete"),
     ("response/response.json", "p(stored energy | recoil energy)"),
+    ("response/models.csv", "shapes and evolutions with scores and consequences"),
+    ("response/directions.csv", "defect probability and stored energy by direction"),
     ("response/stored_energy.csv", "defect probability and mean stored energy"),
     ("spectra/capture.csv", "recoils after neutron capture"),
     ("spectra/dark-matter.csv", "recoils from dark matter"),

@@ -10,8 +10,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 const STYLE: &str = include_str!("style.css");
 
 /// Figures of the physics come first, figures of the potential in its own section.
-const PHYSICS: [&str; 5] =
-    ["recoil-map", "stored-energy", "defect-probability", "capture-spectrum", "continuous-spectra"];
+const PHYSICS: [&str; 6] =
+    ["recoil-map", "stored-energy", "defect-probability", "direction-maps", "capture-spectrum", "continuous-spectra"];
 
 /// The page. `files` are names and purposes of what lies in the output folder.
 pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) -> String {
@@ -52,6 +52,7 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
                 h2 #response { "The response of the crystal" }
                 (response(run))
                 (optional(figure("defect-probability"), "the defect probability needs response/stored_energy.csv"))
+                (optional(figure("direction-maps"), "the maps of directions need campaign/campaign.json"))
                 h2 #spectra { "What the detector sees" }
                 (optional(figure("capture-spectrum"), "the capture spectrum needs spectra/capture.csv"))
                 (optional(figure("continuous-spectra"), "these spectra need spectra/dark-matter.csv or spectra/cevns.csv"))
@@ -200,12 +201,16 @@ fn response(run: &Run) -> Markup {
     html! {
         p {
             "A recoil of energy " i { "E" } " leaves defects with a probability that is a Fermi function of " i { "E" } "; the energy "
-            "they store is drawn from a distribution (" (response.shape.name()) ") whose mean and width are polynomials in "
+            "they store is drawn from a distribution (" (response.shape.name()) ") whose mean and width are curves in "
             i { "E" } ". There are data "
             @if low < high { "between " (low) " and " (high) " eV" } @else { "at " (low) " eV only" }
             "; elsewhere the response extrapolates. The captions of the figures name the sources in short, this table in full."
         }
         div.wide { (tables::sources(response)) }
+        @if !response.models.is_empty() {
+            h3 { "Does the choice of shape and evolution matter?" }
+            div.wide { (tables::models(response)) }
+        }
     }
 }
 

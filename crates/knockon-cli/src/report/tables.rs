@@ -160,6 +160,38 @@ pub(crate) fn sources(response: &Response) -> Markup {
     }
 }
 
+/// Shapes and evolutions with their scores and what they mean for the capture peaks.
+pub(crate) fn models(response: &Response) -> Markup {
+    let energies: Vec<f64> =
+        response.models.first().iter().flat_map(|m| &m.consequences).map(|c| c.recoil_energy_ev).collect();
+    let behind = |value: Option<f64>, error: Option<f64>| match error {
+        Some(_) => format!("{} ± {}", significant(value), significant(error)),
+        None => "–".into(),
+    };
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "Shape" } th { "Curves" } th.number { "AIC" } th.number { "BIC" }
+                th.number { "Behind the best" br; "per held-out recoil" } th { "Drawn in bands" }
+                @for energy in &energies { th.number { "Line of " (energy) " eV" br; "moves by, eV" } }
+            } }
+            tbody { @for model in &response.models { tr.total[model.chosen] {
+                td { (model.shape.name()) } td { (model.evolution.name()) }
+                td.number { (significant(model.aic)) } td.number { (significant(model.bic)) }
+                td.number { (behind(model.behind_best, model.behind_best_error)) }
+                td { (if model.accepted { "yes" } else { "no" }) }
+                @for c in &model.consequences { td.number { (significant(Some(c.line_shift_ev))) } }
+            } } }
+            caption {
+                "All combinations of shape and curves fitted to the same cascades; bold: the one used. Score: log density of "
+                "stored energies of directions that a fit has not seen. Combinations that the score does not tell from the "
+                "best are drawn in the bootstrap, so bands hold what this choice changes. Where energies are too few for a "
+                "curve, another stands in (fitted_as in response/models.csv)."
+            }
+        } }
+    }
+}
+
 /// Statistics of the stored energy by recoil energy.
 pub(crate) fn stored_energy(table: &Table) -> Markup {
     let names = [

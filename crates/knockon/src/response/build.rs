@@ -1,11 +1,13 @@
 //! From samples to a response: which part the campaign fixes, which part the paper's numbers stand in for.
 
-use super::evolution::{self, Rule};
+use super::evolution::{self, Evolution, Rule};
 use super::fermi::{self, FermiPrior};
-use super::samples::{EnergySamples, ShapePoints, all_trials, resample};
-use super::shape::ShapeModel;
+use super::samples::{EnergySamples, ShapePoints, all_trials, resample, start_share};
+use super::shape::{Profile, ShapeModel};
 use super::{Origin, Parameters, Source, published};
 use crate::Error;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +15,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// Name that outputs quote.
+    pub name: String,
     /// Recoiling species.
     pub species: String,
     /// Family of the stored-energy distributions.
     pub shape: ShapeModel,
-    /// Order (1 or 2) of the polynomials in the recoil energy.
-    pub order: usize,
+    /// Family of the curves that carry mean and width over the recoil energy.
+    pub evolution: Evolution,
+    /// Whether the bootstrap also draws shape and evolution, among those that held-out cascades do not tell from the best.
+    pub model_form_spread: bool,
     /// Stored energies below this are zero, in eV. Relaxation noise is below 0.01 eV and the smallest energy of a
     /// Frenkel pair in the paper's table I is 3.2 eV, so that anything in between gives the same classes.
     pub zero_threshold_ev: f64,
@@ -35,9 +41,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            name: "campaign".to_owned(),
             species: "W".to_owned(),
             shape: ShapeModel::Gaussian,
-            order: 1,
+            evolution: Evolution::Line,
+            model_form_spread: true,
             zero_threshold_ev: 0.5,
             accepted_flags: Vec::new(),
             minimum_nonzero: 4,
@@ -54,7 +62,7 @@ impl Settings {
             if fine { Ok(()) } else { Err(Error::input(name, problem, "Correct the setting")) }
         };
         check("species", !self.species.is_empty(), "expected a chemical symbol, found nothing".to_owned())?;
-        check("order", (1..=2).contains(&self.order), format!("expected 1 or 2, found {}", self.order))?;
+        check("name", !self.name.trim().is_empty(), "expected a name, found nothing".to_owned())?;
         let threshold = self.zero_threshold_ev;
         let fine = threshold > 0.0 && threshold.is_finite();
         check("zero_threshold_ev", fine, format!("expected a number above 0, found {threshold}"))?;
@@ -68,40 +76,130 @@ impl Settings {
     }
 }
 
+/// A way of describing stored energies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Form {
+    pub(super) shape: ShapeModel,
+    pub(super) evolution: Evolution,
+}
+
+impl Settings {
+    /// The form that the best parameters have.
+    pub(super) fn form(&self) -> Form {
+        Form { shape: self.shape, evolution: self.evolution }
+    }
+}
+
 /// Fitted parameters with the rules that gave them.
 pub(super) struct Fitted {
     pub(super) parameters: Parameters,
-    mean_rule: Rule,
-    width_rule: Rule,
+    pub(super) mean_rule: Rule,
+    pub(super) width_rule: Rule,
+}
+
+/// The shapes of all energies that have enough non-zero stored energies.
+pub(super) fn shape_points(samples: &[EnergySamples], shape: ShapeModel, minimum: usize) -> Vec<ShapePoints> {
+    samples.iter().filter_map(|s| s.shape_points(shape, minimum)).collect()
 }
 
 /// Fits the parameters; `known` (published numbers and assumptions) fills what the samples do not fix.
-pub(super) fn fit(samples: &[EnergySamples], settings: &Settings, known: &Parameters) -> Fitted {
-    let shapes: Vec<ShapePoints> =
-        samples.iter().filter_map(|s| s.shape_points(settings.shape, settings.minimum_nonzero)).collect();
+pub(super) fn fit(samples: &[EnergySamples], form: Form, minimum: usize, known: &Parameters) -> Fitted {
+    fit_points(samples, &shape_points(samples, form.shape, minimum), form, known)
+}
+
+/// The same from the shapes of the single energies.
+pub(super) fn fit_points(samples: &[EnergySamples], shapes: &[ShapePoints], form: Form, known: &Parameters) -> Fitted {
     let means: Vec<_> = shapes.iter().map(|s| s.mean).collect();
     let widths: Vec<_> = shapes.iter().map(|s| s.width).collect();
-    let (mean, mean_rule) = evolution::fit(&means, settings.order, &known.mean);
+    let (mean, mean_rule) = evolution::fit(&means, form.evolution, &known.mean);
     // Without data on the evolution of the width: the known ratio of width to mean, on the mean just found.
     let known_width = mean.scaled(known.width.at(100.0) / known.mean.at(100.0));
-    let (width, width_rule) = evolution::fit(&widths, settings.order, &known_width);
+    let (width, width_rule) = evolution::fit(&widths, form.evolution, &known_width);
     let weight: f64 = shapes.iter().map(|s| s.effective_number).sum();
     let tilt: f64 = shapes.iter().map(|s| s.effective_number * s.asymmetry).sum();
     let asymmetry = if shapes.is_empty() { known.asymmetry } else { tilt / weight };
     let prior = FermiPrior { centre: known.fermi, ..published::DEFECT_PROBABILITY };
     let fermi = fermi::fit(&all_trials(samples), &prior);
-    Fitted { parameters: Parameters { fermi, mean, width, asymmetry }, mean_rule, width_rule }
+    let mut parameters = Parameters { fermi, shape: form.shape, mean, width, asymmetry, profile: None };
+    if form.shape == ShapeModel::Empirical {
+        parameters.profile = profile(samples, shapes, &parameters);
+        if parameters.profile.is_none() {
+            // A draw that left too few values to smooth.
+            parameters.shape = ShapeModel::Gaussian;
+        }
+    }
+    Fitted { parameters, mean_rule, width_rule }
 }
 
-/// One set of parameters per bootstrap replicate, samples and known numbers both varied.
-pub(super) fn bootstrap(samples: &[EnergySamples], settings: &Settings) -> Vec<Parameters> {
+/// Stored energies of all fitted energies, standardised by the curves and pooled.
+fn profile(samples: &[EnergySamples], shapes: &[ShapePoints], curves: &Parameters) -> Option<Profile> {
+    let (mut values, mut weights) = (Vec::new(), Vec::new());
+    for sample in samples {
+        let energy = sample.recoil_energy_ev;
+        let Some(shape) = shapes.iter().find(|s| s.mean.recoil_energy_ev == energy) else { continue };
+        let (stored, shares) = sample.nonzero();
+        let total: f64 = shares.iter().sum();
+        values.extend(stored.iter().map(|s| (s - curves.mean.at(energy)) / curves.width.at(energy)));
+        weights.extend(shares.iter().map(|w| w / total * shape.effective_number));
+    }
+    Profile::of(&values, &weights)
+}
+
+/// What the bootstrap draws from: the samples of each potential, and the forms.
+pub(super) struct Pool<'a> {
+    pub(super) potentials: &'a [Vec<EnergySamples>],
+    pub(super) forms: &'a [Form],
+}
+
+/// One set of parameters per bootstrap replicate: each draws one of the potentials and one of the forms, then directions and
+/// starts of that potential's campaign; known numbers are varied too.
+pub(super) fn bootstrap(pool: &Pool, settings: &Settings) -> Vec<Parameters> {
+    let shares: Vec<f64> = pool.potentials.iter().map(|samples| start_share(samples)).collect();
     (0..settings.replicates)
         .into_par_iter()
         .map(|replicate| {
-            let known = published::draw(settings.seed, replicate);
-            fit(&resample(samples, settings.seed, replicate), settings, &known).parameters
+            let seed = settings.seed.rotate_left(32) ^ (replicate + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mut random = Pcg64::seed_from_u64(seed);
+            let potential = random.random_range(0..pool.potentials.len());
+            let form = pool.forms[random.random_range(0..pool.forms.len())];
+            let known = published::draw(form.shape, settings.seed, replicate);
+            let drawn = resample(&pool.potentials[potential], shares[potential], settings.seed, replicate);
+            fit(&drawn, form, settings.minimum_nonzero, &known).parameters
         })
         .collect()
+}
+
+/// What the bootstrap sets contain, in words.
+pub(super) fn uncertainty(pool: &Pool, settings: &Settings) -> String {
+    let Some(samples) = pool.potentials.first().filter(|s| !s.is_empty()) else {
+        return format!(
+            "{} draws from the assumed spread and the sampling errors of the printed means",
+            settings.replicates
+        );
+    };
+    let count = |of: fn(&super::Run) -> u32| {
+        samples.iter().flat_map(|s| s.runs.iter().map(of)).collect::<std::collections::BTreeSet<_>>().len()
+    };
+    let (directions, starts) = (count(|r| r.direction), count(|r| r.start));
+    let drawn = if directions > 1 {
+        let share = start_share(samples);
+        let of_starts = match starts {
+            1 => "one start".to_owned(),
+            _ => format!("{starts} starts with the weight {share:.2}"),
+        };
+        format!("{directions} directions drawn as clusters, {of_starts}")
+    } else {
+        "single cascades of one direction drawn".to_owned()
+    };
+    let forms = match pool.forms.len() {
+        1 => "one shape and evolution".to_owned(),
+        n => format!("{n} combinations of shape and evolution that held-out cascades do not tell apart"),
+    };
+    let potentials = match pool.potentials.len() {
+        1 => "one potential".to_owned(),
+        n => format!("{n} potentials"),
+    };
+    format!("{} bootstrap sets: {drawn}; {forms}; {potentials}", settings.replicates)
 }
 
 /// What each part rests on, in words for a figure caption.
@@ -109,8 +207,8 @@ pub(super) fn sources(fitted: &Fitted, samples: &[EnergySamples], settings: &Set
     let source = |part: &str, origin, caption: String| Source { part: part.to_owned(), origin, caption };
     let trials = all_trials(samples);
     let n_runs: usize = samples.iter().map(|s| s.runs.len()).sum();
-    let used: Vec<&EnergySamples> =
-        samples.iter().filter(|s| s.shape_points(settings.shape, settings.minimum_nonzero).is_some()).collect();
+    let has_shape = |s: &&EnergySamples| s.shape_points(settings.shape, settings.minimum_nonzero).is_some();
+    let used: Vec<&EnergySamples> = samples.iter().filter(has_shape).collect();
     let energies = used.iter().map(|s| format!("{}", s.recoil_energy_ev)).collect::<Vec<_>>().join(", ");
     let n_used: usize = used.iter().map(|s| s.nonzero().0.len()).sum();
 
@@ -142,10 +240,9 @@ pub(super) fn sources(fitted: &Fitted, samples: &[EnergySamples], settings: &Set
             let caption = format!("{line}, times {factor:.2} to meet {n_used} cascades with defects at {energies} eV");
             source("mean stored energy", Origin::CampaignAndPaper, caption)
         }
-        Rule::Fitted { order, through_origin, .. } => {
-            let kind = if order == 1 { "straight line" } else { "parabola" };
-            let origin = if through_origin { " through the origin" } else { "" };
-            let caption = format!("{kind}{origin} fitted to {n_used} cascades with defects at {energies} eV");
+        rule @ Rule::Fitted { .. } => {
+            let kind = rule.in_words();
+            let caption = format!("{kind} fitted to {n_used} cascades with defects at {energies} eV");
             source("mean stored energy", Origin::Campaign, caption)
         }
     };

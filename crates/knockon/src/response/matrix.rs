@@ -3,16 +3,17 @@
 
 use super::{Response, StoredEnergy};
 use crate::Error;
+use crate::math::quantile;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// What names a matrix in a file.
-const FORMAT: &str = "knockon-response-matrix";
-/// Version of the format.
-const VERSION: u32 = 1;
+pub(super) const FORMAT: &str = "knockon-response-matrix";
+/// Version of the format; bootstrap sets came without a new one, since they may be left out.
+pub(super) const VERSION: u32 = 1;
 /// Rows of a file sum to 1 within this; they are normalised when read.
 const TOLERANCE: f64 = 1e-4;
-const REMEDY: &str = "See docs/response-format.md";
+pub(super) const REMEDY: &str = "See docs/response-format.md";
 
 /// p(E_stored | E_recoil) of one species on a grid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,11 +37,34 @@ pub struct ResponseMatrix {
     pub zero_probability: Vec<f64>,
     /// Probability of each interval, for each recoil energy.
     pub probability: Vec<Vec<f64>>,
+    /// Tables that span the uncertainty; they may be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bootstrap: Vec<MatrixSet>,
+}
+
+/// The probabilities of one bootstrap set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatrixSet {
+    /// Probability of no defects for each recoil energy.
+    pub zero_probability: Vec<f64>,
+    /// Probability of each interval, for each recoil energy.
+    pub probability: Vec<Vec<f64>>,
 }
 
 impl ResponseMatrix {
     /// The table of a response at some recoil energies, with intervals of `step_ev`.
     pub fn from_response(response: &Response, recoil_energies_ev: &[f64], step_ev: f64) -> Result<Self, Error> {
+        Self::from_response_with_sets(response, recoil_energies_ev, step_ev, 0)
+    }
+
+    /// The same with the first `sets` bootstrap sets.
+    pub fn from_response_with_sets(
+        response: &Response,
+        recoil_energies_ev: &[f64],
+        step_ev: f64,
+        sets: usize,
+    ) -> Result<Self, Error> {
         let stored = StoredEnergy::Curves(response, &response.parameters);
         let highest = recoil_energies_ev.last().copied().unwrap_or(0.0);
         if !(step_ev > 0.0 && highest > 0.0 && highest / step_ev <= 20_000.0) {
@@ -52,17 +76,37 @@ impl ResponseMatrix {
             let problem = format!("expected recoil energies up to {limit} eV, found {highest}");
             return Err(Error::input("matrix", problem, "The response says nothing above: end the matrix there"));
         }
+        if sets > response.bootstrap.len() {
+            let problem = format!("expected up to {} bootstrap sets, found {sets}", response.bootstrap.len());
+            return Err(Error::input("matrix", problem, "Ask for fewer, or make the response with more replicates"));
+        }
         let steps = (highest / step_ev).ceil() as usize;
         let all: Vec<f64> = (0..=steps).map(|i| i as f64 * step_ev).collect();
-        let cdfs: Vec<_> = recoil_energies_ev.iter().map(|e| stored.nonzero_cdf(*e)).collect();
+        let tables: Vec<StoredEnergy> = std::iter::once(&response.parameters)
+            .chain(&response.bootstrap[..sets])
+            .map(|parameters| StoredEnergy::Curves(response, parameters))
+            .collect();
         // Intervals that no recoil energy reaches are left out.
-        let used = all.iter().position(|edge| *edge > 0.0 && cdfs.iter().all(|cdf| cdf(*edge) > 1.0 - 1e-12));
-        let edges = &all[..=used.unwrap_or(steps)];
-        let row = |(energy, cdf): (&f64, &Box<dyn Fn(f64) -> f64 + '_>)| -> Vec<f64> {
-            let damaged = stored.defect_probability(*energy);
-            let below = |i: usize| if i + 1 == edges.len() { 1.0 } else { cdf(edges[i]) };
-            (1..edges.len()).map(|i| damaged * (below(i) - below(i - 1))).collect()
+        let reached = |edge: &f64| {
+            let all_below =
+                |t: &StoredEnergy| recoil_energies_ev.iter().all(|e| t.nonzero_cdf(*e)(*edge) > 1.0 - 1e-12);
+            tables.iter().all(all_below)
         };
+        let used = all[1..].partition_point(|edge| !reached(edge)) + 1;
+        let edges = &all[..=used.min(steps)];
+        let table = |stored: &StoredEnergy| -> MatrixSet {
+            let row = |energy: &f64| -> Vec<f64> {
+                let (damaged, cdf) = (stored.defect_probability(*energy), stored.nonzero_cdf(*energy));
+                let below: Vec<f64> =
+                    edges.iter().enumerate().map(|(i, e)| if i + 1 == edges.len() { 1.0 } else { cdf(*e) }).collect();
+                below.windows(2).map(|b| damaged * (b[1] - b[0]).max(0.0)).collect()
+            };
+            MatrixSet {
+                zero_probability: recoil_energies_ev.iter().map(|e| 1.0 - stored.defect_probability(*e)).collect(),
+                probability: recoil_energies_ev.iter().map(row).collect(),
+            }
+        };
+        let best = table(&stored);
         let matrix = Self {
             format: FORMAT.to_owned(),
             format_version: VERSION,
@@ -71,8 +115,9 @@ impl ResponseMatrix {
             caption: response.caption(),
             recoil_energies_ev: recoil_energies_ev.to_vec(),
             stored_edges_ev: edges.to_vec(),
-            zero_probability: recoil_energies_ev.iter().map(|e| 1.0 - stored.defect_probability(*e)).collect(),
-            probability: recoil_energies_ev.iter().zip(&cdfs).map(row).collect(),
+            zero_probability: best.zero_probability,
+            probability: best.probability,
+            bootstrap: tables[1..].iter().map(table).collect(),
         };
         matrix.checked("matrix")
     }
@@ -92,35 +137,59 @@ impl ResponseMatrix {
 
     /// Probability that a recoil of this energy (eV) leaves defects.
     pub fn defect_probability(&self, recoil_energy_ev: f64) -> f64 {
+        self.damaged(&self.zero_probability, recoil_energy_ev)
+    }
+
+    /// The same of one of the bootstrap sets.
+    pub(super) fn defect_probability_of(&self, set: &MatrixSet, recoil_energy_ev: f64) -> f64 {
+        self.damaged(&set.zero_probability, recoil_energy_ev)
+    }
+
+    fn damaged(&self, zero_probability: &[f64], recoil_energy_ev: f64) -> f64 {
         let (below, above, t) = self.rows_around(recoil_energy_ev);
-        1.0 - (1.0 - t) * self.zero_probability[below] - t * self.zero_probability[above]
+        1.0 - (1.0 - t) * zero_probability[below] - t * zero_probability[above]
     }
 
     /// Distribution function of the non-zero stored energies (eV); all of them are at most the recoil energy (eV).
     pub fn nonzero_cdf(&self, stored_energy_ev: f64, recoil_energy_ev: f64) -> f64 {
-        let damaged = self.defect_probability(recoil_energy_ev);
-        if stored_energy_ev <= 0.0 {
+        self.below(&self.zero_probability, &self.probability, stored_energy_ev, recoil_energy_ev)
+    }
+
+    /// The same of one of the bootstrap sets.
+    pub(super) fn nonzero_cdf_of(&self, set: &MatrixSet, stored_energy_ev: f64, recoil_energy_ev: f64) -> f64 {
+        self.below(&set.zero_probability, &set.probability, stored_energy_ev, recoil_energy_ev)
+    }
+
+    fn below(&self, zero_probability: &[f64], probability: &[Vec<f64>], stored: f64, recoil: f64) -> f64 {
+        let damaged = self.damaged(zero_probability, recoil);
+        if stored <= 0.0 {
             return 0.0;
         }
-        if stored_energy_ev >= recoil_energy_ev || damaged <= 0.0 {
+        if stored >= recoil || damaged <= 0.0 {
             return 1.0;
         }
-        let (below, above, t) = self.rows_around(recoil_energy_ev);
-        let bin = self.stored_edges_ev.partition_point(|e| *e <= stored_energy_ev) - 1;
+        let (below, above, t) = self.rows_around(recoil);
+        let bin = self.stored_edges_ev.partition_point(|e| *e <= stored) - 1;
         let up_to = |row: usize| {
-            let row = &self.probability[row];
+            let row = &probability[row];
             let whole: f64 = row[..bin.min(row.len())].iter().sum();
             let part = row.get(bin).map_or(0.0, |p| {
                 let (low, high) = (self.stored_edges_ev[bin], self.stored_edges_ev[bin + 1]);
-                p * (stored_energy_ev - low) / (high - low)
+                p * (stored - low) / (high - low)
             });
             whole + part
         };
         (((1.0 - t) * up_to(below) + t * up_to(above)) / damaged).clamp(0.0, 1.0)
     }
 
+    /// 16 % and 84 % quantiles over the bootstrap sets of a number of each; none without sets.
+    fn band(&self, of: impl Fn(&MatrixSet) -> f64) -> Option<[f64; 2]> {
+        let mut values: Vec<f64> = self.bootstrap.iter().map(of).collect();
+        (!values.is_empty()).then(|| [quantile(&mut values, 0.16), quantile(&mut values, 0.84)])
+    }
+
     /// Checks shape, order and norm, and normalises every row; `name` is what errors call the file.
-    fn checked(mut self, name: &str) -> Result<Self, Error> {
+    pub(super) fn checked(mut self, name: &str) -> Result<Self, Error> {
         let bad = |problem: String| Err(Error::input(name, problem, REMEDY));
         if self.format != FORMAT || self.format_version != VERSION {
             return bad(format!("expected {FORMAT} {VERSION}, found {} {}", self.format, self.format_version));
@@ -133,21 +202,10 @@ impl ResponseMatrix {
         if edges.len() < 2 || !ascending(edges) || edges[0] != 0.0 {
             return bad("expected ascending edges of stored energy that start at 0".to_owned());
         }
-        if self.zero_probability.len() != energies.len() || self.probability.len() != energies.len() {
-            return bad(format!("expected one row for each of {} recoil energies", energies.len()));
-        }
-        for ((row, zero), energy) in self.probability.iter_mut().zip(&mut self.zero_probability).zip(energies) {
-            let total = *zero + row.iter().sum::<f64>();
-            let fine = row.len() + 1 == edges.len() && row.iter().all(|p| *p >= 0.0) && *zero >= 0.0;
-            if !(fine && (total - 1.0).abs() < TOLERANCE) {
-                return bad(format!(
-                    "expected {} probabilities of 0 or more that add up to 1 at {energy} eV, found {} with the sum {total}",
-                    edges.len(),
-                    row.len() + 1
-                ));
-            }
-            *zero /= total;
-            row.iter_mut().for_each(|p| *p /= total);
+        let best = (&mut self.zero_probability, &mut self.probability);
+        let sets = self.bootstrap.iter_mut().map(|s| (&mut s.zero_probability, &mut s.probability));
+        for (zeros, rows) in std::iter::once(best).chain(sets) {
+            normalise(zeros, rows, energies, edges.len(), name)?;
         }
         Ok(self)
     }
@@ -162,20 +220,42 @@ impl ResponseMatrix {
     pub fn to_csv(&self) -> String {
         let mut text = format!(
             "# {FORMAT} {VERSION}\n# name: {}\n# species: {}\n# caption: {}\n\
-             recoil_energy_ev,stored_low_ev,stored_high_ev,probability\n",
-            self.name, self.species, self.caption
+             recoil_energy_ev,stored_low_ev,stored_high_ev,probability{}\n",
+            self.name,
+            self.species,
+            self.caption,
+            if self.bootstrap.is_empty() { "" } else { ",probability_low,probability_high" }
         );
-        for ((energy, zero), row) in self.recoil_energies_ev.iter().zip(&self.zero_probability).zip(&self.probability) {
+        let tail = |band: Option<[f64; 2]>| band.map_or(String::new(), |[low, high]| format!(",{low},{high}"));
+        for (i, energy) in self.recoil_energies_ev.iter().enumerate() {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{energy},0,0,{zero}");
-            for (edges, p) in self.stored_edges_ev.windows(2).zip(row) {
-                let _ = writeln!(text, "{energy},{},{},{p}", edges[0], edges[1]);
+            let band = tail(self.band(|s| s.zero_probability[i]));
+            let _ = writeln!(text, "{energy},0,0,{}{band}", self.zero_probability[i]);
+            for (k, (edges, p)) in self.stored_edges_ev.windows(2).zip(&self.probability[i]).enumerate() {
+                let band = tail(self.band(|s| s.probability[i][k]));
+                let _ = writeln!(text, "{energy},{},{},{p}{band}", edges[0], edges[1]);
             }
         }
         text
     }
 
-    /// Reads JSON (text that starts with a brace) or CSV; `name` is what errors call the file.
+    /// Reads NPZ, JSON or CSV, whichever the bytes are; `name` is what errors call the file.
+    pub fn read(bytes: &[u8], name: &str) -> Result<Self, Error> {
+        if bytes.starts_with(b"PK") {
+            return super::npz::read(bytes, name)?.checked(name);
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Error::input(name, "expected a matrix as NPZ, JSON or CSV, found other bytes", REMEDY))?;
+        Self::parse(text, name)
+    }
+
+    /// The file as NPZ.
+    pub fn to_npz(&self) -> Result<Vec<u8>, Error> {
+        super::npz::write(self)
+    }
+
+    /// Reads JSON (text that starts with a brace) or CSV; `name` is what errors call the file. Bands of a CSV are for people and
+    /// are not read: they are no sets.
     pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
         if text.trim_start().starts_with('{') {
             let matrix: Self = serde_json::from_str(text).map_err(|e| {
@@ -187,6 +267,11 @@ impl ResponseMatrix {
             let prefix = format!("# {key}: ");
             text.lines().find_map(|l| l.strip_prefix(&prefix)).map(str::to_owned)
         };
+        if super::elosssim::is_table(text) {
+            let problem = "expected a matrix, found a table of energy losses by direction (elosssim)";
+            let remedy = "Convert it: knockon response --energy-losses FILE --species SYMBOL --matrix OUT.npz";
+            return Err(Error::input(name, problem, remedy));
+        }
         let missing = || Error::input(name, "expected the commented line \"# species: SYMBOL\", found none", REMEDY);
         let mut matrix = Self {
             format: FORMAT.to_owned(),
@@ -198,6 +283,7 @@ impl ResponseMatrix {
             stored_edges_ev: vec![0.0],
             zero_probability: Vec::new(),
             probability: Vec::new(),
+            bootstrap: Vec::new(),
         };
         for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
             if line.starts_with("recoil_energy_ev") {
@@ -205,7 +291,7 @@ impl ResponseMatrix {
             }
             let bad = |problem: &str| Error::input(format!("{name}, line {}", number + 1), problem, REMEDY);
             let cells: Option<Vec<f64>> = line.split(',').map(|c| c.trim().parse::<f64>().ok()).collect();
-            let Some(&[energy, low, high, p]) = cells.as_deref() else {
+            let Some(&([energy, low, high, p] | [energy, low, high, p, _, _])) = cells.as_deref() else {
                 return Err(bad("expected four numbers: recoil_energy_ev,stored_low_ev,stored_high_ev,probability"));
             };
             if low == 0.0 && high == 0.0 {
@@ -232,6 +318,34 @@ impl ResponseMatrix {
     }
 }
 
+/// Checks and normalises the rows of one table.
+fn normalise(
+    zeros: &mut [f64],
+    rows: &mut [Vec<f64>],
+    energies: &[f64],
+    n_edges: usize,
+    name: &str,
+) -> Result<(), Error> {
+    if zeros.len() != energies.len() || rows.len() != energies.len() {
+        let problem = format!("expected one row for each of {} recoil energies", energies.len());
+        return Err(Error::input(name, problem, REMEDY));
+    }
+    for ((row, zero), energy) in rows.iter_mut().zip(zeros).zip(energies) {
+        let total = *zero + row.iter().sum::<f64>();
+        let fine = row.len() + 1 == n_edges && row.iter().all(|p| *p >= 0.0) && *zero >= 0.0;
+        if !(fine && (total - 1.0).abs() < TOLERANCE) {
+            let problem = format!(
+                "expected {n_edges} probabilities of 0 or more that add up to 1 at {energy} eV, found {} with the sum {total}",
+                row.len() + 1
+            );
+            return Err(Error::input(name, problem, REMEDY));
+        }
+        *zero /= total;
+        row.iter_mut().for_each(|p| *p /= total);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +366,31 @@ mod tests {
                 assert!((a - b).abs() < 1e-14);
             }
         }
+    }
+
+    #[test]
+    fn bootstrap_sets_survive_in_json_and_npz_and_show_as_bands_in_csv() {
+        let response = Response::from_paper();
+        let energies: Vec<f64> = (0..=20).map(|i| 10.0 * f64::from(i)).collect();
+        let matrix = ResponseMatrix::from_response_with_sets(&response, &energies, 1.0, 5).unwrap();
+        for bytes in [matrix.to_json().unwrap().into_bytes(), matrix.to_npz().unwrap()] {
+            let back = ResponseMatrix::read(&bytes, "m").unwrap();
+            assert_eq!((&back.name, &back.caption, back.bootstrap.len()), (&matrix.name, &matrix.caption, 5));
+            for (a, b) in back.bootstrap.iter().zip(&matrix.bootstrap) {
+                let pairs = a.probability.iter().flatten().zip(b.probability.iter().flatten());
+                assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-14));
+            }
+        }
+        for (index, parameters) in response.bootstrap[..5].iter().enumerate() {
+            let (curves, table) =
+                (StoredEnergy::Curves(&response, parameters), StoredEnergy::MatrixSet(&matrix, index));
+            assert!((curves.defect_probability(60.0) - table.defect_probability(60.0)).abs() < 1e-12);
+            assert!((curves.nonzero_cdf(60.0)(6.0) - table.nonzero_cdf(60.0)(6.0)).abs() < 1e-9);
+        }
+        let csv = matrix.to_csv();
+        assert!(csv.contains("probability,probability_low,probability_high\n"));
+        assert!(ResponseMatrix::parse(&csv, "m").unwrap().bootstrap.is_empty());
+        assert!(ResponseMatrix::from_response_with_sets(&response, &energies, 1.0, 500).is_err());
     }
 
     #[test]

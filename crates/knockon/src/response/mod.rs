@@ -1,56 +1,93 @@
 //! Response of the crystal: the probability p(E_stored | E_recoil) that a recoil leaves energy in defects.
 //!
 //! Zero with probability 1 - p_d(E), p_d a Fermi function ([`Fermi`]); else drawn from a distribution ([`ShapeModel`])
-//! whose mean and width are polynomials in the recoil energy ([`Polynomial`]). What a campaign does not fix is filled
-//! with the paper's printed numbers or with assumptions, and [`Response::sources`] says which is which.
+//! whose mean and width are curves in the recoil energy ([`Curve`]). What a campaign does not fix is filled with the
+//! paper's printed numbers or with assumptions, and [`Response::sources`] says which is which.
+//!
+//! Tables of recoils (`table`) -> samples by energy (`samples`), perhaps near one direction (`directional`) -> parameters
+//! and bootstrap sets (`build`), with a table of other forms (`selection`) -> [`StoredEnergy`], which folding asks.
 
 mod build;
+mod directional;
+mod elosssim;
 mod evolution;
 mod fermi;
 mod matrix;
+mod npz;
+mod observable;
 mod published;
 mod samples;
+mod selection;
 mod shape;
+mod shipped;
+mod spline;
 mod stored;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use build::Settings;
-pub use evolution::Polynomial;
+pub use directional::{DirectionStatistics, Tag, TagIdentity, by_direction};
+pub use elosssim::EnergyLossSettings;
+pub use evolution::{Curve, Evolution, Polynomial};
 pub use fermi::Fermi;
-pub use matrix::ResponseMatrix;
+pub use matrix::{MatrixSet, ResponseMatrix};
+pub use observable::{LINE_RESOLUTION_EV, Observables};
 pub use published::MEANS as PUBLISHED_MEANS;
-pub use samples::{EnergySamples, Recoil, Statistics, bands, group, parse_recoils};
-pub use shape::{Shape, ShapeModel};
+pub use samples::{EnergySamples, Run, Statistics, bands, group};
+pub use selection::ModelScore;
+pub use shape::{Profile, Shape, ShapeModel};
+pub use spline::MonotoneSpline;
 pub use stored::StoredEnergy;
+pub use table::{Recoil, RecoilTable, parse_recoils};
 
 use crate::Error;
 use crate::io::content_hash;
 use crate::math::quantile;
+use glam::DMat3;
 use serde::{Deserialize, Serialize};
 
 /// Version of `response.json` that this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// One set of numbers that fixes the response.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// Defect probability.
     pub fermi: Fermi,
+    /// Family of distributions.
+    pub shape: ShapeModel,
     /// Mean of the non-zero stored energies, eV, before the cut at 0 and at the recoil energy.
-    pub mean: Polynomial,
+    pub mean: Curve,
     /// Their standard deviation, eV, before the cut.
-    pub width: Polynomial,
+    pub width: Curve,
     /// (sigma_right - sigma_left) / (sigma_right + sigma_left); used by the asymmetric Gaussian only.
     pub asymmetry: f64,
+    /// The smoothed empirical distribution; of that shape only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
 }
 
 impl Parameters {
     /// The distribution of the non-zero stored energies at a recoil energy in eV.
-    pub fn shape_at(&self, model: ShapeModel, recoil_energy_ev: f64) -> Shape {
+    pub fn shape_at(&self, recoil_energy_ev: f64) -> Shape<'_> {
         let (mean, width) = (self.mean.at(recoil_energy_ev), self.width.at(recoil_energy_ev));
-        Shape::new(model, mean, width, self.asymmetry, recoil_energy_ev)
+        match &self.profile {
+            Some(profile) => Shape::empirical(profile, mean, width, recoil_energy_ev),
+            None => Shape::new(self.shape, mean, width, self.asymmetry, recoil_energy_ev),
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        let fine = self.profile.as_ref().is_none_or(Profile::is_sound);
+        self.fermi.width_ev > 0.0
+            && self.fermi.midpoint_ev.is_finite()
+            && self.asymmetry.is_finite()
+            && self.mean.is_sound()
+            && self.width.is_sound()
+            && fine
+            && (self.profile.is_some() == (self.shape == ShapeModel::Empirical))
     }
 }
 
@@ -99,9 +136,9 @@ pub struct Source {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CampaignIdentity {
-    /// Hash of the potential.
+    /// Hash of the potential; of the first one, which gives the best parameters, where there are several.
     pub model_hash: String,
-    /// Hash of the table of recoils.
+    /// Hash of the table of recoils, or of the hashes of several tables.
     pub recoils_hash: String,
     /// Cascades used.
     pub n_cascades: usize,
@@ -109,6 +146,9 @@ pub struct CampaignIdentity {
     pub n_flagged: usize,
     /// Recoil energies in eV.
     pub energies_ev: Vec<f64>,
+    /// Hashes of further potentials whose campaigns widen the bootstrap sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_potentials: Vec<String>,
 }
 
 /// p(E_stored | E_recoil) of one species.
@@ -127,6 +167,15 @@ pub struct Response {
     pub parameters: Parameters,
     /// Parameter sets that span the uncertainty.
     pub bootstrap: Vec<Parameters>,
+    /// What these sets contain, in words.
+    #[serde(default)]
+    pub uncertainty: String,
+    /// Shapes and evolutions with their scores and what each changes; empty without a campaign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelScore>,
+    /// The direction near which recoils were taken, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<TagIdentity>,
     /// Lowest and highest recoil energy with data (the paper's when there is no campaign), eV; beyond it extrapolates.
     pub energy_range_ev: [f64; 2],
     /// What each part rests on.
@@ -141,7 +190,7 @@ impl Response {
     /// The response that follows from the numbers printed in the paper, with labelled assumptions for the rest. Its
     /// bands show the assumed spread; the paper publishes none.
     pub fn from_paper() -> Self {
-        Self::build("paper", &[], Settings::default(), None)
+        Self::of_paper(Settings::default())
     }
 
     /// The same with another shape or bootstrap. The paper's numbers are for tungsten.
@@ -151,44 +200,105 @@ impl Response {
             let problem = format!("expected W, the species of the paper's numbers, found {}", settings.species);
             return Err(Error::input("species", problem, "Give a campaign with recoils of this species"));
         }
-        Ok(Self::build("paper", &[], settings, None))
+        if settings.shape == ShapeModel::Empirical {
+            let problem = "expected another shape, found empirical: the paper prints no stored energies to smooth";
+            return Err(Error::input("shape", problem, "Give a campaign, or another shape"));
+        }
+        Ok(Self::of_paper(settings))
+    }
+
+    fn of_paper(settings: Settings) -> Self {
+        let settings = Settings { name: "paper".to_owned(), ..settings };
+        let potentials = [Vec::new()];
+        let pool = build::Pool { potentials: &potentials, forms: &[settings.form()] };
+        let fitted = build::fit(&[], settings.form(), settings.minimum_nonzero, &published::parameters(settings.shape));
+        Self::build(&fitted, &pool, settings)
     }
 
     /// The response that the recoils of a campaign give, completed by the paper's numbers where they do not suffice.
     pub fn from_recoils(recoils: &[Recoil], recoils_hash: &str, settings: Settings) -> Result<Self, Error> {
-        settings.validate()?;
-        let of_species: Vec<&Recoil> = recoils.iter().filter(|r| r.species == settings.species).collect();
-        let Some(first) = of_species.first() else {
-            let problem = format!("expected recoils of {}, found none among {} runs", settings.species, recoils.len());
-            return Err(Error::input("campaign", problem, "Set species to one that the campaign has"));
-        };
-        if let Some(other) = of_species.iter().find(|r| r.model_hash != first.model_hash) {
-            let problem =
-                format!("expected recoils of one potential, found {} and {}", first.model_hash, other.model_hash);
-            return Err(Error::input("campaign", problem, "Run the campaign again in a new folder"));
-        }
-        let all = group(recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
-        let samples: Vec<EnergySamples> = all.iter().filter(|s| !s.runs.is_empty()).cloned().collect();
-        if samples.is_empty() {
-            let problem = format!("expected runs without flags, found {} runs that are all flagged", of_species.len());
-            return Err(Error::input(
-                "campaign",
-                problem,
-                "Look at the flags in recoils.csv; those named in accepted_flags do not exclude a run",
-            ));
-        }
-        let identity = CampaignIdentity {
-            model_hash: first.model_hash.clone(),
-            recoils_hash: recoils_hash.to_owned(),
-            n_cascades: samples.iter().map(|s| s.runs.len()).sum(),
-            n_flagged: all.iter().map(|s| s.n_flagged).sum(),
-            energies_ev: samples.iter().map(|s| s.recoil_energy_ev).collect(),
-        };
-        Ok(Self::build("campaign", &samples, settings, Some(identity)))
+        let table =
+            RecoilTable { name: "campaign".to_owned(), hash: recoils_hash.to_owned(), recoils: recoils.to_vec() };
+        Self::from_tables(&[table], settings, None)
     }
 
-    fn build(name: &str, samples: &[EnergySamples], settings: Settings, campaign: Option<CampaignIdentity>) -> Self {
-        let fitted = build::fit(samples, &settings, &published::parameters());
+    /// The same from several tables. Tables of one potential are put together; the potential of the first table gives the best
+    /// parameters, and the others widen the bootstrap sets. With a tag and the symmetry operations of the site
+    /// (Cartesian), recoils count by how close they or their images are to its direction.
+    pub fn from_tables(
+        tables: &[RecoilTable],
+        settings: Settings,
+        tag: Option<(Tag, &[DMat3])>,
+    ) -> Result<Self, Error> {
+        settings.validate()?;
+        let mut groups: Vec<(&str, Vec<&RecoilTable>)> = Vec::new();
+        for table in tables {
+            let Some(potential) = table.potential(&settings.species)? else {
+                let problem =
+                    format!("expected recoils of {}, found none among {} runs", settings.species, table.recoils.len());
+                return Err(Error::input(&table.name, problem, "Set species to one that the campaign has"));
+            };
+            match groups.iter_mut().find(|(hash, _)| *hash == potential) {
+                Some((_, group)) => group.push(table),
+                None => groups.push((potential, vec![table])),
+            }
+        }
+        let Some((first, reference)) = groups.first() else {
+            return Err(Error::input("campaign", "expected a table of recoils, found none", "Give one"));
+        };
+        let mut potentials = Vec::new();
+        let mut identity = None;
+        let mut n_flagged = 0;
+        for (_, group) in &groups {
+            let mut recoils = table::merged(group)?;
+            if let Some((tag, operations)) = tag {
+                let found = directional::weigh(&mut recoils, &settings.species, tag, operations)?;
+                identity.get_or_insert(found);
+            }
+            let all = samples::group(&recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
+            let usable: Vec<EnergySamples> = all.iter().filter(|s| !s.runs.is_empty()).cloned().collect();
+            if usable.is_empty() {
+                let names: Vec<&str> = group.iter().map(|t| t.name.as_str()).collect();
+                let n_runs = recoils.iter().filter(|r| r.species == settings.species).count();
+                let problem = format!("expected runs without flags, found {n_runs} runs that are all flagged");
+                let remedy = "Look at the flags in recoils.csv; those named in accepted_flags do not exclude a run";
+                return Err(Error::input(names.join(", "), problem, remedy));
+            }
+            if potentials.is_empty() {
+                n_flagged = all.iter().map(|s| s.n_flagged).sum();
+            }
+            potentials.push(usable);
+        }
+        let hash = match &reference[..] {
+            [table] => table.hash.clone(),
+            several => content_hash(several.iter().map(|t| t.hash.as_str()).collect::<Vec<_>>().join(" ").as_bytes()),
+        };
+        let campaign = CampaignIdentity {
+            model_hash: (*first).to_owned(),
+            recoils_hash: hash,
+            n_cascades: potentials[0].iter().map(|s| s.runs.len()).sum(),
+            n_flagged,
+            energies_ev: potentials[0].iter().map(|s| s.recoil_energy_ev).collect(),
+            other_potentials: groups[1..].iter().map(|(hash, _)| (*hash).to_owned()).collect(),
+        };
+        let known = published::parameters(settings.shape);
+        let fitted = build::fit(&potentials[0], settings.form(), settings.minimum_nonzero, &known);
+        if fitted.parameters.shape != settings.shape {
+            let problem = format!(
+                "expected at least {} different non-zero stored energies at one recoil energy to smooth, found fewer",
+                settings.minimum_nonzero
+            );
+            return Err(Error::input("shape", problem, "Choose another shape than empirical"));
+        }
+        let models = selection::scores(&potentials[0], &settings);
+        let forms = if settings.model_form_spread { selection::accepted(&models) } else { vec![settings.form()] };
+        let pool = build::Pool { potentials: &potentials, forms: &forms };
+        let response = Self::build(&fitted, &pool, settings);
+        Ok(Self { campaign: Some(campaign), models, tag: identity, ..response })
+    }
+
+    fn build(fitted: &build::Fitted, pool: &build::Pool, settings: Settings) -> Self {
+        let samples = &pool.potentials[0];
         let published_range = [published::MEANS[0].0, published::MEANS[1].0];
         let energy_range_ev = match (samples.first(), samples.last()) {
             (Some(low), Some(high)) => [low.recoil_energy_ev, high.recoil_energy_ev],
@@ -196,14 +306,17 @@ impl Response {
         };
         Self {
             format_version: FORMAT_VERSION,
-            name: name.to_owned(),
+            name: settings.name.clone(),
             species: settings.species.clone(),
             shape: settings.shape,
-            parameters: fitted.parameters,
-            bootstrap: build::bootstrap(samples, &settings),
+            parameters: fitted.parameters.clone(),
+            bootstrap: build::bootstrap(pool, &settings),
+            uncertainty: build::uncertainty(pool, &settings),
+            models: Vec::new(),
+            tag: None,
             energy_range_ev,
-            sources: build::sources(&fitted, samples, &settings),
-            campaign,
+            sources: build::sources(fitted, samples, &settings),
+            campaign: None,
             settings,
         }
     }
@@ -215,7 +328,7 @@ impl Response {
 
     /// Density per eV of stored energies above zero; its integral is 1 - [`Self::p_zero`].
     pub fn density(&self, stored_energy_ev: f64, recoil_energy_ev: f64) -> f64 {
-        let shape = self.parameters.shape_at(self.shape, recoil_energy_ev);
+        let shape = self.parameters.shape_at(recoil_energy_ev);
         self.parameters.fermi.probability(recoil_energy_ev) * shape.density(stored_energy_ev)
     }
 
@@ -224,7 +337,7 @@ impl Response {
         if stored_energy_ev < 0.0 {
             return 0.0;
         }
-        let shape = self.parameters.shape_at(self.shape, recoil_energy_ev);
+        let shape = self.parameters.shape_at(recoil_energy_ev);
         let damaged = self.parameters.fermi.probability(recoil_energy_ev);
         1.0 - damaged + damaged * shape.cdf(stored_energy_ev)
     }
@@ -244,9 +357,15 @@ impl Response {
 
     /// The sources as one caption.
     pub fn caption(&self) -> String {
-        let parts: Vec<String> = self.sources.iter().map(|s| format!("{}: {}", s.part, s.caption)).collect();
+        let mut parts: Vec<String> = self.sources.iter().map(|s| format!("{}: {}", s.part, s.caption)).collect();
+        if let Some(tag) = &self.tag {
+            parts.push(format!("directions: {}", tag.in_words()));
+        }
         let mut caption = format!("{}.", parts.join("; "));
         caption[..1].make_ascii_uppercase();
+        if !self.uncertainty.is_empty() {
+            caption += &format!(" Bands: {}.", self.uncertainty);
+        }
         caption
     }
 
@@ -272,16 +391,13 @@ impl Response {
             Some(_) => {}
             None => return Err(Error::input(name, "expected a format_version, found none", remedy)),
         }
-        let response: Self = serde_json::from_str(text).map_err(bad)?;
-        response.settings.validate()?;
-        let sound = |p: &Parameters| {
-            let curves = [p.mean.0, p.width.0].concat();
-            p.fermi.width_ev > 0.0
-                && p.fermi.midpoint_ev.is_finite()
-                && p.asymmetry.is_finite()
-                && curves.iter().all(|c| c.is_finite())
+        // Parsed again from the text where possible: errors then name a line.
+        let response: Self = match value.get("format_version").and_then(serde_json::Value::as_u64) {
+            Some(1) => serde_json::from_value(upgraded(value)).map_err(bad)?,
+            _ => serde_json::from_str(text).map_err(bad)?,
         };
-        if !std::iter::once(&response.parameters).chain(&response.bootstrap).all(sound) {
+        response.settings.validate()?;
+        if !std::iter::once(&response.parameters).chain(&response.bootstrap).all(Parameters::is_sound) {
             return Err(Error::input(name, "expected finite parameters and positive widths, found others", remedy));
         }
         Ok(response)
@@ -291,4 +407,25 @@ impl Response {
     pub fn content_hash(&self) -> Result<String, Error> {
         Ok(content_hash(self.to_json()?.as_bytes()))
     }
+}
+
+/// Version 1 had one shape for all parameter sets and polynomials only.
+fn upgraded(mut value: serde_json::Value) -> serde_json::Value {
+    let shape = value["shape"].clone();
+    let sets = value.get_mut("bootstrap").and_then(serde_json::Value::as_array_mut).map(std::mem::take);
+    let with_shape = |mut set: serde_json::Value| {
+        set["shape"] = shape.clone();
+        set
+    };
+    value["bootstrap"] = sets.unwrap_or_default().into_iter().map(with_shape).collect();
+    value["parameters"] = with_shape(value["parameters"].take());
+    value["format_version"] = FORMAT_VERSION.into();
+    let name = value["name"].clone();
+    if let Some(settings) = value.get_mut("settings").and_then(serde_json::Value::as_object_mut) {
+        let order = settings.remove("order").and_then(|o| o.as_u64());
+        settings.insert("evolution".to_owned(), if order == Some(2) { "parabola" } else { "line" }.into());
+        settings.insert("model_form_spread".to_owned(), false.into());
+        settings.insert("name".to_owned(), name);
+    }
+    value
 }

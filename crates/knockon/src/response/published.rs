@@ -1,8 +1,9 @@
 //! What the paper prints about stored energies, and the assumptions that stand in where it prints nothing.
 
 use super::Parameters;
-use super::evolution::Polynomial;
+use super::evolution::{Curve, Polynomial};
 use super::fermi::{Fermi, FermiPrior};
+use super::shape::ShapeModel;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
@@ -26,25 +27,27 @@ pub(super) const DEFECT_PROBABILITY: FermiPrior = FermiPrior {
 /// The published means on a straight line (one of the paper's own choices of evolution). Its value at zero energy,
 /// 3.9 eV, is close to the lowest Frenkel-pair energies of the paper's table I, as it should be; a parabola through the
 /// origin would turn over at 194 eV.
-pub(super) fn mean() -> Polynomial {
-    Polynomial::line_through((MEANS[0].0, MEANS[0].1), (MEANS[1].0, MEANS[1].1))
+pub(super) fn mean() -> Curve {
+    Curve::Polynomial(Polynomial::line_through((MEANS[0].0, MEANS[0].1), (MEANS[1].0, MEANS[1].1)))
 }
 
 /// The response that follows from the printed numbers and the assumptions.
-pub(super) fn parameters() -> Parameters {
-    Parameters { fermi: DEFECT_PROBABILITY.centre, mean: mean(), width: mean().scaled(RELATIVE_WIDTH), asymmetry: 0.0 }
+pub(super) fn parameters(shape: ShapeModel) -> Parameters {
+    let width = mean().scaled(RELATIVE_WIDTH);
+    Parameters { fermi: DEFECT_PROBABILITY.centre, shape, mean: mean(), width, asymmetry: 0.0, profile: None }
 }
 
 /// The same, with printed means varied by their sampling error and assumptions by their assumed spread. Deterministic
 /// in (`seed`, `replicate`).
-pub(super) fn draw(seed: u64, replicate: u64) -> Parameters {
+pub(super) fn draw(shape: ShapeModel, seed: u64, replicate: u64) -> Parameters {
     let mut random = Pcg64::seed_from_u64(!seed ^ (replicate + 1).wrapping_mul(0xd134_2543_de82_ef95));
     let mut normal = || -> f64 { random.sample(StandardNormal) };
     let relative = (RELATIVE_WIDTH + RELATIVE_WIDTH_DEVIATION * normal()).clamp(0.1, 0.8);
     let [low, high] = MEANS.map(|(energy, mean, n)| (energy, mean * (1.0 + relative * normal() / (n as f64).sqrt())));
-    let line = Polynomial::line_through(low, high);
+    let mean = Curve::Polynomial(Polynomial::line_through(low, high));
     let prior = DEFECT_PROBABILITY;
     let midpoint_ev = (prior.centre.midpoint_ev + prior.midpoint_deviation_ev * normal()).max(5.0);
     let width_ev = prior.centre.width_ev * (prior.log_width_deviation * normal()).exp();
-    Parameters { fermi: Fermi { midpoint_ev, width_ev }, mean: line, width: line.scaled(relative), asymmetry: 0.0 }
+    let fermi = Fermi { midpoint_ev, width_ev };
+    Parameters { fermi, shape, width: mean.scaled(relative), mean, asymmetry: 0.0, profile: None }
 }

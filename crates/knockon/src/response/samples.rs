@@ -1,94 +1,13 @@
-//! Stored energies of a campaign: read from `recoils.csv`, weighted by solid angle, resampled by direction.
+//! Stored energies by recoil energy: weighted by solid angle, resampled by direction and start.
 
 use super::fermi::Trials;
 use super::shape::ShapeModel;
+use super::table::Recoil;
 use super::{evolution, fermi, shape};
-use crate::Error;
 use crate::math::quantile;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// One cascade.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recoil {
-    /// Species of the recoiling atom.
-    pub species: String,
-    /// Recoil energy in eV.
-    pub recoil_energy_ev: f64,
-    /// Index of the direction.
-    pub direction: u32,
-    /// Solid angle that the direction stands for, in sr.
-    pub weight_sr: f64,
-    /// Energy stored in defects, in eV.
-    pub stored_energy_ev: f64,
-    /// Words that say why the run is doubtful; empty when it is not.
-    pub flags: String,
-    /// Hash of the potential.
-    pub model_hash: String,
-}
-
-/// Reads `recoils.csv` by column name; other columns and lines that start with `#` are skipped. `name` is what errors
-/// call the file.
-pub fn parse_recoils(text: &str, name: &str) -> Result<Vec<Recoil>, Error> {
-    let mut lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
-    let remedy = "Give the recoils.csv that `knockon campaign` wrote";
-    let (_, header) =
-        lines.next().ok_or_else(|| Error::input(name, "expected a header line, found an empty file", remedy))?;
-    let header: Vec<&str> = header.split(',').map(str::trim).collect();
-    let column = |wanted: &str| {
-        let problem =
-            || Error::input(format!("{name}, header"), format!("expected a column \"{wanted}\", found none"), remedy);
-        header.iter().position(|h| *h == wanted).ok_or_else(problem)
-    };
-    let wanted = ["species", "recoil_energy_ev", "direction", "weight_sr", "stored_energy_ev", "flags", "model_hash"];
-    let mut columns = [0; 7];
-    for (index, name) in columns.iter_mut().zip(wanted) {
-        *index = column(name)?;
-    }
-    let [species, energy, direction, weight, stored, flags, model] = columns;
-    let mut recoils = Vec::new();
-    for (number, line) in lines {
-        let place = || format!("{name}, line {}", number + 1);
-        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-        if fields.len() != header.len() {
-            let problem = format!("expected {} fields, found {}", header.len(), fields.len());
-            return Err(Error::input(
-                place(),
-                problem,
-                "The file may be truncated: run the campaign again, it continues",
-            ));
-        }
-        let number_in = |index: usize| -> Result<f64, Error> {
-            let parsed = fields[index].parse::<f64>().ok().filter(|v| v.is_finite());
-            let problem = || format!("expected a number in column \"{}\", found \"{}\"", header[index], fields[index]);
-            parsed.ok_or_else(|| Error::input(place(), problem(), remedy))
-        };
-        let recoil = Recoil {
-            species: fields[species].to_owned(),
-            recoil_energy_ev: number_in(energy)?,
-            direction: number_in(direction)? as u32,
-            weight_sr: number_in(weight)?,
-            // A run that failed has no stored energy; its flag says so.
-            stored_energy_ev: if fields[flags].is_empty() {
-                number_in(stored)?
-            } else {
-                number_in(stored).unwrap_or(f64::NAN)
-            },
-            flags: fields[flags].to_owned(),
-            model_hash: fields[model].to_owned(),
-        };
-        if recoil.recoil_energy_ev <= 0.0 || recoil.weight_sr <= 0.0 {
-            let problem = format!(
-                "expected an energy and a weight above 0, found {} and {}",
-                recoil.recoil_energy_ev, recoil.weight_sr
-            );
-            return Err(Error::input(place(), problem, remedy));
-        }
-        recoils.push(recoil);
-    }
-    Ok(recoils)
-}
 
 /// The runs of one recoil energy with weights that sum to 1.
 #[derive(Clone, Debug)]
@@ -97,8 +16,21 @@ pub struct EnergySamples {
     pub recoil_energy_ev: f64,
     /// Flagged runs that were left out.
     pub n_flagged: usize,
-    /// Direction, weight, stored energy in eV (0 when below the threshold).
-    pub runs: Vec<(u32, f64, f64)>,
+    /// The runs.
+    pub runs: Vec<Run>,
+}
+
+/// One usable cascade of an energy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Run {
+    /// Index of its direction.
+    pub direction: u32,
+    /// Index of its thermalised start.
+    pub start: u32,
+    /// Share of the solid angle; the sum over the runs is 1.
+    pub weight: f64,
+    /// Stored energy in eV; 0 when below the threshold.
+    pub stored_energy_ev: f64,
 }
 
 /// Statistics of one recoil energy.
@@ -146,7 +78,15 @@ pub fn group(
         all.push(EnergySamples {
             recoil_energy_ev: f64::from_bits(bits),
             n_flagged: runs.iter().filter(|r| !r.flags.is_empty()).count(),
-            runs: good.iter().map(|r| (r.direction, weight(r) / total, stored(r))).collect(),
+            runs: good
+                .iter()
+                .map(|r| Run {
+                    direction: r.direction,
+                    start: r.start,
+                    weight: weight(r) / total,
+                    stored_energy_ev: stored(r),
+                })
+                .collect(),
         });
     }
     all
@@ -156,8 +96,8 @@ impl EnergySamples {
     /// Weighted statistics.
     pub fn statistics(&self) -> Statistics {
         let (values, weights) = self.nonzero();
-        let all: f64 = self.runs.iter().map(|r| r.1).sum();
-        let squares: f64 = self.runs.iter().map(|r| r.1 * r.1).sum();
+        let all: f64 = self.runs.iter().map(|r| r.weight).sum();
+        let squares: f64 = self.runs.iter().map(|r| r.weight * r.weight).sum();
         let total: f64 = weights.iter().sum();
         let mean = values.iter().zip(&weights).map(|(v, w)| v * w).sum::<f64>() / total;
         let variance = values.iter().zip(&weights).map(|(v, w)| w * (v - mean).powi(2)).sum::<f64>() / total;
@@ -175,7 +115,7 @@ impl EnergySamples {
 
     /// Non-zero stored energies in eV and their weights.
     pub fn nonzero(&self) -> (Vec<f64>, Vec<f64>) {
-        self.runs.iter().filter(|r| r.2 > 0.0).map(|r| (r.2, r.1)).unzip()
+        self.runs.iter().filter(|r| r.stored_energy_ev > 0.0).map(|r| (r.stored_energy_ev, r.weight)).unzip()
     }
 
     /// What the defect probability is fitted to.
@@ -223,25 +163,82 @@ pub(super) struct ShapePoints {
     pub effective_number: f64,
 }
 
-/// A campaign drawn again: directions with replacement, the same draw for all energies, since one direction keeps its
-/// surroundings at every energy. With a single direction, single runs are drawn instead. Deterministic in
-/// (`seed`, `replicate`).
-pub(super) fn resample(samples: &[EnergySamples], seed: u64, replicate: u64) -> Vec<EnergySamples> {
-    let mut random = Pcg64::seed_from_u64(seed ^ (replicate + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let directions: Vec<u32> =
-        samples.iter().flat_map(|s| s.runs.iter().map(|r| r.0)).collect::<BTreeSet<_>>().into_iter().collect();
-    let mut times: BTreeMap<u32, f64> = BTreeMap::new();
-    for _ in 0..directions.len() {
-        *times.entry(directions[random.random_range(0..directions.len())]).or_default() += 1.0;
+/// How much of the spread among start averages is not explained by the spread within them, from 0 (starts do not matter) to 1: the
+/// square root of 1 - MS_rest / MS_starts, mean squares of a two-way analysis of variance of the stored energies, directions
+/// taken out. 0 with a single start.
+pub(super) fn start_share(samples: &[EnergySamples]) -> f64 {
+    let mut by_start: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+    let (mut squares, mut freedom) = (0.0, 0.0);
+    for sample in samples {
+        let n = sample.runs.len() as f64;
+        let mean = sample.runs.iter().map(|r| r.stored_energy_ev).sum::<f64>() / n;
+        let variance = sample.runs.iter().map(|r| (r.stored_energy_ev - mean).powi(2)).sum::<f64>() / n;
+        if variance < 1e-12 {
+            continue;
+        }
+        let mut by_direction: BTreeMap<u32, Vec<&Run>> = BTreeMap::new();
+        for run in &sample.runs {
+            by_direction.entry(run.direction).or_default().push(run);
+        }
+        for runs in by_direction.values().filter(|runs| runs.len() > 1) {
+            let mean = runs.iter().map(|r| r.stored_energy_ev).sum::<f64>() / runs.len() as f64;
+            freedom += runs.len() as f64 - 1.0;
+            for run in runs {
+                let deviation = (run.stored_energy_ev - mean) / variance.sqrt();
+                squares += deviation * deviation;
+                let start = by_start.entry(run.start).or_default();
+                *start = (start.0 + deviation, start.1 + 1.0);
+            }
+        }
     }
+    let of_starts: f64 = by_start.values().map(|(sum, n)| sum * sum / n).sum();
+    let starts = by_start.len() as f64 - 1.0;
+    if starts < 1.0 || freedom - starts < 1.0 || of_starts <= 0.0 {
+        return 0.0;
+    }
+    let ratio = ((squares - of_starts) / (freedom - starts)) / (of_starts / starts);
+    (1.0 - ratio).max(0.0).sqrt()
+}
+
+/// How often each of `values` is drawn when one less than there are is drawn with replacement, scaled to a mean of 1. One
+/// less makes the variance unbiased for few clusters (Rao and Wu, J. Am. Stat. Assoc. 83 (1988) 231).
+fn drawn(values: &[u32], random: &mut Pcg64) -> BTreeMap<u32, f64> {
+    let draws = values.len().saturating_sub(1).max(1);
+    let mut times: BTreeMap<u32, f64> = BTreeMap::new();
+    if values.is_empty() {
+        return times;
+    }
+    for _ in 0..draws {
+        *times.entry(values[random.random_range(0..values.len())]).or_default() += values.len() as f64 / draws as f64;
+    }
+    times
+}
+
+/// A campaign drawn again. Directions are drawn with replacement, the same draw for all energies, since one direction keeps
+/// its surroundings at every energy. All directions share their starts, so these are drawn as well, for all directions
+/// together; their weights are 1 + `share` (times drawn - 1) with the [`start_share`], since what differs between runs alone is in
+/// the draw of directions already. With a single direction, single runs are drawn instead. Deterministic in
+/// (`seed`, `replicate`).
+pub(super) fn resample(samples: &[EnergySamples], share: f64, seed: u64, replicate: u64) -> Vec<EnergySamples> {
+    let mut random = Pcg64::seed_from_u64(seed ^ (replicate + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let distinct = |of: fn(&Run) -> u32| -> Vec<u32> {
+        samples.iter().flat_map(|s| s.runs.iter().map(of)).collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let (directions, starts) = (distinct(|r| r.direction), distinct(|r| r.start));
+    let times = drawn(&directions, &mut random);
+    let of_starts = if share > 0.0 { drawn(&starts, &mut random) } else { BTreeMap::new() };
+    let weight = |run: &Run| {
+        let of_start = 1.0 + share * (of_starts.get(&run.start).copied().unwrap_or(0.0) - 1.0);
+        run.weight * times.get(&run.direction).copied().unwrap_or(0.0) * of_start
+    };
     let mut again = |s: &EnergySamples| -> EnergySamples {
-        let mut runs: Vec<(u32, f64, f64)> = if directions.len() > 1 {
-            s.runs.iter().filter_map(|r| times.get(&r.0).map(|n| (r.0, r.1 * n, r.2))).collect()
+        let mut runs: Vec<Run> = if directions.len() > 1 {
+            s.runs.iter().map(|r| Run { weight: weight(r), ..*r }).filter(|r| r.weight > 0.0).collect()
         } else {
             s.runs.iter().map(|_| s.runs[random.random_range(0..s.runs.len())]).collect()
         };
-        let total: f64 = runs.iter().map(|r| r.1).sum();
-        runs.iter_mut().for_each(|r| r.1 /= total);
+        let total: f64 = runs.iter().map(|r| r.weight).sum();
+        runs.iter_mut().for_each(|r| r.weight /= total);
         EnergySamples { runs, ..*s }
     };
     samples.iter().map(&mut again).filter(|s| !s.runs.is_empty()).collect()
@@ -252,9 +249,10 @@ pub(super) fn resample(samples: &[EnergySamples], seed: u64, replicate: u64) -> 
 /// (1927) 209) with the effective number of runs stands in.
 pub fn bands(samples: &[EnergySamples], index: usize, replicates: u64, seed: u64) -> [[f64; 2]; 3] {
     let energy = samples[index].recoil_energy_ev;
+    let share = start_share(samples);
     let mut columns: [Vec<f64>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for replicate in 0..replicates {
-        let drawn = resample(samples, seed, replicate);
+        let drawn = resample(samples, share, seed, replicate);
         if let Some(s) = drawn.iter().find(|s| s.recoil_energy_ev == energy).map(EnergySamples::statistics) {
             for (column, value) in columns.iter_mut().zip([s.defect_probability, s.mean_nonzero_ev, s.std_nonzero_ev]) {
                 column.push(value);

@@ -1,15 +1,17 @@
-//! Distributions of the non-zero stored energies: three families with a common parametrisation.
+//! Distributions of the non-zero stored energies: four families with a common parametrisation.
 //!
-//! A family is described by mean, standard deviation and (one of them) asymmetry of its parent distribution, which is
-//! then cut at 0 and at the recoil energy and normalised in between. Describing all by mean and width lets one set of
-//! curves over the recoil energy serve every family, and lets published means be used where samples are missing.
+//! A family is described by mean and standard deviation of its parent distribution, one of them by an asymmetry and one
+//! by a measured profile; the parent is then cut at 0 and at the recoil energy and normalised in between. Describing all
+//! by mean and width lets one set of curves over the recoil energy serve every family, and lets published means be used
+//! where samples are missing.
 
+use super::spline::MonotoneSpline;
 use crate::math::{gamma_p, minimise, normal_cdf, normal_density};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// A family of distributions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShapeModel {
     /// Normal distribution.
@@ -19,24 +21,74 @@ pub enum ShapeModel {
     AsymmetricGaussian,
     /// Gamma distribution.
     Gamma,
+    /// What the cascades of all energies show together, smoothed ([`Profile`]).
+    Empirical,
 }
 
 impl ShapeModel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gaussian, Self::AsymmetricGaussian, Self::Gamma, Self::Empirical];
+
     /// Name in prose.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gaussian => "Gaussian",
             Self::AsymmetricGaussian => "asymmetric Gaussian",
             Self::Gamma => "Gamma",
+            Self::Empirical => "smoothed empirical distribution",
         }
+    }
+}
+
+/// Distribution function of (stored energy - mean) / standard deviation, pooled over all recoil energies and smoothed with a
+/// Gaussian kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Profile(MonotoneSpline);
+
+/// Reach of a profile in standard deviations below and above the mean, and distance of its points.
+const PROFILE_REACH: [f64; 2] = [-4.0, 8.0];
+const PROFILE_STEP: f64 = 0.25;
+
+impl Profile {
+    /// From standardised values and their weights. The bandwidth is Silverman's, 0.9 n^(-1/5) standard deviations (Density
+    /// Estimation, 1986, eq. 3.31) with the effective number n; the values are drawn together so that the smoothed
+    /// distribution keeps mean 0 and variance 1. `None` with fewer than two different values.
+    pub(super) fn of(values: &[f64], weights: &[f64]) -> Option<Self> {
+        let total: f64 = weights.iter().sum();
+        let mean = values.iter().zip(weights).map(|(z, w)| z * w).sum::<f64>() / total;
+        let variance = values.iter().zip(weights).map(|(z, w)| w * (z - mean).powi(2)).sum::<f64>() / total;
+        if !(variance.is_finite() && variance > 1e-12) {
+            return None;
+        }
+        let effective = total * total / weights.iter().map(|w| w * w).sum::<f64>();
+        let bandwidth = 0.9 * effective.powf(-0.2);
+        let shrink = (1.0 - bandwidth * bandwidth).max(0.0).sqrt();
+        let points: Vec<f64> = values.iter().map(|z| shrink * (z - mean) / variance.sqrt()).collect();
+        let below = |x: f64| -> f64 {
+            points.iter().zip(weights).map(|(p, w)| w * normal_cdf((x - p) / bandwidth)).sum::<f64>() / total
+        };
+        let steps = ((PROFILE_REACH[1] - PROFILE_REACH[0]) / PROFILE_STEP).round() as usize;
+        let x: Vec<f64> = (0..=steps).map(|i| PROFILE_REACH[0] + i as f64 * PROFILE_STEP).collect();
+        let (first, last) = (below(PROFILE_REACH[0]), below(PROFILE_REACH[1]));
+        // Rounded so that files stay small; 1e-7 of the probability.
+        let y = x.iter().map(|x| ((below(*x) - first) / (last - first) * 1e7).round() / 1e7).collect();
+        Some(Self(MonotoneSpline { x, y }))
+    }
+
+    /// Whether it is a distribution function.
+    pub(super) fn is_sound(&self) -> bool {
+        let y = &self.0.y;
+        self.0.is_sound() && y[0] == 0.0 && y[y.len() - 1] == 1.0 && y.windows(2).all(|w| w[1] >= w[0])
     }
 }
 
 /// A member of a family, cut to [0, `limit_ev`].
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct Shape<'a> {
     model: ShapeModel,
-    /// Gaussian: mean and sigma twice; asymmetric: mode, left and right sigma; Gamma: 0, shape k, scale theta.
+    profile: Option<&'a Profile>,
+    /// Gaussian, empirical: mean and sigma twice; asymmetric: mode, left and right sigma; Gamma: 0, shape k, scale theta.
     internal: [f64; 3],
     limit_ev: f64,
     below_zero: f64,
@@ -47,13 +99,30 @@ pub struct Shape {
 /// energies far below the mean stored energy only, where the defect probability is practically 0.
 const EMPTY: f64 = 1e-12;
 
-impl Shape {
+impl<'a> Shape<'a> {
     /// A shape from the moments of its parent (eV) and the recoil energy that limits it. `asymmetry` is
     /// (sigma_right - sigma_left) / (sigma_right + sigma_left), in (-1, 1); only the asymmetric Gaussian uses it.
+    /// An empirical shape is a Gaussian here, see [`Self::empirical`].
     pub fn new(model: ShapeModel, mean_ev: f64, standard_deviation_ev: f64, asymmetry: f64, limit_ev: f64) -> Self {
+        Self::with_profile(model, None, mean_ev, standard_deviation_ev, asymmetry, limit_ev)
+    }
+
+    /// A measured profile with this mean and standard deviation in eV.
+    pub fn empirical(profile: &'a Profile, mean_ev: f64, standard_deviation_ev: f64, limit_ev: f64) -> Self {
+        Self::with_profile(ShapeModel::Empirical, Some(profile), mean_ev, standard_deviation_ev, 0.0, limit_ev)
+    }
+
+    fn with_profile(
+        model: ShapeModel,
+        profile: Option<&'a Profile>,
+        mean_ev: f64,
+        standard_deviation_ev: f64,
+        asymmetry: f64,
+        limit_ev: f64,
+    ) -> Self {
         let (mean, deviation) = (mean_ev.max(1e-6), standard_deviation_ev.max(1e-6));
         let internal = match model {
-            ShapeModel::Gaussian => [mean, deviation, deviation],
+            ShapeModel::Gaussian | ShapeModel::Empirical => [mean, deviation, deviation],
             ShapeModel::AsymmetricGaussian => {
                 // Variance of a split normal: (1 - 2/pi) (right - left)^2 + left right; mean: mode + sqrt(2/pi) (right - left).
                 let a = asymmetry.clamp(-0.95, 0.95);
@@ -63,7 +132,7 @@ impl Shape {
             }
             ShapeModel::Gamma => [0.0, (mean / deviation).powi(2), deviation * deviation / mean],
         };
-        let mut shape = Self { model, internal, limit_ev, below_zero: 0.0, norm: 1.0 };
+        let mut shape = Self { model, profile, internal, limit_ev, below_zero: 0.0, norm: 1.0 };
         shape.below_zero = shape.parent_cdf(0.0);
         shape.norm = shape.parent_cdf(limit_ev) - shape.below_zero;
         shape
@@ -71,8 +140,11 @@ impl Shape {
 
     fn parent_cdf(&self, x: f64) -> f64 {
         let [a, b, c] = self.internal;
+        if let Some(Profile(spline)) = self.profile {
+            return spline.value_and_slope((x - a) / b)[0];
+        }
         match self.model {
-            ShapeModel::Gaussian => normal_cdf((x - a) / b),
+            ShapeModel::Gaussian | ShapeModel::Empirical => normal_cdf((x - a) / b),
             ShapeModel::AsymmetricGaussian if x < a => 2.0 * b / (b + c) * normal_cdf((x - a) / b),
             ShapeModel::AsymmetricGaussian => (b + c * (2.0 * normal_cdf((x - a) / c) - 1.0)) / (b + c),
             ShapeModel::Gamma => gamma_p(b, x / c),
@@ -81,8 +153,11 @@ impl Shape {
 
     fn parent_density(&self, x: f64) -> f64 {
         let [a, b, c] = self.internal;
+        if let Some(Profile(spline)) = self.profile {
+            return spline.value_and_slope((x - a) / b)[1] / b;
+        }
         match self.model {
-            ShapeModel::Gaussian => normal_density((x - a) / b) / b,
+            ShapeModel::Gaussian | ShapeModel::Empirical => normal_density((x - a) / b) / b,
             ShapeModel::AsymmetricGaussian => 2.0 / (b + c) * normal_density((x - a) / if x < a { b } else { c }),
             ShapeModel::Gamma => ((b - 1.0) * (x / c).ln() - x / c - libm::lgamma(b)).exp() / c,
         }
@@ -137,6 +212,10 @@ pub(super) fn fit(model: ShapeModel, values: &[f64], weights: &[f64], recoil_ene
         return None;
     }
     let deviation = unbiased.sqrt();
+    if model == ShapeModel::Empirical {
+        // Moments: the profile is made of the values themselves.
+        return Some(ShapeFit { mean_ev: mean, standard_deviation_ev: deviation, asymmetry: 0.0 });
+    }
     let negative_log_likelihood = |p: &[f64]| {
         let asymmetry = p.get(2).map_or(0.0, |a| a.tanh());
         let (m, s) = (p[0], p[1].exp());
@@ -205,6 +284,37 @@ mod tests {
     fn a_shape_with_nothing_between_its_limits_is_flat() {
         let shape = Shape::new(ShapeModel::Gaussian, 10.0, 0.5, 0.0, 1.0);
         assert_eq!((shape.cdf(0.5), shape.density(0.5)), (0.5, 1.0));
+    }
+
+    /// Smoothed quantiles of a skewed distribution: mean, variance and skewness survive, and the density is the slope.
+    #[test]
+    fn a_profile_keeps_moments_and_skewness() {
+        let gamma = Shape::new(ShapeModel::Gamma, 10.0, 3.0, 0.0, 200.0);
+        let values: Vec<f64> = (0..400)
+            .map(|i| {
+                let (mut low, mut high) = (0.0, 200.0);
+                for _ in 0..50 {
+                    let middle = 0.5 * (low + high);
+                    if gamma.cdf(middle) < (f64::from(i) + 0.5) / 400.0 { low = middle } else { high = middle }
+                }
+                (0.5 * (low + high) - 10.0) / 3.0
+            })
+            .collect();
+        let profile = Profile::of(&values, &vec![1.0; 400]).unwrap();
+        assert!(profile.is_sound());
+        let shape = Shape::empirical(&profile, 20.0, 3.0, 160.0);
+        let moment = |power: i32, about: f64| quadrature(0.0, 60.0, |x| (x - about).powi(power) * shape.density(x));
+        let (mean, variance) = (moment(1, 0.0), moment(2, 20.0));
+        assert!((moment(0, 0.0) - 1.0).abs() < 1e-4 && (mean - 20.0).abs() < 0.02, "{} {mean}", moment(0, 0.0));
+        assert!((variance.sqrt() - 3.0).abs() < 0.06, "{variance}");
+        // The Gamma distribution has the skewness 2 sigma / mean = 0.6; smoothing by h = 0.27 takes off (1 + h^2)^(-3/2).
+        let skewness = moment(3, mean) / variance.powf(1.5);
+        assert!((0.4..0.62).contains(&skewness), "{skewness}");
+        for x in [14.0, 19.0, 26.0] {
+            let slope = (shape.cdf(x + 1e-5) - shape.cdf(x - 1e-5)) / 2e-5;
+            assert!((slope - shape.density(x)).abs() < 1e-5, "{x}");
+        }
+        assert!(Profile::of(&[1.0, 1.0], &[1.0, 1.0]).is_none());
     }
 
     /// Values at the quantiles of a known shape: the fit finds its parameters.

@@ -12,6 +12,8 @@ pub enum StoredEnergy<'a> {
     Curves(&'a Response, &'a Parameters),
     /// A table.
     Matrix(&'a ResponseMatrix),
+    /// The bootstrap set of this index of a table.
+    MatrixSet(&'a ResponseMatrix, usize),
 }
 
 impl<'a> StoredEnergy<'a> {
@@ -19,7 +21,7 @@ impl<'a> StoredEnergy<'a> {
     pub fn usable_range_ev(&self) -> [f64; 2] {
         match self {
             Self::Curves(..) => [0.0, HIGHEST_USE_EV],
-            Self::Matrix(matrix) => matrix.energy_range_ev(),
+            Self::Matrix(matrix) | Self::MatrixSet(matrix, _) => matrix.energy_range_ev(),
         }
     }
 
@@ -28,17 +30,21 @@ impl<'a> StoredEnergy<'a> {
         match self {
             Self::Curves(_, parameters) => parameters.fermi.probability(recoil_energy_ev),
             Self::Matrix(matrix) => matrix.defect_probability(recoil_energy_ev),
+            Self::MatrixSet(matrix, set) => matrix.defect_probability_of(&matrix.bootstrap[*set], recoil_energy_ev),
         }
     }
 
     /// Distribution function of the non-zero stored energies (eV) at a recoil energy in eV.
     pub fn nonzero_cdf(&self, recoil_energy_ev: f64) -> Box<dyn Fn(f64) -> f64 + 'a> {
         match *self {
-            Self::Curves(response, parameters) => {
-                let shape = parameters.shape_at(response.shape, recoil_energy_ev);
+            Self::Curves(_, parameters) => {
+                let shape = parameters.shape_at(recoil_energy_ev);
                 Box::new(move |stored| shape.cdf(stored))
             }
             Self::Matrix(matrix) => Box::new(move |stored| matrix.nonzero_cdf(stored, recoil_energy_ev)),
+            Self::MatrixSet(matrix, set) => {
+                Box::new(move |stored| matrix.nonzero_cdf_of(&matrix.bootstrap[set], stored, recoil_energy_ev))
+            }
         }
     }
 

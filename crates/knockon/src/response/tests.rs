@@ -37,6 +37,8 @@ fn synthetic(energies: &[f64], directions: usize, starts: usize, common_ev: f64,
 }
 
 fn response_of(text: &str, settings: Settings) -> Response {
+    // Model forms cost fits; the tests of the rest do without.
+    let settings = Settings { model_form_spread: false, ..settings };
     Response::from_recoils(&parse_recoils(text, "recoils.csv").unwrap(), "hash", settings).unwrap()
 }
 
@@ -44,7 +46,7 @@ const PAPER_ENERGIES: [f64; 6] = [20.0, 40.0, 60.0, 81.0, 112.0, 160.0];
 
 #[test]
 fn a_large_campaign_gives_the_truth_back() {
-    for shape in [ShapeModel::Gaussian, ShapeModel::AsymmetricGaussian, ShapeModel::Gamma] {
+    for shape in ShapeModel::ALL {
         let text = synthetic(&PAPER_ENERGIES, 32, 10, 0.0, 7);
         let response = response_of(&text, Settings { shape, replicates: 20, ..Settings::default() });
         let p = response.parameters;
@@ -104,7 +106,7 @@ fn json_round_trip_is_exact() {
     let back = Response::from_json(&text, "response.json").unwrap();
     assert_eq!(back, response);
     assert_eq!(back.content_hash().unwrap(), response.content_hash().unwrap());
-    let newer = text.replace("\"format_version\": 1", "\"format_version\": 9");
+    let newer = text.replace("\"format_version\": 2", "\"format_version\": 9");
     assert!(Response::from_json(&newer, "x").unwrap_err().to_string().contains("newer"));
     assert!(Response::from_json(&text[..text.len() / 2], "x").is_err());
     assert!(Response::from_json("{}", "x").is_err());
@@ -120,25 +122,246 @@ fn same_seed_same_bits_for_any_number_of_threads() {
     assert_eq!(with(1), with(2));
 }
 
-/// Directions differ in truth, so a bootstrap of single runs would be too narrow. 68 % bands must hold the truth in
-/// about 68 % of synthetic campaigns (32 directions, 4 starts).
+/// What a synthetic campaign has in common within directions and within starts, as standard deviations in eV.
+#[derive(Clone, Copy)]
+struct Common {
+    directions: usize,
+    starts: usize,
+    direction_ev: f64,
+    start_ev: f64,
+}
+
+/// Recoils of a campaign in which all directions share their starts; truth as in [`synthetic`].
+fn crossed(energies: &[f64], common: Common, seed: u64) -> Vec<Recoil> {
+    let mut random = Pcg64::seed_from_u64(seed);
+    let truth = Fermi { midpoint_ev: 45.0, width_ev: 8.0 };
+    let mut effects = |n: usize, deviation: f64| -> Vec<f64> {
+        (0..n).map(|_| deviation * random.sample::<f64, _>(StandardNormal)).collect()
+    };
+    let of_direction = effects(common.directions, common.direction_ev);
+    let of_start = effects(common.starts, common.start_ev);
+    let mut recoils = Vec::new();
+    for &energy in energies {
+        for (direction, a) in of_direction.iter().enumerate() {
+            for (start, b) in of_start.iter().enumerate() {
+                let own = 0.25 * true_mean(energy) * random.sample::<f64, _>(StandardNormal);
+                let damaged = random.random::<f64>() < truth.probability(energy);
+                let z = 1.0 - (2.0 * direction as f64 + 1.0) / common.directions as f64;
+                let (sine, cosine) = (2.4 * direction as f64).sin_cos();
+                let radius = (1.0 - z * z).sqrt();
+                recoils.push(Recoil {
+                    species: "W".to_owned(),
+                    recoil_energy_ev: energy,
+                    direction: direction as u32,
+                    vector: Some(glam::DVec3::new(radius * cosine, radius * sine, z)),
+                    start: start as u32,
+                    weight_sr: std::f64::consts::PI / common.directions as f64,
+                    stored_energy_ev: if damaged { (true_mean(energy) + a + b + own).max(0.6) } else { 1e-3 },
+                    flags: String::new(),
+                    model_hash: "abc".to_owned(),
+                });
+            }
+        }
+    }
+    recoils
+}
+
+/// Fractions of campaigns whose 68 % bands hold the truth: raw mean at 112 eV and raw defect probability at 45 eV
+/// ([`bands`]), then, over the bootstrap sets of a response, mean at 81 eV, position of a line of 112 eV, and midpoint.
+fn coverage(common: Common, campaigns: u64, replicates: u64) -> [f64; 5] {
+    use rayon::prelude::*;
+    let settings = Settings { replicates, ..Settings::default() };
+    let line = |factor: f64| Curve::Polynomial(Polynomial([factor * 4.0, factor * 0.04, 0.0]));
+    let hits: Vec<[bool; 5]> = (0..campaigns)
+        .into_par_iter()
+        .map(|seed| {
+            let recoils = crossed(&[30.0, 45.0, 60.0, 112.0], common, 5000 + seed);
+            let samples = group(&recoils, "W", 0.5, &[]);
+            let within = |[low, high]: [f64; 2], truth: f64| low <= truth && truth <= high;
+            let raw_mean = bands(&samples, 3, replicates, seed)[1];
+            let raw_probability = bands(&samples, 1, replicates, seed)[0];
+            let potentials = [samples];
+            let pool = build::Pool { potentials: &potentials, forms: &[settings.form()] };
+            let sets = build::bootstrap(&pool, &Settings { seed, ..settings.clone() });
+            let band = |of: &dyn Fn(&Parameters) -> f64| {
+                let mut values: Vec<f64> = sets.iter().map(of).collect();
+                [quantile(&mut values, 0.16), quantile(&mut values, 0.84)]
+            };
+            // The same spread in truth as in the campaign: own, of directions, of starts.
+            let relative = (0.25f64.powi(2)
+                + (common.direction_ev.powi(2) + common.start_ev.powi(2)) / true_mean(112.0).powi(2))
+            .sqrt();
+            let truth = Parameters {
+                fermi: Fermi { midpoint_ev: 45.0, width_ev: 8.0 },
+                mean: line(1.0),
+                width: line(relative),
+                ..published::parameters(ShapeModel::Gaussian)
+            };
+            let shift = |p: &Parameters| Observables::of(p, 112.0).line_shift_ev;
+            [
+                within(raw_mean, true_mean(112.0)),
+                within(raw_probability, 0.5),
+                within(band(&|p| p.mean.at(81.0)), true_mean(81.0)),
+                within(band(&shift), shift(&truth)),
+                within(band(&|p| p.fermi.midpoint_ev), 45.0),
+            ]
+        })
+        .collect();
+    std::array::from_fn(|k| hits.iter().filter(|h| h[k]).count() as f64 / campaigns as f64)
+}
+
+/// 68 % bands hold the truth in about 68 % of synthetic campaigns. Directions differ in truth, so a bootstrap of single
+/// runs would be too narrow; they share their starts, so one of directions alone would be too.
 #[test]
 fn bootstrap_bands_cover_the_truth() {
-    let (mut mean_hits, mut probability_hits) = (0, 0);
-    let campaigns = 200;
-    for seed in 0..campaigns {
-        let recoils = parse_recoils(&synthetic(&[45.0, 160.0], 32, 4, 1.5, 1000 + seed), "x").unwrap();
-        let samples = group(&recoils, "W", 0.5, &[]);
-        let [_, [mean_low, mean_high], _] = bands(&samples, 1, 100, seed);
-        mean_hits += i32::from(mean_low <= true_mean(160.0) && true_mean(160.0) <= mean_high);
-        let [[low, high], _, _] = bands(&samples, 0, 100, seed);
-        probability_hits += i32::from(low <= 0.5 && 0.5 <= high);
+    let common = Common { directions: 24, starts: 4, direction_ev: 1.0, start_ev: 0.5 };
+    let found = coverage(common, 200, 60);
+    // 0.68 +- 2.4 standard deviations of 200 trials.
+    assert!(found.iter().all(|c| (0.60..=0.76).contains(c)), "{found:?}");
+}
+
+/// Other sizes of campaigns, for docs/uncertainty.md: cargo test --workspace --lib coverage_of -- --ignored --nocapture
+#[test]
+#[ignore = "minutes; prints the coverage for other sizes"]
+fn coverage_of_many_campaigns() {
+    for (directions, starts, direction_ev, start_ev) in [
+        (32, 10, 1.0, 0.0),
+        (32, 10, 1.0, 0.5),
+        (32, 4, 1.0, 1.0),
+        (32, 1, 1.0, 0.0),
+        (8, 4, 1.0, 0.5),
+        (8, 1, 1.0, 0.0),
+    ] {
+        let found = coverage(Common { directions, starts, direction_ev, start_ev }, 300, 60);
+        println!("{directions} directions, {starts} starts, {direction_ev} eV, {start_ev} eV: {found:.3?}");
     }
-    for hits in [mean_hits, probability_hits] {
-        let coverage = f64::from(hits) / campaigns as f64;
-        // 0.68 +- 3 standard deviations of 200 trials.
-        assert!((coverage - 0.68).abs() < 0.10, "{coverage}");
+}
+
+#[test]
+fn starts_count_as_far_as_they_differ() {
+    let share = |start_ev: f64| {
+        let common = Common { directions: 32, starts: 8, direction_ev: 1.0, start_ev };
+        samples::start_share(&group(&crossed(&[112.0, 160.0], common, 3), "W", 0.5, &[]))
+    };
+    assert!(share(3.0) > 0.95 && share(0.0) < 0.7, "{} {}", share(3.0), share(0.0));
+    let single = Common { directions: 8, starts: 1, direction_ev: 1.0, start_ev: 1.0 };
+    assert_eq!(samples::start_share(&group(&crossed(&[112.0], single, 3), "W", 0.5, &[])), 0.0);
+}
+
+fn table(name: &str, recoils: Vec<Recoil>) -> RecoilTable {
+    RecoilTable { name: name.to_owned(), hash: name.to_owned(), recoils }
+}
+
+const SMALL: Common = Common { directions: 12, starts: 2, direction_ev: 1.0, start_ev: 0.0 };
+
+fn quick() -> Settings {
+    Settings { replicates: 60, model_form_spread: false, ..Settings::default() }
+}
+
+#[test]
+fn tables_of_one_potential_make_one_campaign() {
+    let all = crossed(&[40.0, 60.0, 112.0, 160.0], SMALL, 9);
+    let whole = Response::from_tables(&[table("all", all.clone())], quick(), None).unwrap();
+    let (low, high): (Vec<Recoil>, Vec<Recoil>) = all.iter().cloned().partition(|r| r.recoil_energy_ev < 100.0);
+    let parts = Response::from_tables(&[table("low", low.clone()), table("high", high)], quick(), None).unwrap();
+    for energy in [40.0, 112.0] {
+        assert!((whole.parameters.mean.at(energy) - parts.parameters.mean.at(energy)).abs() < 1e-6);
     }
+    assert_eq!(parts.campaign.as_ref().unwrap().n_cascades, all.len());
+    let twice = Response::from_tables(&[table("all", all), table("low", low)], quick(), None);
+    assert!(twice.unwrap_err().to_string().contains("twice"));
+}
+
+#[test]
+fn campaigns_of_other_potentials_widen_the_bands_only() {
+    let first = crossed(&[40.0, 60.0, 112.0, 160.0], SMALL, 9);
+    let member = |number: u64, shift: f64| {
+        let mut recoils = crossed(&[40.0, 60.0, 112.0, 160.0], SMALL, 100 + number);
+        for r in recoils.iter_mut() {
+            r.model_hash = format!("member-{number}");
+            r.stored_energy_ev += if r.stored_energy_ev > 0.5 { shift } else { 0.0 };
+        }
+        table(&format!("member-{number}"), recoils)
+    };
+    let alone = Response::from_tables(&[table("first", first.clone())], quick(), None).unwrap();
+    let tables = [table("first", first), member(1, 2.5), member(2, -2.0)];
+    let committee = Response::from_tables(&tables, quick(), None).unwrap();
+    assert_eq!(alone.parameters, committee.parameters);
+    let spread = |r: &Response| {
+        let values: Vec<f64> = r.bootstrap.iter().map(|p| p.mean.at(112.0)).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+    };
+    assert!(spread(&committee) > 2.0 * spread(&alone), "{} {}", spread(&committee), spread(&alone));
+    assert!(committee.caption().contains("3 potentials") && alone.caption().contains("one potential"));
+    assert_eq!(committee.campaign.unwrap().other_potentials, ["member-1", "member-2"]);
+}
+
+#[test]
+fn a_tagged_direction_sees_its_own_stored_energies() {
+    // Directions of the upper half store 1.5 times as much.
+    let mut recoils = crossed(&[112.0, 160.0], Common { directions: 40, ..SMALL }, 4);
+    for r in recoils.iter_mut().filter(|r| r.vector.unwrap().z > 0.0 && r.stored_energy_ev > 0.5) {
+        r.stored_energy_ev *= 1.5;
+    }
+    let toward = |direction: glam::DVec3, operations: &[DMat3]| {
+        let tag = Tag::new(direction, 15.0).unwrap();
+        Response::from_tables(&[table("t", recoils.clone())], quick(), Some((tag, operations))).unwrap()
+    };
+    let (up, down) = (toward(glam::DVec3::Z, &[]), toward(-glam::DVec3::Z, &[]));
+    let ratio = up.parameters.mean.at(130.0) / down.parameters.mean.at(130.0);
+    assert!((1.25..1.75).contains(&ratio), "{ratio}");
+    let identity = up.tag.clone().unwrap();
+    assert!(identity.effective_directions < 10.0 && identity.mean_angle_deg < 35.0, "{identity:?}");
+    assert!(up.caption().contains("directions: along (0.000, 0.000, 1.000)"), "{}", up.caption());
+    // Under a mirror both poles are the same.
+    let mirror = [DMat3::IDENTITY, DMat3::from_diagonal(glam::DVec3::new(1.0, 1.0, -1.0))];
+    let (up, down) = (toward(glam::DVec3::Z, &mirror), toward(-glam::DVec3::Z, &mirror));
+    assert!((up.parameters.mean.at(130.0) - down.parameters.mean.at(130.0)).abs() < 1e-9);
+    let back = Response::from_json(&up.to_json().unwrap(), "x").unwrap();
+    assert_eq!(back, up);
+}
+
+/// A form that cannot describe the recoils is told apart, and the table says what each form would change.
+#[test]
+fn model_selection_finds_the_shape_and_shows_consequences() {
+    let mut random = Pcg64::seed_from_u64(8);
+    let gamma = rand_distr::Gamma::new(1.4, 1.0 / 1.4).unwrap();
+    let mut recoils = crossed(&[40.0, 60.0, 81.0, 112.0, 160.0], Common { directions: 32, starts: 4, ..SMALL }, 4);
+    for r in recoils.iter_mut().filter(|r| r.stored_energy_ev > 0.5) {
+        r.stored_energy_ev = 0.55 + true_mean(r.recoil_energy_ev) * random.sample(gamma);
+    }
+    let settings = Settings { shape: ShapeModel::Gamma, replicates: 40, ..Settings::default() };
+    let response = Response::from_recoils(&recoils, "h", settings).unwrap();
+    let models = &response.models;
+    assert_eq!((models.len(), models.iter().filter(|m| m.chosen).count()), (16, 1));
+    let row = |shape, evolution| models.iter().find(|m| m.shape == shape && m.evolution == evolution).unwrap();
+    let (good, bad) = (row(ShapeModel::Gamma, Evolution::Line), row(ShapeModel::Gaussian, Evolution::Line));
+    assert!(good.held_out > bad.held_out && good.accepted && !bad.accepted, "{good:?} {bad:?}");
+    assert!(good.aic.unwrap() + 10.0 < bad.aic.unwrap());
+    assert!(row(ShapeModel::Empirical, Evolution::Line).aic.is_none());
+    assert!(models.windows(2).all(|m| m[0].held_out >= m[1].held_out));
+    assert!(good.consequences.iter().any(|c| c.recoil_energy_ev == 112.0 && c.line_shift_ev < 0.0));
+    let shapes: std::collections::BTreeSet<ShapeModel> = response.bootstrap.iter().map(|p| p.shape).collect();
+    assert!(shapes.contains(&ShapeModel::Gamma) && !shapes.contains(&ShapeModel::Gaussian), "{shapes:?}");
+    assert_eq!(Response::from_json(&response.to_json().unwrap(), "x").unwrap(), response);
+}
+
+/// A response.json of version 1, by hand.
+#[test]
+fn files_of_version_1_are_read() {
+    let set =
+        r#"{"fermi":{"midpoint_ev":50.0,"width_ev":10.0},"mean":[4.0,0.05,0.0],"width":[1.0,0.0,0.0],"asymmetry":0.1}"#;
+    let text = format!(
+        r#"{{"format_version":1,"name":"old","species":"W","shape":"gamma","parameters":{set},"bootstrap":[{set}],
+        "energy_range_ev":[81.0,160.0],"sources":[],"campaign":null,"settings":{{"species":"W","shape":"gamma","order":2,
+        "zero_threshold_ev":0.5,"accepted_flags":[],"minimum_nonzero":4,"replicates":20,"seed":1}}}}"#
+    );
+    let response = Response::from_json(&text, "old.json").unwrap();
+    assert_eq!((response.parameters.shape, response.bootstrap[0].shape), (ShapeModel::Gamma, ShapeModel::Gamma));
+    assert_eq!((response.settings.evolution, response.parameters.mean.at(100.0)), (Evolution::Parabola, 9.0));
+    let broken = text.replacen("10.0", "-1.0", 1);
+    assert!(Response::from_json(&broken, "old.json").unwrap_err().to_string().contains("positive widths"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 pub enum AnyResponse {
     /// Curves, with bootstrap sets.
     Curves(Box<Response>),
-    /// A table, without.
+    /// A table, perhaps with them.
     Matrix(Box<ResponseMatrix>),
 }
 
@@ -33,7 +33,9 @@ impl AnyResponse {
     fn replicas(&self) -> Vec<StoredEnergy<'_>> {
         match self {
             Self::Curves(response) => response.bootstrap.iter().map(|p| StoredEnergy::Curves(response, p)).collect(),
-            Self::Matrix(_) => Vec::new(),
+            Self::Matrix(matrix) => {
+                (0..matrix.bootstrap.len()).map(|set| StoredEnergy::MatrixSet(matrix, set)).collect()
+            }
         }
     }
 

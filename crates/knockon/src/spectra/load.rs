@@ -2,42 +2,42 @@
 
 use super::AnyResponse;
 use crate::Error;
-use crate::io::{content_hash, read_text};
+use crate::io::content_hash;
 use crate::response::{Response, ResponseMatrix};
 use std::path::Path;
 
-/// Responses that ship with the library. Letter case does not matter when one is asked for.
-const SHIPPED: [(&str, fn() -> Response); 1] = [("paper", Response::from_paper)];
-
 impl AnyResponse {
-    /// The shipped response of this name, or the response in this file: `response.json` of `knockon response`, or a
-    /// matrix (docs/response-format.md).
+    /// The shipped response of this name (letter case does not matter), or the response in this file: `response.json` of
+    /// `knockon response`, or a matrix (docs/response-format.md).
     pub fn load(name_or_file: &str) -> Result<Self, Error> {
-        if let Some((_, build)) = SHIPPED.iter().find(|(name, _)| name.eq_ignore_ascii_case(name_or_file)) {
-            return Ok(Self::Curves(Box::new(build())));
+        if Response::is_shipped(name_or_file) {
+            return Ok(Self::Curves(Box::new(Response::named(name_or_file)?)));
         }
         let path = Path::new(name_or_file);
         if !path.exists() {
-            let names: Vec<String> = SHIPPED.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-            let names = names.join(" or ");
+            let names = Response::NAMES.join(", ");
             let problem = format!("expected {names} or a file, found \"{name_or_file}\", which is neither");
-            let remedy = format!("Give {names}, or a response.json or matrix that `knockon response` wrote");
+            let remedy = "Give one of these names, or a response.json or matrix that `knockon response` wrote";
             return Err(Error::input("response", problem, remedy));
         }
-        Self::parse(&read_text(path)?, name_or_file)
+        Self::from_bytes(&std::fs::read(path).map_err(|e| Error::io("read", path, e))?, name_or_file)
     }
 
-    /// A response from the text of its file; `name` is what errors call it.
-    pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
-        let is_matrix = !text.trim_start().starts_with('{') || text.contains("\"knockon-response-matrix\"");
-        Ok(if is_matrix {
-            Self::Matrix(Box::new(ResponseMatrix::parse(text, name)?))
+    /// A response from the bytes of its file; `name` is what errors call it.
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, Error> {
+        if bytes.starts_with(b"root") {
+            let remedy = "Convert it: knockon response --from-matrix FILE --matrix OUT.npz";
+            return Err(Error::input(name, "expected a response.json or matrix, found a ROOT file", remedy));
+        }
+        let parsed: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
+        Ok(if parsed.is_ok_and(|v| v.is_object() && v.get("format").is_none()) {
+            Self::Curves(Box::new(Response::from_json(&String::from_utf8_lossy(bytes), name)?))
         } else {
-            Self::Curves(Box::new(Response::from_json(text, name)?))
+            Self::Matrix(Box::new(ResponseMatrix::read(bytes, name)?))
         })
     }
 
-    /// The text of a file that [`Self::parse`] reads.
+    /// The text of a file that [`Self::from_bytes`] reads.
     pub fn to_json(&self) -> Result<String, Error> {
         match self {
             Self::Curves(response) => response.to_json(),
@@ -81,7 +81,7 @@ impl AnyResponse {
     pub fn n_bootstrap_sets(&self) -> usize {
         match self {
             Self::Curves(response) => response.bootstrap.len(),
-            Self::Matrix(_) => 0,
+            Self::Matrix(matrix) => matrix.bootstrap.len(),
         }
     }
 }
@@ -101,9 +101,9 @@ mod tests {
         assert_eq!(read.content_hash().unwrap(), shipped.content_hash().unwrap());
         let matrix = ResponseMatrix::from_response(&Response::from_paper(), &[0.0, 100.0, 200.0], 0.5).unwrap();
         let matrix = AnyResponse::Matrix(Box::new(matrix));
-        let read = AnyResponse::parse(&matrix.to_json().unwrap(), "matrix.json").unwrap();
+        let read = AnyResponse::from_bytes(matrix.to_json().unwrap().as_bytes(), "matrix.json").unwrap();
         assert_eq!((read.n_bootstrap_sets(), read.data_range_ev()), (0, [0.0, 200.0]));
         let message = AnyResponse::load("papier").unwrap_err().to_string();
-        assert!(message.contains("\"paper\"") && message.contains("\"papier\""), "{message}");
+        assert!(message.contains("cawo4-w, paper") && message.contains("\"papier\""), "{message}");
     }
 }

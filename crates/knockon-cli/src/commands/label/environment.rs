@@ -40,6 +40,23 @@ pub(crate) fn python(given: Option<&Path>, calculator: &str, gpu: bool) -> Resul
     if gpu {
         packages.push(CUPY);
     }
+    installed(&packages, |folder, python, install| {
+        if calculator == "gpaw" {
+            prepare_libraries(python)?;
+            let siteconfig = folder.join("siteconfig.py");
+            let text = if gpu { [SITECONFIG, SITECONFIG_GPU].concat() } else { SITECONFIG.to_owned() };
+            knockon::io::write_atomically(&siteconfig, text.as_bytes())?;
+            install.env("GPAW_CONFIG", siteconfig);
+        }
+        Ok(())
+    })
+}
+
+/// A Python in the cache that has these packages, installed if it is not there; `prepare` may set the installation up.
+pub(crate) fn installed(
+    packages: &[&str],
+    prepare: impl FnOnce(&Path, &Path, &mut Command) -> Result<()>,
+) -> Result<PathBuf> {
     let wanted = packages.join(" ");
     let folder = cache_folder()?.join(format!("python-{}", content_hash(wanted.as_bytes())));
     let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
@@ -53,14 +70,8 @@ pub(crate) fn python(given: Option<&Path>, calculator: &str, gpu: bool) -> Resul
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
         .context("Python 3.10 or newer with venv is needed (Debian: apt-get install python3-venv)")?;
     let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet"]).args(&packages);
-    if calculator == "gpaw" {
-        prepare_libraries(&python)?;
-        let siteconfig = folder.join("siteconfig.py");
-        let text = if gpu { [SITECONFIG, SITECONFIG_GPU].concat() } else { SITECONFIG.to_owned() };
-        knockon::io::write_atomically(&siteconfig, text.as_bytes())?;
-        install.env("GPAW_CONFIG", siteconfig);
-    }
+    install.args(["-m", "pip", "install", "--quiet"]).args(packages);
+    prepare(&folder, &python, &mut install)?;
     run(&mut install).context("pip could not install; it needs the network once. Or name a Python with --python")?;
     knockon::io::write_atomically(&complete, wanted.as_bytes())?;
     Ok(python)

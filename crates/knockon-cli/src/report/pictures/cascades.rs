@@ -2,6 +2,7 @@
 
 use super::{Picture, made_from_cascades, made_from_response};
 use crate::figures::defect_probability::{self, Curve, DefectProbability};
+use crate::figures::direction_maps::{self, DirectionMap};
 use crate::figures::plot::Estimate;
 use crate::figures::recoil_map::{self, RecoilMap};
 use crate::figures::stored_energy::{self, Distribution};
@@ -51,6 +52,36 @@ pub(super) fn recoil_map(run: &Run) -> Option<Picture> {
     })
 }
 
+/// Defect probability and stored energy by direction, for every energy.
+pub(super) fn direction_maps(run: &Run) -> Option<Picture> {
+    let campaign = run.campaign.as_ref()?;
+    let samples = run.samples.iter().flatten().filter(|s| !s.runs.is_empty());
+    let maps: Vec<DirectionMap> = samples
+        .map(|s| DirectionMap {
+            recoil_energy_ev: s.recoil_energy_ev,
+            defect_probability: crystal::average_by_direction(campaign, s, |r| f64::from(r.stored_energy_ev > 0.0)),
+            stored_energy_ev: crystal::mean_by_direction(campaign, s),
+        })
+        .filter(|map| !map.stored_energy_ev.is_empty())
+        .collect();
+    if maps.is_empty() {
+        return None;
+    }
+    let svg = direction_maps::draw(&maps, &crystal::operations(campaign), &crystal::axes(campaign));
+    Some(Picture {
+        name: "direction-maps",
+        title: "The response by direction",
+        how_to_read: "If the direction of a recoil is known, from the gamma ray that caused it, these maps say what that \
+                      direction does: how often it leaves defects, and how much they store. The response near one direction \
+                      (knockon response --direction) is made of the cells around it.",
+        caption: "Averages over starting points; each place has the value of the nearest sampled direction or image, without \
+                  smoothing. The yellow line bounds the irreducible part."
+            .into(),
+        made_from: made_from_cascades(run),
+        svg,
+    })
+}
+
 /// Distributions of the stored energy.
 pub(super) fn stored_energy(run: &Run) -> Option<Picture> {
     let samples: Vec<&EnergySamples> = run.samples.iter().flatten().filter(|s| !s.runs.is_empty()).collect();
@@ -89,7 +120,7 @@ fn distribution(run: &Run, samples: &EnergySamples) -> Distribution {
     };
     Distribution {
         recoil_energy_ev: energy_ev,
-        samples: samples.runs.iter().map(|(_, weight, stored_ev)| (*stored_ev, *weight)).collect(),
+        samples: samples.runs.iter().map(|r| (r.stored_energy_ev, r.weight)).collect(),
         mean_nonzero_ev: run.stored_energy.as_ref().and_then(|t| mean_with_interval(t, energy_ev)).or_else(own_mean),
         model: run.response.as_ref().map(|r| density(r, energy_ev)).unwrap_or_default(),
     }

@@ -26,6 +26,7 @@ pub(crate) fn all(run: &Run) -> Vec<Picture> {
         cascades::recoil_map(run),
         cascades::stored_energy(run),
         cascades::defect_probability(run),
+        cascades::direction_maps(run),
         spectra::capture(run),
         spectra::continuous(run),
         fit::parity(run),

@@ -1,0 +1,263 @@
+//! `knockon response`.
+
+mod matrix;
+mod tables;
+
+use crate::figures::direction_maps::{self, DirectionMap};
+use crate::figures::raster;
+use crate::report::{axes, operations};
+use crate::{config, progress};
+use anyhow::{Context, Result, bail};
+use glam::{DMat3, DVec3};
+use knockon::io::{content_hash, read_structure, read_text, write_atomically};
+use knockon::response::{
+    self, DirectionStatistics, EnergyLossSettings, RecoilTable, Response, ResponseMatrix, Settings, Tag,
+};
+use knockon::spectra::parse_energies;
+use knockon::symmetry::site_symmetry;
+use std::path::{Path, PathBuf};
+
+/// What `--help` says below the options.
+const HELP: &str = "\
+Reads recoils.csv of a campaign, gives every energy's defect probability, mean and spread of the
+stored energies (weighted by solid angle, with bootstrap intervals), and fits the continuous
+response: a Fermi function for the defect probability, and a family of distributions whose mean and
+width are curves in the recoil energy. What the campaign does not fix is filled with the numbers
+printed in the paper or with assumptions; response.json says which is which.
+Without --campaign: the response of the printed numbers alone.
+
+Writes into the output folder: response.json; stored_energy.csv; models.csv, where all combinations
+of shape and evolution stand with their scores and with what each would change; directions.csv; and
+direction-maps.svg and .png, the sphere of recoil directions.
+
+Several campaigns: tables of one potential are put together (more energies, more starts). The first
+potential gives the best numbers; campaigns of others (members of a committee) widen the bands.
+
+Settings and their default values:
+  name = \"campaign\"          what outputs call the response
+  species = \"W\"               recoiling species
+  shape = \"gaussian\"          distributions of the non-zero stored energies; or
+                              \"asymmetric-gaussian\", \"gamma\", \"empirical\"
+  evolution = \"line\"          curves of mean and width; or \"parabola\", \"gaussian\",
+                              \"monotone-spline\"
+  model_form_spread = true    the bootstrap draws shape and evolution too, among those that
+                              held-out cascades do not tell from the best
+  zero_threshold_ev = 0.5     stored energies below it count as zero
+  accepted_flags = []         flags that do not keep a run out of the statistics
+  minimum_nonzero = 4         non-zero stored energies that an energy needs to be fitted
+  replicates = 200, seed = 1  bootstrap
+
+Examples:
+  knockon response examples/cawo4/laptop/response.toml --campaign knockon-out/campaign
+  knockon response S.toml --campaign A --campaign member-1 --campaign member-2
+  knockon response S.toml --campaign A --direction 0,0,1 --direction-width-deg 20 -o along-c
+  knockon response --matrix paper.npz --matrix-sets 50         # the printed numbers as a table
+  knockon response --energy-losses WC_W_energy_loss.dat --species W --matrix wc-w.npz
+  knockon response --from-matrix wc-w.npz --matrix wc-w.root   # from one format into another";
+
+/// Arguments of `knockon response`.
+#[derive(clap::Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct Arguments {
+    /// Settings (TOML), see below.
+    #[arg(value_name = "SETTINGS")]
+    pub(crate) settings: Option<PathBuf>,
+    /// Folder that `knockon campaign` wrote, or its recoils.csv. May be given several times.
+    #[arg(long, value_name = "FOLDER-or-FILE")]
+    pub(crate) campaign: Vec<PathBuf>,
+    /// Output folder.
+    #[arg(short, long, value_name = "FOLDER", default_value = "knockon-out/response")]
+    pub(crate) output: PathBuf,
+    /// Recoils near this direction and its images only (Cartesian, in the frame of the campaign).
+    #[arg(long, value_name = "X,Y,Z", allow_hyphen_values = true)]
+    pub(crate) direction: Option<String>,
+    /// Standard deviation in degrees of the angle from this direction.
+    #[arg(long, value_name = "DEGREES", default_value_t = 20.0, requires = "direction")]
+    pub(crate) direction_width_deg: f64,
+    /// Unit cell, from which the symmetry of the site is found where no campaign.json lies beside the table.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crystal: Option<PathBuf>,
+    /// Also write the response as a table, CSV, JSON, NPZ or ROOT by the ending; see docs/response-format.md.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) matrix: Option<PathBuf>,
+    /// Recoil energies of the table in eV: a list, or start:stop:step with both ends.
+    #[arg(long, value_name = "LIST", default_value = "0:500:2")]
+    pub(crate) matrix_energies: String,
+    /// Width in eV of the table's intervals of stored energy.
+    #[arg(long, value_name = "EV", default_value_t = 0.5)]
+    pub(crate) matrix_step_ev: f64,
+    /// Bootstrap sets that the table carries (bands, in a CSV).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) matrix_sets: usize,
+    /// Convert this matrix into --matrix; no response is made.
+    #[arg(long, value_name = "FILE", requires = "matrix", conflicts_with_all = ["campaign", "energy_losses", "direction"])]
+    pub(crate) from_matrix: Option<PathBuf>,
+    /// Convert this published table of energy losses by direction and energy (elosssim) into --matrix.
+    #[arg(long, value_name = "FILE", requires_all = ["matrix", "species"], conflicts_with = "campaign")]
+    pub(crate) energy_losses: Option<PathBuf>,
+    /// Recoiling species of a table that does not name it.
+    #[arg(long, value_name = "SYMBOL")]
+    pub(crate) species: Option<String>,
+    /// Seed of the bootstrap, instead of that of the settings.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl Arguments {
+    /// A campaign in a folder with settings, all else as on the command line by default.
+    pub(crate) fn of_campaign(settings: &Path, campaign: &Path, output: &Path, seed: Option<u64>) -> Self {
+        Self {
+            settings: Some(settings.to_owned()),
+            campaign: vec![campaign.to_owned()],
+            output: output.to_owned(),
+            direction: None,
+            direction_width_deg: 20.0,
+            crystal: None,
+            matrix: None,
+            matrix_energies: String::new(),
+            matrix_step_ev: 0.5,
+            matrix_sets: 0,
+            from_matrix: None,
+            energy_losses: None,
+            species: None,
+            seed,
+        }
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    settings.seed = arguments.seed.unwrap_or(settings.seed);
+    settings.validate()?;
+    let tag = arguments.direction.as_deref().map(|d| parse_tag(d, arguments.direction_width_deg)).transpose()?;
+    if let Some(table) = converted(arguments, &settings, tag)? {
+        return write_matrix(&table, arguments);
+    }
+    let crystal = Crystal::find(arguments, &settings)?;
+    let tables = arguments.campaign.iter().map(|path| read_table(path)).collect::<Result<Vec<_>>>()?;
+    let response = match (&tables[..], tag) {
+        ([], None) => Response::from_paper_with(settings)?,
+        ([], Some(_)) => bail!("--direction: expected --campaign with it, found none. The paper prints no directions"),
+        (_, None) => Response::from_tables(&tables, settings, None)?,
+        (_, Some(tag)) => {
+            let Some(crystal) = &crystal else {
+                bail!(
+                    "--direction: expected campaign.json beside the table for the symmetry of the site, found none. \
+                     Give the unit cell with --crystal"
+                );
+            };
+            Response::from_tables(&tables, settings, Some((tag, &crystal.operations)))?
+        }
+    };
+    let write = |name: &str, text: String| write_atomically(&arguments.output.join(name), text.as_bytes());
+    let recoils = tables.first().map_or(&[][..], |t| &t.recoils);
+    write("stored_energy.csv", tables::stored_energy(&response, recoils)?)?;
+    write("models.csv", tables::models(&response)?)?;
+    let Settings { species, zero_threshold_ev, accepted_flags, .. } = &response.settings;
+    let statistics = response::by_direction(recoils, species, *zero_threshold_ev, accepted_flags);
+    write("directions.csv", tables::directions(&response, &statistics)?)?;
+    if let Some(crystal) = crystal.filter(|_| !statistics.is_empty()) {
+        let svg = direction_maps::draw(&direction_maps_of(&statistics), &crystal.operations, &crystal.axes);
+        write_atomically(&arguments.output.join("direction-maps.png"), &raster::png(&svg)?)?;
+        write("direction-maps.svg", svg)?;
+    }
+    write("response.json", response.to_json()?)?;
+    if arguments.matrix.is_some() {
+        let energies = parse_energies(&arguments.matrix_energies)?;
+        let (step, sets) = (arguments.matrix_step_ev, arguments.matrix_sets);
+        write_matrix(&ResponseMatrix::from_response_with_sets(&response, &energies, step, sets)?, arguments)?;
+    }
+    progress::say(&response.caption());
+    progress::say(&format!("wrote {}", arguments.output.join("response.json").display()));
+    Ok(())
+}
+
+/// A matrix that is only to be converted, if that was asked for.
+fn converted(arguments: &Arguments, settings: &Settings, tag: Option<Tag>) -> Result<Option<ResponseMatrix>> {
+    if let Some(file) = &arguments.from_matrix {
+        return Ok(Some(matrix::read(file, arguments.species.as_deref())?));
+    }
+    let (Some(file), Some(species)) = (&arguments.energy_losses, &arguments.species) else { return Ok(None) };
+    let losses = EnergyLossSettings {
+        species: species.clone(),
+        zero_threshold_ev: settings.zero_threshold_ev,
+        step_ev: arguments.matrix_step_ev,
+        tag,
+        sets: arguments.matrix_sets,
+        seed: settings.seed,
+    };
+    Ok(Some(ResponseMatrix::from_energy_losses(&read_text(file)?, &file.display().to_string(), &losses)?))
+}
+
+fn write_matrix(table: &ResponseMatrix, arguments: &Arguments) -> Result<()> {
+    let Some(file) = &arguments.matrix else { return Ok(()) };
+    matrix::write(table, file)?;
+    progress::say(&format!("wrote {}", file.display()));
+    Ok(())
+}
+
+fn parse_tag(text: &str, width_deg: f64) -> Result<Tag> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|c| c.trim().parse().ok()).collect();
+    let Some(&[x, y, z]) = numbers.as_deref() else {
+        bail!("--direction: expected three numbers such as 0,0,1, found \"{text}\". Separate them by commas");
+    };
+    Ok(Tag::new(DVec3::new(x, y, z), width_deg)?)
+}
+
+/// The table at a path: `recoils.csv` in a folder, or the file itself.
+fn table_path(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("recoils.csv") } else { path.to_owned() }
+}
+
+fn read_table(path: &Path) -> Result<RecoilTable> {
+    let file = table_path(path);
+    let (text, name) = (read_text(&file)?, file.display().to_string());
+    let recoils = response::parse_recoils(&text, &name)?;
+    Ok(RecoilTable { hash: content_hash(text.as_bytes()), recoils, name })
+}
+
+/// Symmetry of the recoiling atom's site, and the axes that figures show.
+struct Crystal {
+    operations: Vec<DMat3>,
+    axes: Vec<(&'static str, DVec3)>,
+}
+
+impl Crystal {
+    /// From the unit cell that was given, or campaign.json beside the first table.
+    fn find(arguments: &Arguments, settings: &Settings) -> Result<Option<Self>> {
+        if let Some(file) = &arguments.crystal {
+            let atoms = read_structure(file)?.atoms;
+            let Some(atom) = atoms.species.iter().position(|s| s.symbol() == settings.species) else {
+                bail!(
+                    "{}: expected an atom of {}, found none. Give the unit cell of the campaign",
+                    file.display(),
+                    settings.species
+                );
+            };
+            let v = atoms.cell.vectors;
+            let axes = [("a", v.x_axis), ("b", v.y_axis), ("c", v.z_axis)].map(|(name, v)| (name, v.normalize()));
+            let operations = site_symmetry(&atoms, atom, 1e-3)?.operations;
+            return Ok(Some(Self { operations, axes: axes.to_vec() }));
+        }
+        let Some(first) = arguments.campaign.first() else { return Ok(None) };
+        let file = table_path(first).with_file_name("campaign.json");
+        if !file.exists() {
+            return Ok(None);
+        }
+        let campaign = serde_json::from_str(&read_text(&file)?)
+            .with_context(|| format!("cannot use {}: run `knockon campaign collect` again", file.display()))?;
+        Ok(Some(Self { operations: operations(&campaign), axes: axes(&campaign) }))
+    }
+}
+
+/// One row of maps for each recoil energy.
+fn direction_maps_of(statistics: &[DirectionStatistics]) -> Vec<DirectionMap> {
+    let rows = statistics.chunk_by(|a, b| a.recoil_energy_ev == b.recoil_energy_ev);
+    rows.map(|row| DirectionMap {
+        recoil_energy_ev: row[0].recoil_energy_ev,
+        defect_probability: row.iter().map(|d| (d.vector, d.defect_probability)).collect(),
+        stored_energy_ev: row.iter().map(|d| (d.vector, d.mean_stored_ev)).collect(),
+    })
+    .collect()
+}
