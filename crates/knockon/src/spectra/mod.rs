@@ -1,12 +1,15 @@
 //! Recoil spectra of dark matter, reactor neutrinos and neutron capture, and their correction for the energy stored in
 //! defects: recoils by species ([`RecoilRate`]) -> [`correct`] with a [`crate::response::Response`] -> rates with bands.
 
+pub mod calibration;
 pub mod capture;
 pub mod cevns;
 mod correction;
 pub mod dark_matter;
 mod detected;
 pub mod detector;
+mod events;
+mod eye;
 pub mod fold;
 mod form_factor;
 pub mod materials;
@@ -18,7 +21,8 @@ pub use correction::{
     CorrectedSpectrum, Part, PartSpectrum, RecoilRate, Settings, capture as capture_recoils, cevns as cevns_recoils,
     correct, dark_matter as dark_matter_recoils,
 };
-pub use detected::{AnyResponse, DetectedSpectrum, Event, detect, simulate, simulate_binned};
+pub use detected::{AnyResponse, DetectedSpectrum, detect, detect_into};
+pub use events::{Event, simulate, simulate_binned};
 pub use form_factor::helm_squared;
 pub use pointwise::{CaptureRate, ElementRate, capture_rate, parse_energies, rates_by_element};
 
