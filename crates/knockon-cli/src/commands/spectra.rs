@@ -4,7 +4,7 @@ use crate::{config, progress};
 use anyhow::Result;
 use knockon::io::{read_text, write_atomically};
 use knockon::response::Response;
-use knockon::spectra::{self, CorrectedSpectrum, Settings, reactor};
+use knockon::spectra::{self, CorrectedSpectrum, PartSpectrum, Settings, reactor};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ Settings and their default values:
   species = \"W\"            recoils that rate_before and rate_after count
   start_ev = 1, stop_ev = 300, step_ev = 1    visible energies
   highest_recoil_ev = 500, bin_ev = 0.25      internal grid of recoil energies
+  calibration = \"electron-recoils\" or \"capture-peak\"   what fixes the energy scale: see knockon correct --help
   [capture]
   evaluation = \"egaf-lanl\" or \"egaf\", template = true, resolution_ev = 5
   [dark_matter]
@@ -109,6 +110,8 @@ fn header(name: &str, settings: &Settings, response: &Response, spectrum: &Corre
     )?;
     writeln!(text, "# parameters: {own}")?;
     writeln!(text, "# recoils folded up to {} eV in bins of {} eV", settings.highest_recoil_ev, settings.bin_ev)?;
+    writeln!(text, "# calibration: {}", settings.calibration.in_words())?;
+    writeln!(text, "# calibration_scale: {}", spectrum.calibration_scale)?;
     writeln!(text, "# response: {} ({})", response.name, response.content_hash()?)?;
     if let Some(campaign) = &response.campaign {
         writeln!(text, "# model_hash: {}; cascades: {}", campaign.model_hash, campaign.n_cascades)?;
@@ -153,10 +156,10 @@ fn table(spectrum: &CorrectedSpectrum, response: &Response) -> Result<String> {
     }
     let others: Vec<_> = spectrum.parts.iter().filter(|p| !p.corrected).collect();
     if !others.is_empty() {
-        let plus = |own: &[f64]| -> Vec<f64> {
-            own.iter().enumerate().map(|(i, r)| r + others.iter().map(|p| p.before[i]).sum::<f64>()).collect()
+        let plus = |own: &[f64], of: fn(&PartSpectrum) -> &Vec<f64>| -> Vec<f64> {
+            own.iter().enumerate().map(|(i, r)| r + others.iter().map(|p| of(p)[i]).sum::<f64>()).collect()
         };
-        let (before, after) = (plus(&spectrum.before), plus(&spectrum.after));
+        let (before, after) = (plus(&spectrum.before, |p| &p.before), plus(&spectrum.after, |p| &p.after));
         let ratio = after.iter().zip(&before).map(|(a, b)| a / b).collect();
         columns.push((format!("all_elements_before_{unit}"), before));
         columns.push((format!("all_elements_after_{}_corrected_{unit}", response.species.to_lowercase()), after));
@@ -191,7 +194,8 @@ fn describe(name: &str, spectrum: &CorrectedSpectrum) -> serde_json::Value {
         let (low, high) = inside.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), (_, r)| (l.min(*r), h.max(*r)));
         json!({ "lowest": low, "highest": high })
     };
-    let mut value = json!({ "unit": spectrum.unit, "conservation_error": spectrum.conservation_error });
+    let mut value = json!({ "unit": spectrum.unit, "conservation_error": spectrum.conservation_error,
+        "calibration_scale": spectrum.calibration_scale });
     if name == "capture" {
         let windows = [(81.0, 72.0, 92.0), (112.0, 104.0, 120.0), (160.0, 150.0, 170.0)];
         let peaks = windows.map(|(label, low, high)| {

@@ -4,6 +4,7 @@ mod axis;
 pub(crate) mod calibration;
 pub(crate) mod defect_probability;
 pub(crate) mod fit;
+pub(crate) mod fitted_spectrum;
 pub(crate) mod frenkel;
 pub(crate) mod mollweide;
 pub(crate) mod palette;

@@ -10,11 +10,14 @@ mod detected;
 pub mod detector;
 mod events;
 mod eye;
+pub mod fitting;
 pub mod fold;
 mod form_factor;
+pub mod landmarks;
 pub mod materials;
 mod pointwise;
 pub mod reactor;
+mod sensitivity;
 pub mod user;
 
 pub use correction::{
@@ -25,6 +28,7 @@ pub use detected::{AnyResponse, DetectedSpectrum, detect, detect_into};
 pub use events::{Event, simulate, simulate_binned};
 pub use form_factor::helm_squared;
 pub use pointwise::{CaptureRate, ElementRate, capture_rate, parse_energies, rates_by_element};
+pub use sensitivity::{Sensitivity, sensitivity};
 
 use crate::Error;
 
