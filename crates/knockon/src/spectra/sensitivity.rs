@@ -2,7 +2,7 @@
 
 use super::calibration::Calibration;
 use super::capture::Evaluation;
-use super::correction::{self, CorrectedSpectrum, Settings};
+use super::correction::{self, CorrectedSpectrum, RecoilRate, Settings};
 use super::landmarks::{integral_above, peaks};
 use super::reactor::FissionFractions;
 use crate::Error;
@@ -42,8 +42,23 @@ pub fn sensitivity(
     others: &[Response],
     threshold_ev: f64,
 ) -> Result<Vec<Sensitivity>, Error> {
+    let base = [correction::capture(settings)?, correction::dark_matter(settings)?, correction::cevns(settings)?];
+    // Sources that a case does not touch are those of the base.
+    let rates = |case: &Settings| -> Result<[RecoilRate; 3], Error> {
+        let [mut capture, mut dark_matter, mut cevns] = base.clone();
+        if case.capture != settings.capture {
+            capture = correction::capture(case)?;
+        }
+        if case.dark_matter != settings.dark_matter {
+            dark_matter = correction::dark_matter(case)?;
+        }
+        if case.cevns != settings.cevns {
+            cevns = correction::cevns(case)?;
+        }
+        Ok([capture, dark_matter, cevns])
+    };
     let of = |case: &Case| -> Result<Sensitivity, Error> {
-        let found = outcome(&case.settings, &case.response, threshold_ev)?;
+        let found = outcome(&rates(&case.settings)?, &case.settings, &case.response, threshold_ev)?;
         Ok(Sensitivity { group: case.group, varied: case.varied.clone(), ..found })
     };
     let mut rows: Vec<Sensitivity> = cases(settings, response, others).par_iter().map(of).collect::<Result<_, _>>()?;
@@ -51,9 +66,9 @@ pub fn sensitivity(
         .bootstrap
         .par_iter()
         .take(SETS)
-        .map(|set| outcome(settings, &with(response, *set), threshold_ev))
+        .map(|set| outcome(&base, settings, &with(response, *set), threshold_ev))
         .collect::<Result<_, _>>()?;
-    for (quantile, name) in [(0.16, "16 %"), (0.84, "84 %")].into_iter().filter(|_| !sets.is_empty()) {
+    for (quantile, name) in [(0.84, "84 %"), (0.16, "16 %")].into_iter().filter(|_| !sets.is_empty()) {
         let varied = format!("{name} quantile over {} bootstrap sets", sets.len());
         rows.insert(1, Sensitivity { group: "response", varied, ..quantiles(&sets, quantile) });
     }
@@ -116,9 +131,13 @@ fn with(response: &Response, parameters: Parameters) -> Response {
     alone
 }
 
-fn outcome(settings: &Settings, response: &Response, threshold_ev: f64) -> Result<Sensitivity, Error> {
-    let rates = [correction::capture(settings)?, correction::dark_matter(settings)?, correction::cevns(settings)?];
-    let found = correction::correct(&rates, response, settings, &Silent)?;
+fn outcome(
+    rates: &[RecoilRate; 3],
+    settings: &Settings,
+    response: &Response,
+    threshold_ev: f64,
+) -> Result<Sensitivity, Error> {
+    let found = correction::correct(rates, response, settings, &Silent)?;
     // Rates per keV times eV.
     let rate = |spectrum: &CorrectedSpectrum| {
         let unit = if spectrum.unit.starts_with("per_kev") { 1e-3 } else { 1.0 };
