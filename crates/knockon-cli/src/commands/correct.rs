@@ -48,11 +48,20 @@ Examples:
 
 /// What the values of a spectrum are.
 #[derive(Clone, Copy, ValueEnum)]
-enum KnownContent {
+pub(super) enum KnownContent {
     /// Counts in each bin.
     Counts,
     /// A rate per energy.
     Density,
+}
+
+impl From<KnownContent> for Content {
+    fn from(known: KnownContent) -> Self {
+        match known {
+            KnownContent::Counts => Self::Counts,
+            KnownContent::Density => Self::Density,
+        }
+    }
 }
 
 /// What the energy scale is fixed by.
@@ -138,10 +147,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let response = load_response(&arguments.response)?;
     let detector = arguments.detector.detector()?;
     let text = read_text(&arguments.spectrum)?;
-    let content = arguments.content.map(|c| match c {
-        KnownContent::Counts => Content::Counts,
-        KnownContent::Density => Content::Density,
-    });
+    let content = arguments.content.map(Content::from);
     let name = arguments.spectrum.display().to_string();
     let range = response.best().usable_range_ev();
     let spectrum = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?;

@@ -1,6 +1,6 @@
 //! `knockon fit-spectrum`.
 
-use super::correct::{DetectorArguments, describe, load_response};
+use super::correct::{DetectorArguments, KnownContent, describe, load_response};
 use super::table::{Column, Format, Table};
 use crate::figures::{fitted_spectrum, raster};
 use crate::{config, progress};
@@ -76,6 +76,9 @@ pub(crate) struct Arguments {
     /// Column of the table to fit.
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
+    /// What the column holds, where its name does not tell.
+    #[arg(long, value_enum)]
+    content: Option<KnownContent>,
     /// Output folder.
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
@@ -91,15 +94,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.model(&settings)?;
     let name = arguments.measured.display().to_string();
     let text = read_text(&arguments.measured)?;
-    // A column named otherwise is a rate, which the fit refuses.
     let range = response.best().usable_range_ev();
-    let UserSpectrum::Binned(measured) = parse_spectrum(&text, &name, arguments.column.as_deref(), None, range)? else {
+    let content = arguments.content.map(Content::from);
+    let UserSpectrum::Binned(measured) = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?
+    else {
         let problem = "expected binned counts, found a list of events";
         return Err(Error::input(name, problem, "Bin the events: energy_low_ev,energy_high_ev,counts").into());
     };
     if measured.content != Content::Counts {
         let problem = format!("expected a column of counts, found \"{}\"", measured.column);
-        return Err(Error::input(name, problem, "A Poisson likelihood needs counts: name the column counts").into());
+        let remedy = "A Poisson likelihood needs counts as observed: name the column counts, or say --content counts";
+        return Err(Error::input(name, problem, remedy).into());
     }
     let fit = fit_spectrum(&measured, &model, &response, &detector)?;
     let parameters = json!({ "measured": name, "measured_hash": content_hash(text.as_bytes()), "model": arguments.model,

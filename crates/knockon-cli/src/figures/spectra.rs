@@ -77,7 +77,7 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
         (Key::Line(Stroke::solid(RED, 2.2)), "less the energy stored in defects"),
     ];
-    let others: Vec<String> = spectrum.compared.iter().map(|c| format!("with the response {}", c.response)).collect();
+    let others: Vec<String> = spectrum.compared.iter().map(|c| format!("response: {}", c.response)).collect();
     entries.extend(others.iter().enumerate().map(|(i, label)| (Key::Line(other(i)), label.as_str())));
     entries.extend(labels.iter().map(|label| (Key::Line(Stroke::solid(GRAY, 1.4)), label.as_str())));
     let above = 16.0 + legend(&mut svg, [92.0, 8.0], 690.0, &entries);
@@ -124,6 +124,9 @@ fn magnify(svg: &mut Svg, panel: &Panel, spectrum: &Spectrum) {
     panel.inside(svg, |svg| {
         panel.line(svg, &before, Stroke::dashed(INK, 1.1).with_opacity(0.75));
         panel.line(svg, &after, Stroke::solid(RED, 1.2).with_opacity(0.75));
+        for (index, compared) in spectrum.compared.iter().enumerate() {
+            panel.line(svg, &points(&compared.after), Stroke { width: 1.2, ..other(index) });
+        }
     });
     let [x, y] = panel.at(FROM_EV + 10.0, peak);
     svg.text([x, y - 8.0], "× 10", SMALL.anchored(Anchor::Middle).halo());
@@ -147,12 +150,12 @@ pub(crate) fn draw_continuous(spectra: &[Spectrum]) -> String {
     let mut entries = vec![
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
         (Key::Line(Stroke::solid(GRAY, 2.4)), "less the energy stored in defects"),
-        (Key::Area(GRAY.into(), 0.3), "uncertainty of the response"),
-        (Key::Area(GRID.into(), 1.0), "below a 20 eV threshold"),
+        (Key::Area(GRAY.into(), 0.3), "its uncertainty"),
+        (Key::Area(GRID.into(), 1.0), "below 20 eV"),
     ];
-    let others: Vec<String> = spectra[0].compared.iter().map(|c| format!("response {}", c.response)).collect();
+    let others: Vec<String> = spectra[0].compared.iter().map(|c| format!("response: {}", c.response)).collect();
     entries.extend(others.iter().enumerate().map(|(i, label)| (Key::Line(other(i)), label.as_str())));
-    legend(&mut svg, [86.0, 2.0], 860.0, &entries);
+    legend(&mut svg, [86.0, 6.0], 860.0, &entries);
     svg.finish(CONTINUOUS_TITLE)
 }
 

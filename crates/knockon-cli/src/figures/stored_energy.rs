@@ -49,7 +49,8 @@ const GAP: f64 = 16.0;
 
 /// Draws the figure.
 pub(crate) fn draw(distributions: &[Distribution]) -> String {
-    let top = 44.0;
+    // Room for the second row of the legend.
+    let top = if distributions.iter().any(|d| !d.compared.is_empty()) { 58.0 } else { 44.0 };
     let panel_height = if distributions.len() > 1 { PANEL_HEIGHT } else { SINGLE_HEIGHT };
     let height = top + (panel_height + GAP) * distributions.len().max(1) as f64 + 42.0;
     let mut svg = Svg::new("stored-energy", WIDTH, height);
@@ -92,7 +93,7 @@ pub(crate) fn draw(distributions: &[Distribution]) -> String {
     if distributions.iter().any(|d| !d.model.is_empty()) {
         entries.push((Key::Line(Stroke::solid(INK, 1.8)), "fitted shape"));
     }
-    let others: Vec<String> = distributions[0].compared.iter().map(|c| format!("response {}", c.0)).collect();
+    let others: Vec<String> = distributions[0].compared.iter().map(|c| format!("response: {}", c.0)).collect();
     entries.extend(others.iter().map(|label| (Key::Line(OTHER), label.as_str())));
     entries.push((Key::Line(Stroke::dashed(INK, 1.4)), "mean with a defect"));
     legend(&mut svg, [78.0, 8.0], WIDTH - 90.0, &entries);

@@ -131,7 +131,7 @@ pub(super) fn defect_probability(run: &Run) -> Option<Picture> {
     let compared = run
         .compared
         .iter()
-        .map(|c| Curve { label: format!("response {}", c.response.name), ..fermi_curve(&c.response, end) });
+        .map(|c| Curve { label: format!("response: {}", c.response.name), ..fermi_curve(&c.response, end) });
     Some(Picture {
         name: "defect-probability",
         title: "How often a recoil leaves a defect",
