@@ -60,6 +60,81 @@ fn a_spectrum_goes_through_curves_matrix_and_simulation() {
     assert!((seen / folded - 1.0).abs() < 0.08, "{seen} {folded}");
 }
 
+/// Events become a histogram; a scale fixed by the capture peak puts a line of that energy back where it was.
+#[test]
+fn events_become_a_histogram_on_either_scale() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    std::fs::write(folder.join("line.txt"), "112.44\n".repeat(40)).unwrap();
+    let top = |calibration: &str| {
+        let options = ["--resolution-ev", "5", "--edges", "0:160:0.5", "--calibration", calibration, "-o", "h.csv"];
+        succeed(folder, &[&["correct", "line.txt", "--response", "paper"], &options[..]].concat());
+        let (counts, comments) = column(folder, "h.csv", "corrected_counts");
+        assert!((counts.iter().sum::<f64>() - 40.0).abs() < 1e-3);
+        let energies = column(folder, "h.csv", "energy_ev").0;
+        let error = column(folder, "h.csv", "corrected_counts_error").0;
+        let top = (0..counts.len()).max_by(|a, b| counts[*a].total_cmp(&counts[*b])).unwrap();
+        assert!(error[top] > 0.0 && error[top] < counts[top].sqrt());
+        (energies[top], comments)
+    };
+    let (heat, comments) = top("electron-recoils");
+    assert!((heat - 103.5).abs() < 1.5 && comments.contains("fixed by electron recoils"), "{heat} {comments}");
+    let (named, comments) = top("capture-peak");
+    assert!((named - 112.44).abs() < 0.5 && comments.contains("fixed by the W capture peak"), "{named} {comments}");
+}
+
+#[test]
+fn a_model_is_fitted_to_measured_counts() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let rows = (0..300).map(|i| {
+        let e = f64::from(i);
+        format!("{e},{},{}\n", e + 1.0, 6e4 * ((-e / 30.0).exp() - (-(e + 1.0) / 30.0).exp()))
+    });
+    let text = format!("energy_low_ev,energy_high_ev,counts\n{}", rows.collect::<String>());
+    std::fs::write(folder.join("true.csv"), text).unwrap();
+    let through = |output: &str, more: &[&str]| {
+        let arguments = [&["correct", "true.csv", "--response", "paper", "-o", output], &DETECTOR[..], more].concat();
+        succeed(folder, &arguments);
+    };
+    through("seen.csv", &["--edges", "16:136:6"]);
+    let fit = ["--column", "corrected_counts", "--content", "counts", "--response", "paper", "-o", "fit"];
+    let arguments = [&["fit-spectrum", "seen.csv", "--model", "exponential"], &fit[..], &DETECTOR[..]].concat();
+    succeed(folder, &arguments);
+    let document: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("fit/fit.json")).unwrap()).unwrap();
+    let decay = &document["parameters"][1];
+    let number = |name: &str| decay[name].as_f64().unwrap_or_else(|| panic!("{name} in {decay}"));
+    assert_eq!(decay["name"], "exponential.decay_ev");
+    assert!((number("value") - 30.0).abs() < 0.05, "{decay}");
+    assert!(number("low") < 30.0 && number("high") > 30.0 && number("response_high") > number("response_low"));
+    // Without stored energy the spectrum looks steeper, by many standard deviations.
+    assert!(number("without_stored_energy") < 30.0 - 4.0 * number("deviation"), "{decay}");
+    let truth = column(folder, "fit/recoils.csv", "true_counts").0;
+    assert!((truth[50] / (6e4 / 30.0 * (-50.5f64 / 30.0).exp()) - 1.0).abs() < 0.02, "{}", truth[50]);
+    assert!(
+        ["fit/fit.svg", "fit/fit.png", "fit/parameters.csv", "fit/measured.csv"]
+            .iter()
+            .all(|f| folder.join(f).exists())
+    );
+    for (more, expected) in [
+        (vec!["--model", "gaussian"], ["gaussian", "exponential"]),
+        (vec!["--model", "cevns"], ["exposure", "--exposure-kg-day"]),
+        (
+            vec!["--model", "exponential", "--fix", "exponential.decay_ev"],
+            ["PARAMETER=VALUE", "exponential.decay_ev=30"],
+        ),
+        (vec!["--model", "flat", "--start", "flat.slope=1"], ["flat.slope", "flat.counts_per_ev"]),
+    ] {
+        let output =
+            run(folder, &[&["fit-spectrum", "seen.csv", "--response", "paper", "-o", "bad"], &more[..]].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {message}");
+        assert!(expected.iter().all(|e| message.contains(e)), "{more:?}: {message}");
+        assert!(!folder.join("bad").exists());
+    }
+}
+
 #[test]
 fn bad_input_is_refused_with_row_and_remedy() {
     let temporary = tempfile::tempdir().unwrap();
@@ -80,6 +155,10 @@ fn bad_input_is_refused_with_row_and_remedy() {
         (vec!["good.csv", "--response", "paper", "--column", "rate"], ["rate", "counts"]),
         (vec!["good.csv", "--response", "paper", "--resolution-ev", "nan"], ["resolution_ev", "Correct"]),
         (vec!["good.csv", "--response", "paper", "--efficiency", "good.csv"], ["line 2", "efficienc"]),
+        (vec!["good.csv", "--response", "paper", "--edges", "20,10"], ["ascending", "start:stop:step"]),
+        (vec!["good.csv", "--response", "paper", "--edges", "10"], ["edges", "start:stop:step"]),
+        (vec!["good.csv", "--response", "paper", "--calibration", "capture-peak"], ["calibration", "resolution"]),
+        (vec!["good.csv", "--response", "paper", "--events", "5", "--edges", "0:9:1"], ["found both", "choose one"]),
         (vec!["absent.csv", "--response", "paper"], ["absent.csv", "cannot read"]),
     ] {
         let output = run(folder, &[&["correct", "-o", "out.csv"], &arguments[..]].concat());

@@ -36,7 +36,7 @@ impl Keywords<'_> {
             (None, Some(threshold_ev)) => resolution.trigger_at(threshold_ev, width_ev, plateau.unwrap_or(1.0)),
             (None, None) => Trigger::All,
         };
-        Ok(Detector { resolution, trigger })
+        Ok(Detector { resolution, trigger, ..Detector::default() })
     }
 }
 

@@ -6,9 +6,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use knockon::Error;
 use knockon::io::{content_hash, read_text};
+use knockon::spectra::calibration::Calibration;
 use knockon::spectra::detector::{Detector, Resolution, Trigger};
-use knockon::spectra::user::{BinnedSpectrum, Content, UserSpectrum, parse_spectrum};
-use knockon::spectra::{AnyResponse, DetectedSpectrum, Event, detect, simulate, simulate_binned};
+use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
+use knockon::spectra::{AnyResponse, DetectedSpectrum, Event, detect_into, parse_energies, simulate, simulate_binned};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -20,39 +21,69 @@ SPECTRUM is a spectrum of recoil energies in eV:
   - columns w_VALUE, ca_VALUE ... beside VALUE: parts by element, as `knockon spectrum` writes them.
     Only the response's element is corrected, the others are seen by the detector as they are;
   - without a header: centre, rate per energy, optionally error;
-  - a single column: a list of events, each of which is simulated.
+  - a single column: a list of events, each of which is simulated, or with --edges folded into a
+    histogram.
 The stored energy is taken off, then come resolution and trigger, in this order. The trigger acts on
 the measured energy; give --threshold-width-ev 0 where the resolution already is the trigger's noise.
 
 RESPONSE is a name (cawo4-w: the project's own cascades; paper: the numbers printed in the paper)
 or a file: response.json of `knockon response`, or a matrix (docs/response-format.md).
 
+--calibration says what fixes the energy scale: electron-recoils, which store nothing, or
+capture-peak: the W peak of neutron capture is called 112.44 eV where the detector sees it. Then
+E_measured = a (E_recoil - E_stored) + noise, with a such that the 112.44 eV line, folded with response
+and resolution, has its maximum at 112.44 eV; resolution, threshold and bins are in eV of that scale.
+
 The output has each bin without (uncorrected) and with (corrected) stored energy, their ratio, and
-16-84 % bands over the response's bootstrap sets.
+16-84 % bands over the response's bootstrap sets. Internal bins are halved until no bin of the output
+changes by more than 0.1 %; where that cannot be reached the command ends with an error.
 
 Examples:
   knockon spectrum cevns --energies 1:300:1 -o cevns.csv
   knockon correct cevns.csv --response paper --resolution-ev 5 --threshold-ev 20 -o corrected.csv
-  knockon correct events.txt --response paper --resolution-ev 5 --seed 1 -o events-corrected.csv";
+  knockon correct events.txt --response paper --resolution-ev 5 --seed 1 -o events-corrected.csv
+  knockon correct events.txt --response paper --resolution-ev 5 --edges 0:200:2 -o histogram.csv
+  knockon correct cevns.csv --response paper --resolution-ev 5 --calibration capture-peak -o relative.csv";
 
 /// What the values of a spectrum are.
 #[derive(Clone, Copy, ValueEnum)]
-enum KnownContent {
+pub(super) enum KnownContent {
     /// Counts in each bin.
     Counts,
     /// A rate per energy.
     Density,
 }
 
-/// Arguments of `knockon correct`.
+impl From<KnownContent> for Content {
+    fn from(known: KnownContent) -> Self {
+        match known {
+            KnownContent::Counts => Self::Counts,
+            KnownContent::Density => Self::Density,
+        }
+    }
+}
+
+/// What the energy scale is fixed by.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum KnownCalibration {
+    /// Electron recoils, which store no energy.
+    ElectronRecoils,
+    /// The W capture peak, called 112.44 eV where it is seen.
+    CapturePeak,
+}
+
+impl From<KnownCalibration> for Calibration {
+    fn from(known: KnownCalibration) -> Self {
+        match known {
+            KnownCalibration::ElectronRecoils => Self::ElectronRecoils,
+            KnownCalibration::CapturePeak => Self::CapturePeak,
+        }
+    }
+}
+
+/// A detector as options; shared with `knockon fit-spectrum`.
 #[derive(clap::Args)]
-#[command(after_help = HELP)]
-pub(crate) struct Arguments {
-    /// The spectrum or the events, see below.
-    spectrum: PathBuf,
-    /// Name or file of the response, see below.
-    #[arg(long, value_name = "NAME-or-FILE")]
-    response: String,
+pub(super) struct DetectorArguments {
     /// Standard deviation of the measured energy in eV.
     #[arg(long, value_name = "EV", default_value_t = 0.0)]
     resolution_ev: f64,
@@ -71,12 +102,31 @@ pub(crate) struct Arguments {
     /// Table of efficiencies instead of a threshold: lines energy_ev,efficiency.
     #[arg(long, value_name = "FILE", conflicts_with = "threshold_ev")]
     efficiency: Option<PathBuf>,
+    /// What fixes the energy scale, see below.
+    #[arg(long, value_enum, default_value = "electron-recoils")]
+    calibration: KnownCalibration,
+}
+
+/// Arguments of `knockon correct`.
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// The spectrum or the events, see below.
+    spectrum: PathBuf,
+    /// Name or file of the response, see below.
+    #[arg(long, value_name = "NAME-or-FILE")]
+    response: String,
+    #[command(flatten)]
+    detector: DetectorArguments,
     /// Column of the table to correct.
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
     /// What the column holds, where its name does not tell.
     #[arg(long, value_enum)]
     content: Option<KnownContent>,
+    /// Bins of measured energy, start:stop:step or a list in eV [default: those of a binned spectrum].
+    #[arg(long, value_name = "EV")]
+    edges: Option<String>,
     /// Draw this many events from a binned spectrum instead of folding it.
     #[arg(long, value_name = "N")]
     events: Option<usize>,
@@ -94,43 +144,17 @@ pub(crate) struct Arguments {
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let response = AnyResponse::load(&arguments.response)?;
-    let detector = arguments.detector()?;
+    let detector = arguments.detector.detector()?;
     let text = read_text(&arguments.spectrum)?;
-    let content = arguments.content.map(|c| match c {
-        KnownContent::Counts => Content::Counts,
-        KnownContent::Density => Content::Density,
-    });
+    let content = arguments.content.map(Content::from);
     let name = arguments.spectrum.display().to_string();
     let range = response.best().usable_range_ev();
     let spectrum = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?;
-    let mut parameters = json!({ "spectrum": name, "spectrum_hash": content_hash(text.as_bytes()), "detector": detector,
-        "response": describe(&response)? });
-    let table = match (&spectrum, arguments.events) {
-        (UserSpectrum::Binned(binned), None) => {
-            let found = detect(binned, &response, &detector)?;
-            parameters["conservation_error"] = json!(found.conservation_error);
-            parameters["convergence_error"] = json!(found.convergence_error);
-            parameters["internal_bin_ev"] = json!(found.internal_bin_ev);
-            folded(binned, found, &response, parameters)
-        }
-        (UserSpectrum::Binned(binned), Some(number)) => {
-            if !(1..=100_000_000).contains(&number) {
-                let problem = format!("expected 1 to 100000000 events, found {number}");
-                return Err(Error::input("events", problem, "Give another number").into());
-            }
-            parameters["seed"] = json!(arguments.seed);
-            let total: f64 = binned.parts.iter().flat_map(|p| &p.counts).sum();
-            parameters["counts_per_event"] = json!(total / number as f64);
-            simulated(&simulate_binned(binned, number, &response, &detector, arguments.seed)?, parameters)
-        }
-        (UserSpectrum::Events(_), Some(_)) => {
-            let problem = "expected a binned spectrum to draw events from, found a list of events";
-            return Err(Error::input(name, problem, "Leave out --events: each listed event is simulated").into());
-        }
-        (UserSpectrum::Events(recoils), None) => {
-            parameters["seed"] = json!(arguments.seed);
-            simulated(&simulate(recoils, &response, &detector, arguments.seed)?, parameters)
-        }
+    let parameters = json!({ "spectrum": name, "spectrum_hash": content_hash(text.as_bytes()), "detector": detector,
+        "calibration": detector.calibration.in_words(), "response": describe(&response)? });
+    let table = match arguments.events {
+        Some(number) => arguments.draw(&spectrum, number, &response, &detector, parameters)?,
+        None => arguments.fold(&spectrum, &response, &detector, parameters)?,
     };
     table.write(arguments.format, Some(&arguments.output))?;
     progress::say(&format!("wrote {}", arguments.output.display()));
@@ -138,34 +162,97 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 impl Arguments {
-    fn detector(&self) -> Result<Detector> {
+    /// Events drawn from a binned spectrum.
+    fn draw(
+        &self,
+        spectrum: &UserSpectrum,
+        number: usize,
+        response: &AnyResponse,
+        detector: &Detector,
+        mut parameters: Value,
+    ) -> Result<Table> {
+        let refuse = |problem: String, remedy: &str| Err(Error::input("events", problem, remedy).into());
+        let UserSpectrum::Binned(binned) = spectrum else {
+            let problem = "expected a binned spectrum to draw events from, found a list of events";
+            return refuse(problem.into(), "Leave out --events: each listed event is simulated");
+        };
+        if !(1..=100_000_000).contains(&number) {
+            return refuse(format!("expected 1 to 100000000 events, found {number}"), "Give another number");
+        }
+        if self.edges.is_some() {
+            let problem = "expected --events or --edges, found both";
+            return refuse(problem.into(), "--edges folds into a histogram, --events lists events: choose one");
+        }
+        parameters["seed"] = json!(self.seed);
+        let total: f64 = binned.parts.iter().flat_map(|p| &p.counts).sum();
+        parameters["counts_per_event"] = json!(total / number as f64);
+        Ok(simulated(&simulate_binned(binned, number, response, detector, self.seed)?, parameters))
+    }
+
+    /// A spectrum in bins; each event of a list where no bins are asked for.
+    fn fold(
+        &self,
+        spectrum: &UserSpectrum,
+        response: &AnyResponse,
+        detector: &Detector,
+        mut parameters: Value,
+    ) -> Result<Table> {
+        let edges = match (&self.edges, spectrum) {
+            (Some(edges), _) => parse_energies(edges)?,
+            (None, UserSpectrum::Binned(binned)) => binned.edges_ev.clone(),
+            (None, UserSpectrum::Events(recoils)) => {
+                parameters["seed"] = json!(self.seed);
+                return Ok(simulated(&simulate(recoils, response, detector, self.seed)?, parameters));
+            }
+        };
+        let found = detect_into(spectrum, &edges, response, detector)?;
+        parameters["conservation_error"] = json!(found.conservation_error);
+        parameters["convergence_error"] = json!(found.convergence_error);
+        parameters["internal_bin_ev"] = json!(found.internal_bin_ev);
+        parameters["calibration_scale"] = json!(found.calibration_scale);
+        Ok(folded(spectrum, &edges, found, response, parameters))
+    }
+}
+
+impl DetectorArguments {
+    /// The detector that the options describe.
+    pub(super) fn detector(&self) -> Result<Detector> {
         let resolution = Resolution { constant_ev: self.resolution_ev, slope: self.resolution_slope };
         let trigger = match (&self.efficiency, self.threshold_ev) {
             (Some(path), _) => Trigger::parse_table(&read_text(path)?, &path.display().to_string())?,
             (None, Some(threshold_ev)) => resolution.trigger_at(threshold_ev, self.threshold_width_ev, self.plateau),
             (None, None) => Trigger::All,
         };
-        let detector = Detector { resolution, trigger };
+        let detector = Detector { resolution, trigger, calibration: self.calibration.into() };
         detector.validate()?;
         Ok(detector)
     }
 }
 
-fn describe(response: &AnyResponse) -> Result<Value> {
+pub(super) fn describe(response: &AnyResponse) -> Result<Value> {
     Ok(json!({ "name": response.name(), "species": response.species(), "hash": response.content_hash()?,
         "data_between_ev": response.data_range_ev(), "bootstrap_sets": response.n_bootstrap_sets(),
         "caption": response.caption() }))
 }
 
-fn folded(binned: &BinnedSpectrum, found: DetectedSpectrum, response: &AnyResponse, parameters: Value) -> Table {
-    let edges = &binned.edges_ev;
+fn folded(
+    spectrum: &UserSpectrum,
+    edges: &[f64],
+    found: DetectedSpectrum,
+    response: &AnyResponse,
+    parameters: Value,
+) -> Table {
+    let (content, column) = match spectrum {
+        UserSpectrum::Binned(binned) => (binned.content, binned.column.as_str()),
+        UserSpectrum::Events(_) => (Content::Counts, "counts"),
+    };
     let in_unit = |counts: Vec<f64>| -> Vec<f64> {
-        match binned.content {
+        match content {
             Content::Counts => counts,
             Content::Density => counts.iter().zip(edges.windows(2)).map(|(c, e)| c / (e[1] - e[0])).collect(),
         }
     };
-    let name = |kind: &str| format!("{kind}_{}", binned.column);
+    let name = |kind: &str| format!("{kind}_{column}");
     let mut columns = vec![
         Column::new("energy_low_ev", edges[..edges.len() - 1].to_vec()),
         Column::new("energy_high_ev", edges[1..].to_vec()),
@@ -191,8 +278,15 @@ fn folded(binned: &BinnedSpectrum, found: DetectedSpectrum, response: &AnyRespon
         },
     ];
     let species = response.species();
-    for part in &binned.parts {
-        notes.push(match part.species.as_deref() {
+    let parts: Vec<Option<String>> = match spectrum {
+        UserSpectrum::Binned(binned) => binned.parts.iter().map(|p| p.species.clone()).collect(),
+        UserSpectrum::Events(_) => {
+            notes.push("expected counts of the listed events; error: Poisson errors of the list, folded".to_owned());
+            vec![None]
+        }
+    };
+    for part in &parts {
+        notes.push(match part.as_deref() {
             None => format!("all recoils were taken as those of {species}, the response's species"),
             Some(own) if own == species => format!("{own}: corrected"),
             Some(other) => format!("{other}: no response for this species, left uncorrected"),

@@ -7,6 +7,7 @@ mod data;
 mod dft_input;
 mod evaluate;
 mod fit;
+mod fit_spectrum;
 mod frenkel;
 mod history;
 mod import;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Spectrum(spectrum::Arguments),
     /// Correct your own recoil spectrum or events for the energy stored in defects.
     Correct(correct::Arguments),
+    /// Fit a model of the true spectrum to a measured one, energy stored in defects included.
+    FitSpectrum(fit_spectrum::Arguments),
     /// Recoil spectra before and after the energy stored in defects.
     Spectra(spectra::Arguments),
     /// Figures and one self-contained HTML report of a run.
@@ -87,6 +90,7 @@ impl Command {
             Self::Response(arguments) => response::run(&arguments),
             Self::Spectrum(arguments) => spectrum::run(&arguments),
             Self::Correct(arguments) => correct::run(&arguments),
+            Self::FitSpectrum(arguments) => fit_spectrum::run(&arguments),
             Self::Spectra(arguments) => spectra::run(&arguments),
             Self::Report(arguments) => report::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

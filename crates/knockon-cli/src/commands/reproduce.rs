@@ -178,11 +178,13 @@ impl Run<'_> {
     fn spectra(&self, settings: &Path) -> Result<()> {
         let response = self.out.join("response/response.json");
         let output = self.out.join("spectra");
-        let names = ["capture.csv", "dark-matter.csv", "cevns.csv", "spectra.json"];
+        let names =
+            ["capture.csv", "dark-matter.csv", "cevns.csv", "comparison.csv", "sensitivity.csv", "spectra.json"];
         let outputs: Vec<PathBuf> = names.iter().map(|name| output.join(name)).collect();
         self.stage("spectra", &[settings.to_owned(), response.clone()], &outputs, || {
             let settings = Some(settings.to_owned());
-            spectra::run(&spectra::Arguments { settings, response: Some(response.clone()), output: output.clone() })
+            let response = vec![response.display().to_string()];
+            spectra::run(&spectra::Arguments { settings, response, output: output.clone() })
         })
     }
 
@@ -196,6 +198,8 @@ impl Run<'_> {
             "response/response.json",
             "spectra/spectra.json",
             "spectra/capture.csv",
+            "spectra/comparison.csv",
+            "spectra/sensitivity.csv",
         ];
         let inputs: Vec<PathBuf> = names.iter().map(|name| self.out.join(name)).collect();
         let outputs = [self.out.join("report.html")];

@@ -2,12 +2,16 @@
 
 use crate::{config, progress};
 use anyhow::Result;
-use knockon::io::{read_text, write_atomically};
-use knockon::response::Response;
-use knockon::spectra::{self, CorrectedSpectrum, Settings, reactor};
+use knockon::Error;
+use knockon::io::write_atomically;
+use knockon::response::{PUBLISHED_MEANS, Response};
+use knockon::spectra::landmarks::{non_linearity, peaks, ratio_range};
+use knockon::spectra::{
+    self, AnyResponse, CorrectedSpectrum, PartSpectrum, RecoilRate, Settings, reactor, sensitivity,
+};
 use serde_json::json;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `--help` says below the options.
 const HELP: &str = "\
@@ -20,11 +24,17 @@ Writes capture.csv, dark-matter.csv, cevns.csv and spectra.json into the output 
 has a commented header with every parameter, then energy_ev, rate_before_UNIT, rate_after_UNIT,
 ratio, ratio_low, ratio_high (16-84 % over the response's bootstrap sets), then parts.
 
+The same is done with every further --response and with the responses that ship with the program
+(compared/NAME). comparison.csv has peak shifts, non-linearity and ratios with each of them beside the
+paper's numbers; sensitivity.csv what changes when one choice is varied at a time: response, halo,
+reactor, capture evaluation, resolution, calibration.
+
 Settings and their default values:
   material = \"CaWO4\"       crystal, a formula of Li O F Na Al Si Ca Ge Mo I W Pb
   species = \"W\"            recoils that rate_before and rate_after count
   start_ev = 1, stop_ev = 300, step_ev = 1    visible energies
   highest_recoil_ev = 500, bin_ev = 0.25      internal grid of recoil energies
+  calibration = \"electron-recoils\" or \"capture-peak\"   what fixes the energy scale: see knockon correct --help
   [capture]
   evaluation = \"egaf-lanl\" or \"egaf\", statistical = true, resolution_ev = 5,
   slowing_down = 60 (fs), \"prompt\", \"stopped\" or rows [[time in fs, share of momentum left], ...],
@@ -51,9 +61,10 @@ pub(crate) struct Arguments {
     /// Settings (TOML), see below.
     #[arg(value_name = "SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
-    /// response.json that `knockon response` wrote. Without it: the response of the numbers printed in the paper.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) response: Option<PathBuf>,
+    /// Name of a response or response.json that `knockon response` wrote; repeatable, the first is the one of the main
+    /// tables. Without it: paper, the response of the numbers printed in the paper.
+    #[arg(long, value_name = "NAME-or-FILE")]
+    pub(crate) response: Vec<String>,
     /// Output folder.
     #[arg(short, long, value_name = "FOLDER", default_value = "knockon-out/spectra")]
     pub(crate) output: PathBuf,
@@ -63,25 +74,39 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
     settings.validate()?;
-    let response = match &arguments.response {
-        Some(path) => Response::from_json(&read_text(path)?, &path.display().to_string())?,
-        None => Response::from_paper(),
-    };
+    let given: Vec<Response> = arguments.response.iter().map(|name| load_curves(name)).collect::<Result<_>>()?;
+    let mut responses = given;
+    for name in Response::NAMES {
+        if !responses.iter().any(|r| r.name == name) {
+            responses.push(load_curves(name)?);
+        }
+    }
+    let (response, others) = (&responses[0], &responses[1..]);
+    // A response for another species says nothing about these recoils.
+    let others: Vec<Response> = others.iter().filter(|o| o.species == response.species).cloned().collect();
+    check_names(std::iter::once(response).chain(&others))?;
     let rates = [
         spectra::capture_recoils(&settings)?,
         spectra::dark_matter_recoils(&settings)?,
         spectra::cevns_recoils(&settings)?,
     ];
-    let corrected = spectra::correct(&rates, &response, &settings, &progress::Bar::new("spectra"))?;
-    let mut summary = serde_json::Map::new();
-    for (name, spectrum) in ["capture", "dark-matter", "cevns"].into_iter().zip(&corrected) {
-        let text = header(name, &settings, &response, spectrum)? + &table(spectrum, &response)?;
-        write_atomically(&arguments.output.join(format!("{name}.csv")), text.as_bytes())?;
-        summary.insert(name.to_owned(), describe(name, spectrum));
+    let corrected = write_spectra(&arguments.output, &rates, &settings, response)?;
+    let mut compared = vec![(response, corrected)];
+    for other in &others {
+        let folder = arguments.output.join("compared").join(&other.name);
+        write_atomically(&folder.join("response.json"), other.to_json()?.as_bytes())?;
+        compared.push((other, write_spectra(&folder, &rates, &settings, other)?));
     }
+    write_atomically(&arguments.output.join("comparison.csv"), comparison(&compared).as_bytes())?;
+    let varied = sensitivity(&settings, response, &others, THRESHOLD_EV)?;
+    write_atomically(&arguments.output.join("sensitivity.csv"), sensitivity_csv(&varied).as_bytes())?;
+    let summary: serde_json::Map<String, serde_json::Value> =
+        NAMES.into_iter().zip(&compared[0].1).map(|(name, s)| (name.to_owned(), describe(name, s))).collect();
     let document = json!({
         "response": { "name": response.name, "hash": response.content_hash()?, "sources": response.sources,
             "caption": response.caption(), "campaign": response.campaign, "energy_range_ev": response.energy_range_ev },
+        "compared_responses": others.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(),
+        "calibration": settings.calibration.in_words(),
         "settings": settings,
         "reactor_flux_per_cm2_s": reactor::total_flux(&settings.cevns.site),
         "spectra": summary,
@@ -90,6 +115,121 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write_atomically(&arguments.output.join("spectra.json"), text.as_bytes())?;
     progress::say(&format!("wrote {}", arguments.output.join("spectra.json").display()));
     Ok(())
+}
+
+/// The three spectra, in the order of [`write_spectra`].
+const NAMES: [&str; 3] = ["capture", "dark-matter", "cevns"];
+/// Rates are compared above this visible energy, eV: the typical threshold of the paper.
+const THRESHOLD_EV: f64 = 20.0;
+/// Between these visible energies, eV, the neutrino spectrum is compared with the paper's +-10 %.
+const RATIO_RANGE_EV: [f64; 2] = [20.0, 130.0];
+
+/// The curves of this name, or in this file.
+fn load_curves(name: &str) -> Result<Response> {
+    match AnyResponse::load(name)? {
+        AnyResponse::Curves(response) => Ok(*response),
+        AnyResponse::Matrix(_) => {
+            let problem = "expected a response.json, found a matrix, which has no bootstrap sets";
+            let remedy = "Use a matrix with `knockon correct`, or give the response that it was made from";
+            Err(Error::input(name, problem, remedy).into())
+        }
+    }
+}
+
+/// Names become folders and columns: plain, and each once.
+fn check_names<'a>(responses: impl Iterator<Item = &'a Response>) -> Result<()> {
+    let mut names: Vec<&str> = Vec::new();
+    for response in responses {
+        let name = response.name.as_str();
+        let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if !plain || names.contains(&name) {
+            let problem = format!("expected responses with plain and different names, found \"{name}\"");
+            let remedy = "Change \"name\" in one of the response.json: letters, digits, - and _";
+            return Err(Error::input("response", problem, remedy).into());
+        }
+        names.push(name);
+    }
+    Ok(())
+}
+
+/// Corrects all spectra with one response and writes their tables.
+fn write_spectra(
+    folder: &Path,
+    rates: &[RecoilRate],
+    settings: &Settings,
+    response: &Response,
+) -> Result<Vec<CorrectedSpectrum>> {
+    let corrected = spectra::correct(rates, response, settings, &progress::Bar::new("spectra"))?;
+    for (name, spectrum) in NAMES.into_iter().zip(&corrected) {
+        let text = header(name, settings, response, spectrum)? + &table(spectrum, response)?;
+        write_atomically(&folder.join(format!("{name}.csv")), text.as_bytes())?;
+    }
+    Ok(corrected)
+}
+
+/// Landmarks with each response beside the paper's numbers.
+fn comparison(compared: &[(&Response, Vec<CorrectedSpectrum>)]) -> String {
+    let mut rows: Vec<(String, f64, Vec<f64>)> = Vec::new();
+    let mut row = |quantity: String, paper: f64, value: &dyn Fn(&Response, &[CorrectedSpectrum]) -> Option<f64>| {
+        rows.push((quantity, paper, compared.iter().map(|(r, s)| value(r, s).unwrap_or(f64::NAN)).collect()));
+    };
+    for (index, name) in [81, 112, 160].into_iter().enumerate() {
+        row(format!("peak_{name}_before_ev"), f64::NAN, &|_, s| peaks(&s[0])[index].maximum_before_ev);
+        row(format!("peak_{name}_after_ev"), f64::NAN, &|_, s| peaks(&s[0])[index].maximum_after_ev);
+        row(format!("peak_{name}_shift_percent"), -10.0, &|_, s| Some(100.0 * peaks(&s[0])[index].shift()?));
+    }
+    let printed = 100.0 * (PUBLISHED_MEANS[0].1 / PUBLISHED_MEANS[0].0 - PUBLISHED_MEANS[1].1 / PUBLISHED_MEANS[1].0);
+    row("non_linearity_81_160_percent".into(), printed, &|_, s| Some(100.0 * non_linearity(&peaks(&s[0]))?));
+    for (energy, mean, _) in PUBLISHED_MEANS {
+        row(format!("mean_stored_energy_{energy}_ev"), mean, &|r, _| Some(r.parameters.mean.at(energy)));
+    }
+    let [low, high] = RATIO_RANGE_EV;
+    for (name, index) in [("cevns", 2), ("dark_matter", 1)] {
+        for (end, which, paper) in [("lowest", 0, -10.0), ("highest", 1, 10.0)] {
+            row(format!("{name}_{end}_change_{low}_{high}_ev_percent"), paper, &|_, s| {
+                Some(100.0 * (ratio_range(&s[index], low, high)?[which] - 1.0))
+            });
+        }
+    }
+    let names: Vec<&str> = compared.iter().map(|(response, _)| response.name.as_str()).collect();
+    let mut text =
+        "# corrected spectra beside the numbers printed in the paper; nan: none printed, or no such peak\n".to_owned();
+    text += "# paper: shifts are said to be about 10 %; the non-linearity follows from its mean stored energies; the change of rates \
+             is said to be within 10 % above 20 eV\n";
+    text += &format!("quantity,paper_printed,{}\n", names.join(","));
+    for (quantity, paper, values) in rows {
+        let cells: Vec<String> = values.iter().chain([&paper]).map(|v| short(*v)).collect();
+        let (paper, values) = (&cells[cells.len() - 1], &cells[..cells.len() - 1]);
+        text += &format!("{quantity},{paper},{}\n", values.join(","));
+    }
+    text
+}
+
+fn short(value: f64) -> String {
+    if value.is_nan() { "nan".to_owned() } else { format!("{value:.4}") }
+}
+
+/// One line a choice; changes are relative to the first line.
+fn sensitivity_csv(rows: &[spectra::Sensitivity]) -> String {
+    let mut text = format!(
+        "# one choice varied at a time; rates with energy stored in defects above {THRESHOLD_EV} eV of visible energy: capture \
+         per capture, others per kg and day; changes are relative to the first line\n"
+    );
+    text += "group,varied,peak_81_ev,peak_112_ev,peak_160_ev,capture_rate_per_capture,dark_matter_rate_per_kg_day,\
+             cevns_rate_per_kg_day,peak_81_change_ev,peak_112_change_ev,peak_160_change_ev,capture_change_percent,\
+             dark_matter_change_percent,cevns_change_percent\n";
+    let Some(base) = rows.first() else { return text };
+    for row in rows {
+        let peaks = row.peaks_ev.map(short);
+        let rates = row.rates_above_threshold.map(|r| if r.is_nan() { "nan".to_owned() } else { format!("{r:.6e}") });
+        let moved = [0, 1, 2].map(|i| short(row.peaks_ev[i] - base.peaks_ev[i]));
+        let changed =
+            [0, 1, 2].map(|i| short(100.0 * (row.rates_above_threshold[i] / base.rates_above_threshold[i] - 1.0)));
+        let cells = [peaks, rates, moved, changed].concat().join(",");
+        text += &format!("{},\"{}\",{cells}\n", row.group, row.varied);
+    }
+    text
 }
 
 /// The commented header: what this is, every parameter, what the response rests on.
@@ -112,6 +252,8 @@ fn header(name: &str, settings: &Settings, response: &Response, spectrum: &Corre
     )?;
     writeln!(text, "# parameters: {own}")?;
     writeln!(text, "# recoils folded up to {} eV in bins of {} eV", settings.highest_recoil_ev, settings.bin_ev)?;
+    writeln!(text, "# calibration: {}", settings.calibration.in_words())?;
+    writeln!(text, "# calibration_scale: {}", spectrum.calibration_scale)?;
     writeln!(text, "# response: {} ({})", response.name, response.content_hash()?)?;
     if let Some(campaign) = &response.campaign {
         writeln!(text, "# model_hash: {}; cascades: {}", campaign.model_hash, campaign.n_cascades)?;
@@ -160,10 +302,10 @@ fn table(spectrum: &CorrectedSpectrum, response: &Response) -> Result<String> {
     }
     let others: Vec<_> = spectrum.parts.iter().filter(|p| !p.corrected).collect();
     if !others.is_empty() {
-        let plus = |own: &[f64]| -> Vec<f64> {
-            own.iter().enumerate().map(|(i, r)| r + others.iter().map(|p| p.before[i]).sum::<f64>()).collect()
+        let plus = |own: &[f64], of: fn(&PartSpectrum) -> &Vec<f64>| -> Vec<f64> {
+            own.iter().enumerate().map(|(i, r)| r + others.iter().map(|p| of(p)[i]).sum::<f64>()).collect()
         };
-        let (before, after) = (plus(&spectrum.before), plus(&spectrum.after));
+        let (before, after) = (plus(&spectrum.before, |p| &p.before), plus(&spectrum.after, |p| &p.after));
         let ratio = after.iter().zip(&before).map(|(a, b)| a / b).collect();
         columns.push((format!("all_elements_before_{unit}"), before));
         columns.push((format!("all_elements_after_{}_corrected_{unit}", response.species.to_lowercase()), after));
@@ -189,51 +331,22 @@ fn cell(column: &str, value: f64) -> String {
 
 /// Numbers worth quoting: count conservation, extremes of the ratio above 20 eV, positions of capture peaks.
 fn describe(name: &str, spectrum: &CorrectedSpectrum) -> serde_json::Value {
-    let typical = |low: f64, high: f64| {
-        let inside = spectrum
-            .energies_ev
-            .iter()
-            .zip(&spectrum.ratio)
-            .filter(|(e, r)| **e >= low && **e <= high && r.is_finite());
-        let (low, high) = inside.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), (_, r)| (l.min(*r), h.max(*r)));
-        json!({ "lowest": low, "highest": high })
-    };
-    let mut value = json!({ "unit": spectrum.unit, "conservation_error": spectrum.conservation_error });
+    let mut value = json!({ "unit": spectrum.unit, "conservation_error": spectrum.conservation_error,
+        "calibration_scale": spectrum.calibration_scale });
     if name == "capture" {
-        let windows = [(81.0, 72.0, 92.0), (112.0, 104.0, 120.0), (160.0, 150.0, 170.0)];
-        let peaks = windows.map(|(label, low, high)| {
-            let before = peak(&spectrum.energies_ev, &spectrum.before, low, high);
-            let after = peak(&spectrum.energies_ev, &spectrum.after, 0.85 * label, label - 2.0);
-            json!({ "peak_ev": label, "maximum_before_ev": before, "maximum_after_ev": after })
-        });
-        value["peaks"] = json!(peaks);
+        value["peaks"] = json!(peaks(spectrum));
     } else {
-        value["ratio_20_to_130_ev"] = typical(20.0, 130.0);
+        let [low, high] = RATIO_RANGE_EV;
+        value["ratio_20_to_130_ev"] = json!(
+            ratio_range(spectrum, low, high).map(|[lowest, highest]| json!({ "lowest": lowest, "highest": highest }))
+        );
     }
     value
-}
-
-/// Position of the highest local maximum inside a window, from a parabola through its three points; none when the
-/// highest value lies at an edge.
-fn peak(energies: &[f64], rates: &[f64], low: f64, high: f64) -> Option<f64> {
-    let inside = (1..energies.len().saturating_sub(1)).filter(|&i| energies[i] > low && energies[i] < high);
-    let local = inside.filter(|&i| rates[i] >= rates[i - 1] && rates[i] > rates[i + 1]);
-    let top = local.max_by(|&a, &b| rates[a].total_cmp(&rates[b]))?;
-    let (left, middle, right) = (rates[top - 1], rates[top], rates[top + 1]);
-    Some(energies[top] + 0.5 * (energies[top + 1] - energies[top]) * (left - right) / (left - 2.0 * middle + right))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_parabola_has_its_maximum_found() {
-        let energies: Vec<f64> = (0..20).map(f64::from).collect();
-        let rates: Vec<f64> = energies.iter().map(|e| 100.0 - (e - 11.3) * (e - 11.3)).collect();
-        assert!((peak(&energies, &rates, 5.0, 15.0).unwrap() - 11.3).abs() < 1e-9);
-        assert_eq!(peak(&energies, &rates, 1.0, 5.0), None);
-    }
 
     #[test]
     fn shipped_settings_are_the_defaults() {

@@ -1,7 +1,7 @@
 //! Figure 3: defect probability against recoil energy, with its Fermi function.
 
 use super::axis::Axis;
-use super::palette::{INK, RED};
+use super::palette::{INK, RED, TEAL};
 use super::plot::{Estimate, Key, Panel, SMALL, legend, nothing_to_draw};
 use super::svg::{Stroke, Svg};
 
@@ -22,8 +22,11 @@ pub(crate) struct Curve {
     pub(crate) label: String,
 }
 
-/// Draws the figure.
-pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
+/// Other responses, to compare with.
+const OTHER: Stroke = Stroke { dash: "2 3", ..Stroke::solid(TEAL, 1.9) };
+
+/// Draws the figure: `compared` are curves of other responses.
+pub(crate) fn draw(points: &[DefectProbability], fit: &Curve, compared: &[Curve]) -> String {
     let mut svg = Svg::new("defect-probability", 720.0, 430.0);
     let energies = points.iter().map(|p| p.recoil_energy_ev).filter(|e| e.is_finite());
     let end = energies.fold(130.0, f64::max) * 1.1;
@@ -37,6 +40,7 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
     if !fit.band.is_empty() {
         entries.push((Key::Area(RED.into(), 0.2), "its 68 % band"));
     }
+    entries.extend(compared.iter().map(|c| (Key::Line(OTHER), c.label.as_str())));
     let top = 16.0 + legend(&mut svg, [70.0, 8.0], 640.0, &entries);
     let panel = Panel {
         corner: [70.0, top],
@@ -48,6 +52,9 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve) -> String {
     panel.inside(&mut svg, |svg| {
         panel.band(svg, &fit.band, RED, 0.16);
         panel.line(svg, &fit.line, Stroke::solid(RED, 2.2));
+        for curve in compared {
+            panel.line(svg, &curve.line, OTHER);
+        }
     });
     for point in points {
         panel.point(&mut svg, point.recoil_energy_ev, point.probability, 4.6, INK);
@@ -71,10 +78,10 @@ mod tests {
 
     #[test]
     fn empty_and_tiny_inputs_are_drawn() {
-        assert!(draw(&[], &Curve::default()).contains("no recoils yet"));
+        assert!(draw(&[], &Curve::default(), &[]).contains("no recoils yet"));
         let probability = Estimate { value: 1.0, low: 0.6, high: 1.0 };
         let point = DefectProbability { recoil_energy_ev: 112.0, probability, n_runs: 8 };
-        let svg = draw(&[point], &Curve::default());
+        let svg = draw(&[point], &Curve::default(), &[Curve::default()]);
         assert!(svg.contains(">8<") && !svg.contains("NaN"));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod calibration;
 pub(crate) mod defect_probability;
 pub(crate) mod direction_maps;
 pub(crate) mod fit;
+pub(crate) mod fitted_spectrum;
 pub(crate) mod frenkel;
 pub(crate) mod learning;
 pub(crate) mod mollweide;

@@ -1,7 +1,7 @@
 //! Figures 4 and 5: recoil spectra before and after the energy stored in defects.
 
 use super::axis::{Axis, extent};
-use super::palette::{BLUE, GRAY, GRID, INK, MUTED, RED};
+use super::palette::{BLUE, GRAY, GREEN, GRID, INK, MUTED, PURPLE, RED, TEAL};
 use super::plot::{Key, Panel, SMALL, legend, nothing_to_draw};
 use super::svg::{Anchor, Font, Stroke, Svg};
 
@@ -18,6 +18,20 @@ pub(crate) struct Spectrum {
     pub(crate) unit: String,
     /// Parts worth showing on their own, e.g. recoils of other elements: label and rate after.
     pub(crate) parts: Vec<(String, Vec<f64>)>,
+    /// The same with other responses.
+    pub(crate) compared: Vec<Compared>,
+}
+
+/// A spectrum with another response: its name, rate after, and after over before.
+pub(crate) struct Compared {
+    pub(crate) response: String,
+    pub(crate) after: Vec<f64>,
+    pub(crate) ratio: Vec<f64>,
+}
+
+/// How the spectrum of another response is drawn.
+fn other(index: usize) -> Stroke {
+    Stroke { dash: "2 3", ..Stroke::solid([TEAL, PURPLE, GREEN][index % 3], 1.9) }
 }
 
 impl Spectrum {
@@ -63,6 +77,8 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
         (Key::Line(Stroke::solid(RED, 2.2)), "less the energy stored in defects"),
     ];
+    let others: Vec<String> = spectrum.compared.iter().map(|c| format!("response: {}", c.response)).collect();
+    entries.extend(others.iter().enumerate().map(|(i, label)| (Key::Line(other(i)), label.as_str())));
     entries.extend(labels.iter().map(|label| (Key::Line(Stroke::solid(GRAY, 1.4)), label.as_str())));
     let above = 16.0 + legend(&mut svg, [92.0, 8.0], 690.0, &entries);
     let panel = Panel {
@@ -83,6 +99,9 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
         }
         panel.line(svg, &spectrum.points(&spectrum.before), Stroke::dashed(INK, 1.8));
         panel.line(svg, &spectrum.points(&spectrum.after), Stroke::solid(RED, 2.2));
+        for (index, compared) in spectrum.compared.iter().enumerate() {
+            panel.line(svg, &spectrum.points(&compared.after), other(index));
+        }
     });
     magnify(&mut svg, &panel, spectrum);
     panel.axes(&mut svg);
@@ -105,6 +124,9 @@ fn magnify(svg: &mut Svg, panel: &Panel, spectrum: &Spectrum) {
     panel.inside(svg, |svg| {
         panel.line(svg, &before, Stroke::dashed(INK, 1.1).with_opacity(0.75));
         panel.line(svg, &after, Stroke::solid(RED, 1.2).with_opacity(0.75));
+        for (index, compared) in spectrum.compared.iter().enumerate() {
+            panel.line(svg, &points(&compared.after), Stroke { width: 1.2, ..other(index) });
+        }
     });
     let [x, y] = panel.at(FROM_EV + 10.0, peak);
     svg.text([x, y - 8.0], "× 10", SMALL.anchored(Anchor::Middle).halo());
@@ -125,12 +147,14 @@ pub(crate) fn draw_continuous(spectra: &[Spectrum]) -> String {
         let color = if index == 0 { BLUE } else { RED };
         draw_column(&mut svg, spectrum, index as f64 * column, column, color);
     }
-    let entries = [
+    let mut entries = vec![
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
         (Key::Line(Stroke::solid(GRAY, 2.4)), "less the energy stored in defects"),
-        (Key::Area(GRAY.into(), 0.3), "uncertainty of the response"),
-        (Key::Area(GRID.into(), 1.0), "below a 20 eV threshold"),
+        (Key::Area(GRAY.into(), 0.3), "its uncertainty"),
+        (Key::Area(GRID.into(), 1.0), "below 20 eV"),
     ];
+    let others: Vec<String> = spectra[0].compared.iter().map(|c| format!("response: {}", c.response)).collect();
+    entries.extend(others.iter().enumerate().map(|(i, label)| (Key::Line(other(i)), label.as_str())));
     legend(&mut svg, [86.0, 6.0], 860.0, &entries);
     svg.finish(CONTINUOUS_TITLE)
 }
@@ -169,6 +193,9 @@ fn draw_column(svg: &mut Svg, spectrum: &Spectrum, left: f64, width: f64, color:
         }
         rates.line(svg, &spectrum.points(&spectrum.before), Stroke::dashed(INK, 1.8));
         rates.line(svg, &spectrum.points(&spectrum.after), Stroke::solid(color, 2.2));
+        for (index, compared) in spectrum.compared.iter().enumerate() {
+            rates.line(svg, &spectrum.points(&compared.after), other(index));
+        }
     });
     ratio.inside(svg, |svg| {
         let triples = || spectrum.energy_ev.iter().zip(&spectrum.ratio);
@@ -177,6 +204,9 @@ fn draw_column(svg: &mut Svg, spectrum: &Spectrum, left: f64, width: f64, color:
         ratio.line(svg, &[[0.0, 1.0], [end, 1.0]], Stroke::solid(MUTED, 1.0));
         let line: Vec<[f64; 2]> = triples().map(|(e, r)| [*e, r[0]]).collect();
         ratio.line(svg, &line, Stroke::solid(color, 2.2));
+        for (index, compared) in spectrum.compared.iter().enumerate() {
+            ratio.line(svg, &spectrum.points(&compared.ratio), other(index));
+        }
     });
     rates.x_axis(svg, false);
     rates.y_axis(svg);
@@ -231,6 +261,7 @@ mod tests {
             ratio,
             unit: "1/eV".into(),
             parts: Vec::new(),
+            compared: vec![Compared { response: "c < d".into(), after: vec![0.5; n], ratio: vec![f64::NAN; n] }],
         }
     }
 
@@ -240,7 +271,10 @@ mod tests {
         assert!(draw_continuous(&[]).contains("yet"));
         for n in [0, 1, 2, 300] {
             for svg in [draw_capture(Some(&spectrum(n)), 5.0), draw_continuous(&[spectrum(n), spectrum(n)])] {
-                assert!(!svg.contains("NaN") && !svg.contains("inf") && !svg.contains("a < b"), "{n}");
+                assert!(
+                    !svg.contains("NaN") && !svg.contains("inf") && !svg.contains("a < b") && !svg.contains("c < d"),
+                    "{n}"
+                );
             }
         }
     }

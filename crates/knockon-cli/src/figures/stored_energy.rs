@@ -1,7 +1,7 @@
 //! Figure 2: distributions of the stored energy, one panel a recoil energy.
 
 use super::axis::Axis;
-use super::palette::{INK, MUTED, SERIES};
+use super::palette::{INK, MUTED, SERIES, TEAL};
 use super::plot::{Estimate, Key, Panel, legend, nothing_to_draw};
 use super::svg::{Anchor, Font, Stroke, Svg, number};
 
@@ -14,6 +14,8 @@ pub(crate) struct Distribution {
     pub(crate) mean_nonzero_ev: Option<Estimate>,
     /// Density per eV of the fitted shape, its area the defect probability; empty if there is none.
     pub(crate) model: Vec<[f64; 2]>,
+    /// The same of other responses: name and density.
+    pub(crate) compared: Vec<(String, Vec<[f64; 2]>)>,
 }
 
 impl Distribution {
@@ -47,7 +49,8 @@ const GAP: f64 = 16.0;
 
 /// Draws the figure.
 pub(crate) fn draw(distributions: &[Distribution]) -> String {
-    let top = 44.0;
+    // Room for the second row of the legend.
+    let top = if distributions.iter().any(|d| !d.compared.is_empty()) { 58.0 } else { 44.0 };
     let panel_height = if distributions.len() > 1 { PANEL_HEIGHT } else { SINGLE_HEIGHT };
     let height = top + (panel_height + GAP) * distributions.len().max(1) as f64 + 42.0;
     let mut svg = Svg::new("stored-energy", WIDTH, height);
@@ -56,14 +59,18 @@ pub(crate) fn draw(distributions: &[Distribution]) -> String {
         return svg.finish(TITLE);
     }
     let samples = || distributions.iter().flat_map(|d| d.samples.iter().map(|(energy, _)| *energy));
-    let modelled = || distributions.iter().flat_map(|d| visible_end(&d.model));
+    let modelled = || {
+        let models = |d: &Distribution| d.compared.iter().filter_map(|c| visible_end(&c.1)).fold(0.0, f64::max);
+        distributions.iter().flat_map(|d| visible_end(&d.model)).chain(distributions.iter().map(models))
+    };
     let end = samples().chain(modelled()).fold(1.0, f64::max) * 1.04;
     let most = distributions.iter().map(|d| d.samples.len()).max().unwrap_or(0);
     let (bin, bins) = bins(end, most);
     let last = distributions.len() - 1;
     for (index, distribution) in distributions.iter().enumerate() {
         let heights = distribution.histogram(bin, bins);
-        let modelled = distribution.model.iter().map(|p| p[1]);
+        let compared = distribution.compared.iter().flat_map(|c| &c.1);
+        let modelled = distribution.model.iter().chain(compared).map(|p| p[1]);
         let peak = heights.iter().copied().chain(modelled).filter(|h| h.is_finite()).fold(0.0, f64::max);
         let mut panel = Panel {
             corner: [78.0, top + index as f64 * (panel_height + GAP)],
@@ -86,10 +93,15 @@ pub(crate) fn draw(distributions: &[Distribution]) -> String {
     if distributions.iter().any(|d| !d.model.is_empty()) {
         entries.push((Key::Line(Stroke::solid(INK, 1.8)), "fitted shape"));
     }
+    let others: Vec<String> = distributions[0].compared.iter().map(|c| format!("response: {}", c.0)).collect();
+    entries.extend(others.iter().map(|label| (Key::Line(OTHER), label.as_str())));
     entries.push((Key::Line(Stroke::dashed(INK, 1.4)), "mean with a defect"));
     legend(&mut svg, [78.0, 8.0], WIDTH - 90.0, &entries);
     svg.finish(TITLE)
 }
+
+/// Other responses, to compare with.
+const OTHER: Stroke = Stroke { dash: "2 3", ..Stroke::solid(TEAL, 1.7) };
 
 const TITLE: &str = "Distributions of the energy stored in defects, by recoil energy";
 
@@ -128,6 +140,9 @@ fn draw_panel(
             panel.histogram(svg, &edges, heights, color, Stroke::solid(color, 1.5));
         }
         panel.line(svg, &distribution.model, Stroke::solid(INK, 1.8));
+        for (_, density) in &distribution.compared {
+            panel.line(svg, density, OTHER);
+        }
         if distribution.samples.len() <= 80 {
             for (energy, _) in distribution.nonzero() {
                 let [x, y] = panel.at(*energy, 0.0);
@@ -168,7 +183,13 @@ mod tests {
     use super::*;
 
     fn distribution(samples: &[(f64, f64)]) -> Distribution {
-        Distribution { recoil_energy_ev: 112.0, samples: samples.to_vec(), mean_nonzero_ev: None, model: Vec::new() }
+        Distribution {
+            recoil_energy_ev: 112.0,
+            samples: samples.to_vec(),
+            mean_nonzero_ev: None,
+            model: Vec::new(),
+            compared: vec![("a".into(), vec![[1.0, 0.1], [2.0, 0.0]])],
+        }
     }
 
     #[test]

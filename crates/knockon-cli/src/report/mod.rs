@@ -2,6 +2,7 @@
 
 mod crystal;
 mod differences;
+mod landmarks;
 mod page;
 mod pictures;
 mod run;
@@ -15,7 +16,7 @@ use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Files of the stages, with what each is good for.
-const STAGE_FILES: [(&str, &str); 17] = [
+const STAGE_FILES: [(&str, &str); 20] = [
     ("model/fit.json", "errors, variants and provenance of the fit"),
     ("model/parity.csv", "reference and predicted values"),
     ("model/calibration.csv", "predicted deviations, extrapolation grades and errors of held-out data"),
@@ -31,6 +32,9 @@ const STAGE_FILES: [(&str, &str); 17] = [
     ("spectra/capture.csv", "recoils after neutron capture"),
     ("spectra/dark-matter.csv", "recoils from dark matter"),
     ("spectra/cevns.csv", "recoils from reactor neutrinos"),
+    ("spectra/compared", "the same spectra with other responses"),
+    ("spectra/comparison.csv", "peaks and changes of rates with each response, beside the paper's"),
+    ("spectra/sensitivity.csv", "what changes when one choice is varied at a time"),
     ("spectra/spectra.json", "parameters of the spectra"),
     ("report.html", "this report"),
 ];

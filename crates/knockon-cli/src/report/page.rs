@@ -1,6 +1,7 @@
 //! The HTML page: one file with its own style and its own pictures, nothing loaded from elsewhere.
 
 use super::crystal;
+use super::landmarks;
 use super::pictures::{self, Picture};
 use super::run::Run;
 use super::tables;
@@ -57,6 +58,8 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
                 (optional(figure("capture-spectrum"), "the capture spectrum needs spectra/capture.csv"))
                 (optional(figure("continuous-spectra"), "these spectra need spectra/dark-matter.csv or spectra/cevns.csv"))
                 (spectrum_parameters(run))
+                (landmarks::comparison(run))
+                (landmarks::sensitivity(run))
                 h2 #potential { "The potential" }
                 (potential(run))
                 (optional(figure("parity"), "the comparison with reference values needs model/parity.csv"))

@@ -26,6 +26,18 @@ pub(crate) struct Run {
     pub(crate) dark_matter: Option<Table>,
     pub(crate) cevns: Option<Table>,
     pub(crate) spectra: Option<Value>,
+    /// The same spectra with other responses.
+    pub(crate) compared: Vec<Compared>,
+    pub(crate) comparison: Option<Table>,
+    pub(crate) sensitivity: Option<Table>,
+}
+
+/// `spectra/compared/NAME`: another response and its spectra.
+pub(crate) struct Compared {
+    pub(crate) response: Response,
+    pub(crate) capture: Option<Table>,
+    pub(crate) dark_matter: Option<Table>,
+    pub(crate) cevns: Option<Table>,
 }
 
 /// `model/fit.json`.
@@ -180,6 +192,9 @@ impl Run {
             dark_matter: table(&at("spectra/dark-matter.csv"))?,
             cevns: table(&at("spectra/cevns.csv"))?,
             spectra: json(&at("spectra/spectra.json"))?,
+            compared: compared(&at("spectra"))?,
+            comparison: table(&at("spectra/comparison.csv"))?,
+            sensitivity: table(&at("spectra/sensitivity.csv"))?,
         })
     }
 
@@ -223,6 +238,21 @@ impl Run {
         ];
         hashes.into_iter().filter_map(|(stage, hash)| Some((stage, hash.filter(|h| !h.is_empty())?))).collect()
     }
+}
+
+/// The responses that `spectra.json` says the spectra were compared with.
+fn compared(folder: &Path) -> Result<Vec<Compared>> {
+    let spectra: Option<Value> = json(&folder.join("spectra.json"))?;
+    let names = spectra.as_ref().and_then(|s| s.get("compared_responses")).and_then(Value::as_array);
+    let mut found = Vec::new();
+    for name in names.into_iter().flatten().filter_map(Value::as_str) {
+        let at = |file: &str| folder.join("compared").join(name).join(file);
+        let Some(response) = response(&at("response.json"))? else { continue };
+        let [capture, dark_matter, cevns] =
+            ["capture.csv", "dark-matter.csv", "cevns.csv"].map(|file| table(&at(file)));
+        found.push(Compared { response, capture: capture?, dark_matter: dark_matter?, cevns: cevns? });
+    }
+    Ok(found)
 }
 
 /// `spectra.json` names the potential within the campaign of its response.

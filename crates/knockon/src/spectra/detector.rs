@@ -1,5 +1,7 @@
-//! What a detector does to the energy that reaches it: resolution first, then the trigger.
+//! What a detector does to the energy that reaches it: resolution first, then the trigger, on a scale that a calibration
+//! fixes.
 
+use super::calibration::Calibration;
 use super::check_number;
 use super::fold::smeared_ramp;
 use crate::Error;
@@ -106,6 +108,15 @@ impl Trigger {
         }
     }
 
+    /// Energies in eV between which the efficiency is smooth.
+    pub(super) fn corners(&self) -> Vec<f64> {
+        match self {
+            Self::All => Vec::new(),
+            Self::ErrorFunction { threshold_ev, .. } => vec![*threshold_ev],
+            Self::Table(table) => table.iter().map(|p| p.0).collect(),
+        }
+    }
+
     /// Mean efficiency between two measured energies in eV.
     pub(super) fn mean(&self, low: f64, high: f64) -> f64 {
         match self {
@@ -125,6 +136,8 @@ pub struct Detector {
     pub resolution: Resolution,
     /// Applied to the measured energy.
     pub trigger: Trigger,
+    /// What fixes the scale of measured energies; resolution and trigger are in its eV.
+    pub calibration: Calibration,
 }
 
 impl Detector {

@@ -23,6 +23,11 @@ impl Grid {
         (bin as f64 * self.width_ev, (bin + 1) as f64 * self.width_ev)
     }
 
+    /// The grid with all energies times `factor`.
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { width_ev: factor * self.width_ev, ..self }
+    }
+
     /// Upper end in eV.
     pub fn end_ev(self) -> f64 {
         self.n_bins as f64 * self.width_ev
@@ -61,6 +66,20 @@ impl RecoilSpectrum {
     /// All counts.
     pub fn total(&self) -> f64 {
         self.bins.iter().sum::<f64>() + self.lines.iter().map(|l| l.content).sum::<f64>()
+    }
+
+    /// All energies times `factor`.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let lines = self.lines.iter().map(|l| Line { energy_ev: factor * l.energy_ev, ..*l }).collect();
+        Self { grid: self.grid.scaled(factor), bins: self.bins.clone(), lines }
+    }
+
+    /// What recoils of one energy deposit: bins for those that leave defects, a line for those that do not.
+    pub fn deposited_by(stored: StoredEnergy, grid: Grid, line: Line) -> Self {
+        let mut bins = vec![0.0; grid.n_bins];
+        let damaged = stored.defect_probability(line.energy_ev);
+        spread(stored, grid, line.energy_ev, line.content * damaged, |target, p| bins[target] += p);
+        Self { grid, bins, lines: vec![Line { content: line.content * (1.0 - damaged), ..line }] }
     }
 
     /// The sum of two spectra on the same grid, `self` scaled by `a` and `other` by `b`.

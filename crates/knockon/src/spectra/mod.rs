@@ -1,6 +1,7 @@
 //! Recoil spectra of dark matter, reactor neutrinos and neutron capture, and their correction for the energy stored in
 //! defects: recoils by species ([`RecoilRate`]) -> [`correct`] with a [`crate::response::Response`] -> rates with bands.
 
+pub mod calibration;
 pub mod capture;
 mod capture_neutrinos;
 pub mod cevns;
@@ -9,12 +10,17 @@ mod curve;
 pub mod dark_matter;
 mod detected;
 pub mod detector;
+mod events;
+mod eye;
+pub mod fitting;
 pub mod fold;
 mod form_factor;
+pub mod landmarks;
 mod load;
 pub mod materials;
 mod pointwise;
 pub mod reactor;
+mod sensitivity;
 pub mod user;
 
 pub use correction::{
@@ -22,9 +28,11 @@ pub use correction::{
     correct, dark_matter as dark_matter_recoils,
 };
 pub use curve::Curve;
-pub use detected::{AnyResponse, DetectedSpectrum, Event, detect, simulate, simulate_binned};
+pub use detected::{AnyResponse, DetectedSpectrum, detect, detect_into};
+pub use events::{Event, simulate, simulate_binned};
 pub use form_factor::helm_squared;
 pub use pointwise::{CaptureRate, ElementRate, capture_rate, check_energies, parse_energies, rates_by_element};
+pub use sensitivity::{Sensitivity, sensitivity};
 
 use crate::Error;
 

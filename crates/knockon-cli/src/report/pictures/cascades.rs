@@ -123,6 +123,7 @@ fn distribution(run: &Run, samples: &EnergySamples) -> Distribution {
         samples: samples.runs.iter().map(|r| (r.stored_energy_ev, r.weight)).collect(),
         mean_nonzero_ev: run.stored_energy.as_ref().and_then(|t| mean_with_interval(t, energy_ev)).or_else(own_mean),
         model: run.response.as_ref().map(|r| density(r, energy_ev)).unwrap_or_default(),
+        compared: run.compared.iter().map(|c| (c.response.name.clone(), density(&c.response, energy_ev))).collect(),
     }
 }
 
@@ -158,6 +159,10 @@ pub(super) fn defect_probability(run: &Run) -> Option<Picture> {
         .collect();
     let end = energy.iter().copied().filter(|e| e.is_finite()).fold(130.0, f64::max) * 1.1;
     let curve = run.response.as_ref().map(|r| fermi_curve(r, end)).unwrap_or_default();
+    let compared = run
+        .compared
+        .iter()
+        .map(|c| Curve { label: format!("response: {}", c.response.name), ..fermi_curve(&c.response, end) });
     Some(Picture {
         name: "defect-probability",
         title: "How often a recoil leaves a defect",
@@ -169,7 +174,7 @@ pub(super) fn defect_probability(run: &Run) -> Option<Picture> {
                   with the middle 68 % of its bootstrap sets."
                 .into(),
         made_from: made_from_response(run),
-        svg: defect_probability::draw(&points, &curve),
+        svg: defect_probability::draw(&points, &curve, &compared.collect::<Vec<_>>()),
     })
 }
 

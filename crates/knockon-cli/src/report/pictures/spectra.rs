@@ -1,8 +1,8 @@
 //! Figures of the spectra.
 
 use super::{Picture, made_from_response};
-use crate::figures::spectra::{self, Spectrum};
-use crate::report::run::Run;
+use crate::figures::spectra::{self, Compared, Spectrum};
+use crate::report::run::{self, Run};
 use crate::report::table::Table;
 use serde_json::Value;
 
@@ -15,7 +15,31 @@ fn spectrum(table: &Table, title: &str) -> Option<Spectrum> {
     let (before, after) = (table.numbers(before_name), table.numbers(total("rate_after")?));
     let [ratio, low, high] = ["ratio", "ratio_low", "ratio_high"].map(|name| table.numbers(name));
     let ratio = ratio.into_iter().zip(low).zip(high).map(|((r, l), h)| [r, l, h]).collect();
-    Some(Spectrum { title: title.to_owned(), energy_ev, before, after, ratio, unit, parts: parts(table) })
+    let (parts, compared) = (parts(table), Vec::new());
+    Some(Spectrum { title: title.to_owned(), energy_ev, before, after, ratio, unit, parts, compared })
+}
+
+/// Adds what other responses make of a spectrum, where they are on the same energies.
+fn compare(
+    run: &Run,
+    spectrum: Option<Spectrum>,
+    table: impl Fn(&run::Compared) -> Option<&Table>,
+) -> Option<Spectrum> {
+    let mut spectrum = spectrum?;
+    for compared in &run.compared {
+        let Some(other) = table(compared).and_then(|t| self::spectrum(t, "")) else { continue };
+        if other.energy_ev == spectrum.energy_ev {
+            let (after, ratio) = (other.after, other.ratio.iter().map(|r| r[0]).collect());
+            spectrum.compared.push(Compared { response: compared.response.name.clone(), after, ratio });
+        }
+    }
+    Some(spectrum)
+}
+
+/// A sentence for the caption where other responses are drawn.
+fn compared_in_words(run: &Run) -> String {
+    let names: Vec<&str> = run.compared.iter().map(|c| c.response.name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(" Dotted: the same with the response {}.", names.join(", ")) }
 }
 
 /// Parts worth a line of their own: columns `o_uncorrected_UNIT` (recoils of another element) and
@@ -105,15 +129,24 @@ fn short(value: f64) -> String {
     if mantissa == "1" { format!("10{power}") } else { format!("{mantissa}·10{power}") }
 }
 
+/// What fixes the energy scale, as the spectra stage says.
+fn calibration_in_words(run: &Run) -> String {
+    let calibration = run.spectra.as_ref().and_then(|s| s.get("calibration")?.as_str());
+    calibration.map(|words| format!(" Calibration: {words}.")).unwrap_or_default()
+}
+
 /// Recoils after neutron capture.
 pub(super) fn capture(run: &Run) -> Option<Picture> {
     let table = run.capture.as_ref()?;
     let resolution_ev = parameters(table).get("resolution_ev").and_then(Value::as_f64).unwrap_or(5.0);
-    let svg = spectra::draw_capture(spectrum(table, "neutron capture").as_ref(), resolution_ev);
+    let drawn = compare(run, spectrum(table, "neutron capture"), |c| c.capture.as_ref());
+    let svg = spectra::draw_capture(drawn.as_ref(), resolution_ev);
     let caption = format!(
         "Recoils of tungsten after capture of thermal neutrons, at {resolution_ev} eV resolution (standard deviation). \
          Grey: captures whose first gamma ray is not tabulated but drawn from a statistical model; thin lines: ten times the rate. Uncertainties are \
-         not drawn; ratio_low and ratio_high in spectra/capture.csv hold that of the response."
+         not drawn; ratio_low and ratio_high in spectra/capture.csv hold that of the response.{}{}",
+        compared_in_words(run),
+        calibration_in_words(run)
     );
     Some(Picture {
         name: "capture-spectrum",
@@ -134,13 +167,13 @@ pub(super) fn continuous(run: &Run) -> Option<Picture> {
         let parameters = parameters(table);
         let mass = parameters.get("mass_gev").and_then(Value::as_f64);
         let title = mass.map_or("Dark matter".to_owned(), |mass| format!("Dark matter of {} GeV", short(mass)));
-        spectra.extend(spectrum(table, &title));
+        spectra.extend(compare(run, spectrum(table, &title), |c| c.dark_matter.as_ref()));
         let essential = ["/cross_section_cm2", "/density_gev_per_cm3"];
         let words: Vec<String> = essential.iter().filter_map(|pointer| parameter(&parameters, pointer)).collect();
         settings.push(format!("{title}: {}.", words.join(", ")));
     }
     if let Some(table) = &run.cevns {
-        spectra.extend(spectrum(table, "Reactor neutrinos (CEνNS)"));
+        spectra.extend(compare(run, spectrum(table, "Reactor neutrinos (CEνNS)"), |c| c.cevns.as_ref()));
         settings.extend(parameter(&parameters(table), "/site/cores").map(|words| format!("Reactor cores: {words}.")));
     }
     if spectra.is_empty() {
@@ -148,7 +181,9 @@ pub(super) fn continuous(run: &Run) -> Option<Picture> {
     }
     let caption = format!(
         "Rates before (dashed) and after (solid) taking away the energy stored in defects of tungsten recoils, and their \
-         ratio with the middle 68 % of the response's bootstrap sets. {}",
+         ratio with the middle 68 % of the response's bootstrap sets.{}{} {}",
+        compared_in_words(run),
+        calibration_in_words(run),
         settings.join(" ")
     );
     Some(Picture {

@@ -1,0 +1,259 @@
+//! `knockon fit-spectrum`.
+
+use super::correct::{DetectorArguments, KnownContent, describe};
+use super::table::{Column, Format, Table};
+use crate::figures::{fitted_spectrum, raster};
+use crate::{config, progress};
+use anyhow::Result;
+use knockon::Error;
+use knockon::io::{content_hash, read_text, write_atomically};
+use knockon::spectra::fitting::{FittedCounts, FittedParameter, Model, SpectrumFit, fit_spectrum};
+use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
+use knockon::spectra::{AnyResponse, Settings};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// What `--help` says below the options.
+const HELP: &str = "\
+What true spectrum fits a measured one: a model of it is folded with the response and the detector and its
+parameters are fitted to the counts (Poisson likelihood; no inversion). MEASURED is a table of counts with
+energy_low_ev,energy_high_ev,counts (or energy_ev, counts), in eV of measured energy.
+
+MODEL is a sum of components, for example cevns+exponential-background:
+  exponential   counts, decay_ev                 flat   counts_per_ev
+  power-law     counts_per_ev_at_50_ev, index (from 1 eV up)
+                these three are recoils of the response's element; with -background behind the name they
+                are events in which nothing is stored, such as electron recoils
+  dark-matter   cross_section_cm2, mass_gev      cevns  scale (1: as predicted for the site)
+                these two need --exposure-kg-day
+  capture       captures (neutron captures on W in the crystal)
+Parameters are called COMPONENT.NAME; resolution_ev is held at --resolution-ev unless --free resolution_ev.
+--settings takes the settings of `knockon spectra`: crystal, halo, reactor site, capture.
+
+Errors: deviation from the information matrix, low and high from the profile likelihood (68 %),
+response_low and response_high from fits with each of the response's bootstrap sets (at most 100). The goodness
+of fit compares Cash's statistic with what is expected if the model holds. without_stored_energy is what a fit
+finds that knows of no energy stored in defects.
+
+Writes fit.json (parameters, correlations, goodness), parameters.csv, measured.csv (counts, fit, components),
+recoils.csv (the fitted true spectrum), fit.svg and fit.png.
+
+Examples:
+  knockon fit-spectrum run7.csv --model exponential+flat-background --response paper --resolution-ev 5 \\
+      --threshold-ev 20 -o fit
+  knockon fit-spectrum run7.csv --model cevns+flat-background --exposure-kg-day 3.6 --response paper \\
+      --resolution-ev 5 --threshold-ev 20 --fix flat-background.counts_per_ev=2 -o fit";
+
+/// Arguments of `knockon fit-spectrum`.
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// The measured spectrum, see below.
+    measured: PathBuf,
+    /// Components joined by +, see below.
+    #[arg(long, value_name = "NAME+NAME")]
+    model: String,
+    /// Name or file of the response, as for `knockon correct`.
+    #[arg(long, value_name = "NAME-or-FILE")]
+    response: String,
+    #[command(flatten)]
+    detector: DetectorArguments,
+    /// Exposure in kg day of crystal.
+    #[arg(long, value_name = "NUMBER")]
+    exposure_kg_day: Option<f64>,
+    /// Hold a parameter at a value; repeatable.
+    #[arg(long, value_name = "PARAMETER=VALUE")]
+    fix: Vec<String>,
+    /// Start a parameter at a value; repeatable.
+    #[arg(long, value_name = "PARAMETER=VALUE")]
+    start: Vec<String>,
+    /// Fit a parameter that is held by default (resolution_ev).
+    #[arg(long, value_name = "PARAMETER")]
+    free: Vec<String>,
+    /// Settings of crystal and sources (TOML), as for `knockon spectra`.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Column of the table to fit.
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// What the column holds, where its name does not tell.
+    #[arg(long, value_enum)]
+    content: Option<KnownContent>,
+    /// Output folder.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let response = AnyResponse::load(&arguments.response)?;
+    let detector = arguments.detector.detector()?;
+    let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    response.species().clone_into(&mut settings.species);
+    settings.validate()?;
+    let model = arguments.model(&settings)?;
+    let name = arguments.measured.display().to_string();
+    let text = read_text(&arguments.measured)?;
+    let range = response.best().usable_range_ev();
+    let content = arguments.content.map(Content::from);
+    let UserSpectrum::Binned(measured) = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?
+    else {
+        let problem = "expected binned counts, found a list of events";
+        return Err(Error::input(name, problem, "Bin the events: energy_low_ev,energy_high_ev,counts").into());
+    };
+    if measured.content != Content::Counts {
+        let problem = format!("expected a column of counts, found \"{}\"", measured.column);
+        let remedy = "A Poisson likelihood needs counts as observed: name the column counts, or say --content counts";
+        return Err(Error::input(name, problem, remedy).into());
+    }
+    let fit = fit_spectrum(&measured, &model, &response, &detector)?;
+    let parameters = json!({ "measured": name, "measured_hash": content_hash(text.as_bytes()), "model": arguments.model,
+        "exposure_kg_day": arguments.exposure_kg_day, "detector": detector,
+        "calibration": detector.calibration.in_words(), "response": describe(&response)?, "settings": settings });
+    arguments.write(&fit, &response, &parameters)?;
+    for parameter in fit.parameters.iter().filter(|p| p.free) {
+        progress::say(&in_words(parameter));
+    }
+    progress::say(&format!(
+        "C = {:.1}, expected {:.1} +- {:.1} if the model holds: p = {:.3}",
+        fit.statistic, fit.expected_statistic, fit.statistic_deviation, fit.p_value
+    ));
+    progress::say(&format!("wrote {}", arguments.output.display()));
+    Ok(())
+}
+
+impl Arguments {
+    fn model(&self, settings: &Settings) -> Result<Model> {
+        let mut model = Model::parse(&self.model, settings, self.exposure_kg_day)?;
+        for (given, free) in self.start.iter().map(|s| (s, true)).chain(self.fix.iter().map(|s| (s, false))) {
+            let pair = given.split_once('=').and_then(|(name, value)| Some((name, value.parse::<f64>().ok()?)));
+            let Some((name, value)) = pair else {
+                let problem = format!("expected PARAMETER=VALUE, found \"{given}\"");
+                return Err(Error::input("parameter", problem, "Write for example exponential.decay_ev=30").into());
+            };
+            model.set(name, Some(value), free)?;
+        }
+        for name in &self.free {
+            model.set(name, None, true)?;
+        }
+        Ok(model)
+    }
+
+    fn write(&self, fit: &SpectrumFit, response: &AnyResponse, parameters: &Value) -> Result<()> {
+        let at = |name: &str| self.output.join(name);
+        let tables =
+            [("measured.csv", measured_table(fit, parameters)), ("recoils.csv", recoil_table(fit, parameters))];
+        for (name, table) in &tables {
+            table.write(Format::Csv, Some(&at(name)))?;
+        }
+        write_atomically(&at("parameters.csv"), parameter_csv(fit).as_bytes())?;
+        let columns = |table: &Table| -> Value {
+            let cell = |v: &f64| if v.is_finite() { json!(v) } else { Value::Null };
+            let each = table.columns.iter().map(|c| (c.name.clone(), c.values.iter().map(cell).collect::<Value>()));
+            Value::Object(each.collect())
+        };
+        let document = json!({
+            "parameters": fit.parameters.iter().map(parameter_json).collect::<Value>(),
+            "correlation": fit.correlation,
+            "statistic": fit.statistic,
+            "expected_statistic": fit.expected_statistic,
+            "statistic_deviation": fit.statistic_deviation,
+            "p_value": fit.p_value,
+            "statistic_without_stored_energy": fit.statistic_without_stored_energy,
+            "convergence_error": fit.convergence_error,
+            "calibration_scale": fit.calibration_scale,
+            "response_sets": fit.n_response_sets,
+            "input": parameters,
+            "measured": columns(&tables[0].1),
+            "recoils": columns(&tables[1].1),
+        });
+        write_atomically(&at("fit.json"), (serde_json::to_string_pretty(&document)? + "\n").as_bytes())?;
+        let svg = fitted_spectrum::draw(fit, &format!("response {}", name_of(response)));
+        write_atomically(&at("fit.svg"), svg.as_bytes())?;
+        write_atomically(&at("fit.png"), &raster::png(&svg)?)?;
+        Ok(())
+    }
+}
+
+fn name_of(response: &AnyResponse) -> &str {
+    match response {
+        AnyResponse::Curves(response) => &response.name,
+        AnyResponse::Matrix(matrix) => &matrix.name,
+    }
+}
+
+/// A parameter on one line.
+fn in_words(p: &FittedParameter) -> String {
+    let [low, high] = p.interval.map(|end| end - p.value);
+    let [response_low, response_high] = p.response_interval;
+    format!(
+        "{} = {:.5e} ({:+.2e} {:+.2e}), response {:.5e} to {:.5e}, without stored energy {:.5e}",
+        p.name, p.value, low, high, response_low, response_high, p.without_stored_energy
+    )
+}
+
+fn parameter_json(p: &FittedParameter) -> Value {
+    let number = |v: f64| if v.is_finite() { json!(v) } else { Value::Null };
+    json!({ "name": p.name, "free": p.free, "value": number(p.value), "deviation": number(p.deviation),
+        "low": number(p.interval[0]), "high": number(p.interval[1]), "response_low": number(p.response_interval[0]),
+        "response_high": number(p.response_interval[1]), "without_stored_energy": number(p.without_stored_energy) })
+}
+
+fn parameter_csv(fit: &SpectrumFit) -> String {
+    let mut text =
+        "parameter,free,value,deviation,low,high,response_low,response_high,without_stored_energy\n".to_owned();
+    for p in &fit.parameters {
+        let numbers =
+            [p.value, p.deviation, p.interval[0], p.interval[1], p.response_interval[0], p.response_interval[1]];
+        let cells: Vec<String> = numbers
+            .iter()
+            .chain([&p.without_stored_energy])
+            .map(|v| if v.is_nan() { "nan".to_owned() } else { format!("{v:.8e}") })
+            .collect();
+        text += &format!("{},{},{}\n", p.name, u8::from(p.free), cells.join(","));
+    }
+    text
+}
+
+fn columns_of(counts: &FittedCounts, name: &str) -> Vec<Column> {
+    let edges = &counts.edges_ev;
+    let mut columns = vec![
+        Column::new("energy_low_ev", edges[..edges.len() - 1].to_vec()),
+        Column::new("energy_high_ev", edges[1..].to_vec()),
+        Column::new(name, counts.counts.clone()),
+        Column::new(&format!("{name}_error"), counts.deviation.clone()),
+        Column::new(&format!("{name}_response_low"), counts.response_band[0].clone()),
+        Column::new(&format!("{name}_response_high"), counts.response_band[1].clone()),
+    ];
+    let parts = counts.components.iter().map(|(part, values)| Column::new(&format!("{part}_{name}"), values.clone()));
+    columns.extend(parts);
+    columns
+}
+
+fn measured_table(fit: &SpectrumFit, parameters: &Value) -> Table {
+    let mut columns = columns_of(&fit.measured, "fitted_counts");
+    let residual = fit.observed.iter().zip(&fit.measured.counts).map(|(n, m)| (n - m) / m.sqrt()).collect();
+    columns.insert(2, Column::new("counts", fit.observed.clone()));
+    columns.push(Column::new("residual", residual));
+    let notes = vec![
+        "measured energy; fitted_counts_error: from the errors of the parameters".to_owned(),
+        "response_low, response_high: 16 % and 84 % quantiles over fits with the response's bootstrap sets".to_owned(),
+        "residual: (counts - fitted_counts) / sqrt(fitted_counts)".to_owned(),
+    ];
+    Table {
+        title: "fitted spectrum as the detector sees it".to_owned(),
+        notes,
+        parameters: parameters.clone(),
+        columns,
+    }
+}
+
+fn recoil_table(fit: &SpectrumFit, parameters: &Value) -> Table {
+    let notes = vec![
+        "the model at its best parameters, before stored energy, resolution and trigger".to_owned(),
+        "error: from the errors of the parameters; response_low, response_high: over the response's bootstrap sets"
+            .to_owned(),
+    ];
+    let columns = columns_of(&fit.recoils, "true_counts");
+    Table { title: "fitted true spectrum".to_owned(), notes, parameters: parameters.clone(), columns }
+}

@@ -1,0 +1,199 @@
+//! What true spectrum fits a measured one: a parametric model is folded with response and detector and its parameters are
+//! fitted to the counts ([`fit_spectrum`]). Nothing is inverted: a naive inversion would amplify the fluctuations of counts.
+//!
+//! `model` (sums of components) -> `projection` (expected counts and their derivatives) -> `likelihood` (Poisson, maximum);
+//! `problem` is one fit of one data set.
+
+mod likelihood;
+mod model;
+mod problem;
+mod projection;
+#[cfg(test)]
+mod tests;
+
+pub use model::{Model, Parameter};
+
+use super::detected::AnyResponse;
+use super::detector::Detector;
+use super::user::BinnedSpectrum;
+use crate::Error;
+use crate::math::{normal_cdf, quantile};
+use crate::response::StoredEnergy;
+use likelihood::expected_statistic;
+use nalgebra::DMatrix;
+use problem::Problem;
+use rayon::prelude::*;
+
+/// A fitted parameter.
+#[derive(Clone, Debug)]
+pub struct FittedParameter {
+    /// As in [`Parameter::name`].
+    pub name: String,
+    /// Whether it was fitted.
+    pub free: bool,
+    /// Best value.
+    pub value: f64,
+    /// Standard deviation from the information matrix; NaN at a bound.
+    pub deviation: f64,
+    /// Ends of the 68 % interval from the profile likelihood (C rises by 1).
+    pub interval: [f64; 2],
+    /// 16 % and 84 % quantiles over fits with the response's bootstrap sets; NaN without any.
+    pub response_interval: [f64; 2],
+    /// What a fit without energy stored in defects finds.
+    pub without_stored_energy: f64,
+}
+
+/// A spectrum with its uncertainties, in counts per bin.
+#[derive(Clone, Debug)]
+pub struct FittedCounts {
+    /// Edges in eV.
+    pub edges_ev: Vec<f64>,
+    /// Best fit.
+    pub counts: Vec<f64>,
+    /// Standard deviation from that of the parameters.
+    pub deviation: Vec<f64>,
+    /// 16 % and 84 % quantiles over the response's bootstrap sets; NaN without any.
+    pub response_band: [Vec<f64>; 2],
+    /// Best fit by component.
+    pub components: Vec<(String, Vec<f64>)>,
+}
+
+/// A fitted model.
+#[derive(Clone, Debug)]
+pub struct SpectrumFit {
+    /// All parameters.
+    pub parameters: Vec<FittedParameter>,
+    /// Correlations of the free parameters, in their order; NaN at a bound.
+    pub correlation: Vec<Vec<f64>>,
+    /// Counts that were fitted.
+    pub observed: Vec<f64>,
+    /// As the detector sees the model, in the bins of the input.
+    pub measured: FittedCounts,
+    /// The true spectrum, recoil energies in bins of about 1 eV.
+    pub recoils: FittedCounts,
+    /// Cash statistic, and its mean and standard deviation if the model holds (fitted parameters subtracted).
+    pub statistic: f64,
+    /// See [`Self::statistic`].
+    pub expected_statistic: f64,
+    /// See [`Self::statistic`].
+    pub statistic_deviation: f64,
+    /// Probability of a statistic as large as this if the model holds (normal approximation).
+    pub p_value: f64,
+    /// The statistic of the fit without energy stored in defects.
+    pub statistic_without_stored_energy: f64,
+    /// Largest relative change of the expected counts when the internal bins are halved.
+    pub convergence_error: f64,
+    /// Factor between deposited and measured energy.
+    pub calibration_scale: f64,
+    /// Bootstrap sets used.
+    pub n_response_sets: usize,
+}
+
+/// Bootstrap sets that fits are repeated with at most.
+const MOST_RESPONSE_SETS: usize = 100;
+
+/// Fits `model` to the counts of `measured`, binned in measured energy. The resolution is the model's last parameter, by
+/// default held at that of the detector.
+pub fn fit_spectrum(
+    measured: &BinnedSpectrum,
+    model: &Model,
+    response: &AnyResponse,
+    detector: &Detector,
+) -> Result<SpectrumFit, Error> {
+    let problem = Problem::new(measured, model, response, detector)?;
+    let stored = Some(response.best());
+    let best = problem.search(stored)?;
+    let without = problem.search(None)?;
+    let sets: Vec<StoredEnergy> = response.replicas().into_iter().take(MOST_RESPONSE_SETS).collect();
+    // Each set of the response with its own best parameters: values, measured and true counts.
+    let replicas: Vec<(Vec<f64>, Vec<f64>, Vec<f64>)> = sets
+        .par_iter()
+        .map(|set| {
+            let values = problem.fit_from(Some(*set), &best.values)?.values;
+            let seen = total(&problem.projection(Some(*set)).components(&values)?);
+            let recoils = total(&problem.recoils(&values)?);
+            Ok((values, seen, recoils))
+        })
+        .collect::<Result<_, Error>>()?;
+    let intervals = problem.profile(stored, &best)?;
+    let mut projection = problem.projection(stored);
+    let components = projection.components(&best.values)?;
+    let expected = total(&components);
+    let (mean, variance) = expected_statistic(&expected);
+    let expected_mean = mean - problem.free.len() as f64;
+    let parameter = |(index, parameter): (usize, &Parameter)| {
+        let free = problem.free.iter().position(|p| *p == index);
+        let mut spread: Vec<f64> = replicas.iter().map(|r| r.0[index]).collect();
+        FittedParameter {
+            name: parameter.name.clone(),
+            free: free.is_some(),
+            value: best.values[index],
+            deviation: free.map_or(f64::NAN, |i| best.covariance[(i, i)].sqrt()),
+            interval: free.map_or([f64::NAN; 2], |i| intervals[i]),
+            response_interval: free.map_or([f64::NAN; 2], |_| [0.16, 0.84].map(|q| quantile(&mut spread, q))),
+            without_stored_energy: without.values[index],
+        }
+    };
+    let names = || model.components.iter().map(|c| c.name.clone());
+    let derivatives = projection.expect(&best.values, &problem.free)?.derivatives;
+    let recoils = problem.recoils(&best.values)?;
+    let recoil_derivatives = problem.recoil_derivatives(&best.values)?;
+    Ok(SpectrumFit {
+        parameters: model.parameters.iter().enumerate().map(parameter).collect(),
+        correlation: correlation(&best.covariance),
+        observed: problem.observed.clone(),
+        measured: FittedCounts {
+            edges_ev: measured.edges_ev.clone(),
+            deviation: deviation(&derivatives, &best.covariance, expected.len()),
+            response_band: band(replicas.iter().map(|r| &r.1), expected.len()),
+            components: names().zip(components).collect(),
+            counts: expected.clone(),
+        },
+        recoils: FittedCounts {
+            edges_ev: problem.recoil_edges(),
+            deviation: deviation(&recoil_derivatives, &best.covariance, problem.recoil_edges().len() - 1),
+            response_band: band(replicas.iter().map(|r| &r.2), problem.recoil_edges().len() - 1),
+            counts: total(&recoils),
+            components: names().zip(recoils).collect(),
+        },
+        statistic: best.statistic,
+        expected_statistic: expected_mean,
+        statistic_deviation: variance.sqrt(),
+        p_value: normal_cdf((expected_mean - best.statistic) / variance.sqrt()),
+        statistic_without_stored_energy: without.statistic,
+        convergence_error: problem.convergence_error(stored, &best.values, &expected)?,
+        calibration_scale: projection.scale(&best.values)?,
+        n_response_sets: replicas.len(),
+    })
+}
+
+/// The sum of components.
+fn total(components: &[Vec<f64>]) -> Vec<f64> {
+    let n = components.first().map_or(0, Vec::len);
+    (0..n).map(|bin| components.iter().map(|c| c[bin]).sum()).collect()
+}
+
+/// 16 % and 84 % quantiles of each bin.
+fn band<'a>(sets: impl Iterator<Item = &'a Vec<f64>>, n_bins: usize) -> [Vec<f64>; 2] {
+    let sets: Vec<&Vec<f64>> = sets.collect();
+    let at = |q: f64| -> Vec<f64> {
+        (0..n_bins).map(|bin| quantile(&mut sets.iter().map(|s| s[bin]).collect::<Vec<_>>(), q)).collect()
+    };
+    [at(0.16), at(0.84)]
+}
+
+/// Standard deviation of each bin from that of the parameters that are not at a bound.
+fn deviation(derivatives: &[Vec<f64>], covariance: &DMatrix<f64>, n_bins: usize) -> Vec<f64> {
+    let inside: Vec<usize> = (0..derivatives.len()).filter(|i| covariance[(*i, *i)].is_finite()).collect();
+    let variance = |bin: usize| -> f64 {
+        let pairs = inside.iter().flat_map(|i| inside.iter().map(move |j| (*i, *j)));
+        pairs.map(|(i, j)| derivatives[i][bin] * covariance[(i, j)] * derivatives[j][bin]).sum()
+    };
+    (0..n_bins).map(|bin| variance(bin).max(0.0).sqrt()).collect()
+}
+
+fn correlation(covariance: &DMatrix<f64>) -> Vec<Vec<f64>> {
+    let n = covariance.nrows();
+    let of = |i: usize, j: usize| covariance[(i, j)] / (covariance[(i, i)] * covariance[(j, j)]).sqrt();
+    (0..n).map(|i| (0..n).map(|j| of(i, j)).collect()).collect()
+}

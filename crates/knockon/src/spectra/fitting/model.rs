@@ -1,0 +1,265 @@
+//! Parametric models of a true spectrum: sums of components, each a scale times a shape.
+
+use super::super::correction::{self, RecoilRate, Settings};
+use super::super::fold::{Grid, RecoilSpectrum};
+use super::likelihood::Bounds;
+use crate::Error;
+
+/// Where the power law is measured, eV.
+const PIVOT_EV: f64 = 50.0;
+/// Where the power law starts, eV: below it would diverge.
+const POWER_LAW_FROM_EV: f64 = 1.0;
+/// Name of the parameter that belongs to the detector.
+pub(super) const RESOLUTION: &str = "resolution_ev";
+
+/// Shapes of true spectra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Exponential,
+    PowerLaw,
+    Flat,
+    DarkMatter,
+    Cevns,
+    Capture,
+}
+
+/// A parameter of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// `COMPONENT.WHAT_UNIT`, or `resolution_ev`.
+    pub name: String,
+    /// Where the fit starts, or the value held.
+    pub start: f64,
+    /// Lowest value.
+    pub low: f64,
+    /// Highest value.
+    pub high: f64,
+    /// Whether it is fitted.
+    pub free: bool,
+}
+
+impl Parameter {
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { low: self.low, high: self.high }
+    }
+}
+
+/// One addend.
+#[derive(Clone, Debug)]
+pub(super) struct Component {
+    pub(super) name: String,
+    shape: Shape,
+    /// Events in which nothing is stored, e.g. electron recoils.
+    background: bool,
+    /// Index of its scale; parameters of its shape follow.
+    pub(super) first: usize,
+    pub(super) n_shape: usize,
+}
+
+/// A sum of components.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(super) components: Vec<Component>,
+    /// Parameters of all components, then the resolution.
+    pub parameters: Vec<Parameter>,
+    settings: Settings,
+    exposure_kg_day: Option<f64>,
+}
+
+/// Recoils of a component with scale 1: those that the response corrects, and all else.
+pub(super) struct Truth {
+    pub(super) own: RecoilSpectrum,
+    pub(super) other: RecoilSpectrum,
+}
+
+const KNOWN: &str =
+    "exponential, power-law, flat, the same with -background (nothing stored), dark-matter, cevns, capture";
+
+impl Model {
+    /// Reads `NAME+NAME+...`. `settings` describe crystal, species and sources; dark matter and neutrinos need an exposure.
+    pub fn parse(text: &str, settings: &Settings, exposure_kg_day: Option<f64>) -> Result<Self, Error> {
+        if let Some(exposure) = exposure_kg_day {
+            super::super::check_number("exposure_kg_day", exposure, exposure > 0.0, "a number above 0")?;
+        }
+        let (mut components, mut parameters): (Vec<Component>, Vec<Parameter>) = (Vec::new(), Vec::new());
+        for name in text.split('+').map(str::trim) {
+            let plain = name.strip_suffix("-background");
+            let shape = match plain.unwrap_or(name) {
+                "exponential" => Shape::Exponential,
+                "power-law" => Shape::PowerLaw,
+                "flat" => Shape::Flat,
+                "dark-matter" if plain.is_none() => Shape::DarkMatter,
+                "cevns" if plain.is_none() => Shape::Cevns,
+                "capture" if plain.is_none() => Shape::Capture,
+                _ => {
+                    let problem = format!("expected components joined by +, found \"{name}\"");
+                    return Err(Error::input("model", problem, format!("Components are {KNOWN}")));
+                }
+            };
+            if components.iter().any(|c| c.name == name) {
+                let problem = format!("expected each component once, found {name} twice");
+                return Err(Error::input("model", problem, "Two equal shapes cannot be told apart: remove one"));
+            }
+            if matches!(shape, Shape::DarkMatter | Shape::Cevns) && exposure_kg_day.is_none() {
+                let problem = format!("expected an exposure for {name}, found none");
+                return Err(Error::input("exposure_kg_day", problem, "Give --exposure-kg-day, of crystal"));
+            }
+            let first = parameters.len();
+            parameters.extend(shape.parameters(name));
+            let n_shape = parameters.len() - first - 1;
+            components.push(Component { name: name.to_owned(), shape, background: plain.is_some(), first, n_shape });
+        }
+        parameters.push(Parameter { name: RESOLUTION.to_owned(), start: 0.0, low: 0.05, high: 1e3, free: false });
+        Ok(Self { components, parameters, settings: settings.clone(), exposure_kg_day })
+    }
+
+    /// Sets where a parameter starts, and whether it is free.
+    pub fn set(&mut self, name: &str, start: Option<f64>, free: bool) -> Result<(), Error> {
+        let names: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
+        let names = names.join(", ");
+        let Some(parameter) = self.parameters.iter_mut().find(|p| p.name == name) else {
+            let problem = format!("expected a parameter of the model, found \"{name}\"");
+            return Err(Error::input("parameter", problem, format!("Parameters are {names}")));
+        };
+        if let Some(start) = start {
+            // The resolution may be held at 0, which no fit reaches.
+            let low = if free { parameter.low } else { 0.0 };
+            let fine = (low..=parameter.high).contains(&start);
+            let expected = format!("a number from {low} to {}", parameter.high);
+            super::super::check_number(name, start, fine, &expected)?;
+            parameter.start = start;
+        }
+        parameter.free = free;
+        Ok(())
+    }
+
+    /// Internal bins and the recoils of a component of scale 1 on them.
+    pub(super) fn truth(
+        &self,
+        component: &Component,
+        shape: &[f64],
+        grid: Grid,
+        species: &str,
+    ) -> Result<Truth, Error> {
+        // Half a bin less, so that rounding cannot add one.
+        let highest_recoil_ev = (grid.n_bins as f64 - 0.5) * grid.width_ev;
+        let mut settings = Settings { bin_ev: grid.width_ev, highest_recoil_ev, ..self.settings.clone() };
+        // A species that the crystal lacks has no recoils in it.
+        let exposure = self.exposure_kg_day.unwrap_or(1.0);
+        match component.shape {
+            Shape::DarkMatter => {
+                settings.dark_matter.mass_gev = shape[0];
+                settings.dark_matter.cross_section_cm2 = 1e-36;
+                settings.dark_matter.validate()?;
+                Ok(of_source(correction::dark_matter(&settings)?, grid, exposure * 1e36, species))
+            }
+            Shape::Cevns => Ok(of_source(correction::cevns(&settings)?, grid, exposure, species)),
+            Shape::Capture => Ok(of_source(correction::capture(&settings)?, grid, 1.0, species)),
+            plain => {
+                let between = plain.integral(shape);
+                let bins = (0..grid.n_bins).map(|i| between(grid.edges(i).0, grid.edges(i).1)).collect();
+                let spectrum = RecoilSpectrum { grid, bins, lines: Vec::new() };
+                let empty = empty(grid);
+                Ok(if component.background {
+                    Truth { own: empty, other: spectrum }
+                } else {
+                    Truth { own: spectrum, other: empty }
+                })
+            }
+        }
+    }
+}
+
+pub(super) fn empty(grid: Grid) -> RecoilSpectrum {
+    RecoilSpectrum { grid, bins: vec![0.0; grid.n_bins], lines: Vec::new() }
+}
+
+/// Recoils of a source by whether the response is for them.
+fn of_source(rate: RecoilRate, grid: Grid, factor: f64, species: &str) -> Truth {
+    let none = empty(grid);
+    let own = rate.recoils.combine(factor, &none, 1.0);
+    let others = rate.parts.iter().filter(|p| !p.included);
+    let other = others.fold(none.clone(), |sum, part| sum.combine(1.0, &part.recoils, factor));
+    if rate.species == species {
+        Truth { own, other }
+    } else {
+        Truth { other: other.combine(1.0, &own, 1.0), own: none }
+    }
+}
+
+impl Shape {
+    /// The scale, then what fixes the shape.
+    fn parameters(self, name: &str) -> Vec<Parameter> {
+        let parameter = |what: &str, start: f64, low: f64, high: f64| Parameter {
+            name: format!("{name}.{what}"),
+            start,
+            low,
+            high,
+            free: true,
+        };
+        // Scales start at NaN: where the fit puts them itself.
+        let scale = |what: &str| parameter(what, f64::NAN, 0.0, f64::MAX);
+        match self {
+            Self::Exponential => vec![scale("counts"), parameter("decay_ev", 30.0, 0.5, 1e4)],
+            Self::PowerLaw => vec![scale("counts_per_ev_at_50_ev"), parameter("index", 1.5, -3.0, 8.0)],
+            Self::Flat => vec![scale("counts_per_ev")],
+            Self::DarkMatter => vec![scale("cross_section_cm2"), parameter("mass_gev", 3.0, 0.3, 1e3)],
+            Self::Cevns => vec![scale("scale")],
+            Self::Capture => vec![scale("captures")],
+        }
+    }
+
+    /// Counts between two energies of the plain shapes.
+    fn integral(self, shape: &[f64]) -> Box<dyn Fn(f64, f64) -> f64> {
+        match (self, shape) {
+            (Self::Exponential, &[decay]) => Box::new(move |low, high| (-low / decay).exp() - (-high / decay).exp()),
+            (Self::PowerLaw, &[index]) => Box::new(move |low, high| {
+                let (low, high) = (low.max(POWER_LAW_FROM_EV) / PIVOT_EV, high.max(POWER_LAW_FROM_EV) / PIVOT_EV);
+                let power = 1.0 - index;
+                let between =
+                    if power.abs() < 1e-9 { (high / low).ln() } else { (high.powf(power) - low.powf(power)) / power };
+                PIVOT_EV * between
+            }),
+            _ => Box::new(|low, high| high - low),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Grid = Grid { width_ev: 0.5, n_bins: 600 };
+
+    fn model(text: &str) -> Result<Model, Error> {
+        Model::parse(text, &Settings::default(), Some(2.0))
+    }
+
+    #[test]
+    fn shapes_have_their_integrals() {
+        let total = |text: &str, shape: &[f64]| {
+            let model = model(text).unwrap();
+            let truth = model.truth(&model.components[0], shape, GRID, "W").unwrap();
+            (truth.own.total(), truth.other.total())
+        };
+        assert!((total("exponential", &[20.0]).0 - 1.0).abs() < 1e-6);
+        assert_eq!(total("flat-background", &[]), (0.0, 300.0));
+        let law = total("power-law", &[2.0]).0;
+        assert!((law - 2500.0 * (1.0 - 1.0 / 300.0)).abs() < 1e-9, "{law}");
+        assert!((total("power-law", &[1.0]).0 - 50.0 * 300f64.ln()).abs() < 1e-9);
+        assert!((total("capture", &[]).0 - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn models_without_meaning_are_refused() {
+        for (text, expected) in [("gaussian", "exponential"), ("flat+flat", "twice"), ("", "joined by +")] {
+            let message = model(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+        let message = Model::parse("cevns", &Settings::default(), None).unwrap_err().to_string();
+        assert!(message.contains("--exposure-kg-day"), "{message}");
+        let message = model("flat").unwrap().set("slope", None, true).unwrap_err().to_string();
+        assert!(message.contains("flat.counts_per_ev"), "{message}");
+        assert!(model("exponential").unwrap().set("exponential.decay_ev", Some(-1.0), true).is_err());
+    }
+}

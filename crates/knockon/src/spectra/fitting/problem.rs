@@ -1,0 +1,265 @@
+//! One data set, one model, one detector: where fits start, how they go on, how far their parameters may be off.
+
+use super::super::detected::AnyResponse;
+use super::super::detector::Detector;
+use super::super::eye::Fineness;
+use super::super::fold::Grid;
+use super::super::user::{BinnedSpectrum, Content};
+use super::likelihood::{Bounds, Optimum, cash, minimise};
+use super::model::Model;
+use super::projection::{Projection, without_lines};
+use super::total;
+use crate::Error;
+use crate::response::StoredEnergy;
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+
+/// Expected counts may change by this much, relative, when the internal bins are halved.
+const CONVERGED: f64 = 1e-3;
+/// Bins of true spectra are not narrower than this, eV.
+const RECOIL_BIN_EV: f64 = 1.0;
+
+/// See the module.
+pub(super) struct Problem<'a> {
+    model: &'a Model,
+    species: &'a str,
+    detector: &'a Detector,
+    edges: &'a [f64],
+    pub(super) observed: Vec<f64>,
+    grid: Grid,
+    /// Indices of free parameters.
+    pub(super) free: Vec<usize>,
+    /// Where fits start; NaN for scales that nobody set.
+    start: Vec<f64>,
+}
+
+/// A fit: values of all parameters, covariance of the free ones.
+pub(super) struct Fit {
+    pub(super) values: Vec<f64>,
+    pub(super) statistic: f64,
+    pub(super) covariance: DMatrix<f64>,
+    converged: bool,
+}
+
+impl<'a> Problem<'a> {
+    pub(super) fn new(
+        measured: &'a BinnedSpectrum,
+        model: &'a Model,
+        response: &'a AnyResponse,
+        detector: &'a Detector,
+    ) -> Result<Self, Error> {
+        detector.validate()?;
+        let refuse = |problem: String, remedy: &str| Err(Error::input("measured spectrum", problem, remedy));
+        if measured.content != Content::Counts {
+            let problem = format!("expected counts, found the rate \"{}\"", measured.column);
+            return refuse(problem, "The Poisson likelihood needs counts as observed: name the column counts");
+        }
+        let edges = &measured.edges_ev;
+        let observed: Vec<f64> =
+            (0..edges.len() - 1).map(|bin| measured.parts.iter().map(|p| p.counts[bin]).sum()).collect();
+        let free: Vec<usize> = (0..model.parameters.len()).filter(|i| model.parameters[*i].free).collect();
+        let counts: f64 = observed.iter().sum();
+        if observed.len() <= free.len() || counts <= 0.0 {
+            let (bins, n) = (observed.len(), free.len());
+            let problem =
+                format!("expected counts in more bins than the {n} free parameters, found {counts} in {bins}");
+            return refuse(problem, "Give more data, or hold parameters with --fix");
+        }
+        let [low, high] = response.best().usable_range_ev();
+        let last = edges[edges.len() - 1];
+        if last > high {
+            let problem = format!("expected energies up to {high} eV, where the response ends, found {last}");
+            return refuse(problem, "Cut the spectrum there, or give a response that reaches further");
+        }
+        if low > edges[0] {
+            let problem = format!("expected energies from {low} eV, where the response starts, found {}", edges[0]);
+            return refuse(problem, "Cut the spectrum there, or give a response that reaches lower");
+        }
+        let mut start: Vec<f64> = model.parameters.iter().map(|p| p.start).collect();
+        let resolution = start.len() - 1;
+        if start[resolution] == 0.0 {
+            start[resolution] = detector.resolution.constant_ev;
+        }
+        if free.contains(&resolution) {
+            start[resolution] = start[resolution].max(1.0);
+        }
+        // Recoils come down by the stored energy and move by the resolution: further up than anybody looks.
+        let end = (1.35 * last + 10.0 * (start[resolution] + detector.resolution.slope * last) + 20.0).min(high);
+        let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min);
+        let sigma = if start[resolution] > 0.0 { start[resolution] } else { f64::INFINITY };
+        let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(0.25)).ceil().clamp(1.0, 20_000.0);
+        let grid = Grid { width_ev: end / n_bins, n_bins: n_bins as usize };
+        Ok(Self { model, species: response.species(), detector, edges, observed, grid, free, start })
+    }
+
+    /// The model seen with one set of numbers of a response, or none.
+    pub(super) fn projection<'b>(&'b self, stored: Option<StoredEnergy<'b>>) -> Projection<'b> {
+        self.projection_on(stored, self.grid, Fineness::COARSE)
+    }
+
+    fn projection_on<'b>(&'b self, stored: Option<StoredEnergy<'b>>, grid: Grid, fine: Fineness) -> Projection<'b> {
+        Projection::new(self.model, self.species, stored, self.detector, self.edges, grid, fine)
+    }
+
+    /// The best of several starts: each parameter of a shape also from 0.4 and 2.5 times its start.
+    pub(super) fn search(&self, stored: Option<StoredEnergy>) -> Result<Fit, Error> {
+        let mut projection = self.projection(stored);
+        let mut starts = vec![self.start.clone()];
+        let shapes = self.model.components.iter().flat_map(|c| c.first + 1..=c.first + c.n_shape);
+        for index in shapes.filter(|i| self.free.contains(i)) {
+            for factor in [0.4, 2.5] {
+                let mut start = self.start.clone();
+                start[index] *= factor;
+                starts.push(start);
+            }
+        }
+        let mut best: Option<Fit> = None;
+        for start in starts {
+            let Some(start) = self.scaled(&mut projection, start)? else { continue };
+            let found = self.minimise(&mut projection, &start, &self.free)?;
+            if best.as_ref().is_none_or(|b| found.statistic < b.statistic) {
+                best = Some(found);
+            }
+        }
+        best.filter(|b| b.converged).ok_or_else(|| {
+            Error::computation(
+                "the fit has not converged: a component does not reach the bins, or the data do not fix its parameters",
+                "Hold parameters with --fix, start them closer with --start, or use fewer components",
+            )
+        })
+    }
+
+    /// One fit from good values.
+    pub(super) fn fit_from(&self, stored: Option<StoredEnergy>, start: &[f64]) -> Result<Fit, Error> {
+        self.minimise(&mut self.projection(stored), start, &self.free)
+    }
+
+    /// Puts scales that nobody set where all components give equal shares of the counts; none where one gives no counts.
+    fn scaled(&self, projection: &mut Projection, mut values: Vec<f64>) -> Result<Option<Vec<f64>>, Error> {
+        let components = &self.model.components;
+        let ones: Vec<f64> = values.iter().map(|v| if v.is_nan() { 1.0 } else { *v }).collect();
+        let share = self.observed.iter().sum::<f64>() / components.len() as f64;
+        for (component, unit) in components.iter().zip(projection.components(&ones)?) {
+            let total: f64 = unit.iter().sum();
+            if values[component.first].is_nan() {
+                values[component.first] = share / total;
+            }
+            if total <= 0.0 && self.free.contains(&component.first) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(values))
+    }
+
+    fn minimise(&self, projection: &mut Projection, start: &[f64], free: &[usize]) -> Result<Fit, Error> {
+        let filled = |fitted: &[f64]| -> Vec<f64> {
+            let mut values = start.to_vec();
+            free.iter().zip(fitted).for_each(|(i, v)| values[*i] = *v);
+            values
+        };
+        if free.is_empty() {
+            let statistic = cash(&self.observed, &total(&projection.components(start)?));
+            return Ok(Fit { values: start.to_vec(), statistic, covariance: DMatrix::zeros(0, 0), converged: true });
+        }
+        let first: Vec<f64> = free.iter().map(|i| start[*i]).collect();
+        let bounds: Vec<Bounds> = free.iter().map(|i| self.model.parameters[*i].bounds()).collect();
+        let expect = |fitted: &[f64]| projection.expect(&filled(fitted), free);
+        let Optimum { values, statistic, covariance, converged } = minimise(&self.observed, &bounds, &first, expect)?;
+        Ok(Fit { values: filled(&values), statistic, covariance, converged })
+    }
+
+    /// For each free parameter, where the least statistic over all others is 1 above the minimum, below and above.
+    pub(super) fn profile(&self, stored: Option<StoredEnergy>, best: &Fit) -> Result<Vec<[f64; 2]>, Error> {
+        let ends = |index: usize| -> Result<[f64; 2], Error> {
+            let mut projection = self.projection(stored);
+            let [low, high] = [-1.0, 1.0].map(|side| self.profile_end(&mut projection, best, index, side));
+            Ok([low?, high?])
+        };
+        (0..self.free.len()).into_par_iter().map(ends).collect()
+    }
+
+    /// The root of sqrt(C - C_min) = 1 on one side, close to linear in the parameter: a secant through the minimum. A bound
+    /// that is reached before is the end.
+    fn profile_end(&self, projection: &mut Projection, best: &Fit, index: usize, side: f64) -> Result<f64, Error> {
+        let parameter = self.free[index];
+        let Bounds { low, high } = self.model.parameters[parameter].bounds();
+        let others: Vec<usize> = self.free.iter().copied().filter(|p| *p != parameter).collect();
+        let value = best.values[parameter];
+        let deviation = best.covariance[(index, index)].sqrt();
+        let mut distance = if deviation.is_finite() { deviation } else { 0.1 * value.abs().max(1e-3) };
+        let mut start = best.values.clone();
+        for _ in 0..12 {
+            let end = (value + side * distance).clamp(low, high);
+            start[parameter] = end;
+            let found = self.minimise(projection, &start, &others)?;
+            let rise = (found.statistic - best.statistic).max(0.0).sqrt();
+            let at_bound = end == low || end == high;
+            if (rise - 1.0).abs() < 2e-3 || (at_bound && rise <= 1.0) {
+                return Ok(end);
+            }
+            start = found.values;
+            distance = (end - value).abs() / rise.clamp(0.25, 4.0);
+        }
+        Ok(value + side * distance)
+    }
+
+    /// How many internal bins make one bin of true spectra.
+    fn bins_per_recoil_bin(&self) -> usize {
+        (RECOIL_BIN_EV / self.grid.width_ev).round().max(1.0) as usize
+    }
+
+    /// Edges of true spectra in eV.
+    pub(super) fn recoil_edges(&self) -> Vec<f64> {
+        let every = self.bins_per_recoil_bin();
+        (0..=self.grid.n_bins / every).map(|i| (i * every) as f64 * self.grid.width_ev).collect()
+    }
+
+    /// True counts of each component.
+    pub(super) fn recoils(&self, values: &[f64]) -> Result<Vec<Vec<f64>>, Error> {
+        let every = self.bins_per_recoil_bin();
+        let of = |component: &super::model::Component| -> Result<Vec<f64>, Error> {
+            let shape = &values[component.first + 1..=component.first + component.n_shape];
+            let truth = self.model.truth(component, shape, self.grid, self.species)?;
+            let all = without_lines(truth.own.combine(1.0, &truth.other, 1.0));
+            Ok(all.bins.chunks_exact(every).map(|c| values[component.first] * c.iter().sum::<f64>()).collect())
+        };
+        self.model.components.iter().map(of).collect()
+    }
+
+    /// Derivatives of the true counts by the free parameters.
+    pub(super) fn recoil_derivatives(&self, values: &[f64]) -> Result<Vec<Vec<f64>>, Error> {
+        let by = |parameter: &usize| -> Result<Vec<f64>, Error> {
+            let step = 1e-4 * values[*parameter].abs().max(f64::MIN_POSITIVE);
+            let [above, below] = [step, -step].map(|step| {
+                let mut at = values.to_vec();
+                at[*parameter] += step;
+                self.recoils(&at).map(|all| total(&all))
+            });
+            Ok(above?.iter().zip(below?).map(|(a, b)| (a - b) / (2.0 * step)).collect())
+        };
+        self.free.iter().map(by).collect()
+    }
+
+    /// Largest relative change of expected counts (of small bins: relative to 1e-3 of the largest) when the internal bins
+    /// are halved; refused where it is too large.
+    pub(super) fn convergence_error(
+        &self,
+        stored: Option<StoredEnergy>,
+        values: &[f64],
+        expected: &[f64],
+    ) -> Result<f64, Error> {
+        let grid = Grid { width_ev: 0.5 * self.grid.width_ev, n_bins: 2 * self.grid.n_bins };
+        let finer = total(&self.projection_on(stored, grid, Fineness::COARSE.halved()).components(values)?);
+        let floor = 1e-3 * finer.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        let change = expected.iter().zip(&finer).map(|(a, b)| (a - b).abs() / b.max(floor)).fold(0.0, f64::max);
+        if change > CONVERGED {
+            let problem = format!(
+                "the fold has not converged: halving internal bins of {:.3} eV changes expected counts by {:.2} %",
+                self.grid.width_ev,
+                100.0 * change
+            );
+            return Err(Error::computation(problem, "Give a resolution, or wider bins"));
+        }
+        Ok(change)
+    }
+}

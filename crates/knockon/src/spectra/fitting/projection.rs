@@ -1,0 +1,154 @@
+//! From parameters to expected counts in the bins of a measured spectrum, with derivatives.
+
+use super::super::detector::Detector;
+use super::super::eye::{Eye, Fineness};
+use super::super::fold::{Grid, RecoilSpectrum, StorageKernel};
+use super::likelihood::Expectation;
+use super::model::{Component, Model, empty};
+use crate::Error;
+use crate::response::StoredEnergy;
+
+/// Relative step of the central differences in parameters of shapes.
+const STEP: f64 = 1e-4;
+
+/// A model seen through one set of numbers of a response (or none) and a detector.
+pub(super) struct Projection<'a> {
+    model: &'a Model,
+    species: &'a str,
+    stored: Option<StoredEnergy<'a>>,
+    kernel: Option<StorageKernel<'a>>,
+    detector: &'a Detector,
+    edges: &'a [f64],
+    grid: Grid,
+    fineness: Fineness,
+    /// Of each component, at the shape it had last: what arrives before the detector.
+    deposited: Vec<Option<(Vec<f64>, RecoilSpectrum)>>,
+    /// At the resolution used last.
+    eye: Option<(f64, Eye)>,
+}
+
+impl<'a> Projection<'a> {
+    pub(super) fn new(
+        model: &'a Model,
+        species: &'a str,
+        stored: Option<StoredEnergy<'a>>,
+        detector: &'a Detector,
+        edges: &'a [f64],
+        grid: Grid,
+        fineness: Fineness,
+    ) -> Self {
+        let kernel = stored.map(|s| StorageKernel::of(s, grid));
+        let deposited = vec![None; model.components.len()];
+        Self { model, species, stored, kernel, detector, edges, grid, fineness, deposited, eye: None }
+    }
+
+    /// Expected counts of each component, scales included.
+    pub(super) fn components(&mut self, values: &[f64]) -> Result<Vec<Vec<f64>>, Error> {
+        let model = self.model;
+        let each = model.components.iter().enumerate().map(|(index, component)| {
+            let unit = self.unit(index, component, values)?;
+            Ok(unit.iter().map(|c| c * values[component.first]).collect())
+        });
+        each.collect()
+    }
+
+    /// Expected counts, and derivatives by the parameters of the indices `free`.
+    pub(super) fn expect(&mut self, values: &[f64], free: &[usize]) -> Result<Expectation, Error> {
+        let model = self.model;
+        let mut counts = vec![0.0; self.edges.len() - 1];
+        let mut derivatives = vec![Vec::new(); free.len()];
+        for (index, component) in model.components.iter().enumerate() {
+            let unit = self.unit(index, component, values)?;
+            counts.iter_mut().zip(&unit).for_each(|(c, u)| *c += values[component.first] * u);
+            for (row, parameter) in free.iter().enumerate() {
+                if *parameter == component.first {
+                    derivatives[row].clone_from(&unit);
+                } else if (component.first + 1..=component.first + component.n_shape).contains(parameter) {
+                    derivatives[row] = self.difference(values, *parameter, |projection, at| {
+                        let unit = projection.unit(index, component, at)?;
+                        Ok(unit.iter().map(|u| u * at[component.first]).collect())
+                    })?;
+                }
+            }
+            // Differences moved the shape; the next call is likely to ask for it here again.
+        }
+        let resolution = values.len() - 1;
+        if let Some(row) = free.iter().position(|p| *p == resolution) {
+            derivatives[row] = self.difference(values, resolution, |projection, at| {
+                let all = projection.components(at)?;
+                let sum = |bin: usize| all.iter().map(|c| c[bin]).sum();
+                Ok((0..projection.edges.len() - 1).map(sum).collect())
+            })?;
+        }
+        Ok(Expectation { counts, derivatives })
+    }
+
+    /// Factor of the calibration at these values.
+    pub(super) fn scale(&self, values: &[f64]) -> Result<f64, Error> {
+        let resolution = self.seen_with(values).resolution;
+        self.stored.map_or(Ok(1.0), |s| self.detector.calibration.scale(s, self.species, resolution))
+    }
+
+    fn difference(
+        &mut self,
+        values: &[f64],
+        parameter: usize,
+        mut counts: impl FnMut(&mut Self, &[f64]) -> Result<Vec<f64>, Error>,
+    ) -> Result<Vec<f64>, Error> {
+        let bounds = self.model.parameters[parameter].bounds();
+        let step = STEP * values[parameter].abs().max(0.1);
+        let mut at = values.to_vec();
+        at[parameter] = (values[parameter] + step).min(bounds.high);
+        let (high, above) = (at[parameter], counts(self, &at)?);
+        at[parameter] = (values[parameter] - step).max(bounds.low);
+        let (low, below) = (at[parameter], counts(self, &at)?);
+        Ok(above.iter().zip(&below).map(|(a, b)| (a - b) / (high - low)).collect())
+    }
+
+    /// The detector with the resolution of these values.
+    fn seen_with(&self, values: &[f64]) -> Detector {
+        let mut detector = self.detector.clone();
+        detector.resolution.constant_ev = values[values.len() - 1];
+        detector
+    }
+
+    /// Counts of a component of scale 1.
+    fn unit(&mut self, index: usize, component: &Component, values: &[f64]) -> Result<Vec<f64>, Error> {
+        let shape = &values[component.first + 1..=component.first + component.n_shape];
+        let made = self.deposited[index].as_ref().is_some_and(|(of, _)| of == shape);
+        if !made {
+            let deposited = self.deposit(component, shape)?;
+            self.deposited[index] = Some((shape.to_vec(), deposited));
+        }
+        let sigma = values[values.len() - 1];
+        if self.eye.as_ref().is_none_or(|(of, _)| *of != sigma) {
+            let (scale, detector) = (self.scale(values)?, self.seen_with(values));
+            let eye = Eye::new(self.grid, &[], scale, self.edges, &detector, self.fineness);
+            self.eye = Some((sigma, eye));
+        }
+        Ok(match (&self.eye, &self.deposited[index]) {
+            (Some((_, eye)), Some((_, deposited))) => eye.see(deposited),
+            _ => Vec::new(),
+        })
+    }
+
+    fn deposit(&self, component: &Component, shape: &[f64]) -> Result<RecoilSpectrum, Error> {
+        let truth = self.model.truth(component, shape, self.grid, self.species)?;
+        let own = self.kernel.as_ref().map_or_else(|| truth.own.clone(), |k| k.apply(&truth.own));
+        Ok(without_lines(own.combine(1.0, &truth.other, 1.0)))
+    }
+}
+
+/// Lines shared between the two nearest bins so that their mean energy stays: against the resolution, four bins or more,
+/// the width of a bin is nothing.
+pub(super) fn without_lines(spectrum: RecoilSpectrum) -> RecoilSpectrum {
+    let mut bins = spectrum.bins;
+    let last = bins.len() - 1;
+    for line in &spectrum.lines {
+        let place = (line.energy_ev / spectrum.grid.width_ev - 0.5).clamp(0.0, last as f64);
+        let (below, part) = (place as usize, place.fract());
+        bins[below] += (1.0 - part) * line.content;
+        bins[(below + 1).min(last)] += part * line.content;
+    }
+    RecoilSpectrum { bins, ..empty(spectrum.grid) }
+}

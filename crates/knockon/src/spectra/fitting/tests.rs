@@ -1,0 +1,150 @@
+//! Fits of synthetic counts.
+
+use super::super::correction::Settings;
+use super::super::detected::{AnyResponse, detect_into};
+use super::super::detector::{Detector, Resolution, Trigger};
+use super::super::user::{BinnedSpectrum, Content, UserPart, UserSpectrum};
+use super::*;
+use crate::response::Response;
+use rand::SeedableRng;
+use rand_distr::{Distribution, Poisson};
+use rand_pcg::Pcg64;
+
+fn paper(sets: usize) -> AnyResponse {
+    let mut response = Response::from_paper();
+    response.bootstrap.truncate(sets);
+    AnyResponse::Curves(Box::new(response))
+}
+
+fn detector() -> Detector {
+    Detector {
+        resolution: Resolution { constant_ev: 4.0, slope: 0.0 },
+        trigger: Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: 4.0, plateau: 1.0 },
+        ..Detector::default()
+    }
+}
+
+fn binned(edges_ev: Vec<f64>, counts: Vec<f64>) -> BinnedSpectrum {
+    let part = UserPart { species: None, counts, errors: None };
+    BinnedSpectrum { edges_ev, column: "counts".to_owned(), content: Content::Counts, parts: vec![part] }
+}
+
+/// Expected counts by the fold of `knockon correct`, which shares neither grid nor truth with the fit.
+fn expected(density_per_ev: impl Fn(f64) -> f64, edges: &[f64]) -> Vec<f64> {
+    let fine: Vec<f64> = (0..=300).map(f64::from).collect();
+    let counts = fine.windows(2).map(|e| density_per_ev(0.5 * (e[0] + e[1])) * (e[1] - e[0])).collect();
+    detect_into(&UserSpectrum::Binned(binned(fine, counts)), edges, &paper(0), &detector()).unwrap().after
+}
+
+fn edges() -> Vec<f64> {
+    (0..=30).map(|i| 16.0 + 4.0 * f64::from(i)).collect()
+}
+
+fn value(fit: &SpectrumFit, name: &str) -> FittedParameter {
+    fit.parameters.iter().find(|p| p.name == name).unwrap().clone()
+}
+
+/// Exact expectations: parameters come back, and a fit without stored energy is off by what is stored: an exponential that
+/// loses about a tenth of its energy looks steeper.
+#[test]
+fn parameters_come_back_and_without_correction_they_do_not() {
+    let truth = |e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp();
+    let data = binned(edges(), expected(truth, &edges()));
+    let mut model = Model::parse("exponential+flat", &Settings::default(), None).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(6), &detector()).unwrap();
+    let (counts, decay) = (value(&fit, "exponential.counts"), value(&fit, "exponential.decay_ev"));
+    assert!((decay.value - 30.0).abs() < 0.02 && (counts.value / 2e4 - 1.0).abs() < 1e-3, "{:?}", fit.parameters);
+    assert!(value(&fit, "flat.counts_per_ev").value < 0.1 && fit.statistic < 0.05, "{}", fit.statistic);
+    assert!(
+        decay.interval[0] < 30.0 && decay.interval[1] > 30.0 && decay.response_interval[1] > decay.response_interval[0]
+    );
+    assert!(fit.convergence_error < 1e-3 && fit.n_response_sets == 6);
+    // Expected bias: the best exponential without correction, found here with the fold of other spectra.
+    model.set("flat.counts_per_ev", Some(0.0), false).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(0), &detector()).unwrap();
+    let biased = value(&fit, "exponential.decay_ev").without_stored_energy;
+    let deviation = value(&fit, "exponential.decay_ev").deviation;
+    let bare = |decay: f64| -> f64 {
+        let fine: Vec<f64> = (0..=300).map(f64::from).collect();
+        let shape = fine.windows(2).map(|e| (-e[0] / decay).exp() - (-e[1] / decay).exp()).collect();
+        let mut calcium = binned(fine, shape);
+        calcium.parts[0].species = Some("Ca".to_owned());
+        let seen = detect_into(&UserSpectrum::Binned(calcium), &edges(), &paper(0), &detector()).unwrap().after;
+        let scale = data.parts[0].counts.iter().sum::<f64>() / seen.iter().sum::<f64>();
+        likelihood::cash(&data.parts[0].counts, &seen.iter().map(|s| scale * s).collect::<Vec<_>>())
+    };
+    let best = crate::math::minimise(&[28.0], &[0.5], 1e-6, |p| bare(p[0]))[0];
+    assert!((biased - best).abs() < 0.05, "{biased} {best}");
+    assert!((biased - 30.0).abs() > 3.0 * deviation, "{biased} +- {deviation}");
+    assert!(fit.statistic_without_stored_energy > fit.statistic + 10.0);
+}
+
+/// 150 data sets: pulls of the free parameters have mean 0 and width 1, and C its expected mean.
+#[test]
+fn pulls_have_unit_width() {
+    let truth = |e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp() + 20.0;
+    let means = expected(truth, &edges());
+    let model = Model::parse("exponential+flat", &Settings::default(), None).unwrap();
+    let response = paper(0);
+    let known = [2e4, 30.0, 20.0];
+    let of_set = |seed: u64| -> (Vec<f64>, f64) {
+        let mut random = Pcg64::seed_from_u64(seed);
+        let counts = means.iter().map(|m| Poisson::new(*m).unwrap().sample(&mut random)).collect();
+        let data = binned(edges(), counts);
+        let detector = detector();
+        let problem = Problem::new(&data, &model, &response, &detector).unwrap();
+        let fit = problem.fit_from(Some(response.best()), &[2e4, 30.0, 20.0, 4.0]).unwrap();
+        let pull = |i: usize| (fit.values[i] - known[i]) / fit.covariance[(i, i)].sqrt();
+        ((0..3).map(pull).collect(), fit.statistic)
+    };
+    let n = 150;
+    let sets: Vec<(Vec<f64>, f64)> = (0..n).into_par_iter().map(of_set).collect();
+    for i in 0..3 {
+        let mean = sets.iter().map(|s| s.0[i]).sum::<f64>() / n as f64;
+        let width = (sets.iter().map(|s| (s.0[i] - mean).powi(2)).sum::<f64>() / (n - 1) as f64).sqrt();
+        // Standard errors 0.08 and 0.06.
+        assert!(mean.abs() < 0.3 && (width - 1.0).abs() < 0.2, "parameter {i}: {mean} +- {width}");
+    }
+    let (expected, variance) = expected_statistic(&means);
+    let mean = sets.iter().map(|s| s.1).sum::<f64>() / n as f64;
+    let error = (variance / n as f64).sqrt();
+    assert!((mean - (expected - 3.0)).abs() < 4.0 * error, "{mean} {expected} {error}");
+}
+
+/// Capture of neutrons: normalisation and resolution of the peaks; dark matter: mass and cross-section.
+#[test]
+fn physical_components_are_fitted() {
+    let settings = Settings::default();
+    let mut model = Model::parse("capture", &settings, None).unwrap();
+    let edges: Vec<f64> = (0..=75).map(|i| 30.0 + 2.0 * f64::from(i)).collect();
+    model.set("capture.captures", Some(5e4), true).unwrap();
+    model.set("resolution_ev", Some(6.0), true).unwrap();
+    let (response, detector) = (paper(0), detector());
+    let data_of = |model: &Model, values: &[f64]| {
+        let blank = binned(edges.clone(), vec![1.0; edges.len() - 1]);
+        let problem = Problem::new(&blank, model, &response, &detector).unwrap();
+        let counts = total(&problem.projection(Some(response.best())).components(values).unwrap());
+        binned(edges.clone(), counts)
+    };
+    let fit = fit_spectrum(&data_of(&model, &[8e4, 5.0]), &model, &response, &detector).unwrap();
+    assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 2e-3, "{:?}", fit.parameters);
+    assert!((value(&fit, "resolution_ev").value - 5.0).abs() < 0.02, "{:?}", fit.parameters);
+
+    let model = Model::parse("dark-matter+flat-background", &settings, Some(10.0)).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector).unwrap();
+    assert!((value(&fit, "dark-matter.mass_gev").value - 2.5).abs() < 0.02, "{:?}", fit.parameters);
+    assert!((value(&fit, "dark-matter.cross_section_cm2").value / 1e-39 - 1.0).abs() < 0.02);
+    assert!((value(&fit, "flat-background.counts_per_ev").value / 30.0 - 1.0).abs() < 0.01);
+}
+
+#[test]
+fn data_without_meaning_are_refused() {
+    let model = Model::parse("exponential", &Settings::default(), None).unwrap();
+    let refused = |data: &BinnedSpectrum| fit_spectrum(data, &model, &paper(0), &detector()).unwrap_err().to_string();
+    let good = binned(edges(), vec![3.0; 30]);
+    let rate = BinnedSpectrum { content: Content::Density, ..good.clone() };
+    assert!(refused(&rate).contains("expected counts"));
+    assert!(refused(&binned(edges(), vec![0.0; 30])).contains("Give more data"));
+    assert!(refused(&binned(vec![20.0, 40.0], vec![5.0])).contains("free parameters"));
+    assert!(refused(&binned(vec![20.0, 40.0, 60.0, 900.0], vec![5.0; 3])).contains("Cut the spectrum"));
+}
