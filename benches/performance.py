@@ -55,6 +55,7 @@ one = bench(0, 1, "--repeats", arguments.repeats)
 pairs = [(bench(0, 1, "--cells", "8x8x4", "--steps", 5, "--repeats", 1),
           bench("0,1", 2, "--cells", "8x8x4", "--steps", 5, "--repeats", 1)) for _ in range(arguments.repeats)]
 walls = [min(pair[k]["microseconds_per_atom_step"] for pair in pairs) for k in (0, 1)]
+committee = bench(0, 1, "--repeats", arguments.repeats, "--committee", ROOT / "data/cawo4/cawo4.committee")["committee"]
 large = bench(0, 1, "--cells", "16x16x8", "--steps", 2, "--repeats", 1)
 lammps = script("lammps.py", "--steps", 10, "--knockon", knockon, "--repeats", arguments.repeats,
                 *(["--lammps-binary", arguments.lammps_binary] if arguments.lammps_binary else []))
@@ -82,6 +83,7 @@ velocity Verlet of {one['step_fs']} fs at {one['temperature_k']:.0f} K, the neig
 | the same, wall time: median, least | {one['microseconds_per_atom_step']:.1f}, {one['minimum_microseconds_per_atom_step']:.1f} |
 | neighbour list, part of the run | {100 * one['neighbor_list_share']:.1f} % |
 | two threads against one, {pairs[0][0]['atoms']} atoms, least wall times | {walls[0] / walls[1]:.2f} times as fast |
+| energies and forces of {committee['members']} committee members and the model | {committee['cost_relative_to_model']:.1f} times the model |
 | peak memory with {large['atoms']} atoms | {large['peak_memory_mib']:.0f} MiB |
 
 ## Kernels
