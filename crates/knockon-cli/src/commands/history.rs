@@ -173,6 +173,7 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
         quench,
         skin_angstrom: 0.5,
         border: None,
+        electronic_stopping: None,
         max_steps: 100_000,
     };
     let bar = Bar::new("fixed recoils");
@@ -190,8 +191,9 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
             settings: &recoil,
             seed: fixed.seed,
             grades: None,
+            frames_fs: &[],
         };
-        let (found, _) = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?;
+        let found = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?.recoil;
         done.push(RecordedRecoil {
             kick: kick.clone(),
             n_atoms: perfect.atoms.len(),
