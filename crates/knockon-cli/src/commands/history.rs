@@ -180,8 +180,9 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
     let mut done = Vec::new();
     for kick in &fixed.kicks {
         let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
-        let start =
-            thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut Checkpoint::nowhere(&Silent))?.remove(0);
+        let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut Checkpoint::nowhere(&Silent))?
+            .starts
+            .remove(0);
         let task = RecoilTask {
             potential,
             perfect: &perfect,

@@ -122,8 +122,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let start = {
         let bar = Bar::new("thermalisation");
         let mut checkpoint = kept(arguments, "thermalisation", &key, &bar);
-        let starts = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &mut checkpoint)?;
-        starts.into_iter().next().context("the thermalisation gave no start")?
+        let thermalized = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &mut checkpoint)?;
+        thermalized.starts.into_iter().next().context("the thermalisation gave no start")?
     };
     let bar = Bar::new("recoil (fs)");
     let mut checkpoint = kept(arguments, "recoil", &key, &bar);

@@ -3,8 +3,8 @@
 use super::claims::Claim;
 use super::output::{CampaignFile, RunRecord, write_recoils_csv};
 use super::{
-    Checkpoint, Followed, GradeWatch, PerfectBox, Plan, PlannedRun, RecoilTask, Start, run_recoil, snapshots,
-    thermalize,
+    Checkpoint, Followed, GradeWatch, PerfectBox, Plan, PlannedRun, RecoilTask, Start, Thermalized, run_recoil,
+    snapshots, thermalize,
 };
 use crate::io::{Frame, read_text, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
@@ -384,7 +384,10 @@ impl<'a> Campaign<'a> {
         remove_unfinished(kept);
         let mut checkpoint = self.checkpoint(kept);
         let (potential, count, seed) = (self.worker.potential, settings.max_starts(), settings.seed);
-        let starts = thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
+        let Thermalized { starts, equilibrium } =
+            thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
+        let path = self.files.folder.join("starts").join("thermalization.json");
+        write_atomically(&path, serde_json::to_string_pretty(&equilibrium).expect("plain numbers").as_bytes())?;
         for (number, start) in starts.into_iter().enumerate() {
             let path = self.files.start_path(number);
             remove_unfinished(&path);

@@ -491,6 +491,7 @@ mod tests {
         let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
         let start = thermalize(&potential, &perfect, &COLD, 1, 3, &mut Checkpoint::nowhere(&Silent))
             .expect("a start")
+            .starts
             .remove(0);
         (potential, perfect, start)
     }

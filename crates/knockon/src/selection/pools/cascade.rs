@@ -88,7 +88,7 @@ fn frames(
         friction_per_fs: 0.01,
     };
     let start =
-        thermalize(workshop.potential, perfect, &thermal, 1, seed, &mut Checkpoint::nowhere(&Silent))?.remove(0);
+        thermalize(workshop.potential, perfect, &thermal, 1, seed, &mut Checkpoint::nowhere(&Silent))?.starts.remove(0);
     let direction = DVec3::from_array(Pcg64::new(u128::from(seed), 5).sample(UnitSphere));
     let settings = RecoilSettings {
         time_fs: pool.frame_times_fs.iter().copied().fold(1.0, f64::max),
