@@ -197,6 +197,20 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
     Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_failed })
 }
 
+/// Finished runs without flags whose boxes were kept, with the files of those.
+pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(PlannedRun, PathBuf)>, Error> {
+    let files = Files { plan, folder };
+    let mut found = Vec::new();
+    for run in &plan.runs {
+        let path = files.frames_path(run);
+        match files.state(run)? {
+            State::Done(record) if record.recoil.flags.is_empty() && path.exists() => found.push((*run, path)),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Lets runs of a plan that failed be tried again; returns how many.
 pub fn forget_failures(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<usize, Error> {
     let files = Files { plan, folder };
