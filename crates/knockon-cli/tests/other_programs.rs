@@ -228,6 +228,34 @@ fn defects_agree_with_ovito() {
     }
 }
 
+/// Two quenched boxes of short recoils of the shipped potential.
+#[test]
+fn defects_of_cascades_agree_with_ovito() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4");
+    let [model, crystal] = ["cawo4.model", "cawo4.xyz"].map(|name| data.join(name).to_str().unwrap().to_owned());
+    for (species, energy, direction) in [("W", "100", "1,0.2,0.3"), ("O", "60", "0.3,1,0.2")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let out = folder.path().to_str().unwrap();
+        let kick = ["--species", species, "--energy-ev", energy, "--direction", direction, "--frames", "0,50"];
+        let box_and_time = ["--cells", "3x3x1", "--time-fs", "80", "--thermalization-fs", "20"];
+        let files = ["recoil", "--model", &model, "--crystal", &crystal, "-o", out, "--max-displacement", "0.02"];
+        knockon(&[&files[..], &kick, &box_and_time].concat());
+        let text = std::fs::read_to_string(path("recoil.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let found: Defects = serde_json::from_value(record["recoil"]["defects"].clone()).unwrap();
+        let ovito: Ovito = run_script("wigner_seitz.py", &[&path("perfect.xyz"), &path("final.xyz")]);
+        assert!(ovito.vacancies > 0, "{record}");
+        assert_eq!(found.total(|s| s.vacancies), ovito.vacancies);
+        assert_eq!(found.total(|s| s.interstitials), ovito.interstitials);
+        for s in &found.species {
+            assert_eq!(s.vacancies, ovito.empty[s.species.symbol()]);
+            assert_eq!(s.interstitials + s.antisites, ovito.beyond[s.species.symbol()]);
+        }
+        assert_eq!(read_extxyz(Path::new(&path("frames.xyz"))).unwrap().len(), 2);
+    }
+}
+
 #[test]
 fn ase_reads_what_we_write_and_we_read_what_ase_writes() {
     let folder = tempfile::tempdir().unwrap();

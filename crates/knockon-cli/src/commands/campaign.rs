@@ -5,8 +5,8 @@ use crate::progress::{Bar, say};
 use crate::signals;
 use anyhow::{Context, Result, bail};
 use knockon::cascade::{
-    CampaignSettings, Plan, RunOutcome, Worker, campaign_status, collect_campaign, forget_failures, make_starts,
-    run_campaign,
+    Attribution, CampaignSettings, Plan, RunOutcome, Worker, campaign_status, collect_campaign, export_campaign,
+    forget_failures, make_starts, run_campaign,
 };
 use knockon::io::{read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
@@ -49,6 +49,23 @@ enum Step {
         /// The table (default: recoils.csv in the folder of the campaign).
         #[arg(short, long, value_name = "TABLE.csv")]
         output: Option<PathBuf>,
+    },
+    /// Archives and metadata of finished recoils in the style of CascadesDB (IAEA), one of each per energy.
+    Export {
+        /// Folder of the campaign, planned with [frames] in its settings.
+        folder: PathBuf,
+        /// Folder for the archives and their records.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// Author of the data.
+        #[arg(long)]
+        author: String,
+        /// University or institute.
+        #[arg(long)]
+        affiliation: String,
+        /// DOI of the publication that describes the data.
+        #[arg(long, default_value = "")]
+        doi: String,
     },
 }
 
@@ -102,8 +119,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         (Some(Step::Collect { folder, output }), _) => {
             collect(folder, &output.clone().unwrap_or_else(|| folder.join("recoils.csv")))
         }
+        (Some(Step::Export { folder, output, author, affiliation, doi }), _) => {
+            let [author, affiliation, doi] = [author, affiliation, doi].map(Clone::clone);
+            let attribution = Attribution { author, affiliation, doi };
+            for e in export_campaign(&Plan::load(folder)?, folder, output, &attribution)? {
+                say(&format!("{} recoils: {} and its .xml", e.n_runs, e.archive.display()));
+            }
+            Ok(())
+        }
         (None, Some(a)) => run_files(&a.config, a.model.as_deref(), &a.output, None),
-        (None, None) => bail!("name a settings file, or one of plan, run, status and collect"),
+        (None, None) => bail!("name a settings file, or one of plan, run, status, collect and export"),
     }
 }
 

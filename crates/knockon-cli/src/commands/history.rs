@@ -173,14 +173,16 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
         quench,
         skin_angstrom: 0.5,
         border: None,
+        electronic_stopping: None,
         max_steps: 100_000,
     };
     let bar = Bar::new("fixed recoils");
     let mut done = Vec::new();
     for kick in &fixed.kicks {
         let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
-        let start =
-            thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut Checkpoint::nowhere(&Silent))?.remove(0);
+        let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut Checkpoint::nowhere(&Silent))?
+            .starts
+            .remove(0);
         let task = RecoilTask {
             potential,
             perfect: &perfect,
@@ -190,8 +192,9 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
             settings: &recoil,
             seed: fixed.seed,
             grades: None,
+            frames_fs: &[],
         };
-        let (found, _) = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?;
+        let found = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?.recoil;
         done.push(RecordedRecoil {
             kick: kick.clone(),
             n_atoms: perfect.atoms.len(),

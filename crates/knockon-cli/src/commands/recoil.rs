@@ -5,10 +5,10 @@ use crate::signals;
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    Border, Checkpoint, Defects, GradeWatch, PerfectBox, Recoil, RecoilSettings, RecoilTask, RunningSettings,
-    SpeciesDefects, Thermalization, run_recoil, thermalize,
+    Border, Checkpoint, Defects, Disorder, Followed, GradeWatch, PerfectBox, Recoil, RecoilSettings, RecoilTask,
+    RunningSettings, SpeciesDefects, Thermalization, run_recoil, snapshots, thermalize,
 };
-use knockon::dynamics::{QuenchSettings, Simulation, TimeStep, relax_cell};
+use knockon::dynamics::{ElectronicStopping, QuenchSettings, Simulation, TimeStep, relax_cell};
 use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// Direction of the recoil, Cartesian, of any length.
     #[arg(long, value_name = "X,Y,Z", value_parser = parse_direction, allow_hyphen_values = true)]
     direction: DVec3,
-    /// Folder for recoil.json and final.xyz (the quenched box).
+    /// Folder for recoil.json, perfect.xyz (the box without recoil) and final.xyz (the quenched box).
     #[arg(short, long, value_name = "DIR", default_value = "knockon-out/recoil")]
     output: PathBuf,
     /// Time in fs from the kick to the quench.
@@ -60,6 +60,15 @@ pub(crate) struct Arguments {
     /// Friction of the cooled layer in 1/fs.
     #[arg(long, value_name = "PER_FS", default_value_t = 0.01)]
     border_friction: f64,
+    /// Let atoms with more kinetic energy than this, in eV, lose energy to electrons (Lindhard and Scharff).
+    #[arg(long, value_name = "EV", value_parser = parse_not_negative)]
+    stopping_above_ev: Option<f64>,
+    /// Largest change of an atom's kinetic energy in one time step, in eV.
+    #[arg(long, value_name = "EV", value_parser = parse_not_negative)]
+    max_energy_change_ev: Option<f64>,
+    /// Also write frames.xyz: the atoms at these times in fs after the kick, such as 0,100,500.
+    #[arg(long, value_name = "FS,...", value_delimiter = ',', value_parser = parse_not_negative)]
+    frames: Vec<f64>,
     /// Keep the lattice constants of the crystal file instead of the model's own.
     #[arg(long)]
     keep_cell: bool,
@@ -113,8 +122,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let start = {
         let bar = Bar::new("thermalisation");
         let mut checkpoint = kept(arguments, "thermalisation", &key, &bar);
-        let starts = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &mut checkpoint)?;
-        starts.into_iter().next().context("the thermalisation gave no start")?
+        let thermalized = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &mut checkpoint)?;
+        thermalized.starts.into_iter().next().context("the thermalisation gave no start")?
     };
     let bar = Bar::new("recoil (fs)");
     let mut checkpoint = kept(arguments, "recoil", &key, &bar);
@@ -133,16 +142,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         settings: &settings,
         seed: arguments.seed,
         grades: extrapolation.as_ref().map(|extrapolation| GradeWatch { extrapolation, every_steps }),
+        frames_fs: &arguments.frames,
     };
-    let (recoil, atoms) = run_recoil(&task, &mut checkpoint, &mut |s| {
+    let followed = run_recoil(&task, &mut checkpoint, &mut |s| {
         bar.update(s.time_fs() as u64, settings.time_fs as u64);
         slowing_down.see(s, perfect.central_atom);
     })?;
-    print!("{}", ledger(&recoil));
+    print!("{}", ledger(&followed.recoil));
     if let Some(path) = &arguments.slowing_down {
         write_atomically(path, slowing_down.text(arguments).as_bytes())?;
     }
-    write(arguments, &model, &recoil, atoms)?;
+    write(arguments, &model, &perfect.atoms, &followed)?;
     checkpoint.remove()?;
     Ok(kept(arguments, "thermalisation", &key, &bar).remove()?)
 }
@@ -209,15 +219,18 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
         time_step: TimeStep {
             max_displacement_angstrom: arguments.max_displacement,
             max_fs: arguments.max_time_step_fs,
+            max_energy_change_ev: arguments.max_energy_change_ev.filter(|change| *change > 0.0),
         },
         quench: QuenchSettings::default(),
         skin_angstrom: 0.5,
         border,
+        electronic_stopping: arguments.stopping_above_ev.map(|above_ev| ElectronicStopping { above_ev }),
         max_steps: arguments.max_steps,
     }
 }
 
-fn write(arguments: &Arguments, model: &Model, recoil: &Recoil, atoms: Atoms) -> Result<()> {
+fn write(arguments: &Arguments, model: &Model, perfect: &Atoms, followed: &Followed) -> Result<()> {
+    let Followed { recoil, quenched, frames } = followed;
     let json = serde_json::json!({
         "model_hash": model.hash(),
         "crystal_file": arguments.crystal,
@@ -225,16 +238,20 @@ fn write(arguments: &Arguments, model: &Model, recoil: &Recoil, atoms: Atoms) ->
         "species": arguments.species,
         "seed": arguments.seed,
         "temperature_k": arguments.temperature_k,
-        "n_atoms": atoms.len(),
+        "n_atoms": quenched.len(),
         "recoil": recoil,
     });
     let path = arguments.output.join("recoil.json");
-    write_atomically(&path, serde_json::to_string_pretty(&json)?.as_bytes())?;
-    let mut frame = Frame::new(atoms);
+    write_extxyz(&arguments.output.join("perfect.xyz"), &[Frame::new(perfect.clone())])?;
+    if !frames.is_empty() {
+        write_extxyz(&arguments.output.join("frames.xyz"), &snapshots(perfect, frames))?;
+    }
+    let mut frame = Frame::new(quenched.clone());
     frame.info.set("stored_energy_ev", recoil.stored_energy_ev);
     frame.info.set("recoil_energy_ev", recoil.recoil_energy_ev);
     write_extxyz(&arguments.output.join("final.xyz"), &[frame])?;
-    say(&format!("wrote {} and final.xyz beside it", path.display()));
+    write_atomically(&path, serde_json::to_string_pretty(&json)?.as_bytes())?;
+    say(&format!("wrote {} and boxes beside it", path.display()));
     Ok(())
 }
 
@@ -246,10 +263,12 @@ fn ledger(r: &Recoil) -> String {
         "recoil energy            {:.3} eV along ({:.4} {:.4} {:.4})\n\
          energy given             {:.4} eV (less the thermal energy it replaced)\n\
          stored energy            {:.4} eV ({:.1} % of the recoil)\n\
+         temperature rise         {:.1} K; near the faces at most {:.0} K\n\
+         disorder                 {}\n\
          displaced atoms          {} (more than 1 A; farthest {:.2} A; damage within {:.1} A)\n\
          left their site          {} atoms\n{}\
          shortest distance        {:.3} A\n\
-         energy drift             {:+.2e} eV; border gave {:+.3} eV\n\
+         energy drift             {:+.2e} eV; border gave {:+.3} eV; electrons took {:.3} eV\n\
          time                     {:.0} fs in {} steps, shortest {:.4} fs; then {:.0} K\n\
          quench                   {} evaluations, largest force {:.1e} eV/A\n\
          extrapolation grade      {grade}\n\
@@ -261,6 +280,9 @@ fn ledger(r: &Recoil) -> String {
         r.energy_given_ev,
         r.stored_energy_ev,
         100.0 * r.stored_energy_ev / r.recoil_energy_ev.max(1e-9),
+        r.temperature_rise_k,
+        r.max_border_temperature_k,
+        r.disorder.map_or("not looked at".to_owned(), |d| disorder(&d)),
         r.displaced_atoms,
         r.max_displacement_angstrom,
         r.damage_radius_angstrom,
@@ -269,12 +291,20 @@ fn ledger(r: &Recoil) -> String {
         r.min_distance_angstrom,
         r.energy_drift_ev,
         r.border_energy_ev,
+        r.electronic_energy_ev,
         r.simulated_time_fs,
         r.steps,
         r.min_time_step_fs,
         r.final_temperature_k,
         r.quench_evaluations,
         r.max_force_ev_per_angstrom,
+    )
+}
+
+fn disorder(d: &Disorder) -> String {
+    format!(
+        "{} atoms, {:.0} A^3; largest region {} atoms, {:.0} A^3",
+        d.atoms, d.volume_angstrom3, d.largest_region_atoms, d.largest_region_angstrom3
     )
 }
 
@@ -299,6 +329,11 @@ fn parse_direction(text: &str) -> Result<DVec3, String> {
         .map(DVec3::from_array)
         .filter(|v| v.is_finite() && *v != DVec3::ZERO)
         .ok_or_else(|| format!("expected three numbers such as 0,0,1 (not all zero), found {text}"))
+}
+
+fn parse_not_negative(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok().filter(|x: &f64| x.is_finite() && *x >= 0.0);
+    number.ok_or_else(|| format!("expected a number that is not negative, found {text}"))
 }
 
 fn parse_species(text: &str) -> Result<Species, String> {

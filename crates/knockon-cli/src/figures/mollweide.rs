@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn irreducible_part_of_bar_four_is_a_quarter_with_all_directions_of_a_campaign() {
         let part = IrreduciblePart::of(&bar_four()).expect("three operations move directions");
-        let directions = knockon::cascade::irreducible_directions(&bar_four(), 32).expect("directions");
+        let directions = knockon::cascade::irreducible_directions(&bar_four(), &[], 32).expect("directions");
         assert!(directions.iter().all(|d| part.contains(d.vector)));
         let inside = spiral(4000).filter(|d| part.contains(*d)).count();
         assert!((990..1010).contains(&inside), "{inside}");

@@ -15,7 +15,7 @@ fn report(folder: &tempfile::TempDir) -> String {
 }
 
 const RECOILS: &str = "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,\
-    stored_energy_ev,flags,model_hash\n0,W,112,0,1,1,0,1.5,0,9.5,,aaaa\n1,W,112,1,0,1,1,1.6,0,0.0,,aaaa\n2,W,112,1,0,1,1,1.6,1,80.0,energy_drift,aaaa\n";
+    stored_energy_ev,flags,model_hash\n0,W,112,0,0.6,0.8,0,1.5,0,9.5,,aaaa\n1,W,112,1,0,0.6,0.8,1.6,0,0.0,,aaaa\n2,W,112,1,0,0.6,0.8,1.6,1,80.0,energy_drift,aaaa\n";
 const CAMPAIGN: &str = r#"{"model_hash": "aaaa", "n_atoms": 768, "site_symmetry": "-4", "energies_ev": [112],
     "operations": [[1,0,0,0,1,0,0,0,1],[-1,0,0,0,-1,0,0,0,1],[0,1,0,-1,0,0,0,0,-1],[0,-1,0,1,0,0,0,0,-1]],
     "directions": [{"x":0.7071,"y":0.7071,"z":0,"weight_sr":1.5}],

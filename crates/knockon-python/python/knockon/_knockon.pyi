@@ -158,6 +158,11 @@ def capture(
     *,
     evaluation: str = "egaf-lanl",
     lines_only: bool = False,
+    slowing_down: float | str | None = None,
+    conversion_electrons: bool = True,
+    crystal_mm: tuple[float, float, float] | None = None,
+    captures: int = ...,
+    seed: int = ...,
     resolution_ev: float = ...,
 ) -> RecoilSpectrum: ...
 @final

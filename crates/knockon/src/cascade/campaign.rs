@@ -2,8 +2,11 @@
 
 use super::claims::Claim;
 use super::output::{CampaignFile, RunRecord, write_recoils_csv};
-use super::{Checkpoint, GradeWatch, PerfectBox, Plan, PlannedRun, RecoilTask, Start, run_recoil, thermalize};
-use crate::io::{read_text, remove_unfinished, write_atomically};
+use super::{
+    Checkpoint, Followed, GradeWatch, PerfectBox, Plan, PlannedRun, RecoilTask, Start, Thermalized, run_recoil,
+    snapshots, thermalize,
+};
+use crate::io::{Frame, read_text, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
 use crate::progress::Progress;
 use crate::{Error, Potential};
@@ -194,6 +197,20 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
     Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_failed })
 }
 
+/// Finished runs without flags whose boxes were kept, with the files of those.
+pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(PlannedRun, PathBuf)>, Error> {
+    let files = Files { plan, folder };
+    let mut found = Vec::new();
+    for run in &plan.runs {
+        let path = files.frames_path(run);
+        match files.state(run)? {
+            State::Done(record) if record.recoil.flags.is_empty() && path.exists() => found.push((*run, path)),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Lets runs of a plan that failed be tried again; returns how many.
 pub fn forget_failures(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<usize, Error> {
     let files = Files { plan, folder };
@@ -247,6 +264,11 @@ impl Files<'_> {
 
     fn failure_path(&self, run: &PlannedRun) -> PathBuf {
         self.stem(run).with_extension("failed.json")
+    }
+
+    /// Boxes of a run, the quenched one last.
+    fn frames_path(&self, run: &PlannedRun) -> PathBuf {
+        self.stem(run).with_extension("xyz")
     }
 
     fn checkpoint_path(&self, run: &PlannedRun) -> PathBuf {
@@ -376,7 +398,10 @@ impl<'a> Campaign<'a> {
         remove_unfinished(kept);
         let mut checkpoint = self.checkpoint(kept);
         let (potential, count, seed) = (self.worker.potential, settings.max_starts(), settings.seed);
-        let starts = thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
+        let Thermalized { starts, equilibrium } =
+            thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
+        let path = self.files.folder.join("starts").join("thermalization.json");
+        write_atomically(&path, serde_json::to_string_pretty(&equilibrium).expect("plain numbers").as_bytes())?;
         for (number, start) in starts.into_iter().enumerate() {
             let path = self.files.start_path(number);
             remove_unfinished(&path);
@@ -446,10 +471,17 @@ impl<'a> Campaign<'a> {
     fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
         let (record_path, failure_path) = (self.files.record_path(run), self.files.failure_path(run));
         let checkpoint_path = self.files.checkpoint_path(run);
-        [&record_path, &failure_path, &checkpoint_path].into_iter().for_each(|path| remove_unfinished(path));
+        let frames_path = self.files.frames_path(run);
+        [&record_path, &failure_path, &checkpoint_path, &frames_path]
+            .into_iter()
+            .for_each(|path| remove_unfinished(path));
         let mut checkpoint = self.checkpoint(&checkpoint_path);
         match self.recoil(run, &mut checkpoint, watch) {
-            Ok(record) => {
+            Ok((record, boxes)) => {
+                // Before the record, which marks a run as done.
+                if self.files.plan.settings.frames.is_some() {
+                    write_extxyz(&frames_path, &boxes)?;
+                }
                 record.write(&record_path)?;
                 checkpoint.remove()?;
                 self.worker.progress.message(&record.summary());
@@ -470,7 +502,7 @@ impl<'a> Campaign<'a> {
         run: &PlannedRun,
         checkpoint: &mut Checkpoint<'_>,
         watch: &mut dyn FnMut(f64),
-    ) -> Result<RunRecord, Error> {
+    ) -> Result<(RunRecord, Vec<Frame>), Error> {
         let Plan { settings, key, directions, model_hash, .. } = self.files.plan;
         let direction = directions[run.direction];
         let every_steps = settings.extrapolation.as_ref().map_or(1, |e| e.every_steps);
@@ -484,9 +516,15 @@ impl<'a> Campaign<'a> {
             // Border baths of different runs draw different noise.
             seed: settings.seed.wrapping_add(1 + run.run as u64),
             grades: self.worker.extrapolation.map(|extrapolation| GradeWatch { extrapolation, every_steps }),
+            frames_fs: settings.frames.as_ref().map_or(&[], |frames| &frames.times_fs),
         };
-        let (recoil, _) = run_recoil(&task, checkpoint, &mut |simulation| watch(simulation.time_fs()))?;
-        Ok(RunRecord {
+        let Followed { recoil, quenched, frames } =
+            run_recoil(&task, checkpoint, &mut |simulation| watch(simulation.time_fs()))?;
+        let mut boxes = snapshots(&self.perfect.atoms, &frames);
+        let mut last = Frame::new(quenched);
+        last.info.set("stored_energy_ev", recoil.stored_energy_ev);
+        boxes.push(last);
+        let record = RunRecord {
             run: run.run,
             key: key.clone(),
             species: settings.species,
@@ -499,14 +537,18 @@ impl<'a> Campaign<'a> {
             model_hash: model_hash.clone(),
             program: self.worker.program.to_owned(),
             commit: self.worker.commit.to_owned(),
-        })
+        };
+        Ok((record, boxes))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cascade::{CampaignSettings, RecoilEnergy, RecoilSettings, RunningSettings, Thermalization};
+    use crate::cascade::{
+        Attribution, CampaignSettings, FrameSettings, RecoilEnergy, RecoilSettings, RunningSettings, Thermalization,
+        export_campaign,
+    };
     use crate::dynamics::testing::{argon_like, cubic_cell, element};
     use crate::dynamics::{QuenchSettings, TimeStep};
     use crate::progress::Silent;
@@ -529,14 +571,16 @@ mod tests {
             },
             recoil: RecoilSettings {
                 time_fs: 60.0,
-                time_step: TimeStep { max_displacement_angstrom: 0.05, max_fs: 4.0 },
+                time_step: TimeStep { max_displacement_angstrom: 0.05, max_fs: 4.0, max_energy_change_ev: None },
                 quench: QuenchSettings::default(),
                 skin_angstrom: 0.5,
                 border: None,
+                electronic_stopping: None,
                 max_steps: 10_000,
             },
             model: None,
             extrapolation: None,
+            frames: None,
             running: RunningSettings::default(),
         }
     }
@@ -648,6 +692,56 @@ mod tests {
 
         let error = plan(grown.path(), &settings()).err().expect("an error").to_string();
         assert!(error.contains("no longer asked for"), "{error}");
+    }
+
+    /// Twice the directions: the runs stay, and the table has the weights of all directions.
+    #[test]
+    fn more_directions_keep_what_is_done() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let frames = Some(FrameSettings { times_fs: vec![0.0, 20.0] });
+        let few = plan(folder.path(), &CampaignSettings { frames, ..settings() }).expect("a plan");
+        run_some(folder.path(), 2, &ALL);
+        let more = plan(folder.path(), &CampaignSettings { directions: 4, ..settings() }).expect("a plan");
+        assert_eq!((more.runs.len(), &more.runs[..6]), (12, &few.runs[..]));
+        let all: Vec<usize> = (0..12).collect();
+        assert_eq!(run_some(folder.path(), 2, &all), outcome(6, 6, 0, 0));
+        let weights = table(folder.path()).iter().skip(1).map(|l| l.split(',').nth(7).map(str::to_owned)).collect();
+        let weights: Vec<Option<String>> = weights;
+        let planned = more.runs.iter().map(|r| Some(more.directions[r.direction].weight_sr.to_string()));
+        assert_eq!(weights, planned.collect::<Vec<_>>());
+        assert!(more.directions[0].weight_sr < few.directions[0].weight_sr);
+        // Frames were asked for at first: two and the quenched box.
+        let boxes = crate::io::read_extxyz(&folder.path().join("runs/run-00000.xyz")).expect("frames");
+        assert_eq!(boxes.len(), 3);
+        check_export(&more, folder.path());
+        assert!(!folder.path().join("runs/run-00007.xyz").exists());
+        let error = plan(folder.path(), &settings()).err().expect("an error").to_string();
+        assert!(error.contains("directions"), "{error}");
+    }
+
+    /// The archive holds the boxes, the record is XML that names it.
+    fn check_export(plan: &Plan, folder: &Path) {
+        let attribution =
+            Attribution { author: "A & B".to_owned(), affiliation: "C".to_owned(), doi: "10.1/2".to_owned() };
+        let done = export_campaign(plan, folder, &folder.join("export"), &attribution).expect("an export");
+        let weak = &done[0];
+        let mut archive = tar::Archive::new(std::fs::File::open(&weak.archive).expect("an archive"));
+        let names: Vec<String> = archive
+            .entries()
+            .expect("entries")
+            .map(|e| e.expect("an entry").path().expect("a name").display().to_string())
+            .collect();
+        assert!(names.len() == weak.n_runs && names[0] == "run-00000.xyz", "{names:?}");
+        let text = read_text(&weak.record).expect("a record");
+        let document = roxmltree::Document::parse(&text).expect("well-formed XML");
+        let of = |name: &str| document.descendants().find(|n| n.has_tag_name(("https://amdis.iaea.org/cdbml", name)));
+        let content = |name: &str| of(name).and_then(|n| n.text()).map(str::to_owned).expect("an element");
+        assert_eq!(
+            (content("formula"), content("energy"), content("electronic_stopping")),
+            ("Ar".into(), "0.002".into(), "false".into())
+        );
+        assert_eq!(content("affiliation"), "C");
+        assert!(text.contains("A &amp; B") && content("archive_name") == "Ar-2eV.tar");
     }
 
     #[test]

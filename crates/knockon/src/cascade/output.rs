@@ -1,7 +1,7 @@
 //! What a campaign leaves on disk.
 
-use super::{Defects, Direction, Plan, Recoil, SpeciesDefects, central_atom};
-use crate::io::write_atomically;
+use super::{Defects, Direction, Plan, Recoil, Snapshot, SpeciesDefects, central_atom};
+use crate::io::{Frame, write_atomically};
 use crate::symmetry::SiteSymmetry;
 use crate::{Atoms, Cell, Error, Species};
 use glam::DVec3;
@@ -67,8 +67,8 @@ pub(super) fn write_recoils_csv(
 ) -> Result<(), Error> {
     let mut text = String::from(
         "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,stored_energy_ev,\
-         energy_drift_ev,min_time_step_fs,steps,simulated_time_fs,max_force_ev_per_angstrom,min_distance_angstrom,\
-         displaced_atoms,left_site_atoms,frenkel_pairs",
+         energy_drift_ev,border_energy_ev,electronic_energy_ev,temperature_rise_k,min_time_step_fs,steps,simulated_time_fs,max_force_ev_per_angstrom,min_distance_angstrom,\
+         displaced_atoms,disordered_atoms,disordered_volume_angstrom3,left_site_atoms,frenkel_pairs",
     );
     for kind in ["vacancies", "interstitials", "antisites"] {
         elements.iter().for_each(|element| write!(text, ",{kind}_{element}").expect("text grows"));
@@ -88,12 +88,17 @@ pub(super) fn write_recoils_csv(
             record.start.to_string(),
             r.stored_energy_ev.to_string(),
             r.energy_drift_ev.to_string(),
+            r.border_energy_ev.to_string(),
+            r.electronic_energy_ev.to_string(),
+            r.temperature_rise_k.to_string(),
             r.min_time_step_fs.to_string(),
             r.steps.to_string(),
             r.simulated_time_fs.to_string(),
             r.max_force_ev_per_angstrom.to_string(),
             r.min_distance_angstrom.to_string(),
             r.displaced_atoms.to_string(),
+            r.disorder.map_or(String::new(), |d| d.atoms.to_string()),
+            r.disorder.map_or(String::new(), |d| d.volume_angstrom3.to_string()),
         ];
         let defects = defect_cells(&r.defects, elements);
         let end = [
@@ -122,6 +127,16 @@ fn defect_cells(defects: &Defects, elements: &[Species]) -> Vec<String> {
         cells.extend(elements.iter().map(|element| of(element).to_string()));
     }
     cells
+}
+
+/// Snapshots of a cascade as frames, with their times in fs. `perfect` gives species and cell.
+pub fn snapshots(perfect: &Atoms, frames: &[Snapshot]) -> Vec<Frame> {
+    let frame = |snapshot: &Snapshot| {
+        let mut frame = Frame::new(Atoms { positions: snapshot.positions.clone(), ..perfect.clone() });
+        frame.info.set("time_fs", snapshot.time_fs);
+        frame
+    };
+    frames.iter().map(frame).collect()
 }
 
 /// The ideal crystal as it is written into JSON.

@@ -5,6 +5,7 @@ use crate::dynamics::{QuenchSettings, relax_cell};
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::symmetry::{SiteSymmetry, site_symmetry};
 use crate::{Atoms, Error, Potential, Species};
+use glam::DVec3;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
@@ -74,7 +75,7 @@ impl Plan {
             directions: Vec::new(),
             runs: Vec::new(),
         };
-        plan.directions = irreducible_directions(&plan.site()?.operations, settings.directions)?;
+        plan.directions = irreducible_directions(&plan.site()?.operations, &[], settings.directions)?;
         plan.runs = plan.all_runs();
         Ok(plan)
     }
@@ -100,12 +101,15 @@ impl Plan {
             let found = "expected a plan of this campaign, found one made with another model or other settings";
             return Err(Error::input(place, found, remedy));
         }
-        let mut added = self.runs.clone();
+        // More directions add to those that there are; all weights change.
+        let kept: Vec<DVec3> = earlier.directions.iter().map(|d| d.vector).collect();
+        self.directions = irreducible_directions(&self.site()?.operations, &kept, self.settings.directions)
+            .map_err(|e| Error::input(place, e.to_string(), remedy))?;
+        let mut added = self.all_runs();
         let mut runs = Vec::with_capacity(added.len());
         for old in &earlier.runs {
-            let vector = earlier.directions[old.direction].vector;
             let same = |new: &PlannedRun| {
-                (new.energy_ev, new.start, self.directions[new.direction].vector) == (old.energy_ev, old.start, vector)
+                (new.energy_ev, new.start, new.direction) == (old.energy_ev, old.start, old.direction)
             };
             let Some(position) = added.iter().position(same) else {
                 let found = format!(

@@ -1,12 +1,13 @@
 //! One recoil: kick, cascade, quench, and the ledger of what happened.
 
 use super::region::{Damage, Region};
-use super::{Checkpoint, Defects, GradeWatch, PerfectBox, Start};
+use super::{Checkpoint, Defects, Disorder, GradeWatch, PerfectBox, Start};
 use crate::dynamics::{
-    Bath, Descent, QuenchSettings, Quenched, Simulation, SimulationState, TimeStep, quench_on, speed,
+    Bath, Descent, ElectronicStopping, Friction, QuenchSettings, Quenched, Simulation, SimulationState, TimeStep,
+    TimeStepBin, TimeStepHistogram, quench_on, speed,
 };
 use crate::potential::EXTRAPOLATION_THRESHOLD;
-use crate::{Atoms, Error, Potential};
+use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct RecoilSettings {
     /// A cooled layer at the faces of the box; without it energy is conserved (as in the paper).
     #[serde(default)]
     pub border: Option<Border>,
+    /// Energy that fast atoms lose to electrons; none by default, as in the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub electronic_stopping: Option<ElectronicStopping>,
     /// A recoil that takes more steps than this fails: many times what energies of some 100 eV need.
     #[serde(default = "default_max_steps")]
     pub max_steps: u64,
@@ -64,18 +68,30 @@ pub struct Recoil {
     pub energy_given_ev: f64,
     /// Energy of the quenched box less that of the perfect box, in eV.
     pub stored_energy_ev: f64,
-    /// Total energy at the end less that after the kick and what the border gave, in eV: the integration error.
+    /// Total energy at the end less that after the kick and what border and electrons gave, in eV: the integration error.
     pub energy_drift_ev: f64,
     /// Energy in eV that the border's bath gave to the atoms (negative: it cooled them).
     pub border_energy_ev: f64,
+    /// Energy in eV that the atoms lost to electrons.
+    #[serde(default)]
+    pub electronic_energy_ev: f64,
     /// Shortest time step in fs.
     pub min_time_step_fs: f64,
+    /// How many steps had which length; empty in records of earlier versions.
+    #[serde(default)]
+    pub time_steps: Vec<TimeStepBin>,
     /// Time steps taken.
     pub steps: u64,
     /// Time in fs from the kick to the quench.
     pub simulated_time_fs: f64,
     /// Kinetic temperature in K before the quench.
     pub final_temperature_k: f64,
+    /// How much hotter than before the kick that is, in K.
+    #[serde(default)]
+    pub temperature_rise_k: f64,
+    /// The largest kinetic temperature in K of the atoms near the faces of the box at any step.
+    #[serde(default)]
+    pub max_border_temperature_k: f64,
     /// Largest force on an atom after the quench, in eV/angstrom.
     pub max_force_ev_per_angstrom: f64,
     /// Evaluations that the quench took.
@@ -91,11 +107,27 @@ pub struct Recoil {
     /// Point defects of the quenched box, from a Wigner-Seitz analysis; empty in records of earlier versions.
     #[serde(default)]
     pub defects: Defects,
+    /// Atoms of the quenched box whose surroundings are not those of the crystal; none in records of earlier versions.
+    #[serde(default)]
+    pub disorder: Option<Disorder>,
+    /// Displacements in angstrom of the displaced atoms, the largest first.
+    #[serde(default)]
+    pub displacements: Vec<Displacement>,
     /// Largest extrapolation grade of an atom during the cascade, where someone looked (see [`GradeWatch`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_extrapolation_grade: Option<f64>,
-    /// Reasons not to trust this run: `drift`, `small-box`, `close-pair`, `quench`, `hole`, `extrapolation`.
+    /// Reasons not to trust this run: `drift`, `small-box`, `hot-border`, `close-pair`, `quench`, `hole`,
+    /// `extrapolation`.
     pub flags: Vec<String>,
+}
+
+/// An atom that ended far from where it was in the perfect box.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Displacement {
+    /// Its element.
+    pub species: Species,
+    /// How far in angstrom.
+    pub distance_angstrom: f64,
 }
 
 /// An energy error beyond this part of the recoil energy is flagged; it matters only through the trajectory, since
@@ -104,6 +136,10 @@ const DRIFT_PART: f64 = 0.01;
 /// Atoms with more kinetic energy than this (eV) near the faces of the box could displace atoms of the next image:
 /// the order of the smallest threshold displacement energies of oxides.
 const HOT_ATOM_EV: f64 = 20.0;
+/// The faces of the box may get this much hotter, in parts of the temperature before the recoil ...
+const BORDER_HEATING_PART: f64 = 1.0;
+/// ... or in K, whichever is more: an estimate. The box of the paper heats by 8 K on average.
+const BORDER_HEATING_K: f64 = 100.0;
 /// Atoms of a quenched box closer than this (angstrom) sit in the screened-nuclear part of the potential, where
 /// no first-principles data speak.
 const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
@@ -134,9 +170,31 @@ pub struct RecoilTask<'a> {
     pub seed: u64,
     /// Who looks at extrapolation grades, if anybody.
     pub grades: Option<GradeWatch<'a>>,
+    /// Times in fs at which the atoms are kept.
+    pub frames_fs: &'a [f64],
 }
 
-/// Follows one recoil from a thermalised start to the quenched box, which is returned too.
+/// A recoil that is done.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// What happened.
+    pub recoil: Recoil,
+    /// The quenched box.
+    pub quenched: Atoms,
+    /// The atoms during the cascade, at the first step at or after each time that was asked for.
+    pub frames: Vec<Snapshot>,
+}
+
+/// The atoms at one time of a cascade.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Time in fs since the kick.
+    pub time_fs: f64,
+    /// Positions in angstrom, not wrapped.
+    pub positions: Vec<DVec3>,
+}
+
+/// Follows one recoil from a thermalised start to the quenched box.
 ///
 /// The velocity of the recoiling atom is replaced, so that its kinetic energy is the recoil energy exactly. The momentum
 /// is not balanced elsewhere (as in the paper): the box drifts slowly, which displacements are corrected for.
@@ -146,10 +204,10 @@ pub fn run_recoil(
     task: &RecoilTask<'_>,
     checkpoint: &mut Checkpoint<'_>,
     watch: &mut dyn FnMut(&Simulation<'_>),
-) -> Result<(Recoil, Atoms), Error> {
+) -> Result<Followed, Error> {
     let direction = task.unit_direction()?;
     let grading = task.grades.map(|g| g.every_steps);
-    let inputs = (task.start, task.energy_ev, task.direction, task.settings, task.seed, grading);
+    let inputs = (task.start, task.energy_ev, task.direction, task.settings, task.seed, grading, task.frames_fs);
     let mut cascade = match checkpoint.resume(&inputs)? {
         Some(state) => Cascade::resume(task, state)?,
         None => Cascade::begin(task, direction)?,
@@ -164,6 +222,10 @@ pub fn run_recoil(
 }
 
 impl RecoilTask<'_> {
+    fn friction(&self) -> Option<Friction> {
+        self.settings.electronic_stopping.map(|stopping| Friction::new(stopping, &self.perfect.atoms))
+    }
+
     fn unit_direction(&self) -> Result<DVec3, Error> {
         let energy_ev = self.energy_ev;
         if !(0.0..=MAX_ENERGY_EV).contains(&energy_ev) {
@@ -194,11 +256,17 @@ struct Books {
     thermal_ev: f64,
     /// Total energy after the kick.
     start_energy_ev: f64,
+    /// Kinetic temperature before the kick.
+    start_temperature_k: f64,
+    electronic_energy_ev: f64,
     min_time_step_fs: f64,
+    time_steps: TimeStepHistogram,
     steps: u64,
     min_distance_angstrom: f64,
     hot_at_border: bool,
+    max_border_temperature_k: f64,
     max_grade: Option<f64>,
+    frames: Vec<Snapshot>,
     /// Set when the quench begins.
     end: Option<End>,
 }
@@ -218,6 +286,7 @@ struct Cascade<'a> {
     region: Region<'a>,
     simulation: Simulation<'a>,
     bath: Option<Bath>,
+    friction: Option<Friction>,
     books: Books,
     descent: Option<Descent>,
 }
@@ -227,11 +296,18 @@ impl<'a> Cascade<'a> {
         let perfect = task.perfect;
         let atoms = Atoms { positions: task.start.positions.clone(), ..perfect.atoms.clone() };
         let mut simulation = Simulation::new(task.potential, atoms, task.settings.skin_angstrom)?;
+        simulation.set_velocities(task.start.velocities.clone());
+        let start_temperature_k = simulation.temperature_k();
         let thermal_ev = kick(&mut simulation, task.start, perfect.central_atom, task.energy_ev, direction);
         let region = Region::new(perfect, task.potential.cutoff_angstrom());
         let books = Books {
             thermal_ev,
             start_energy_ev: simulation.total_energy_ev(),
+            start_temperature_k,
+            electronic_energy_ev: 0.0,
+            time_steps: TimeStepHistogram::default(),
+            max_border_temperature_k: region.border_temperature_k(&simulation),
+            frames: Vec::new(),
             min_time_step_fs: f64::INFINITY,
             steps: 0,
             min_distance_angstrom: simulation.shortest_distance_angstrom(),
@@ -240,7 +316,9 @@ impl<'a> Cascade<'a> {
             end: None,
         };
         let bath = task.settings.border.map(|border| region.border_bath(border, task.seed));
-        Ok(Self { task, region, simulation, bath, books, descent: None })
+        let mut cascade = Self { task, region, simulation, bath, friction: task.friction(), books, descent: None };
+        cascade.keep_frames(f64::NEG_INFINITY);
+        Ok(cascade)
     }
 
     fn resume(task: &'a RecoilTask<'a>, state: RecoilState) -> Result<Self, Error> {
@@ -248,7 +326,7 @@ impl<'a> Cascade<'a> {
         let (atoms, skin) = (task.perfect.atoms.clone(), task.settings.skin_angstrom);
         let simulation = Simulation::resume(task.potential, atoms, skin, simulation)?;
         let region = Region::new(task.perfect, task.potential.cutoff_angstrom());
-        Ok(Self { task, region, simulation, bath, books, descent })
+        Ok(Self { task, region, simulation, bath, friction: task.friction(), books, descent })
     }
 
     fn state(&self) -> RecoilState {
@@ -274,23 +352,47 @@ impl<'a> Cascade<'a> {
         }
         let step_fs = simulation.time_step_fs(&settings.time_step);
         books.min_time_step_fs = books.min_time_step_fs.min(step_fs);
-        simulation.step(step_fs.min(settings.time_fs - simulation.time_fs()).max(1e-9), self.bath.as_mut())?;
+        let (before_fs, step_fs) =
+            (simulation.time_fs(), step_fs.min(settings.time_fs - simulation.time_fs()).max(1e-9));
+        // Half of the friction before and half after the step: exact to the second order, as the step is.
+        let slow_down = |s: &mut Simulation<'_>| {
+            self.friction.as_ref().map_or(0.0, |friction| s.slow_down(friction, 0.5 * step_fs))
+        };
+        books.electronic_energy_ev += slow_down(simulation);
+        simulation.step(step_fs, self.bath.as_mut())?;
+        books.electronic_energy_ev += slow_down(simulation);
+        books.time_steps.count(step_fs);
         books.steps += 1;
         books.min_distance_angstrom = books.min_distance_angstrom.min(simulation.shortest_distance_angstrom());
         books.hot_at_border |= (0..self.region.len()).any(|atom| {
             simulation.kinetic_energy_of_atom_ev(atom) > HOT_ATOM_EV
                 && self.region.is_near_border(simulation.atoms().positions[atom])
         });
+        books.max_border_temperature_k =
+            books.max_border_temperature_k.max(self.region.border_temperature_k(simulation));
         if let (Some(grades), Some(largest)) = (self.task.grades, &mut books.max_grade) {
             *largest = grades.see(books.steps, simulation, *largest)?;
         }
+        self.keep_frames(before_fs);
         Ok(())
+    }
+
+    /// Keeps the atoms if a time for it has come since the last step.
+    fn keep_frames(&mut self, before_fs: f64) {
+        let time_fs = self.simulation.time_fs();
+        // The last of the steps may end a rounding error before its time.
+        let reached = |time: f64| time <= time_fs + 1e-6;
+        if self.task.frames_fs.iter().any(|time| reached(*time) && *time > before_fs + 1e-6) {
+            let positions = self.simulation.atoms().positions.clone();
+            self.books.frames.push(Snapshot { time_fs, positions });
+        }
     }
 
     fn end(&self) -> End {
         let border_energy_ev = self.bath.as_ref().map_or(0.0, |b| b.energy_given_ev);
+        let given_ev = border_energy_ev - self.books.electronic_energy_ev;
         End {
-            energy_drift_ev: self.simulation.total_energy_ev() - self.books.start_energy_ev - border_energy_ev,
+            energy_drift_ev: self.simulation.total_energy_ev() - self.books.start_energy_ev - given_ev,
             border_energy_ev,
             time_fs: self.simulation.time_fs(),
             temperature_k: self.simulation.temperature_k(),
@@ -311,15 +413,18 @@ impl<'a> Cascade<'a> {
     }
 
     /// The quenched box compared with the perfect one.
-    fn account(self, direction: DVec3, quenched: Quenched) -> Result<(Recoil, Atoms), Error> {
+    fn account(self, direction: DVec3, quenched: Quenched) -> Result<Followed, Error> {
         let Self { task, region, simulation, books, .. } = self;
         let (perfect, energy_ev) = (task.perfect, task.energy_ev);
         let end = books.end.expect("the quench began");
         let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
         let damage = Damage::new(perfect, &region, simulation.atoms());
+        let allowed_heating_k = BORDER_HEATING_K.max(BORDER_HEATING_PART * books.start_temperature_k);
+        let border_heating_k = books.max_border_temperature_k - books.start_temperature_k;
         let flags = [
             ("drift", end.energy_drift_ev.abs() > DRIFT_PART * energy_ev.max(10.0)),
             ("small-box", books.hot_at_border || damage.reaches_border),
+            ("hot-border", border_heating_k > allowed_heating_k),
             ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
             ("quench", !quenched.converged),
             ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
@@ -332,21 +437,27 @@ impl<'a> Cascade<'a> {
             stored_energy_ev,
             energy_drift_ev: end.energy_drift_ev,
             border_energy_ev: end.border_energy_ev,
+            electronic_energy_ev: books.electronic_energy_ev,
+            time_steps: books.time_steps.bins(),
             min_time_step_fs: if books.steps == 0 { 0.0 } else { books.min_time_step_fs },
             steps: books.steps,
             simulated_time_fs: end.time_fs,
             final_temperature_k: end.temperature_k,
+            temperature_rise_k: end.temperature_k - books.start_temperature_k,
+            max_border_temperature_k: books.max_border_temperature_k,
             max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
             quench_evaluations: quenched.evaluations,
             min_distance_angstrom: books.min_distance_angstrom,
-            displaced_atoms: damage.displaced_atoms,
+            displaced_atoms: damage.displaced.len(),
             max_displacement_angstrom: damage.max_displacement,
             damage_radius_angstrom: damage.radius,
             defects: Defects::find(&perfect.atoms, simulation.atoms())?,
+            disorder: Some(Disorder::find(&perfect.atoms, simulation.atoms())),
+            displacements: damage.displaced,
             max_extrapolation_grade: books.max_grade,
             flags: flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect(),
         };
-        Ok((recoil, simulation.atoms().clone()))
+        Ok(Followed { recoil, quenched: simulation.atoms().clone(), frames: books.frames })
     }
 }
 
@@ -380,18 +491,20 @@ mod tests {
         let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
         let start = thermalize(&potential, &perfect, &COLD, 1, 3, &mut Checkpoint::nowhere(&Silent))
             .expect("a start")
+            .starts
             .remove(0);
         (potential, perfect, start)
     }
 
     fn settings(time_fs: f64) -> RecoilSettings {
-        let time_step = TimeStep { max_displacement_angstrom: 0.02, max_fs: 4.0 };
+        let time_step = TimeStep { max_displacement_angstrom: 0.02, max_fs: 4.0, max_energy_change_ev: None };
         RecoilSettings {
             time_fs,
             time_step,
             quench: QuenchSettings::default(),
             skin_angstrom: 0.5,
             border: None,
+            electronic_stopping: None,
             max_steps: 10_000,
         }
     }
@@ -402,13 +515,23 @@ mod tests {
         settings: &'a RecoilSettings,
     ) -> RecoilTask<'a> {
         let direction = DVec3::new(0.3, 0.2, 0.9);
-        RecoilTask { potential, perfect, start, energy_ev, direction, settings, seed: 1, grades: None }
+        RecoilTask {
+            potential,
+            perfect,
+            start,
+            energy_ev,
+            direction,
+            settings,
+            seed: 1,
+            grades: None,
+            frames_fs: &[0.0, 30.0, 250.0],
+        }
     }
 
     fn kicked(energy_ev: f64, settings: &RecoilSettings, cells: usize) -> Recoil {
         let prepared = prepared(cells);
         let task = task(&prepared, energy_ev, settings);
-        run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect("a recoil").0
+        run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect("a recoil").recoil
     }
 
     const BORDER: Border = Border { thickness_angstrom: 3.0, friction_per_fs: 0.01, temperature_k: 40.0 };
@@ -416,21 +539,30 @@ mod tests {
     /// Stopped again and again, in the cascade and in the quench, before and after new neighbour lists.
     #[test]
     fn a_recoil_that_is_stopped_ends_with_the_same_bits() {
-        let settings = RecoilSettings { border: Some(BORDER), skin_angstrom: 0.4, ..settings(250.0) };
+        let settings = RecoilSettings {
+            border: Some(BORDER),
+            electronic_stopping: Some(ElectronicStopping { above_ev: 5.0 }),
+            skin_angstrom: 0.4,
+            ..settings(250.0)
+        };
         let prepared = prepared(4);
         let task = task(&prepared, 60.0, &settings);
         let mut lists = 0;
         let mut whole = Checkpoint::nowhere(&Silent);
-        let (recoil, atoms) = run_recoil(&task, &mut whole, &mut |s| lists = s.builds).expect("a recoil");
+        let Followed { recoil, quenched: atoms, frames } =
+            run_recoil(&task, &mut whole, &mut |s| lists = s.builds).expect("a recoil");
         assert!(lists > 3 && recoil.steps > 150 && recoil.quench_evaluations > 12, "{lists} {recoil:?}");
-        assert!(recoil.border_energy_ev < -0.1, "{recoil:?}");
+        assert!(recoil.border_energy_ev < -0.1 && recoil.electronic_energy_ev > 1.0, "{recoil:?}");
+        assert_eq!(recoil.time_steps.iter().map(|bin| bin.steps).sum::<u64>(), recoil.steps);
+        let times: Vec<f64> = frames.iter().map(|frame| frame.time_fs).collect();
+        assert!(times.len() == 3 && times[0] == 0.0 && (30.0..34.0).contains(&times[1]), "{times:?}");
         for (threads, every) in [(1, 7), (2, 31)] {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("recoil.checkpoint");
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
             let stopper = StopEvery::new(every);
             let mut seen = 0;
-            let ((again, end), stops) = until_done(|| {
+            let (Followed { recoil: again, quenched: end, frames: kept }, stops) = until_done(|| {
                 let mut checkpoint = Checkpoint::new(&path, "model", RunningSettings::default(), &stopper);
                 pool.install(|| run_recoil(&task, &mut checkpoint, &mut |_| seen += 1))
             });
@@ -442,7 +574,36 @@ mod tests {
             let all_bits = |atoms: &Atoms| atoms.positions.iter().map(|p| p.to_array().map(f64::to_bits)).collect();
             let [found, expected]: [Vec<_>; 2] = [all_bits(&end), all_bits(&atoms)];
             assert_eq!(found, expected);
+            assert_eq!(kept, frames);
         }
+    }
+
+    /// Fast atoms lose energy to electrons, and the books hold it.
+    #[test]
+    fn electronic_stopping_is_booked() {
+        let free = kicked(60.0, &settings(200.0), 5);
+        let stopping = Some(ElectronicStopping { above_ev: 1.0 });
+        let slowed = kicked(60.0, &RecoilSettings { electronic_stopping: stopping, ..settings(200.0) }, 5);
+        assert!(free.electronic_energy_ev == 0.0 && slowed.electronic_energy_ev > 1.0, "{slowed:?}");
+        assert!(slowed.energy_drift_ev.abs() < 0.2, "{}", slowed.energy_drift_ev);
+        assert!(slowed.temperature_rise_k < free.temperature_rise_k);
+    }
+
+    /// The books close with the square of the step.
+    #[test]
+    fn energy_drift_falls_with_the_square_of_the_displacement_per_step() {
+        let prepared = prepared(4);
+        let drift = |max_displacement_angstrom: f64| {
+            let time_step = TimeStep { max_displacement_angstrom, max_fs: 1e9, max_energy_change_ev: None };
+            let settings = RecoilSettings { time_step, ..settings(40.0) };
+            let mut task = task(&prepared, 60.0, &settings);
+            task.frames_fs = &[];
+            let followed = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect("a recoil");
+            followed.recoil.energy_drift_ev.abs()
+        };
+        let errors = [0.04, 0.02, 0.01].map(drift);
+        let slope = (errors[0] / errors[2]).log2() / 2.0;
+        assert!((1.5..2.6).contains(&slope), "{slope} {errors:?}");
     }
 
     #[test]

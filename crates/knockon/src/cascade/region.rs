@@ -1,9 +1,10 @@
 //! Where things happen in the box: far from the recoil, it meets its own images.
 
 use super::wigner_seitz::median;
-use super::{Border, PerfectBox};
+use super::{Border, Displacement, PerfectBox};
 use crate::Atoms;
-use crate::dynamics::Bath;
+use crate::dynamics::{Bath, Simulation};
+use crate::units::BOLTZMANN_EV_PER_K;
 use glam::DVec3;
 
 /// An atom counts as displaced when it ends farther than this from its site, in angstrom (more than thermal motion and
@@ -16,12 +17,24 @@ pub(super) struct Region<'a> {
     center: DVec3,
     /// Half the cutoff as a part of each box edge: damage there interacts with its image.
     margin: DVec3,
+    /// Atoms whose sites are there.
+    border_atoms: Vec<usize>,
 }
 
 impl<'a> Region<'a> {
     pub(super) fn new(perfect: &'a PerfectBox, cutoff_angstrom: f64) -> Self {
         let margin = 0.5 * cutoff_angstrom / perfect.atoms.cell.face_distances_angstrom();
-        Self { perfect, center: perfect.atoms.positions[perfect.central_atom], margin }
+        let center = perfect.atoms.positions[perfect.central_atom];
+        let mut region = Self { perfect, center, margin, border_atoms: Vec::new() };
+        let near = |atom: &usize| region.is_near_border(perfect.atoms.positions[*atom]);
+        region.border_atoms = (0..perfect.atoms.len()).filter(near).collect();
+        region
+    }
+
+    /// Kinetic temperature in K of the atoms near the faces of the box.
+    pub(super) fn border_temperature_k(&self, simulation: &Simulation<'_>) -> f64 {
+        let kinetic: f64 = self.border_atoms.iter().map(|atom| simulation.kinetic_energy_of_atom_ev(*atom)).sum();
+        kinetic / (1.5 * BOLTZMANN_EV_PER_K * self.border_atoms.len().max(1) as f64)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,7 +63,8 @@ impl<'a> Region<'a> {
 
 /// Where the atoms ended, compared with the perfect box.
 pub(super) struct Damage {
-    pub(super) displaced_atoms: usize,
+    /// The farthest first.
+    pub(super) displaced: Vec<Displacement>,
     pub(super) max_displacement: f64,
     pub(super) radius: f64,
     pub(super) reaches_border: bool,
@@ -61,18 +75,20 @@ impl Damage {
         let raw: Vec<DVec3> = quenched.positions.iter().zip(&perfect.atoms.positions).map(|(q, p)| *q - *p).collect();
         // The whole box drifts; most atoms only did that, so the median is the drift.
         let drift = median(&raw);
-        let mut damage = Self { displaced_atoms: 0, max_displacement: 0.0, radius: 0.0, reaches_border: false };
+        let mut damage = Self { displaced: Vec::new(), max_displacement: 0.0, radius: 0.0, reaches_border: false };
         for (atom, displacement) in raw.iter().enumerate() {
             let length = (*displacement - drift).length();
             damage.max_displacement = damage.max_displacement.max(length);
             if length > DISPLACED_ANGSTROM {
                 let end = quenched.positions[atom] - drift;
-                damage.displaced_atoms += 1;
+                let species = perfect.atoms.species[atom];
+                damage.displaced.push(Displacement { species, distance_angstrom: length });
                 let distance = perfect.atoms.cell.minimum_image(end - region.center).length();
                 damage.radius = damage.radius.max(distance);
                 damage.reaches_border |= region.is_near_border(end);
             }
         }
+        damage.displaced.sort_by(|a, b| b.distance_angstrom.total_cmp(&a.distance_angstrom));
         damage
     }
 }

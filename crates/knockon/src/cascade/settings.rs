@@ -34,9 +34,20 @@ pub struct CampaignSettings {
     /// Whether to look how far cascades go outside of the training data.
     #[serde(default)]
     pub extrapolation: Option<GradeSettings>,
+    /// Which boxes are written for every run, which changes no result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameSettings>,
     /// Checkpoints and time limits, which change no result.
     #[serde(default)]
     pub running: RunningSettings,
+}
+
+/// Boxes that are written for every run, as `runs/run-NNNNN.xyz`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FrameSettings {
+    /// Times in fs after the kick, before the quenched box, which is always the last.
+    pub times_fs: Vec<f64>,
 }
 
 /// How extrapolation grades are watched.
@@ -91,6 +102,11 @@ impl CampaignSettings {
             (self.extrapolation.as_ref().is_none_or(|e| e.every_steps > 0), "extrapolation.every_steps", "at least 1"),
             (r.time_fs > 0.0 && r.time_fs.is_finite(), "recoil.time_fs", "a positive time"),
             (r.max_steps > 0, "recoil.max_steps", "at least 1"),
+            (
+                self.frames.as_ref().is_none_or(|f| f.times_fs.iter().all(|t| (0.0..=r.time_fs).contains(t))),
+                "frames.times_fs",
+                "times from 0 to recoil.time_fs",
+            ),
             (self.running.checkpoint_every_min >= 0.0, "running.checkpoint_every_min", "zero or more"),
             (self.running.checkpoint_every_steps != Some(0), "running.checkpoint_every_steps", "at least 1"),
             (self.running.max_hours > 0.0, "running.max_hours", "a positive time"),
@@ -101,6 +117,16 @@ impl CampaignSettings {
                 "a positive length",
             ),
             (r.time_step.max_fs > 0.0, "recoil.time_step.max_fs", "a positive time"),
+            (
+                r.time_step.max_energy_change_ev.is_none_or(|e| e > 0.0),
+                "recoil.time_step.max_energy_change_ev",
+                "a positive energy",
+            ),
+            (
+                r.electronic_stopping.is_none_or(|e| e.above_ev >= 0.0),
+                "recoil.electronic_stopping.above_ev",
+                "zero or more",
+            ),
             (r.quench.max_force_ev_per_angstrom > 0.0, "recoil.quench.max_force_ev_per_angstrom", "a positive force"),
         ];
         match checks.iter().find(|(fine, ..)| !fine) {

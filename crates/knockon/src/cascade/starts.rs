@@ -1,6 +1,7 @@
 //! What recoils start from: the perfect box and thermalised copies of it.
 
 use super::Checkpoint;
+use super::equilibrium::{Equilibrium, Reading};
 use crate::dynamics::{Bath, QuenchSettings, Simulation, SimulationState, quench, quench_on, thermal_velocities};
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
@@ -89,6 +90,15 @@ pub struct Start {
     pub velocities: Vec<DVec3>,
 }
 
+/// Thermalised copies of a box, and how they were seen to be in equilibrium.
+#[derive(Clone, Debug)]
+pub struct Thermalized {
+    /// As many as were asked for.
+    pub starts: Vec<Start>,
+    /// What was read in the last part of the run.
+    pub equilibrium: Equilibrium,
+}
+
 /// Thermalises the perfect box and draws `count` starts from the last part of the run: the first at its end, then each in
 /// the middle of the widest gap, so that more starts add to fewer (at equal intervals where `count` is a power of two).
 ///
@@ -102,7 +112,7 @@ pub fn thermalize(
     count: usize,
     seed: u64,
     checkpoint: &mut Checkpoint<'_>,
-) -> Result<Vec<Start>, Error> {
+) -> Result<Thermalized, Error> {
     let n_steps = (settings.time_fs / settings.time_step_fs).ceil().max(1.0) as usize;
     let places = sampling_steps(settings, n_steps, count)?;
     let (atoms, skin) = (perfect.atoms.clone(), perfect.skin_angstrom);
@@ -111,11 +121,15 @@ pub fn thermalize(
         None => Sampling::begin(Simulation::new(potential, atoms, skin)?, settings, seed),
     };
     let progress = checkpoint.progress();
+    let (read_from, read_every) = reading_steps(settings, n_steps);
     while run.step < n_steps {
         simulation.step(settings.time_step_fs, Some(&mut run.bath))?;
         run.step += 1;
         if let Some(number) = places.iter().position(|step| *step == run.step) {
             run.starts.insert(number, take_start(&simulation));
+        }
+        if run.step > read_from && (n_steps - run.step).is_multiple_of(read_every) {
+            run.readings.push(Reading::of(&simulation));
         }
         progress.update(run.step as u64, n_steps as u64);
         checkpoint.offer(|| run.at(&simulation))?;
@@ -138,7 +152,16 @@ pub fn thermalize(
         run.checked += 1;
     }
     checkpoint.write(&run)?;
-    Ok(run.starts.into_values().collect())
+    let starts: Vec<Start> = run.starts.into_values().collect();
+    let equilibrium = Equilibrium::new(&perfect.atoms, settings, &run.readings, &starts[0]);
+    Ok(Thermalized { starts, equilibrium })
+}
+
+/// The box is read in the part of the run from which starts are drawn, at least in its second half, up to 1000 times:
+/// after which step, and at every how many.
+fn reading_steps(settings: &Thermalization, n_steps: usize) -> (usize, usize) {
+    let window = ((settings.sampling_time_fs / settings.time_step_fs) as usize).max(n_steps / 2).clamp(1, n_steps);
+    (n_steps - window, window.div_ceil(1000))
 }
 
 /// A thermalisation under way: all that it takes to go on, to the same bits.
@@ -151,6 +174,7 @@ struct Sampling {
     starts: BTreeMap<usize, Start>,
     /// How many of them have been quenched.
     checked: usize,
+    readings: Vec<Reading>,
 }
 
 impl Sampling {
@@ -161,7 +185,14 @@ impl Sampling {
         simulation.set_velocities(velocities);
         let friction = vec![settings.friction_per_fs; simulation.atoms().len()];
         let bath = Bath::new(settings.temperature_k, friction, seed);
-        let run = Self { simulation: simulation.state(), bath, step: 0, starts: BTreeMap::new(), checked: 0 };
+        let run = Self {
+            simulation: simulation.state(),
+            bath,
+            step: 0,
+            starts: BTreeMap::new(),
+            checked: 0,
+            readings: Vec::new(),
+        };
         (simulation, run)
     }
 
@@ -225,7 +256,9 @@ mod tests {
                 pool.install(|| run(&mut checkpoint))
             });
             assert!(stops as u64 > 100 / every, "{stops}");
-            assert_eq!(starts.iter().map(bits).collect::<Vec<_>>(), whole.iter().map(bits).collect::<Vec<_>>());
+            let all = |t: &Thermalized| t.starts.iter().map(bits).collect::<Vec<_>>();
+            assert_eq!(all(&starts), all(&whole));
+            assert_eq!(starts.equilibrium, whole.equilibrium);
         }
     }
 

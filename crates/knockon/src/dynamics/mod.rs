@@ -3,6 +3,7 @@
 mod minimize;
 mod quench;
 mod simulation;
+mod stopping;
 mod thermostat;
 mod time_step;
 
@@ -12,6 +13,7 @@ pub(crate) mod testing;
 pub use minimize::Descent;
 pub use quench::{QuenchSettings, Quenched, RelaxedCell, Watch, quench, quench_on, quench_others, relax_cell};
 pub use simulation::{Simulation, SimulationState};
+pub use stopping::{ElectronicStopping, Friction};
 pub use thermostat::{Bath, thermal_velocities};
 pub(crate) use thermostat::{remove_drift, speed};
-pub use time_step::TimeStep;
+pub use time_step::{TimeStep, TimeStepBin, TimeStepHistogram};

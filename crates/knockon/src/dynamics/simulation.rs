@@ -1,6 +1,6 @@
 //! A box of atoms in motion, with its potential and its neighbour list.
 
-use super::{Bath, TimeStep};
+use super::{Bath, Friction, TimeStep};
 use crate::units::{BOLTZMANN_EV_PER_K, NATURAL_TIME_FS};
 use crate::{Atoms, Cell, Error, Evaluation, NeighborList, Potential};
 use glam::DVec3;
@@ -132,6 +132,11 @@ impl<'p> Simulation<'p> {
         self.kick(0.5 * step);
         self.time_fs += step_fs;
         Ok(())
+    }
+
+    /// Slows fast atoms down for a time by electronic stopping; returns the energy in eV that it took.
+    pub fn slow_down(&mut self, friction: &Friction, time_fs: f64) -> f64 {
+        friction.act(&mut self.velocities, &self.masses_u, time_fs)
     }
 
     fn kick(&mut self, time: f64) {
@@ -269,7 +274,7 @@ mod tests {
         let mut simulation = Simulation::new(&potential, atoms, 0.4).expect("a simulation");
         let velocity = speed(112.0, heavy);
         simulation.set_velocities(vec![DVec3::X * velocity, DVec3::ZERO]);
-        let limits = TimeStep { max_displacement_angstrom: 0.002, max_fs: 1.0 };
+        let limits = TimeStep { max_displacement_angstrom: 0.002, ..TimeStep::default() };
         while simulation.time_fs() < 120.0 {
             simulation.step(simulation.time_step_fs(&limits), None).expect("a step");
         }

@@ -64,11 +64,30 @@ impl Fingerprint {
     }
 
     fn farthest_from(&self, other: &Self) -> f64 {
+        self.distances_from(other).into_iter().fold(0.0, f64::max)
+    }
+
+    /// How different the surroundings of each atom are from the most similar ones in another box.
+    pub fn distances_from(&self, other: &Self) -> Vec<f64> {
         let nearest = |(species, numbers): &(Species, Vec<f64>)| {
             let same = other.atoms.iter().filter(|(s, _)| s == species);
-            same.map(|(_, others)| squared_distance(numbers, others)).fold(f64::INFINITY, f64::min)
+            same.map(|(_, others)| squared_distance(numbers, others)).fold(f64::INFINITY, f64::min).sqrt()
         };
-        self.atoms.iter().map(nearest).fold(0.0, f64::max).sqrt()
+        self.atoms.iter().map(nearest).collect()
+    }
+
+    /// One atom of each kind of surroundings: atoms that differ from one before by less than `tolerance` are left out.
+    pub fn distinct(self, tolerance: f64) -> Self {
+        let mut kinds: Vec<(Species, Vec<f64>)> = Vec::new();
+        for (species, numbers) in self.atoms {
+            let like = |(s, others): &(Species, Vec<f64>)| {
+                *s == species && squared_distance(&numbers, others) < tolerance * tolerance
+            };
+            if !kinds.iter().any(like) {
+                kinds.push((species, numbers));
+            }
+        }
+        Self { atoms: kinds }
     }
 }
 

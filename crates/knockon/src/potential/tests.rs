@@ -429,15 +429,16 @@ fn a_committee_of_the_model_itself_is_certain() {
     let mut evaluation = Evaluation::default();
     let committee = Committee::new(&model, &file, "test").unwrap();
     let found = committee.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
-    assert_eq!(found.energy_std_ev, 0.0);
-    assert!(found.force_std.iter().all(|s| *s == DVec3::ZERO));
+    // Two-body functions of members have coarser tables.
+    assert!(found.energy_std_ev < 1e-6, "{}", found.energy_std_ev);
+    assert!(found.force_std.iter().all(|s| s.length() < 1e-5));
     assert_eq!(evaluation.forces, evaluate(&LinearPotential::new(&model).unwrap(), &atoms).forces);
     // One member whose intercepts are all 0.25 eV higher, and a scale.
     file.members.truncate(1);
     file.energy_scale = 2.0;
     file.members[0].deviations_ev[columns.intercepts()].fill(0.25);
     let found = Committee::new(&model, &file, "test").unwrap().evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
-    assert!((found.energy_std_ev - 2.0 * 0.25 * 20.0).abs() < 1e-9, "{}", found.energy_std_ev);
+    assert!((found.energy_std_ev - 2.0 * 0.25 * 20.0).abs() < 1e-6, "{}", found.energy_std_ev);
     assert!(found.force_std_by_atom().iter().all(|s| *s < 1e-9));
     let mut other = model.clone();
     other.central[0].intercept_ev += 1e-9;

@@ -191,6 +191,9 @@ mod tests {
         let same = row("response paper");
         assert!(same.peaks_ev.iter().zip(base.peaks_ev).all(|(a, b)| (a - b).abs() < 1e-9));
         let (low, high) = (row("16 %"), row("84 %"));
-        assert!((0..3).all(|i| low.peaks_ev[i] <= high.peaks_ev[i]));
+        // A peak may be a shoulder, without a maximum, for some sets.
+        let ordered =
+            |i: usize| low.peaks_ev[i].is_nan() || high.peaks_ev[i].is_nan() || low.peaks_ev[i] <= high.peaks_ev[i];
+        assert!((0..3).all(ordered), "{low:?} {high:?}");
     }
 }

@@ -88,7 +88,7 @@ fn frames(
         friction_per_fs: 0.01,
     };
     let start =
-        thermalize(workshop.potential, perfect, &thermal, 1, seed, &mut Checkpoint::nowhere(&Silent))?.remove(0);
+        thermalize(workshop.potential, perfect, &thermal, 1, seed, &mut Checkpoint::nowhere(&Silent))?.starts.remove(0);
     let direction = DVec3::from_array(Pcg64::new(u128::from(seed), 5).sample(UnitSphere));
     let settings = RecoilSettings {
         time_fs: pool.frame_times_fs.iter().copied().fold(1.0, f64::max),
@@ -97,6 +97,7 @@ fn frames(
         quench: QuenchSettings { max_evaluations: if pool.quenched { 3000 } else { 1 }, ..QuenchSettings::default() },
         skin_angstrom: SKIN_ANGSTROM,
         border: None,
+        electronic_stopping: None,
         max_steps: MAX_STEPS,
     };
     let mut times = pool.frame_times_fs.clone();
@@ -110,16 +111,17 @@ fn frames(
         settings: &settings,
         seed,
         grades: None,
+        frames_fs: &[],
     };
     let (mut taken, mut next) = (Vec::new(), 0);
-    let (_, end) = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |simulation| {
+    let followed = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |simulation| {
         while next < times.len() && simulation.time_fs() >= times[next] - 1e-6 {
             taken.push((format!("{}fs", times[next]), simulation.atoms().clone()));
             next += 1;
         }
     })?;
     if pool.quenched {
-        taken.push(("quenched".to_owned(), end));
+        taken.push(("quenched".to_owned(), followed.quenched));
     }
     Ok(taken)
 }

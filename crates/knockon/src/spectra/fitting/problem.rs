@@ -15,7 +15,7 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 /// Expected counts may change by this much, relative, when the internal bins are halved.
-const CONVERGED: f64 = 1e-3;
+const CONVERGED: f64 = 5e-3;
 /// Bins of true spectra are not narrower than this, eV.
 const RECOIL_BIN_EV: f64 = 1.0;
 

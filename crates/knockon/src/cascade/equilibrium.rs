@@ -1,0 +1,205 @@
+//! Is a thermalised box in equilibrium? Temperature of each element, steadiness over time, distribution of kinetic energies.
+
+use super::{Start, Thermalization};
+use crate::dynamics::Simulation;
+use crate::math::gamma_p;
+use crate::units::BOLTZMANN_EV_PER_K;
+use crate::{Atoms, Species};
+use serde::{Deserialize, Serialize};
+
+/// A box at one time of its thermalisation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Time in fs.
+    pub time_fs: f64,
+    /// Potential energy in eV.
+    pub potential_energy_ev: f64,
+    /// Kinetic temperature in K of each element, in order of atomic number.
+    pub temperatures_k: Vec<f64>,
+}
+
+/// The kinetic temperature of one element: all have that of the bath in equilibrium.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpeciesTemperature {
+    /// The element.
+    pub species: Species,
+    /// Mean over the readings, in K.
+    pub mean_k: f64,
+    /// Standard error of the mean in K, from the spread of [`BLOCKS`] blocks of time.
+    pub standard_error_k: f64,
+}
+
+/// What a thermalisation gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Equilibrium {
+    /// Temperature of the bath in K.
+    pub bath_temperature_k: f64,
+    /// Equipartition: one entry for each element.
+    pub temperatures: Vec<SpeciesTemperature>,
+    /// Stationarity: mean temperature of all atoms in the second half of the readings less that in the first, over its
+    /// standard error. Within 3 in equilibrium.
+    pub temperature_trend: f64,
+    /// The same of the potential energy.
+    pub potential_energy_trend: f64,
+    /// Largest difference (Kolmogorov and Smirnov) between the distribution of the kinetic energies of the atoms of the last
+    /// start and that of Maxwell and Boltzmann at the temperature of the bath.
+    pub kinetic_energy_distance: f64,
+    /// One box in a hundred that is in equilibrium has a larger one.
+    pub allowed_distance: f64,
+    /// What all this was computed from.
+    pub readings: Vec<Reading>,
+}
+
+/// Means over so many parts of the readings are taken as independent.
+const BLOCKS: usize = 10;
+
+impl Reading {
+    /// Reads a box.
+    pub fn of(simulation: &Simulation<'_>) -> Self {
+        let atoms = simulation.atoms();
+        let temperature = |element: &Species| {
+            let of = (0..atoms.len()).filter(|atom| atoms.species[*atom] == *element);
+            let (sum, count) = of
+                .fold((0.0, 0.0), |(sum, count), atom| (sum + simulation.kinetic_energy_of_atom_ev(atom), count + 1.0));
+            sum / (1.5 * BOLTZMANN_EV_PER_K * count)
+        };
+        Self {
+            time_fs: simulation.time_fs(),
+            potential_energy_ev: simulation.potential_energy_ev(),
+            temperatures_k: elements(atoms).iter().map(temperature).collect(),
+        }
+    }
+}
+
+impl Equilibrium {
+    /// `readings` are at equal intervals; `start` is the box whose kinetic energies are looked at.
+    pub(super) fn new(atoms: &Atoms, settings: &Thermalization, readings: &[Reading], start: &Start) -> Self {
+        let elements = elements(atoms);
+        let series = |index: usize| readings.iter().map(|r| r.temperatures_k[index]).collect::<Vec<f64>>();
+        let of = |(index, species): (usize, &Species)| {
+            let (mean_k, standard_error_k) = mean_and_error(&series(index));
+            SpeciesTemperature { species: *species, mean_k, standard_error_k }
+        };
+        let share =
+            |element: &Species| atoms.species.iter().filter(|s| *s == element).count() as f64 / atoms.len() as f64;
+        let shares: Vec<f64> = elements.iter().map(share).collect();
+        let all = |r: &Reading| r.temperatures_k.iter().zip(&shares).map(|(t, share)| t * share).sum();
+        let potential: Vec<f64> = readings.iter().map(|r| r.potential_energy_ev).collect();
+        Self {
+            bath_temperature_k: settings.temperature_k,
+            temperatures: elements.iter().enumerate().map(of).collect(),
+            temperature_trend: trend(&readings.iter().map(all).collect::<Vec<f64>>()),
+            potential_energy_trend: trend(&potential),
+            kinetic_energy_distance: distance_from_maxwell_boltzmann(atoms, start, settings.temperature_k),
+            // Quantile 0.99 of Kolmogorov's distribution.
+            allowed_distance: 1.628 / (atoms.len() as f64).sqrt(),
+            readings: readings.to_vec(),
+        }
+    }
+}
+
+fn elements(atoms: &Atoms) -> Vec<Species> {
+    let mut elements = atoms.species.clone();
+    elements.sort_unstable();
+    elements.dedup();
+    elements
+}
+
+/// Mean and its standard error from the spread of blocks; no error of fewer values than blocks.
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let all = mean(values);
+    if values.len() < BLOCKS {
+        return (all, 0.0);
+    }
+    let edge = |block: usize| block * values.len() / BLOCKS;
+    let squares: f64 = (0..BLOCKS).map(|b| (mean(&values[edge(b)..edge(b + 1)]) - all).powi(2)).sum();
+    (all, (squares / (BLOCKS * (BLOCKS - 1)) as f64).sqrt())
+}
+
+/// Second half less first half, over the standard error of that.
+fn trend(values: &[f64]) -> f64 {
+    let (first, second) = values.split_at(values.len() / 2);
+    let [(a, of_a), (b, of_b)] = [first, second].map(mean_and_error);
+    let error = of_a.hypot(of_b);
+    if error > 0.0 { (b - a) / error } else { 0.0 }
+}
+
+/// Kinetic energy over k T has the distribution Gamma(3/2).
+fn distance_from_maxwell_boltzmann(atoms: &Atoms, start: &Start, temperature_k: f64) -> f64 {
+    if temperature_k == 0.0 {
+        return 0.0;
+    }
+    let reduced = |(v, m): (&glam::DVec3, f64)| 0.5 * m * v.length_squared() / (BOLTZMANN_EV_PER_K * temperature_k);
+    let mut energies: Vec<f64> = start.velocities.iter().zip(atoms.masses_u()).map(reduced).collect();
+    energies.sort_by(f64::total_cmp);
+    let n = energies.len() as f64;
+    let off = |(rank, energy): (usize, &f64)| {
+        let expected = gamma_p(1.5, *energy);
+        (expected - rank as f64 / n).abs().max((expected - (rank + 1) as f64 / n).abs())
+    };
+    energies.iter().enumerate().map(off).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cascade::{Checkpoint, PerfectBox, thermalize};
+    use crate::dynamics::testing::{argon_like, calcium_tungstate, element};
+    use crate::dynamics::{QuenchSettings, thermal_velocities};
+    use crate::progress::Silent;
+    use rand_pcg::Pcg64;
+
+    fn settings(temperature_k: f64) -> Thermalization {
+        Thermalization {
+            temperature_k,
+            time_fs: 8000.0,
+            sampling_time_fs: 6000.0,
+            time_step_fs: 4.0,
+            friction_per_fs: 0.01,
+        }
+    }
+
+    #[test]
+    fn a_long_thermalisation_is_seen_to_be_in_equilibrium() {
+        let (potential, atoms) = argon_like([4; 3]);
+        let quench = QuenchSettings::default();
+        let perfect = PerfectBox::new(&potential, atoms, element("Ar"), quench, 0.5).expect("a box");
+        let done = thermalize(&potential, &perfect, &settings(150.0), 1, 3, &mut Checkpoint::nowhere(&Silent));
+        let found = done.expect("a start").equilibrium;
+        let argon = found.temperatures[0];
+        assert!((argon.mean_k - 150.0).abs() < 4.0 * argon.standard_error_k.max(0.5), "{argon:?}");
+        assert!(found.temperature_trend.abs() < 4.0 && found.potential_energy_trend.abs() < 4.0);
+        assert!(found.kinetic_energy_distance < found.allowed_distance, "{}", found.kinetic_energy_distance);
+        assert!((500..=1000).contains(&found.readings.len()), "{}", found.readings.len());
+    }
+
+    #[test]
+    fn other_distributions_and_unsteady_readings_are_seen() {
+        let atoms = calcium_tungstate().supercell([6, 6, 3]);
+        let start = |temperature_k: f64| Start {
+            time_fs: 0.0,
+            positions: atoms.positions.clone(),
+            velocities: thermal_velocities(&atoms.masses_u(), temperature_k, &mut Pcg64::new(2, 1)),
+        };
+        let reading = |step: usize| Reading {
+            time_fs: step as f64,
+            potential_energy_ev: 0.1 * step as f64 + (step % 3) as f64,
+            temperatures_k: vec![133.0 + (step % 5) as f64, 133.0, 100.0],
+        };
+        let readings: Vec<Reading> = (0..200).map(reading).collect();
+        let found = |temperature_k: f64| Equilibrium::new(&atoms, &settings(133.0), &readings, &start(temperature_k));
+        let right = found(133.0);
+        assert!(right.kinetic_energy_distance < right.allowed_distance, "{right:?}");
+        assert!(found(170.0).kinetic_energy_distance > right.allowed_distance);
+        // All atoms with the same energy.
+        let mut same = start(133.0);
+        for (v, m) in same.velocities.iter_mut().zip(atoms.masses_u()) {
+            *v = v.normalize() * (3.0 * BOLTZMANN_EV_PER_K * 133.0 / m).sqrt();
+        }
+        let narrow = Equilibrium::new(&atoms, &settings(133.0), &readings, &same);
+        assert!((narrow.kinetic_energy_distance - gamma_p(1.5, 1.5)).abs() < 1e-3);
+        assert!(right.potential_energy_trend > 4.0 && right.temperature_trend.abs() < 1.0, "{right:?}");
+        assert!((right.temperatures[2].mean_k - 100.0).abs() < 1e-9);
+    }
+}
