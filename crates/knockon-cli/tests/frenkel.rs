@@ -11,7 +11,7 @@ fn a_small_search_writes_its_tables_structures_and_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let crystal = root.join("data/cawo4/cawo4.xyz");
     let config = format!(
-        "crystal = {crystal:?}\nrelax_cell = true\nspecies = [\"Ca\"]\nsupercells = [2]\ngrid_spacing_angstrom = 1.4\n\
+        "crystal = {crystal:?}\nrelax_cell = true\nspecies = [\"O\"]\nsupercells = [2]\ngrid_spacing_angstrom = 1.2\n\
          reach_angstrom = 4.0\n"
     );
     std::fs::write(folder.path().join("frenkel.toml"), config).unwrap();

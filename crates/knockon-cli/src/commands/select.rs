@@ -54,11 +54,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let bar = Bar::new("scores");
     let judges = Judges { committee: &committee, extrapolation: &extrapolation, posterior: &posterior };
     let waiting = judges.score(waiting(&settings, folder)?, &bar)?;
+    waiting.iter().for_each(|s| posterior.information.learn(s.rows()));
+    let judges = Judges { committee: &committee, extrapolation: &extrapolation, posterior: &posterior };
     let scored = judges.score(candidates, &bar)?;
     drop(bar);
     let (scored, refused): (Vec<Scored>, Vec<Scored>) =
         scored.into_iter().partition(|s| s.max_force <= settings.max_force_ev_per_angstrom);
-    waiting.iter().for_each(|s| posterior.information.learn(s.rows()));
     let bar = Bar::new("choices");
     let choices = select(&scored, &mut posterior.information, settings.number, &|pool| settings.at_most(pool), &bar);
     drop(bar);

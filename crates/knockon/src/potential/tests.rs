@@ -439,7 +439,7 @@ fn a_committee_of_the_model_itself_is_certain() {
     file.members[0].deviations_ev[columns.intercepts()].fill(0.25);
     let found = Committee::new(&model, &file, "test").unwrap().evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
     assert!((found.energy_std_ev - 2.0 * 0.25 * 20.0).abs() < 1e-6, "{}", found.energy_std_ev);
-    assert!(found.force_std_by_atom().iter().all(|s| *s < 1e-9));
+    assert!(found.force_std_by_atom().iter().all(|s| *s < 1e-5));
     let mut other = model.clone();
     other.central[0].intercept_ev += 1e-9;
     let refused = Committee::new(&other, &file, "test").err().unwrap().to_string();

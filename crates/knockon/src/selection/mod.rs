@@ -51,7 +51,7 @@ pub struct Scored {
     pub energy_std_ev: f64,
     /// Largest force that the model predicts, eV/angstrom.
     pub max_force: f64,
-    /// Information in nats that its forces would add to the data as they are.
+    /// Information in nats that its forces would add to what was known when it was scored.
     pub gain_alone: f64,
     rows: Factor,
 }
@@ -114,8 +114,8 @@ pub struct Choice {
     pub gain: f64,
 }
 
-/// Chooses up to `number` candidates, the most informative first; no pool gives more than `at_most` says. `information`
-/// learns each choice.
+/// Chooses up to `number` candidates, scored with this `information`, the most informative first; no pool gives more than
+/// `at_most` says. `information` learns each choice.
 ///
 /// Gains only fall as choices are made, so old gains are bounds: only candidates whose bound is the largest are looked at
 /// again (Minoux, 1978).
