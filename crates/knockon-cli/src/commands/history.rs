@@ -7,8 +7,9 @@ use crate::figures::raster;
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
-use knockon::Species;
-use knockon::cascade::{Checkpoint, PerfectBox, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize};
+use knockon::cascade::{
+    Checkpoint, PerfectBox, Recoil, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize,
+};
 use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
 use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
 use knockon::fit::{self, Dataset};
@@ -16,6 +17,7 @@ use knockon::frenkel::{LabelledPair, labelled_pairs};
 use knockon::io::{read_extxyz, read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Silent;
+use knockon::{Error, Species};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Write;
@@ -90,9 +92,12 @@ struct RecordedRecoil {
     #[serde(flatten)]
     kick: Kick,
     n_atoms: usize,
-    stored_energy_ev: f64,
+    /// None where the potential could not follow the recoil to its end.
+    stored_energy_ev: Option<f64>,
     vacancies: usize,
     flags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
 }
 
 /// Runs the verb.
@@ -180,28 +185,40 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
     let mut done = Vec::new();
     for kick in &fixed.kicks {
         let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
-        let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut Checkpoint::nowhere(&Silent))?
-            .starts
-            .remove(0);
-        let task = RecoilTask {
-            potential,
-            perfect: &perfect,
-            start: &start,
-            energy_ev: kick.energy_ev,
-            direction: kick.direction,
-            settings: &recoil,
-            seed: fixed.seed,
-            grades: None,
-            frames_fs: &[],
+        let follow = || -> Result<Recoil, Error> {
+            let mut nowhere = Checkpoint::nowhere(&Silent);
+            let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut nowhere)?.starts.remove(0);
+            let task = RecoilTask {
+                potential,
+                perfect: &perfect,
+                start: &start,
+                energy_ev: kick.energy_ev,
+                direction: kick.direction,
+                settings: &recoil,
+                seed: fixed.seed,
+                grades: None,
+                frames_fs: &[],
+            };
+            Ok(run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?.recoil)
         };
-        let found = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?.recoil;
-        done.push(RecordedRecoil {
+        let mut record = RecordedRecoil {
             kick: kick.clone(),
             n_atoms: perfect.atoms.len(),
-            stored_energy_ev: found.stored_energy_ev,
-            vacancies: found.defects.species.iter().map(|s| s.vacancies).sum(),
-            flags: found.flags,
-        });
+            stored_energy_ev: None,
+            vacancies: 0,
+            flags: Vec::new(),
+            failure: None,
+        };
+        // A potential that cannot follow a recoil is worth recording too.
+        match follow() {
+            Ok(found) => {
+                record.stored_energy_ev = Some(found.stored_energy_ev);
+                record.vacancies = found.defects.species.iter().map(|s| s.vacancies).sum();
+                record.flags = found.flags;
+            }
+            Err(error) => record.failure = Some(error.to_string()),
+        }
+        done.push(record);
         knockon::progress::Progress::update(&bar, done.len() as u64, fixed.kicks.len() as u64);
     }
     Ok(done)
