@@ -1,5 +1,5 @@
 //! What a cascade needs of a potential, checked: the crystal, its elasticity and vibrations, molecular dynamics that
-//! stays crystalline, and repulsion at short range where there are no data.
+//! stays crystalline, recoils that find no hole, and repulsion at short range where there are no data.
 //!
 //! A check never stops a fit. It says what was found, what was expected and whether that is good enough; the campaign
 //! reads the verdict and does not run with a potential that failed unless told to.
@@ -8,6 +8,7 @@ mod distances;
 mod elastic;
 mod lattice;
 mod phonons;
+mod recoils;
 mod runs;
 mod scans;
 
@@ -100,6 +101,12 @@ pub struct CheckSettings {
     pub repeat: [usize; 3],
     /// No atom may be farther from its site than this, in angstrom.
     pub max_displacement_angstrom: f64,
+    /// Conventional cells of the box in which atoms recoil.
+    pub recoil_repeat: [usize; 3],
+    /// Energy of these recoils in eV, given to an atom of the crystal at rest.
+    pub recoil_energy_ev: f64,
+    /// Recoils of each species, in directions drawn once and for all; 0 leaves the check out.
+    pub recoils_per_species: usize,
     /// Largest change of the total energy in a run without bath, in eV per atom and ps.
     pub max_drift_ev_per_atom_ps: f64,
 }
@@ -157,6 +164,9 @@ impl Default for CheckSettings {
             time_step_fs: 1.0,
             repeat: [2, 2, 1],
             max_displacement_angstrom: 1.0,
+            recoil_repeat: [3, 3, 2],
+            recoil_energy_ev: 160.0,
+            recoils_per_species: 4,
             max_drift_ev_per_atom_ps: 0.002,
         }
     }
@@ -171,7 +181,7 @@ pub fn check(
     settings: &CheckSettings,
     progress: &dyn Progress,
 ) -> Vec<Check> {
-    let total = 4 + settings.temperatures_k.len() as u64;
+    let total = 5 + settings.temperatures_k.len() as u64;
     progress.update(0, total);
     let (relaxed, mut checks) = lattice::check(potential, crystal, settings);
     progress.update(1, total);
@@ -185,6 +195,8 @@ pub fn check(
         progress.update(4 + index as u64, total);
     }
     checks.extend(runs::check_disorder(potential, &relaxed, settings));
+    progress.update(total - 1, total);
+    checks.extend(recoils::check(potential, &relaxed, settings));
     progress.update(total, total);
     checks
 }
