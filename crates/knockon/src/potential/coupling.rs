@@ -114,6 +114,22 @@ impl Coupling {
         let outputs = outputs.chunk_by(|a, b| shape(a) == shape(b)).map(same_shape).collect();
         Self { blocks, outputs }
     }
+
+    /// For each kept element the sums that add to it: the position of the sum, counted in the order in which sums are
+    /// made (by output, then by target), its block, and its target's place in the block.
+    pub(super) fn by_target(&self, layout: &Layout) -> Vec<Vec<(usize, usize, usize)>> {
+        let mut by_target = vec![Vec::new(); layout.kept_len()];
+        let mut position = 0;
+        for outputs in &self.outputs {
+            for (targets, block) in outputs.targets.chunks_exact(outputs.n_targets).zip(&outputs.blocks) {
+                for (place, target) in targets.iter().enumerate() {
+                    by_target[usize::from(*target)].push((position, usize::from(*block), place));
+                    position += 1;
+                }
+            }
+        }
+        by_target
+    }
 }
 
 /// Outputs of the same shape, in one piece of memory.
