@@ -183,8 +183,8 @@ impl Bispectrum {
         let arrange_channel = |list: &Vec<f64>| {
             let block = |block: &Block| {
                 let mut factors = [0.0; MAX_TARGETS];
-                for (slot, (component, factor)) in factors.iter_mut().zip(block) {
-                    *slot = factor * list[*component];
+                for (slot, coupled) in factors.iter_mut().zip(block) {
+                    *slot = coupled.factor * list[coupled.component];
                 }
                 factors.iter().any(|f| *f != 0.0).then_some(factors)
             };

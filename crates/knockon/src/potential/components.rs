@@ -48,10 +48,10 @@ impl<S: Simd> Sink<S> for Components<'_> {
     fn take<const N: usize>(&mut self, simd: S, block: u16, targets: &[u16; N], sums: [Complex<S>; N]) {
         let block: &Block = &self.kernel.coupling.blocks[usize::from(block)];
         for n in 0..N {
-            let (target, (component, factor)) = (usize::from(targets[n]), block[n]);
+            let (target, coupled) = (usize::from(targets[n]), block[n]);
             let product = Complex::conjugate_product(self.u[target].load(simd), sums[n]);
-            let weight = f64x8::splat(simd, factor * self.kernel.multiplicity[target] / 3.0);
-            let component = &mut self.components[component];
+            let weight = f64x8::splat(simd, coupled.third * self.kernel.multiplicity[target]);
+            let component = &mut self.components[coupled.component];
             component.store(product.re.mul_add(weight, component.load(simd)));
         }
     }

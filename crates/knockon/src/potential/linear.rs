@@ -164,7 +164,7 @@ impl LinearPotential {
                 output.gradients[local] = gradient;
                 output.strain_ev += outer(n.vector, gradient);
                 for (octet, output) in members.octets.iter().zip(&mut output.octets) {
-                    let (energies, slopes) = octet.pair(central, n.species, self.species.len(), n.distance);
+                    let (energies, slopes) = octet.pair(self.kernel.level, [central, n.species], n.distance);
                     output.energies_ev.iter_mut().zip(energies).for_each(|(sum, e)| *sum += 0.5 * e);
                     let direction = n.vector * (0.5 / n.distance);
                     output.gradients[local] = direction.to_array().map(|c| slopes.map(|slope| (slope * c) as f32));
@@ -195,19 +195,12 @@ impl LinearPotential {
                 let energies = octet.energies_ev(central, group.atoms.len(), members_work);
                 output.energies_ev.iter_mut().zip(energies).for_each(|(sum, e)| *sum += e);
                 self.kernel.gradients_of_members(index, work, slots, members_work, |lane, slot, gradient| {
-                    add(&mut output.gradients[first_slots.local(lane, slot)], gradient, 1.0);
+                    let sum = output.gradients[first_slots.local(lane, slot)].as_flattened_mut();
+                    sum.iter_mut().zip(gradient.as_flattened()).for_each(|(sum, g)| *sum += g);
                 });
             }
             Ok(())
         })
-    }
-}
-
-/// sum + sign * gradient.
-#[inline(always)]
-fn add(sum: &mut Gradient, gradient: &Gradient, sign: f32) {
-    for (sum, gradient) in sum.as_flattened_mut().iter_mut().zip(gradient.as_flattened()) {
-        *sum += sign * gradient;
     }
 }
 
@@ -363,8 +356,9 @@ fn force_squares(neighbors: &NeighborList, shifts: &[isize], octets: &[Vec<Gradi
         for gradients in octets {
             let mut force = Gradient::default();
             for (own, other) in slots_of(neighbors, shifts, atom) {
-                add(&mut force, &gradients[own], 1.0);
-                add(&mut force, &gradients[other], -1.0);
+                let (own, other) = (gradients[own].as_flattened(), gradients[other].as_flattened());
+                let sums = force.as_flattened_mut().iter_mut();
+                sums.zip(own.iter().zip(other)).for_each(|(sum, (own, other))| *sum += own - other);
             }
             squares += DVec3::from_array(force.map(|of_axis| of_axis.iter().map(|f| f64::from(*f).powi(2)).sum()));
         }

@@ -19,7 +19,9 @@ use super::layout::Layout;
 use super::model::{Model, pair_index};
 use super::moments::rows;
 use super::pair_function::PairTable;
-use fearless_simd::{Simd, SimdBase, SimdFloat, SimdFrom, SimdNarrow, SimdSplit, dispatch, f32x8, f32x16, f64x8};
+use fearless_simd::{
+    Level, Simd, SimdBase, SimdFloat, SimdFrom, SimdNarrow, SimdSplit, dispatch, f32x8, f32x16, f64x8,
+};
 use std::array::from_fn;
 
 /// Members that are evaluated together.
@@ -33,7 +35,7 @@ pub(crate) type Gradient = [[f32; MEMBERS]; 3];
 pub(super) struct Members {
     pub(super) octets: Vec<Octet>,
     /// For each kept element which sums add to it: position of the sum and of its factor.
-    by_target: Vec<Vec<(usize, usize)>>,
+    by_target: Vec<Vec<[u16; 2]>>,
     n_sums: usize,
 }
 
@@ -81,7 +83,7 @@ impl Members {
         let by_target = kernel.coupling.by_target(&kernel.layout);
         let n_sums = by_target.iter().map(Vec::len).sum();
         let with_factor = |sums: Vec<(usize, usize, usize)>| {
-            sums.into_iter().map(|(sum, block, place)| (sum, block * MAX_TARGETS + place)).collect()
+            sums.into_iter().map(|(sum, block, place)| [sum, block * MAX_TARGETS + place].map(|k| k as u16)).collect()
         };
         Self {
             octets: deviations.chunks(MEMBERS).map(|members| Octet::new(kernel, members)).collect(),
@@ -104,8 +106,8 @@ impl Octet {
         let factors = |of_channel: &[[f64; MEMBERS]]| {
             let mut factors = vec![[0.0; MEMBERS]; kernel.coupling.blocks.len() * MAX_TARGETS];
             for (block, factors) in kernel.coupling.blocks.iter().zip(factors.chunks_exact_mut(MAX_TARGETS)) {
-                for ((component, factor), slot) in block.iter().zip(factors) {
-                    *slot = of_channel[*component].map(|c| (factor * c) as f32);
+                for (coupled, slot) in block.iter().zip(factors) {
+                    *slot = of_channel[coupled.component].map(|c| (coupled.factor * c) as f32);
                 }
             }
             factors
@@ -127,8 +129,10 @@ impl Octet {
     }
 
     /// Energies and slopes of the bond between species `a` and `b`.
-    pub(super) fn pair(&self, a: usize, b: usize, n_species: usize, r: f64) -> ([f64; MEMBERS], [f64; MEMBERS]) {
-        self.pairs.get(pair_index(a, b, n_species)).map_or(([0.0; MEMBERS], [0.0; MEMBERS]), |table| table.evaluate(r))
+    pub(super) fn pair(&self, level: Level, [a, b]: [usize; 2], r: f64) -> ([f64; MEMBERS], [f64; MEMBERS]) {
+        let n_species = self.intercepts_ev.len();
+        let Some(table) = self.pairs.get(pair_index(a, b, n_species)) else { return ([0.0; MEMBERS], [0.0; MEMBERS]) };
+        dispatch!(level, _simd => table.evaluate(r))
     }
 
     /// Energies of the first `n_atoms` lanes together, without two-body functions, after [`Bispectrum::adjoints_with`].
@@ -181,7 +185,6 @@ impl Bispectrum {
         members_work.sums.resize(members.n_sums, Packed::default());
         members_work.seeds.resize(members.octets.len() * self.n_species(), Vec::new());
         for seeds in &mut members_work.seeds {
-            seeds.clear();
             seeds.resize(self.layout.kept_len(), [Packed::default(); MEMBERS]);
         }
         for channel in 0..self.n_channels() {
@@ -212,7 +215,7 @@ impl Bispectrum {
         self.couple(simd, &work.full, &mut sink);
     }
 
-    /// Adds the part of one channel to the derivatives of the members' energies with respect to the moments.
+    /// Adds the part of one channel, the first sets it, to the derivatives of the members' energies with respect to the moments.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "the hot loop reads from all of these")]
     fn seeds_of_members<S: Simd>(
@@ -233,8 +236,9 @@ impl Bispectrum {
             for n in 0..family.count {
                 let element = family.start + n;
                 let mut adjoint = [zero; MEMBERS];
-                for (sum, factor) in &members.by_target[element] {
-                    let (sum, factor) = (members_work.sums[*sum].load(simd), &factors[*factor]);
+                for sum_and_factor in &members.by_target[element] {
+                    let [sum, factor] = sum_and_factor.map(usize::from);
+                    let (sum, factor) = (members_work.sums[sum].load(simd), &factors[factor]);
                     for m in 0..MEMBERS {
                         adjoint[m] = sum.mul_add(f32x16::splat(simd, factor[m]), adjoint[m]);
                     }
@@ -251,9 +255,11 @@ impl Bispectrum {
                     continue;
                 }
                 let weight = f32x16::splat(simd, self.channel_weights[channel][species] as f32);
+                let first = channel == 0;
                 for (seeds, more) in seeds[family.start..][..family.count].iter_mut().zip(&of_family) {
                     for m in 0..MEMBERS {
-                        seeds[m].store(more[m].mul_add(weight, seeds[m].load(simd)));
+                        let before = if first { zero } else { seeds[m].load(simd) };
+                        seeds[m].store(more[m].mul_add(weight, before));
                     }
                 }
             }
@@ -350,15 +356,22 @@ fn gradient_of_members<S: Simd>(
             let (last, lower) = seeds[family.start..][..family.count].split_last().expect("families have elements");
             // The polynomials in x of all members, and their derivatives, by Horner's rule.
             let mut value: [f32x16<S>; HALF] = from_fn(|m| last[first + m].load(simd));
-            let mut slope = [zero; HALF];
-            for seed in lower.iter().rev() {
+            if let Some((next, lower)) = lower.split_last() {
+                let mut slope = value;
                 for m in 0..HALF {
-                    slope[m] = slope[m].mul_add(x[0], value[m]);
-                    value[m] = value[m].mul_add(x[0], seed[first + m].load(simd));
+                    value[m] = value[m].mul_add(x[0], next[first + m].load(simd));
+                }
+                for seed in lower.iter().rev() {
+                    for m in 0..HALF {
+                        slope[m] = slope[m].mul_add(x[0], value[m]);
+                        value[m] = value[m].mul_add(x[0], seed[first + m].load(simd));
+                    }
+                }
+                for m in 0..HALF {
+                    sums[m][0] = slope[m].mul_add(phase[0], sums[m][0]);
                 }
             }
             for m in 0..HALF {
-                sums[m][0] = slope[m].mul_add(phase[0], sums[m][0]);
                 for n in 1..4 {
                     sums[m][n] = value[m].mul_add(phase[n], sums[m][n]);
                 }

@@ -99,8 +99,8 @@ fn add_kernels(term: &PairTerm, jet: Jet, coefficients_ev: &[f64], r: f64) -> Je
 
 /// Intervals of each segment of a table with which the interpolation error is below 1e-12 of the function.
 pub(super) const INTERVALS: usize = 1024;
-/// The same for the deviations of a committee's members: errors below 1e-6, tables that stay in the cache.
-const MEMBER_INTERVALS: usize = 128;
+/// The same for the deviations of a committee's members, of which errors of 1e-6 do not matter.
+const MEMBER_INTERVALS: usize = 512;
 
 /// K two-body functions of the same distance as quintic Hermite splines: one segment for the bridge, one up to the taper,
 /// one to the cutoff, so that no interval contains a point where a higher derivative jumps.
@@ -172,6 +172,7 @@ impl<const K: usize> PairTable<K> {
     }
 
     /// Values and slopes; none outside of the table.
+    #[inline(always)]
     pub(super) fn evaluate(&self, r: f64) -> ([f64; K], [f64; K]) {
         if r >= self.cutoff || r < self.inner {
             return ([0.0; K], [0.0; K]);
@@ -194,7 +195,7 @@ impl<const K: usize> Segment<K> {
         Self { start, end, inverse_step: 1.0 / step, coefficients }
     }
 
-    #[inline]
+    #[inline(always)]
     fn evaluate(&self, r: f64) -> ([f64; K], [f64; K]) {
         let x = (r - self.start) * self.inverse_step;
         let k = (x as usize).min(self.coefficients.len() - 1);
