@@ -8,7 +8,9 @@ use knockon::fit::{Dataset, Settings};
 use knockon::frenkel::FrenkelSettings;
 use knockon::io::{read_extxyz, read_structure};
 use knockon::neighbors::NeighborList;
-use knockon::potential::{Committee, CommitteeFile, Evaluation, Extrapolation, GradeFile, LinearPotential, Model};
+use knockon::potential::{
+    Columns, Committee, CommitteeFile, Evaluation, Extrapolation, GradeFile, LinearPotential, Model, Sharing,
+};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -46,6 +48,46 @@ fn committee_and_grades_belong_to_the_model() {
     let (cold, hot) = (uncertain("md300-00"), uncertain("md3000-05"));
     assert!(cold.2 < hot.2 && hot.2 <= 1.0 + 1e-4, "{cold:?} {hot:?}");
     assert!(cold.0 < 0.01 && cold.1 < 0.3 && hot.1 > 2.0 * cold.1, "{cold:?} {hot:?}");
+}
+
+/// The committee's deviations, in single precision, are those of its members as models of their own.
+#[test]
+fn the_committee_is_the_spread_of_its_members() {
+    let path = |extension: &str| root().join("data/cawo4/cawo4.model").with_extension(extension);
+    let model = Model::load(&path("model")).unwrap();
+    let file = CommitteeFile::load(&path("committee")).unwrap();
+    let committee = Committee::new(&model, &file, "committee").unwrap();
+    let columns = Columns::new(&model, Sharing::PerSpecies);
+    let coefficients = model.coefficients(&columns);
+    let frames = read_extxyz(&root().join("data/cawo4/cawo4_pbe.xyz")).unwrap();
+    let atoms = frames.into_iter().find(|f| f.info.get("id").is_some_and(|id| id == "md3000-05")).unwrap().atoms;
+    let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
+    let mut expected = Evaluation::default();
+    let found = committee.evaluate(&atoms, &neighbors, &mut expected).unwrap();
+    let (mut energy, mut squares) = (0.0, vec![[0.0; 3]; atoms.len()]);
+    for member in &file.members {
+        let moved: Vec<f64> = coefficients.iter().zip(&member.deviations_ev).map(|(c, d)| c + f64::from(*d)).collect();
+        let member = LinearPotential::new(&model.with_coefficients(&columns, &moved)).unwrap();
+        let mut evaluation = Evaluation::default();
+        member.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
+        energy += (evaluation.energy_ev() - expected.energy_ev()).powi(2);
+        for (squares, (a, b)) in squares.iter_mut().zip(evaluation.forces.iter().zip(&expected.forces)) {
+            (0..3).for_each(|axis| squares[axis] += (a[axis] - b[axis]).powi(2));
+        }
+    }
+    let root = |square: f64, scale: f64| scale * (square / file.members.len() as f64).sqrt();
+    let energy = root(energy, file.energy_scale);
+    assert!((found.energy_std_ev - energy).abs() < 1e-5 * energy, "{} {energy}", found.energy_std_ev);
+    // Rounding is largest where the parts of a force cancel.
+    let (mut all_differences, mut all) = (0.0, 0.0);
+    for (found, squares) in found.force_std.iter().zip(squares) {
+        let expected = squares.map(|s| root(s, file.force_scale));
+        let difference: f64 = (0..3).map(|axis| (found[axis] - expected[axis]).powi(2)).sum();
+        let length: f64 = expected.iter().map(|x| x * x).sum();
+        assert!(difference.sqrt() < 5e-5 * length.sqrt(), "{found} {expected:?}");
+        (all_differences, all) = (all_differences + difference, all + length);
+    }
+    assert!(all_differences.sqrt() < 1e-5 * all.sqrt(), "{}", (all_differences / all).sqrt());
 }
 
 #[test]

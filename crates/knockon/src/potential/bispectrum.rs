@@ -19,7 +19,7 @@ use fearless_simd::{Level, Simd, SimdBase, SimdFloat, dispatch, f64x8};
 use std::f64::consts::PI;
 
 /// Layers that one product can couple to (two_j_max = 8).
-const MAX_TARGETS: usize = 5;
+pub(super) const MAX_TARGETS: usize = 5;
 
 /// Everything about a model's many-body part that does not depend on its coefficients.
 pub(super) struct Bispectrum {
@@ -38,7 +38,7 @@ pub(super) struct Bispectrum {
     /// Cutoff of each ordered pair of species, row-major.
     cutoffs_angstrom: Vec<f64>,
     /// Weight of each neighbour species in each channel: `channel_weights[channel][species]`.
-    channel_weights: Vec<Vec<f64>>,
+    pub(super) channel_weights: Vec<Vec<f64>>,
 }
 
 /// Linear coefficients of one central species, arranged for the coupling tables: a factor per block and target. `None`:
@@ -51,9 +51,12 @@ pub(super) struct Coefficients {
 type BlockFactors = Option<[f64; MAX_TARGETS]>;
 
 impl Coefficients {
+    /// The adjoint of a channel, empty, in the memory `adjoint`; none if it is not needed.
     #[inline(always)]
-    fn of_block(&self, channel: usize, block: u16) -> Option<&[f64; MAX_TARGETS]> {
-        self.channels[channel].as_ref()?[usize::from(block)].as_ref()
+    pub(super) fn adjoint<'a>(&'a self, channel: usize, adjoint: &'a mut [ComplexLanes]) -> Option<Adjoint<'a>> {
+        let factors = self.channels[channel].as_ref()?;
+        adjoint.fill(ComplexLanes::default());
+        Some(Adjoint { factors, adjoint })
     }
 }
 
@@ -75,17 +78,17 @@ impl NeighborLanes {
 
 /// What the angular and radial functions of one neighbour per lane need in both passes.
 #[derive(Clone, Copy, Default)]
-struct Radial {
+pub(super) struct Radial {
     /// cos(theta0) and sin(theta0)/r: a = cos - i s z, b = s (y - i x).
-    cos: Lanes,
-    s: Lanes,
+    pub(super) cos: Lanes,
+    pub(super) s: Lanes,
     /// Derivatives of the two with respect to r.
-    cos_slope: Lanes,
-    s_slope: Lanes,
+    pub(super) cos_slope: Lanes,
+    pub(super) s_slope: Lanes,
     /// Switching function and its derivative.
-    f: Lanes,
-    f_slope: Lanes,
-    inverse_r: Lanes,
+    pub(super) f: Lanes,
+    pub(super) f_slope: Lanes,
+    pub(super) inverse_r: Lanes,
 }
 
 /// Scratch memory of one thread, and the results of the last group.
@@ -94,14 +97,14 @@ pub(super) struct Workspace {
     pub(super) neighbors: Vec<Vec<NeighborLanes>>,
     /// True if some neighbour may be within the inner switch.
     pub(super) inner: bool,
-    radial: Vec<Vec<Radial>>,
+    pub(super) radial: Vec<Vec<Radial>>,
     moments: Vec<ComplexLanes>,
     /// Density of each channel, kept elements.
     pub(super) channels: Vec<Vec<ComplexLanes>>,
     /// Density of one channel, all elements.
     pub(super) full: Vec<ComplexLanes>,
-    /// Adjoint of each channel, kept elements, one set of coefficients behind the other.
-    adjoints: Vec<Vec<ComplexLanes>>,
+    /// Adjoint of each channel, kept elements.
+    pub(super) adjoints: Vec<Vec<ComplexLanes>>,
     seeds: Vec<ComplexLanes>,
     /// Energy of each central atom without intercepts.
     pub(super) energies: Lanes,
@@ -180,8 +183,8 @@ impl Bispectrum {
         let arrange_channel = |list: &Vec<f64>| {
             let block = |block: &Block| {
                 let mut factors = [0.0; MAX_TARGETS];
-                for (slot, (component, factor)) in factors.iter_mut().zip(block) {
-                    *slot = factor * list[*component];
+                for (slot, coupled) in factors.iter_mut().zip(block) {
+                    *slot = coupled.factor * list[coupled.component];
                 }
                 factors.iter().any(|f| *f != 0.0).then_some(factors)
             };
@@ -212,22 +215,21 @@ impl Bispectrum {
         dispatch!(self.level, simd => self.densities_simd(simd, central, work));
     }
 
-    /// Steps 2 and 3 for one set of coefficients: `work.energies` and `work.gradients` of the group.
+    /// Steps 2 and 3: `work.energies` and `work.gradients` of the group.
     pub(super) fn energies_and_gradients(&self, coefficients: &Coefficients, work: &mut Workspace) {
-        self.adjoints(&[coefficients], work);
-        self.gradients(coefficients, 0, work);
+        self.adjoints(coefficients, work);
+        self.gradients(coefficients, work);
     }
 
-    /// Step 2: the adjoints of all channels for several sets of coefficients. All share the sums over products; each
-    /// more costs little.
-    pub(super) fn adjoints(&self, sets: &[&Coefficients], work: &mut Workspace) {
-        dispatch!(self.level, simd => self.adjoints_simd(simd, sets, work));
+    /// Step 2: the adjoints of all channels.
+    pub(super) fn adjoints(&self, coefficients: &Coefficients, work: &mut Workspace) {
+        dispatch!(self.level, simd => self.adjoints_simd(simd, coefficients, work));
     }
 
-    /// Step 3: `work.energies` and `work.gradients` of one of the sets of the last call of [`Self::adjoints`].
-    pub(super) fn gradients(&self, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
-        dispatch!(self.level, simd => self.energies_simd(simd, coefficients, set, work));
-        dispatch!(self.level, simd => self.gradients_simd(simd, coefficients, set, work));
+    /// Step 3: `work.energies` and `work.gradients` from the adjoints of the same coefficients.
+    pub(super) fn gradients(&self, coefficients: &Coefficients, work: &mut Workspace) {
+        dispatch!(self.level, simd => self.energies_simd(simd, coefficients, work));
+        dispatch!(self.level, simd => self.gradients_simd(simd, coefficients, work));
     }
 
     #[inline(always)]
@@ -322,72 +324,36 @@ impl Bispectrum {
     }
 
     #[inline(always)]
-    fn adjoints_simd<S: Simd>(&self, simd: S, sets: &[&Coefficients], work: &mut Workspace) {
-        for channel in 0..work.channels.len() {
-            if sets.iter().all(|set| set.channels[channel].is_none()) {
-                continue;
-            }
+    fn adjoints_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
+        for (channel, adjoint) in work.adjoints.iter_mut().enumerate() {
+            let Some(mut sink) = coefficients.adjoint(channel, adjoint) else { continue };
             self.expand(simd, &work.channels[channel], &mut work.full);
-            let adjoint = &mut work.adjoints[channel];
-            adjoint.clear();
-            adjoint.resize(sets.len() * self.layout.kept_len(), ComplexLanes::default());
-            for outputs in &self.coupling.outputs {
-                match outputs.n_targets {
-                    1 => self.add_outputs::<S, 1>(simd, outputs, channel, sets, &work.full, adjoint),
-                    2 => self.add_outputs::<S, 2>(simd, outputs, channel, sets, &work.full, adjoint),
-                    3 => self.add_outputs::<S, 3>(simd, outputs, channel, sets, &work.full, adjoint),
-                    4 => self.add_outputs::<S, 4>(simd, outputs, channel, sets, &work.full, adjoint),
-                    _ => self.add_outputs::<S, 5>(simd, outputs, channel, sets, &work.full, adjoint),
-                }
+            self.couple(simd, &work.full, &mut sink);
+        }
+    }
+
+    /// Sums the products of all couplings of a density `u`, given with all its elements.
+    #[inline(always)]
+    pub(super) fn couple<S: Simd>(&self, simd: S, u: &[ComplexLanes], sink: &mut impl Sink<S>) {
+        for outputs in &self.coupling.outputs {
+            match outputs.n_targets {
+                1 => couple_to::<S, 1>(simd, outputs, u, sink),
+                2 => couple_to::<S, 2>(simd, outputs, u, sink),
+                3 => couple_to::<S, 3>(simd, outputs, u, sink),
+                4 => couple_to::<S, 4>(simd, outputs, u, sink),
+                _ => couple_to::<S, 5>(simd, outputs, u, sink),
             }
         }
     }
 
-    /// Adds products to the adjoints of one channel: each to N elements of different layers.
     #[inline(always)]
-    fn add_outputs<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        outputs: &Outputs,
-        channel: usize,
-        sets: &[&Coefficients],
-        u: &[ComplexLanes],
-        adjoints: &mut [ComplexLanes],
-    ) {
-        let (targets, _) = outputs.targets.as_chunks::<N>();
-        let (coefficients, _) = outputs.coefficients.as_chunks::<N>();
-        let products = outputs.products.chunks_exact(outputs.n_products);
-        let coefficients = coefficients.chunks_exact(outputs.n_products);
-        let outputs = targets.iter().zip(&outputs.blocks).zip(products).zip(coefficients);
-        for (((targets, block), products), coefficients) in outputs {
-            if sets.iter().all(|set| set.of_block(channel, *block).is_none()) {
-                continue;
-            }
-            let sums = sums_of_products(simd, products, coefficients, u);
-            for n in 0..N {
-                let adjoints = &mut adjoints[usize::from(targets[n]) * sets.len()..][..sets.len()];
-                for (set, adjoint) in sets.iter().zip(adjoints) {
-                    let Some(factors) = set.of_block(channel, *block) else { continue };
-                    adjoint.store(adjoint.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
-                }
-            }
-        }
-    }
-
-    /// The adjoint of a channel for one of the sets, by element.
-    fn of_set<'a>(&self, adjoint: &'a [ComplexLanes], set: usize) -> impl Iterator<Item = &'a ComplexLanes> {
-        adjoint[set..].iter().step_by(adjoint.len() / self.layout.kept_len())
-    }
-
-    #[inline(always)]
-    fn energies_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
+    fn energies_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
         let mut energies = f64x8::splat(simd, 0.0);
         for (channel, u) in work.channels.iter().enumerate() {
             if coefficients.channels[channel].is_none() {
                 continue;
             }
-            let adjoint = self.of_set(&work.adjoints[channel], set);
-            for ((u, y), multiplicity) in u.iter().zip(adjoint).zip(&self.multiplicity) {
+            for ((u, y), multiplicity) in u.iter().zip(&work.adjoints[channel]).zip(&self.multiplicity) {
                 let product = Complex::conjugate_product(u.load(simd), y.load(simd));
                 energies = product.re.mul_add(f64x8::splat(simd, multiplicity / 3.0), energies);
             }
@@ -406,13 +372,13 @@ impl Bispectrum {
     }
 
     #[inline(always)]
-    fn gradients_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
+    fn gradients_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
         for species in 0..self.n_species() {
             work.gradients[species].clear();
             if work.neighbors[species].is_empty() {
                 continue;
             }
-            self.seeds(simd, species, coefficients, set, work);
+            self.seeds(simd, species, coefficients, work);
             for (neighbor, radial) in work.neighbors[species].iter().zip(&work.radial[species]) {
                 let q = cayley_klein(simd, neighbor, radial);
                 let g = differentiate(simd, &self.layout, q, &work.seeds);
@@ -423,19 +389,17 @@ impl Bispectrum {
 
     /// Derivative of the energy with respect to the moments of one neighbour species.
     #[inline(always)]
-    fn seeds<S: Simd>(&self, simd: S, species: usize, coefficients: &Coefficients, set: usize, work: &mut Workspace) {
+    fn seeds<S: Simd>(&self, simd: S, species: usize, coefficients: &Coefficients, work: &mut Workspace) {
         work.seeds.fill(ComplexLanes::default());
         for (channel, adjoint) in work.adjoints.iter().enumerate() {
             let weight = self.channel_weights[channel][species];
             if coefficients.channels[channel].is_none() || weight == 0.0 {
                 continue;
             }
-            let mut adjoint = self.of_set(adjoint, set);
-            // Families lie one after another.
             for family in &self.layout.families {
                 let range = family.start..family.start + family.count;
-                for (n, y) in range.clone().zip(&mut adjoint) {
-                    let y = y.load(simd).scale(f64x8::splat(simd, weight * self.multiplicity[n]));
+                for n in range.clone() {
+                    let y = adjoint[n].load(simd).scale(f64x8::splat(simd, weight * self.multiplicity[n]));
                     for (seed, factor) in work.seeds[range.clone()].iter_mut().zip(&self.layout.transform()[n]) {
                         seed.store(seed.load(simd).add_scaled(y, f64x8::splat(simd, *factor)));
                     }
@@ -445,9 +409,55 @@ impl Bispectrum {
     }
 }
 
+/// What becomes of the sums of products that a density couples to.
+pub(super) trait Sink<S: Simd> {
+    /// False if nothing that the layers of a block couple to is needed.
+    fn needs(&self, block: u16) -> bool;
+    /// The sums that products of a block add to N kept elements of different layers.
+    fn take<const N: usize>(&mut self, simd: S, block: u16, targets: &[u16; N], sums: [Complex<S>; N]);
+}
+
+/// The adjoint of one channel for one set of coefficients.
+pub(super) struct Adjoint<'a> {
+    factors: &'a [BlockFactors],
+    adjoint: &'a mut [ComplexLanes],
+}
+
+impl<S: Simd> Sink<S> for Adjoint<'_> {
+    #[inline(always)]
+    fn needs(&self, block: u16) -> bool {
+        self.factors[usize::from(block)].is_some()
+    }
+
+    #[inline(always)]
+    fn take<const N: usize>(&mut self, simd: S, block: u16, targets: &[u16; N], sums: [Complex<S>; N]) {
+        let Some(factors) = &self.factors[usize::from(block)] else { return };
+        for n in 0..N {
+            let adjoint = &mut self.adjoint[usize::from(targets[n])];
+            adjoint.store(adjoint.load(simd).add_scaled(sums[n], f64x8::splat(simd, factors[n])));
+        }
+    }
+}
+
+/// Sums products that each add to N elements of different layers.
+#[inline(always)]
+fn couple_to<S: Simd, const N: usize>(simd: S, outputs: &Outputs, u: &[ComplexLanes], sink: &mut impl Sink<S>) {
+    let (targets, _) = outputs.targets.as_chunks::<N>();
+    let (coefficients, _) = outputs.coefficients.as_chunks::<N>();
+    let products = outputs.products.chunks_exact(outputs.n_products);
+    let coefficients = coefficients.chunks_exact(outputs.n_products);
+    for (((targets, block), products), coefficients) in
+        targets.iter().zip(&outputs.blocks).zip(products).zip(coefficients)
+    {
+        if sink.needs(*block) {
+            sink.take(simd, *block, targets, sums_of_products(simd, products, coefficients, u));
+        }
+    }
+}
+
 /// The products of one output, each times its N coefficients, summed.
 #[inline(always)]
-pub(super) fn sums_of_products<S: Simd, const N: usize>(
+fn sums_of_products<S: Simd, const N: usize>(
     simd: S,
     products: &[[u16; 2]],
     coefficients: &[[f64; N]],

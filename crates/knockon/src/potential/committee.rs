@@ -5,9 +5,9 @@
 //! the fit's business (`fit::calibration`); here is its file and its evaluation.
 
 use super::design::{Columns, Sharing};
-use super::linear::MAX_SETS;
+use super::members::Members;
 use super::model::Model;
-use super::{Evaluation, LinearPotential};
+use super::{Evaluation, Instructions, LinearPotential};
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::{Atoms, Error, NeighborList};
 use glam::DVec3;
@@ -115,8 +115,10 @@ impl Uncertainty {
 
 /// A committee made ready for evaluation together with its model.
 pub struct Committee {
-    /// The model, with the members as its further sets of coefficients.
     model: LinearPotential,
+    /// How many members there are.
+    n_members: usize,
+    members: Members,
     energy_scale: f64,
     force_scale: f64,
 }
@@ -126,25 +128,33 @@ impl Committee {
     pub fn new(model: &Model, file: &CommitteeFile, place: &str) -> Result<Self, Error> {
         check_model(model, &file.model_hash, place)?;
         let columns = Columns::new(model, Sharing::PerSpecies);
-        let coefficients = model.coefficients(&columns);
         let member = |m: &Member| {
             if m.deviations_ev.len() != columns.len() {
                 let found = format!("expected {} numbers per member, found {}", columns.len(), m.deviations_ev.len());
                 return Err(Error::input(place, found, "Fit again to write a new committee"));
             }
-            let moved: Vec<f64> = coefficients.iter().zip(&m.deviations_ev).map(|(x, d)| x + f64::from(*d)).collect();
-            Ok(model.with_coefficients(&columns, &moved))
+            let deviations: Vec<f64> = m.deviations_ev.iter().map(|d| f64::from(*d)).collect();
+            Ok(model.with_coefficients(&columns, &deviations))
         };
         let positive = |scale: f64| scale.is_finite() && scale >= 0.0;
         if file.members.is_empty() || !positive(file.energy_scale) || !positive(file.force_scale) {
             let found = "expected at least one member and scales that are not negative";
             return Err(Error::input(place, found, "Fit again to write a new committee"));
         }
-        let mut potential = LinearPotential::new(model)?;
-        for m in &file.members {
-            potential.add_set(&member(m)?);
-        }
-        Ok(Self { model: potential, energy_scale: file.energy_scale, force_scale: file.force_scale })
+        let potential = LinearPotential::new(model)?;
+        let deviations: Vec<Model> = file.members.iter().map(member).collect::<Result<_, Error>>()?;
+        Ok(Self {
+            n_members: deviations.len(),
+            members: Members::new(potential.kernel(), &deviations),
+            model: potential,
+            energy_scale: file.energy_scale,
+            force_scale: file.force_scale,
+        })
+    }
+
+    /// The same with other vector instructions; none if this processor lacks them. Results differ in the last bits.
+    pub fn with_instructions(self, instructions: Instructions) -> Option<Self> {
+        Some(Self { model: self.model.with_instructions(instructions)?, ..self })
     }
 
     /// The model itself.
@@ -160,35 +170,12 @@ impl Committee {
         neighbors: &NeighborList,
         evaluation: &mut Evaluation,
     ) -> Result<Uncertainty, Error> {
-        let n_sets = self.model.n_sets();
-        let mut evaluations = vec![Evaluation::default(); n_sets.min(MAX_SETS)];
-        let (mut energy, mut forces) = (0.0, vec![DVec3::ZERO; atoms.len()]);
-        // The model itself is the first set.
-        for start in (0..n_sets).step_by(MAX_SETS) {
-            let sets = start..(start + MAX_SETS).min(n_sets);
-            let together = &mut evaluations[..sets.len()];
-            self.model.evaluate_sets(sets, atoms, neighbors, together, None)?;
-            let members = if start == 0 {
-                std::mem::swap(evaluation, &mut together[0]);
-                &together[1..]
-            } else {
-                together
-            };
-            for of_member in members {
-                energy += (of_member.energy_ev() - evaluation.energy_ev()).powi(2);
-                for ((sum, a), b) in forces.iter_mut().zip(&of_member.forces).zip(&evaluation.forces) {
-                    *sum += (*a - *b) * (*a - *b);
-                }
-            }
-        }
-        let n = (n_sets - 1) as f64;
-        let root = |sum: f64, scale: f64| scale * (sum / n).sqrt();
+        let deviations = self.model.evaluate_with(&self.members, atoms, neighbors, evaluation, None)?;
+        let root = |sum: f64, scale: f64| scale * (sum / self.n_members as f64).sqrt();
+        let of_components = |s: &DVec3| DVec3::from_array(s.to_array().map(|x| root(x, self.force_scale)));
         Ok(Uncertainty {
-            energy_std_ev: root(energy, self.energy_scale),
-            force_std: forces
-                .iter()
-                .map(|s| DVec3::from_array(s.to_array().map(|x| root(x, self.force_scale))))
-                .collect(),
+            energy_std_ev: root(deviations.energies_ev.iter().map(|e| e * e).sum(), self.energy_scale),
+            force_std: deviations.force_squares.iter().map(of_components).collect(),
         })
     }
 }

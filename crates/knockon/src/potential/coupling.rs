@@ -82,7 +82,18 @@ pub(super) struct Outputs {
 
 /// All couplings of the layers l1 >= l2: for each coupled layer, largest first, the component it belongs to and the
 /// factor of that component's coefficient in the adjoint.
-pub(super) type Block = Vec<(usize, f64)>;
+pub(super) type Block = Vec<Coupled>;
+
+/// A layer that two others couple to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coupled {
+    /// The component that this coupling belongs to.
+    pub(super) component: usize,
+    /// How often the adjoint contains its coefficient.
+    pub(super) factor: f64,
+    /// A third of it: how often the component contains the products (Euler's theorem).
+    pub(super) third: f64,
+}
 
 /// Flat tables of all couplings, made once per two_j_max.
 ///
@@ -106,13 +117,29 @@ impl Coupling {
                 let layers: Vec<usize> = coupled_layers(l1, l2, layout.two_j_max).rev().collect();
                 let sums = (0..=l1 + l2).flat_map(|b| (0..=l1 + l2).map(move |a| [b, a]));
                 outputs.extend(sums.filter_map(|sum| output(layout, blocks.len(), [l1, l2], &layers, sum)));
-                blocks.push(layers.iter().map(|l| adjoint_factor(&triples, l1, l2, *l)).collect());
+                blocks.push(layers.iter().map(|l| coupled(&triples, l1, l2, *l)).collect());
             }
         }
         let shape = |o: &Output| (o.targets.len(), o.products.len());
         outputs.sort_by_key(shape);
         let outputs = outputs.chunk_by(|a, b| shape(a) == shape(b)).map(same_shape).collect();
         Self { blocks, outputs }
+    }
+
+    /// For each kept element the sums that add to it: the position of the sum, counted in the order in which sums are
+    /// made (by output, then by target), its block, and its target's place in the block.
+    pub(super) fn by_target(&self, layout: &Layout) -> Vec<Vec<(usize, usize, usize)>> {
+        let mut by_target = vec![Vec::new(); layout.kept_len()];
+        let mut position = 0;
+        for outputs in &self.outputs {
+            for (targets, block) in outputs.targets.chunks_exact(outputs.n_targets).zip(&outputs.blocks) {
+                for (place, target) in targets.iter().enumerate() {
+                    by_target[usize::from(*target)].push((position, usize::from(*block), place));
+                    position += 1;
+                }
+            }
+        }
+        by_target
     }
 }
 
@@ -174,13 +201,14 @@ fn output(
 ///
 /// B_{l1 l2 l} / (l + 1) is symmetric in its three layers, so the coupling to any of the three layers gives the same
 /// component up to the ratio of the (l + 1); equal layers count twice or three times.
-fn adjoint_factor(triples: &[[usize; 3]], l1: usize, l2: usize, l: usize) -> (usize, f64) {
+fn coupled(triples: &[[usize; 3]], l1: usize, l2: usize, l: usize) -> Coupled {
     let mut sorted = [l1, l2, l];
     sorted.sort_unstable();
     let [low, mid, high] = sorted;
     let component = triples.iter().position(|t| *t == [mid, low, high]).expect("every coupled triple is a component");
     let copies = 1 + usize::from(l == l1) + usize::from(l == l2);
-    (component, copies as f64 * (high + 1) as f64 / (l + 1) as f64)
+    let factor = copies as f64 * (high + 1) as f64 / (l + 1) as f64;
+    Coupled { component, factor, third: factor / 3.0 }
 }
 
 #[cfg(test)]

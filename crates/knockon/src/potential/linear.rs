@@ -2,17 +2,17 @@
 //! and the two-body tables give site energies and their derivatives, a second pass gathers the forces.
 
 use super::bispectrum::{Bispectrum, Coefficients, Workspace};
-use super::grouping::{Group, Grouping, LaneSlots, collect_neighbors};
+use super::grouping::{Group, Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::lanes::LANES;
+use super::members::{Gradient, MEMBERS, Members, MembersWorkspace};
 use super::model::Model;
-use super::pair_function::{INTERVALS, MEMBER_INTERVALS, PairTables};
+use super::pair_function::PairTables;
 use super::profile::{Step, Stopwatch, Totals};
 use super::{Evaluation, Potential};
 use crate::{Atoms, Error, NeighborList, Species};
 use fearless_simd::Level;
 use glam::{DMat3, DVec3};
 use rayon::prelude::*;
-use std::ops::Range;
 use std::sync::Mutex;
 
 /// A [`Model`] made ready for evaluation. Immutable; any number of threads may use it at once.
@@ -20,26 +20,11 @@ pub struct LinearPotential {
     species: Vec<Species>,
     cutoff_angstrom: f64,
     kernel: Bispectrum,
-    /// The model's own coefficients, then those of models that differ from it in nothing else.
-    sets: Vec<CoefficientSet>,
-    scratch: Mutex<Vec<Scratch>>,
-}
-
-/// Everything that is linear in a model, by central species, and its two-body functions.
-struct CoefficientSet {
+    /// Intercept and many-body coefficients of each central species.
     intercepts_ev: Vec<f64>,
     many_body: Vec<Coefficients>,
     pairs: Option<PairTables>,
-}
-
-impl CoefficientSet {
-    fn new(model: &Model, kernel: &Bispectrum, intervals: usize) -> Self {
-        Self {
-            intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
-            many_body: model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect(),
-            pairs: model.pair.as_ref().map(|term| PairTables::new(term, &model.species(), intervals)),
-        }
-    }
+    scratch: Mutex<Vec<Scratch>>,
 }
 
 /// Vector instructions of the kernel. Unless told otherwise a potential uses the first that the processor has.
@@ -76,21 +61,39 @@ impl Instructions {
 /// Memory of one thread.
 struct Scratch {
     work: Workspace,
+    members_work: MembersWorkspace,
     slots: LaneSlots,
 }
 
-/// Where one group writes.
+/// Where one group writes; it owns the slots of its atoms' neighbours.
 struct GroupOutput<'a> {
     group: &'a Group,
-    sets: Vec<SetOutput<'a>>,
-}
-
-/// Results of one set of coefficients for one group, which owns the slots of its atoms' neighbours.
-struct SetOutput<'a> {
     energies_ev: &'a mut [f64],
     gradients: &'a mut [DVec3],
     /// The group's part of the strain derivative.
     strain_ev: DMat3,
+    octets: Vec<OctetOutput<'a>>,
+}
+
+/// Deviations of eight members in one group.
+struct OctetOutput<'a> {
+    /// Of the energy of the group.
+    energies_ev: [f64; MEMBERS],
+    gradients: &'a mut [Gradient],
+}
+
+impl<'a> OctetOutput<'a> {
+    fn new(gradients: Option<&'a mut [Gradient]>) -> Self {
+        Self { energies_ev: [0.0; MEMBERS], gradients: gradients.expect("all groups together have all slots") }
+    }
+}
+
+/// How the members' predictions for a box differ from the model's.
+pub(super) struct Deviations {
+    /// Energy of the box, by member; zeros for those that fill up the last eight.
+    pub(super) energies_ev: Vec<f64>,
+    /// Sum over members of the squares of the force components of each atom.
+    pub(super) force_squares: Vec<DVec3>,
 }
 
 impl LinearPotential {
@@ -101,20 +104,12 @@ impl LinearPotential {
         Ok(Self {
             cutoff_angstrom: model.cutoff_angstrom(),
             species: model.species(),
-            sets: vec![CoefficientSet::new(model, &kernel, INTERVALS)],
+            intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
+            many_body: model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect(),
+            pairs: model.pair.as_ref().map(|term| PairTables::new(term, &model.species())),
             kernel,
             scratch: Mutex::new(Vec::new()),
         })
-    }
-
-    /// Adds the coefficients of a model that differs from the first in nothing else; see [`Self::evaluate_sets`].
-    pub(super) fn add_set(&mut self, model: &Model) {
-        self.sets.push(CoefficientSet::new(model, &self.kernel, MEMBER_INTERVALS));
-    }
-
-    /// Number of sets of coefficients.
-    pub(super) fn n_sets(&self) -> usize {
-        self.sets.len()
     }
 
     /// The same with other vector instructions; none if this processor lacks them. Results differ in the last bits.
@@ -129,17 +124,21 @@ impl LinearPotential {
 
     fn with_scratch<T>(&self, use_it: impl FnOnce(&mut Scratch) -> T) -> T {
         let take = || self.scratch.lock().expect("no thread panics while it holds the lock").pop();
-        let mut scratch = take().unwrap_or_else(|| Scratch { work: self.kernel.workspace(), slots: Vec::new() });
+        let mut scratch = take().unwrap_or_else(|| Scratch {
+            work: self.kernel.workspace(),
+            members_work: MembersWorkspace::default(),
+            slots: Vec::new(),
+        });
         let result = use_it(&mut scratch);
         self.scratch.lock().expect("no thread panics while it holds the lock").push(scratch);
         result
     }
 
-    /// Energies of the group's atoms and derivatives with respect to their neighbour vectors for some sets of
-    /// coefficients.
+    /// Energies of the group's atoms and derivatives with respect to their neighbour vectors.
+    #[expect(clippy::too_many_arguments, reason = "the hot loop reads from all of these")]
     fn evaluate_group(
         &self,
-        sets: &[CoefficientSet],
+        members: &Members,
         grouping: &Grouping,
         atoms: &Atoms,
         neighbors: &NeighborList,
@@ -148,54 +147,62 @@ impl LinearPotential {
         totals: Option<&Totals>,
     ) -> Result<(), Error> {
         let mut stopwatch = Stopwatch::start(totals);
-        let central = output.group.central;
-        let first_slots = FirstSlots::new(grouping, output.group, neighbors);
-        self.with_scratch(|Scratch { work, slots }| {
-            for (set, output) in sets.iter().zip(&mut output.sets) {
-                output.energies_ev.fill(set.intercepts_ev[central]);
-                output.gradients.fill(DVec3::ZERO);
-            }
-            let outputs = &mut output.sets;
-            let pair = |n: &super::grouping::Neighbor| {
-                for (set, output) in sets.iter().zip(outputs.iter_mut()) {
-                    let Some(pairs) = set.pairs.as_ref().filter(|p| n.distance < p.cutoff_angstrom()) else { continue };
-                    // Both atoms of a pair see it: half of its energy each.
-                    let (energy, slope) = pairs.evaluate(central, n.species, n.distance);
-                    let gradient = n.vector * (0.5 * slope / n.distance);
-                    output.energies_ev[n.lane] += 0.5 * energy;
-                    output.gradients[first_slots.local(n.lane, n.slot)] = gradient;
-                    output.strain_ev += outer(n.vector, gradient);
+        let (group, reach) = (output.group, self.cutoff_angstrom);
+        let central = group.central;
+        let first_slots = FirstSlots::new(grouping, group, neighbors);
+        output.energies_ev.fill(self.intercepts_ev[central]);
+        output.gradients.fill(DVec3::ZERO);
+        output.octets.iter_mut().for_each(|octet| octet.gradients.fill(Gradient::default()));
+        self.with_scratch(|Scratch { work, members_work, slots }| {
+            let pair = |n: &Neighbor| {
+                let Some(pairs) = self.pairs.as_ref().filter(|p| n.distance < p.cutoff_angstrom()) else { return };
+                // Both atoms of a pair see it: half of its energy each.
+                let (energy, slope) = pairs.evaluate(central, n.species, n.distance);
+                let gradient = n.vector * (0.5 * slope / n.distance);
+                let local = first_slots.local(n.lane, n.slot);
+                output.energies_ev[n.lane] += 0.5 * energy;
+                output.gradients[local] = gradient;
+                output.strain_ev += outer(n.vector, gradient);
+                for (octet, output) in members.octets.iter().zip(&mut output.octets) {
+                    let (energies, slopes) = octet.pair(self.kernel.level, [central, n.species], n.distance);
+                    output.energies_ev.iter_mut().zip(energies).for_each(|(sum, e)| *sum += 0.5 * e);
+                    let direction = n.vector * (0.5 / n.distance);
+                    output.gradients[local] = direction.to_array().map(|c| slopes.map(|slope| (slope * c) as f32));
                 }
             };
-            let (group, reach) = (output.group, self.cutoff_angstrom);
             collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, translations, reach, work, slots, pair)?;
             stopwatch.lap(Step::Collect);
             self.kernel.densities(central, work);
             stopwatch.lap(Step::Densities);
-            let mut together = [&sets[0].many_body[central]; MAX_SETS];
-            sets.iter().zip(&mut together).for_each(|(set, slot)| *slot = &set.many_body[central]);
-            let together = &together[..sets.len()];
-            self.kernel.adjoints(together, work);
+            let coefficients = &self.many_body[central];
+            if members.octets.is_empty() {
+                self.kernel.adjoints(coefficients, work);
+            } else {
+                self.kernel.adjoints_with(members, coefficients, central, work, members_work);
+            }
             stopwatch.lap(Step::Adjoints);
-            for (index, (coefficients, output)) in together.iter().zip(&mut output.sets).enumerate() {
-                self.kernel.gradients(coefficients, index, work);
-                stopwatch.lap(Step::Gradients);
-                for (energy, many_body) in output.energies_ev.iter_mut().zip(work.energies.0) {
-                    *energy += many_body;
-                }
-                for_each_lane(work, slots, |lane, slot, vector, gradient| {
-                    output.gradients[first_slots.local(lane, slot)] += gradient;
-                    output.strain_ev += outer(vector, gradient);
+            self.kernel.gradients(coefficients, work);
+            stopwatch.lap(Step::Gradients);
+            for (energy, many_body) in output.energies_ev.iter_mut().zip(work.energies.0) {
+                *energy += many_body;
+            }
+            for_each_lane(work, slots, |lane, slot, vector, gradient| {
+                output.gradients[first_slots.local(lane, slot)] += gradient;
+                output.strain_ev += outer(vector, gradient);
+            });
+            stopwatch.lap(Step::Scatter);
+            for (index, (octet, output)) in members.octets.iter().zip(&mut output.octets).enumerate() {
+                let energies = octet.energies_ev(central, group.atoms.len(), members_work);
+                output.energies_ev.iter_mut().zip(energies).for_each(|(sum, e)| *sum += e);
+                self.kernel.gradients_of_members(index, work, slots, members_work, |lane, slot, gradient| {
+                    let sum = output.gradients[first_slots.local(lane, slot)].as_flattened_mut();
+                    sum.iter_mut().zip(gradient.as_flattened()).for_each(|(sum, g)| *sum += g);
                 });
-                stopwatch.lap(Step::Scatter);
             }
             Ok(())
         })
     }
 }
-
-/// Sets of coefficients that are evaluated together: sums over products are shared, adjoints stay in the cache.
-pub(super) const MAX_SETS: usize = 20;
 
 /// Position of a lane's neighbour slots within the memory of its group.
 struct FirstSlots([isize; LANES]);
@@ -245,78 +252,117 @@ impl Potential for LinearPotential {
     }
 
     fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
-        self.evaluate_sets(0..1, atoms, neighbors, std::slice::from_mut(evaluation), None)
+        self.evaluate_with(&Members::default(), atoms, neighbors, evaluation, None).map(|_| ())
     }
 }
 
 impl LinearPotential {
-    /// [`Potential::evaluate`] for some sets of coefficients at once, at most [`MAX_SETS`], with an evaluation for each;
-    /// with `totals` it notes how long each step takes.
-    pub(super) fn evaluate_sets(
+    /// [`Potential::evaluate`], and the deviations of members; with `totals` it notes how long each step takes.
+    pub(super) fn evaluate_with(
         &self,
-        sets: Range<usize>,
+        members: &Members,
         atoms: &Atoms,
         neighbors: &NeighborList,
-        evaluations: &mut [Evaluation],
+        evaluation: &mut Evaluation,
         totals: Option<&Totals>,
-    ) -> Result<(), Error> {
+    ) -> Result<Deviations, Error> {
         let mut stopwatch = Stopwatch::start(totals);
-        let sets = &self.sets[sets];
-        assert!(sets.len() == evaluations.len() && sets.len() <= MAX_SETS, "one evaluation per set, few sets");
         let grouping = Grouping::new(atoms, &self.species)?;
         let translations = neighbors.cartesian_translations(&atoms.cell);
         // Site energies and slot gradients in the order of the groups; both are gathered below.
-        let mut site_energies = vec![vec![0.0; atoms.len()]; sets.len()];
-        let new = |group| GroupOutput { group, sets: Vec::with_capacity(sets.len()) };
-        let mut outputs: Vec<GroupOutput> = grouping.groups.iter().map(new).collect();
-        for (evaluation, energies) in evaluations.iter_mut().zip(&mut site_energies) {
-            let mut energies = &mut energies[..];
-            evaluation.energies_ev.resize(atoms.len(), 0.0);
-            evaluation.forces.resize(atoms.len(), DVec3::ZERO);
-            evaluation.pair_gradients.resize(neighbors.index.len(), DVec3::ZERO);
-            let mut gradients = &mut evaluation.pair_gradients[..];
-            for output in &mut outputs {
-                let members = &grouping.order[output.group.atoms.clone()];
-                let slots = members.iter().map(|i| neighbors.row(*i as usize).len()).sum();
-                let (energies_ev, rest) = energies.split_at_mut(members.len());
-                let (own_gradients, other) = gradients.split_at_mut(slots);
-                (energies, gradients) = (rest, other);
-                output.sets.push(SetOutput { energies_ev, gradients: own_gradients, strain_ev: DMat3::ZERO });
+        let mut site_energies = vec![0.0; atoms.len()];
+        let n_slots = neighbors.index.len();
+        evaluation.energies_ev.resize(atoms.len(), 0.0);
+        evaluation.forces.resize(atoms.len(), DVec3::ZERO);
+        evaluation.pair_gradients.resize(n_slots, DVec3::ZERO);
+        evaluation.member_gradients.resize(members.octets.len(), Vec::new());
+        evaluation.member_gradients.iter_mut().for_each(|g| g.resize(n_slots, Gradient::default()));
+        let (mut energies, mut gradients) = (&mut site_energies[..], &mut evaluation.pair_gradients[..]);
+        let mut of_octets: Vec<&mut [Gradient]> = evaluation.member_gradients.iter_mut().map(|g| &mut g[..]).collect();
+        let output = |group| {
+            let Group { atoms, .. }: &Group = group;
+            let slots = grouping.order[atoms.clone()].iter().map(|i| neighbors.row(*i as usize).len()).sum();
+            GroupOutput {
+                group,
+                energies_ev: energies.split_off_mut(..atoms.len()).expect("all groups together have all atoms"),
+                gradients: gradients.split_off_mut(..slots).expect("all groups together have all slots"),
+                strain_ev: DMat3::ZERO,
+                octets: of_octets.iter_mut().map(|rest| OctetOutput::new(rest.split_off_mut(..slots))).collect(),
             }
-        }
+        };
+        let mut outputs: Vec<GroupOutput> = grouping.groups.iter().map(output).collect();
         stopwatch.lap(Step::Prepare);
         outputs.par_iter_mut().try_for_each(|output| {
-            self.evaluate_group(sets, &grouping, atoms, neighbors, &translations, output, totals)
+            self.evaluate_group(members, &grouping, atoms, neighbors, &translations, output, totals)
         })?;
-        let strain = |set: usize| outputs.iter().fold(DMat3::ZERO, |sum, output| sum + output.sets[set].strain_ev);
-        let strains: Vec<DMat3> = (0..sets.len()).map(strain).collect();
         let mut stopwatch = Stopwatch::start(totals);
-        for ((evaluation, energies), strain) in evaluations.iter_mut().zip(&site_energies).zip(strains) {
-            evaluation.strain_derivative_ev = (strain + strain.transpose()) * 0.5;
-            gather(&grouping, neighbors, energies, evaluation);
-            evaluation.check_finite()?;
+        let strain = outputs.iter().fold(DMat3::ZERO, |sum, output| sum + output.strain_ev);
+        let mut energies_ev = vec![0.0; members.octets.len() * MEMBERS];
+        for output in &outputs {
+            let of_group = output.octets.iter().flat_map(|o| o.energies_ev);
+            energies_ev.iter_mut().zip(of_group).for_each(|(sum, e)| *sum += e);
         }
+        evaluation.strain_derivative_ev = (strain + strain.transpose()) * 0.5;
+        let shifts = slot_shifts(&grouping, neighbors);
+        for (atom, energy) in grouping.order.iter().zip(&site_energies) {
+            evaluation.energies_ev[*atom as usize] = *energy;
+        }
+        gather(neighbors, &shifts, evaluation);
+        evaluation.check_finite()?;
         stopwatch.lap(Step::Gather);
-        Ok(())
+        let force_squares = force_squares(neighbors, &shifts, &evaluation.member_gradients);
+        Ok(Deviations { energies_ev, force_squares })
     }
 }
 
-/// Brings energies back to the order of the atoms and sums the force on each atom: its own site's derivatives minus
-/// those of its neighbours' sites with respect to it.
-fn gather(grouping: &Grouping, neighbors: &NeighborList, site_energies: &[f64], evaluation: &mut Evaluation) {
-    let mut shift = vec![0_isize; grouping.order.len()];
+/// How far the slots of each atom's neighbours are shifted in the order of the groups.
+fn slot_shifts(grouping: &Grouping, neighbors: &NeighborList) -> Vec<isize> {
+    let mut shifts = vec![0_isize; grouping.order.len()];
     let mut next = 0;
-    for (atom, energy) in grouping.order.iter().zip(site_energies) {
+    for atom in &grouping.order {
         let row = neighbors.row(*atom as usize);
-        shift[*atom as usize] = next as isize - row.start as isize;
+        shifts[*atom as usize] = next as isize - row.start as isize;
         next += row.len();
-        evaluation.energies_ev[*atom as usize] = *energy;
     }
-    let gradient = |atom: usize, slot: usize| evaluation.pair_gradients[(slot as isize + shift[atom]) as usize];
+    shifts
+}
+
+/// Where the derivatives of an atom's own site, and those of its neighbours' sites with respect to it, stand.
+fn slots_of<'a>(
+    neighbors: &'a NeighborList,
+    shifts: &'a [isize],
+    atom: usize,
+) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let shifted = |atom: usize, slot: usize| (slot as isize + shifts[atom]) as usize;
+    neighbors.row(atom).map(move |slot| {
+        let other = neighbors.index[slot] as usize;
+        (shifted(atom, slot), shifted(other, neighbors.reverse[slot] as usize))
+    })
+}
+
+/// Sums the force on each atom: its own site's derivatives minus those of its neighbours' sites with respect to it.
+fn gather(neighbors: &NeighborList, shifts: &[isize], evaluation: &mut Evaluation) {
+    let gradients = &evaluation.pair_gradients;
     evaluation.forces.par_iter_mut().enumerate().for_each(|(atom, force)| {
-        *force = neighbors.row(atom).fold(DVec3::ZERO, |sum, slot| {
-            let other = neighbors.index[slot] as usize;
-            sum + gradient(atom, slot) - gradient(other, neighbors.reverse[slot] as usize)
-        });
+        *force = slots_of(neighbors, shifts, atom)
+            .fold(DVec3::ZERO, |sum, (own, other)| sum + gradients[own] - gradients[other]);
     });
+}
+
+/// Sums the members' forces on each atom in the same way; gives the sums of their squares.
+fn force_squares(neighbors: &NeighborList, shifts: &[isize], octets: &[Vec<Gradient>]) -> Vec<DVec3> {
+    let of_atom = |atom: usize| {
+        let mut squares = DVec3::ZERO;
+        for gradients in octets {
+            let mut force = Gradient::default();
+            for (own, other) in slots_of(neighbors, shifts, atom) {
+                let (own, other) = (gradients[own].as_flattened(), gradients[other].as_flattened());
+                let sums = force.as_flattened_mut().iter_mut();
+                sums.zip(own.iter().zip(other)).for_each(|(sum, (own, other))| *sum += own - other);
+            }
+            squares += DVec3::from_array(force.map(|of_axis| of_axis.iter().map(|f| f64::from(*f).powi(2)).sum()));
+        }
+        squares
+    };
+    (0..shifts.len()).into_par_iter().map(of_atom).collect()
 }

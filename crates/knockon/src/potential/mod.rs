@@ -13,6 +13,7 @@ mod import_snap;
 mod lanes;
 mod layout;
 mod linear;
+mod members;
 mod model;
 mod moments;
 mod pair_function;
@@ -51,6 +52,8 @@ pub struct Evaluation {
     pub strain_derivative_ev: DMat3,
     /// Kept from one evaluation to the next so that nothing is allocated in a run.
     pub(crate) pair_gradients: Vec<DVec3>,
+    /// The same for the members of a committee, eight at a time.
+    pub(crate) member_gradients: Vec<Vec<members::Gradient>>,
 }
 
 impl Evaluation {

@@ -33,7 +33,7 @@ pub(super) struct Gradient<S: Simd> {
 
 /// Runs of families with the same q.
 #[inline(always)]
-fn rows(layout: &Layout) -> impl DoubleEndedIterator<Item = &[Family]> {
+pub(super) fn rows(layout: &Layout) -> impl DoubleEndedIterator<Item = &[Family]> {
     layout.families.chunk_by(|one, next| one.q == next.q)
 }
 

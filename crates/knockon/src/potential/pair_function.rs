@@ -2,6 +2,7 @@
 
 use super::model::{PairTerm, pair_index};
 use crate::Species;
+use std::array::from_fn;
 use std::f64::consts::PI;
 
 /// Value, first and second derivative with respect to the distance.
@@ -85,51 +86,54 @@ pub fn fixed_function(term: &PairTerm, a: Species, b: Species, r: f64) -> Jet {
 
 /// Energy of a bond in eV at distance `r` in angstrom, with its first two derivatives.
 pub fn pair_function(term: &PairTerm, species: [Species; 2], coefficients_ev: &[f64], r: f64) -> Jet {
-    let mut jet = fixed_function(term, species[0], species[1], r);
-    for (center, c) in term.centers_angstrom.iter().zip(coefficients_ev) {
+    add_kernels(term, fixed_function(term, species[0], species[1], r), coefficients_ev, r)
+}
+
+/// `jet` and the kernels with their coefficients.
+fn add_kernels(term: &PairTerm, jet: Jet, coefficients_ev: &[f64], r: f64) -> Jet {
+    term.centers_angstrom.iter().zip(coefficients_ev).fold(jet, |jet, (center, c)| {
         let basis = basis_function(term, *center, r);
-        jet = [jet[0] + c * basis[0], jet[1] + c * basis[1], jet[2] + c * basis[2]];
-    }
-    jet
+        [jet[0] + c * basis[0], jet[1] + c * basis[1], jet[2] + c * basis[2]]
+    })
 }
 
 /// Intervals of each segment of a table with which the interpolation error is below 1e-12 of the function.
 pub(super) const INTERVALS: usize = 1024;
-/// The same for the members of a committee, of which only deviations matter: errors below 1e-6, tables that stay in the cache.
-pub(super) const MEMBER_INTERVALS: usize = 128;
+/// The same for the deviations of a committee's members, of which errors of 1e-6 do not matter.
+const MEMBER_INTERVALS: usize = 512;
 
-/// The two-body function as quintic Hermite splines: one segment for the bridge, one up to the taper, one to the
-/// cutoff, so that no interval contains a point where a higher derivative jumps.
+/// K two-body functions of the same distance as quintic Hermite splines: one segment for the bridge, one up to the taper,
+/// one to the cutoff, so that no interval contains a point where a higher derivative jumps.
 #[derive(Clone)]
-pub(super) struct PairTable {
-    segments: Vec<Segment>,
+pub(super) struct PairTable<const K: usize> {
+    segments: Vec<Segment<K>>,
     inner: f64,
     cutoff: f64,
 }
 
 #[derive(Clone)]
-struct Segment {
+struct Segment<const K: usize> {
     start: f64,
     end: f64,
     inverse_step: f64,
-    coefficients: Vec<[f64; 6]>,
+    coefficients: Vec<[[f64; K]; 6]>,
 }
 
 /// The tables of all unordered pairs of species of a model, and ZBL below them.
 pub(super) struct PairTables {
     term: PairTerm,
     species: Vec<Species>,
-    tables: Vec<PairTable>,
+    tables: Vec<PairTable<1>>,
 }
 
 impl PairTables {
-    pub(super) fn new(term: &PairTerm, species: &[Species], intervals: usize) -> Self {
+    pub(super) fn new(term: &PairTerm, species: &[Species]) -> Self {
         let n = species.len();
         let pairs = (0..n).flat_map(|a| (a..n).map(move |b| (a, b)));
         let tables = pairs
             .map(|(a, b)| {
                 let coefficients = &term.pairs[pair_index(a, b, n)].coefficients_ev;
-                PairTable::new(term, intervals, |r| pair_function(term, [species[a], species[b]], coefficients, r))
+                PairTable::new(term, INTERVALS, |r| [pair_function(term, [species[a], species[b]], coefficients, r)])
             })
             .collect();
         Self { term: term.clone(), species: species.to_vec(), tables }
@@ -145,12 +149,18 @@ impl PairTables {
             let [value, slope, _] = self.term.zbl.evaluate(self.species[a], self.species[b], r);
             return (value, slope);
         }
-        self.tables[pair_index(a, b, self.species.len())].evaluate(r)
+        let ([value], [slope]) = self.tables[pair_index(a, b, self.species.len())].evaluate(r);
+        (value, slope)
     }
 }
 
-impl PairTable {
-    fn new(term: &PairTerm, intervals: usize, function: impl Fn(f64) -> Jet) -> Self {
+impl<const K: usize> PairTable<K> {
+    /// Of kernels alone, with K sets of coefficients: what the members of a committee add to the bond of one pair of species.
+    pub(super) fn of_kernels(term: &PairTerm, coefficients_ev: [&[f64]; K]) -> Self {
+        Self::new(term, MEMBER_INTERVALS, |r| coefficients_ev.map(|c| add_kernels(term, [0.0; 3], c, r)))
+    }
+
+    fn new(term: &PairTerm, intervals: usize, function: impl Fn(f64) -> [Jet; K]) -> Self {
         let mut knots = vec![term.inner_angstrom, term.outer_angstrom];
         if term.taper_start_angstrom > term.outer_angstrom {
             knots.push(term.taper_start_angstrom);
@@ -161,32 +171,39 @@ impl PairTable {
         Self { segments, inner: term.inner_angstrom, cutoff: term.cutoff_angstrom }
     }
 
-    fn evaluate(&self, r: f64) -> (f64, f64) {
+    /// Values and slopes; none outside of the table.
+    #[inline(always)]
+    pub(super) fn evaluate(&self, r: f64) -> ([f64; K], [f64; K]) {
         if r >= self.cutoff || r < self.inner {
-            return (0.0, 0.0);
+            return ([0.0; K], [0.0; K]);
         }
         let segment = self.segments.iter().find(|s| r < s.end).expect("segments cover the range up to the cutoff");
         segment.evaluate(r)
     }
 }
 
-impl Segment {
-    fn new(start: f64, end: f64, intervals: usize, function: &impl Fn(f64) -> Jet) -> Self {
+impl<const K: usize> Segment<K> {
+    fn new(start: f64, end: f64, intervals: usize, function: &impl Fn(f64) -> [Jet; K]) -> Self {
         let step = (end - start) / intervals as f64;
         let node = |k| if k == intervals { end } else { start + step * k as f64 };
-        let nodes: Vec<Jet> = (0..=intervals).map(|k| function(node(k))).collect();
-        let coefficients = nodes.windows(2).map(|n| quintic_coefficients(step, n[0], n[1])).collect();
+        let nodes: Vec<[Jet; K]> = (0..=intervals).map(|k| function(node(k))).collect();
+        let interval = |ends: &[[Jet; K]]| {
+            let of_each: [[f64; 6]; K] = from_fn(|k| quintic_coefficients(step, ends[0][k], ends[1][k]));
+            from_fn(|power| from_fn(|k| of_each[k][power]))
+        };
+        let coefficients = nodes.windows(2).map(interval).collect();
         Self { start, end, inverse_step: 1.0 / step, coefficients }
     }
 
-    fn evaluate(&self, r: f64) -> (f64, f64) {
+    #[inline(always)]
+    fn evaluate(&self, r: f64) -> ([f64; K], [f64; K]) {
         let x = (r - self.start) * self.inverse_step;
         let k = (x as usize).min(self.coefficients.len() - 1);
         let t = x - k as f64;
-        let c = &self.coefficients[k];
-        let value = c[0] + t * (c[1] + t * (c[2] + t * (c[3] + t * (c[4] + t * c[5]))));
-        let slope = c[1] + t * (2.0 * c[2] + t * (3.0 * c[3] + t * (4.0 * c[4] + t * 5.0 * c[5])));
-        (value, slope * self.inverse_step)
+        let [c0, c1, c2, c3, c4, c5] = &self.coefficients[k];
+        let value = |k: usize| c0[k] + t * (c1[k] + t * (c2[k] + t * (c3[k] + t * (c4[k] + t * c5[k]))));
+        let slope = |k: usize| c1[k] + t * (2.0 * c2[k] + t * (3.0 * c3[k] + t * (4.0 * c4[k] + t * 5.0 * c5[k])));
+        (from_fn(value), from_fn(|k| slope(k) * self.inverse_step))
     }
 }
 
@@ -250,10 +267,10 @@ mod tests {
         let term = term();
         let f = |r| pair_function(&term, tungsten_oxygen(), &coefficients(), r);
         for (intervals, tolerance) in [(INTERVALS, 1e-11), (MEMBER_INTERVALS, 1e-6)] {
-            let table = PairTable::new(&term, intervals, f);
+            let table = PairTable::new(&term, intervals, |r| [f(r)]);
             for k in 0..10_000 {
                 let r = 1.0 + 3.8 * (f64::from(k) + 0.5) / 10_000.0;
-                let (value, slope) = table.evaluate(r);
+                let ([value], [slope]) = table.evaluate(r);
                 let [exact, exact_slope, _] = f(r);
                 assert!((value - exact).abs() < tolerance * (1.0 + exact.abs()), "value at {r}: {value} {exact}");
                 assert!((slope - exact_slope).abs() < 100.0 * tolerance * (1.0 + exact_slope.abs()), "slope at {r}");

@@ -5,6 +5,7 @@ use super::grouping::{Grouping, LaneSlots, collect_neighbors};
 use super::lanes::LANES;
 use super::layout::Layout;
 use super::linear::LinearPotential;
+use super::members::Members;
 use super::model::Model;
 use super::{Evaluation, Potential};
 use crate::{Atoms, Error, NeighborList};
@@ -142,7 +143,7 @@ impl LinearPotential {
         evaluation: &mut Evaluation,
     ) -> Result<Vec<StepProfile>, Error> {
         let totals = Totals::default();
-        self.evaluate_sets(0..1, atoms, neighbors, std::slice::from_mut(evaluation), Some(&totals))?;
+        self.evaluate_with(&Members::default(), atoms, neighbors, evaluation, Some(&totals))?;
         let counts = self.operations(atoms, neighbors)?;
         let steps = STEPS.iter().map(|(step, name)| StepProfile {
             name,
@@ -328,12 +329,12 @@ impl Kernels {
 
     /// Energies and adjoints of all channels.
     pub fn adjoints(&mut self) {
-        self.kernel.adjoints(&[&self.coefficients], &mut self.work);
+        self.kernel.adjoints(&self.coefficients, &mut self.work);
     }
 
     /// Derivatives with respect to all neighbours.
     pub fn gradients(&mut self) {
-        self.kernel.gradients(&self.coefficients, 0, &mut self.work);
+        self.kernel.gradients(&self.coefficients, &mut self.work);
     }
 
     /// Central atoms in a group.

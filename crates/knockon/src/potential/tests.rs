@@ -418,6 +418,60 @@ fn descriptors_are_the_components_of_the_reference() {
     }
 }
 
+/// Deviations of all members at once, in single precision, are those of each member as a model of its own.
+#[test]
+fn a_committee_is_the_spread_of_its_members() {
+    let model = model(3);
+    let columns = Columns::new(&model, Sharing::PerSpecies);
+    let coefficients = model.coefficients(&columns);
+    let deviations: Vec<Vec<f64>> = (0..11)
+        .map(|m| {
+            let noise =
+                |(k, c): (usize, &f64)| f64::from((0.01 * (1.0 + c.abs()) * ((k * 7 + m * 5) as f64).sin()) as f32);
+            coefficients.iter().enumerate().map(noise).collect()
+        })
+        .collect();
+    let file = CommitteeFile::new(&model, "data", "settings", &deviations);
+    let member = |d: &Vec<f64>| {
+        let moved: Vec<f64> = coefficients.iter().zip(d).map(|(c, d)| c + d).collect();
+        LinearPotential::new(&model.with_coefficients(&columns, &moved)).unwrap()
+    };
+    let members: Vec<LinearPotential> = deviations.iter().map(member).collect();
+    let alone = LinearPotential::new(&model).unwrap();
+    // Lanes without atoms, species without neighbours, several groups, periodic images.
+    for (seed, n, length) in [(1, 1, 7.0), (2, 2, 30.0), (3, 19, 7.0), (4, 53, 9.0)] {
+        let atoms = random_box(seed, n, length, 1.2);
+        let expected = evaluate(&alone, &atoms);
+        let others: Vec<Evaluation> = members.iter().map(|m| evaluate(m, &atoms)).collect();
+        let root_mean = |squares: f64| (squares / 11.0).sqrt();
+        let energy = root_mean(others.iter().map(|o| (o.energy_ev() - expected.energy_ev()).powi(2)).sum());
+        let force = |atom: usize, axis: usize| {
+            root_mean(others.iter().map(|o| (o.forces[atom][axis] - expected.forces[atom][axis]).powi(2)).sum())
+        };
+        let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom() + 0.4);
+        for instructions in Instructions::ALL {
+            let committee = Committee::new(&model, &file, "test").unwrap().with_instructions(instructions);
+            let Some(committee) = committee else { continue };
+            let mut evaluation = Evaluation::default();
+            let found = committee.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
+            assert!((found.energy_std_ev - energy).abs() < 1e-6 * energy, "{} {energy}", found.energy_std_ev);
+            for atom in 0..n {
+                for axis in 0..3 {
+                    let (found, expected) = (found.force_std[atom][axis], force(atom, axis));
+                    let close = (found - expected).abs() <= 1e-5 * (expected + 1e-3);
+                    assert!(close, "{instructions:?}, {n} atoms: {found} {expected}");
+                }
+            }
+            let again = rayon::ThreadPoolBuilder::new()
+                .num_threads(3)
+                .build()
+                .unwrap()
+                .install(|| committee.evaluate(&atoms, &neighbors, &mut evaluation).unwrap());
+            assert_eq!(again, found);
+        }
+    }
+}
+
 #[test]
 fn a_committee_of_the_model_itself_is_certain() {
     let model = model(3);
@@ -429,9 +483,8 @@ fn a_committee_of_the_model_itself_is_certain() {
     let mut evaluation = Evaluation::default();
     let committee = Committee::new(&model, &file, "test").unwrap();
     let found = committee.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
-    // Two-body functions of members have coarser tables.
-    assert!(found.energy_std_ev < 1e-6, "{}", found.energy_std_ev);
-    assert!(found.force_std.iter().all(|s| s.length() < 1e-5));
+    assert_eq!(found.energy_std_ev, 0.0);
+    assert!(found.force_std.iter().all(|s| *s == DVec3::ZERO));
     assert_eq!(evaluation.forces, evaluate(&LinearPotential::new(&model).unwrap(), &atoms).forces);
     // One member whose intercepts are all 0.25 eV higher, and a scale.
     file.members.truncate(1);
@@ -439,7 +492,7 @@ fn a_committee_of_the_model_itself_is_certain() {
     file.members[0].deviations_ev[columns.intercepts()].fill(0.25);
     let found = Committee::new(&model, &file, "test").unwrap().evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
     assert!((found.energy_std_ev - 2.0 * 0.25 * 20.0).abs() < 1e-6, "{}", found.energy_std_ev);
-    assert!(found.force_std_by_atom().iter().all(|s| *s < 1e-5));
+    assert!(found.force_std_by_atom().iter().all(|s| *s == 0.0));
     let mut other = model.clone();
     other.central[0].intercept_ev += 1e-9;
     let refused = Committee::new(&other, &file, "test").err().unwrap().to_string();
