@@ -143,21 +143,25 @@ fn physical_components_are_fitted() {
     let mut model = Model::parse("capture", &settings, None).unwrap();
     let edges: Vec<f64> = (0..=75).map(|i| 30.0 + 2.0 * f64::from(i)).collect();
     model.set("capture.captures", Some(5e4), true).unwrap();
-    model.set("resolution_ev", Some(6.0), true).unwrap();
     let (response, detector) = (paper(0), detector());
-    let data_of = |model: &Model, values: &[f64]| {
-        let blank = binned(edges.clone(), vec![1.0; edges.len() - 1]);
+    let data_of = |model: &Model, edges: &[f64], values: &[f64]| {
+        let blank = binned(edges.to_vec(), vec![1.0; edges.len() - 1]);
         let problem = Problem::new(&blank, model, &response, &detector).unwrap();
         let counts = total(&problem.projection(Some(response.best())).components(values).unwrap());
-        binned(edges.clone(), counts)
+        binned(edges.to_vec(), counts)
     };
-    let fit = fit_spectrum(&data_of(&model, &[8e4, 5.0]), &model, &response, &detector).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &edges, &[8e4, 4.0]), &model, &response, &detector).unwrap();
+    assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 1e-4, "{:?}", fit.parameters);
     assert!(fit.convergence_error < 1e-3, "{}", fit.convergence_error);
+    // The resolution, from the peak at 112 eV.
+    model.set("resolution_ev", Some(6.0), true).unwrap();
+    let near: Vec<f64> = (0..=9).map(|i| 91.0 + 3.0 * f64::from(i)).collect();
+    let fit = fit_spectrum(&data_of(&model, &near, &[8e4, 5.0]), &model, &response, &detector).unwrap();
     assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 2e-3, "{:?}", fit.parameters);
     assert!((value(&fit, "resolution_ev").value - 5.0).abs() < 0.02, "{:?}", fit.parameters);
 
     let model = Model::parse("dark-matter+flat-background", &settings, Some(10.0)).unwrap();
-    let fit = fit_spectrum(&data_of(&model, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &edges, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector).unwrap();
     assert!((value(&fit, "dark-matter.mass_gev").value - 2.5).abs() < 0.02, "{:?}", fit.parameters);
     assert!((value(&fit, "dark-matter.cross_section_cm2").value / 1e-39 - 1.0).abs() < 0.02);
     assert!((value(&fit, "flat-background.counts_per_ev").value / 30.0 - 1.0).abs() < 0.01);
