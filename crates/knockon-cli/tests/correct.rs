@@ -60,6 +60,45 @@ fn a_spectrum_goes_through_curves_matrix_and_simulation() {
     assert!((seen / folded - 1.0).abs() < 0.08, "{seen} {folded}");
 }
 
+/// `knockon spectra` takes a matrix as it takes curves: tables, bands, and landmarks in words where a peak has become a shoulder.
+#[test]
+fn the_three_spectra_are_corrected_with_a_matrix() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let settings =
+        "stop_ev = 180\nhighest_recoil_ev = 216\nbin_ev = 1\n[capture]\ncaptures = 20000\nresolution_ev = 5\n";
+    std::fs::write(folder.join("spectra.toml"), settings).unwrap();
+    let matrix =
+        ["--matrix", "mine.json", "--matrix-energies", "0:220:2", "--matrix-step-ev", "1", "--matrix-sets", "5"];
+    succeed(folder, &[&["response", "-o", "out"], &matrix[..]].concat());
+    let text = std::fs::read_to_string(folder.join("mine.json")).unwrap();
+    std::fs::write(folder.join("mine.json"), text.replacen("\"paper\"", "\"mine\"", 1)).unwrap();
+    succeed(folder, &["spectra", "spectra.toml", "--response", "mine.json", "-o", "spectra"]);
+    let (ratio, comments) = column(folder, "spectra/cevns.csv", "ratio");
+    let (of_curves, _) = column(folder, "spectra/compared/paper/cevns.csv", "ratio");
+    assert!(ratio[29..150].iter().zip(&of_curves[29..150]).all(|(a, b)| (a / b - 1.0).abs() < 2e-2), "{ratio:?}");
+    assert!(comments.contains("a matrix from 0 to 220 eV") && comments.contains("5 bootstrap sets"), "{comments}");
+    assert!(column(folder, "spectra/cevns.csv", "ratio_high").0.iter().all(|r| r.is_finite()));
+    let text = std::fs::read_to_string(folder.join("spectra/comparison.csv")).unwrap();
+    assert!(text.contains("quantity,paper_printed,mine,"), "{text}");
+    let row = |name: &str| -> Vec<&str> { text.lines().find(|l| l.starts_with(name)).unwrap().split(',').collect() };
+    for peak in [81, 112, 160] {
+        assert!(row(&format!("peak_{peak}_after_ev"))[2..].iter().all(|v| v.parse::<f64>().unwrap().is_finite()));
+        let forms = row(&format!("peak_{peak}_form"));
+        assert!(forms[2..].iter().all(|f| f.starts_with("maximum") || f.starts_with("shoulder at")), "{forms:?}");
+    }
+    let sensitivity = std::fs::read_to_string(folder.join("spectra/sensitivity.csv")).unwrap();
+    assert!(sensitivity.contains("response paper") && !sensitivity.contains("nan"), "{sensitivity}");
+    // A matrix that ends before the recoils do says so.
+    let output = run(folder, &["spectra", "--response", "mine.json", "-o", "bad"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && message.contains("0 to 500 eV") && message.contains("highest_recoil_ev"),
+        "{message}"
+    );
+    assert!(!folder.join("bad/cevns.csv").exists());
+}
+
 /// Events become a histogram; a scale fixed by the capture peak puts a line of that energy back where it was.
 #[test]
 fn events_become_a_histogram_on_either_scale() {

@@ -4,8 +4,9 @@ use crate::arrays::{Numbers, to_vec};
 use knockon::spectra::detector::{Detector, Resolution, Trigger};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use serde_json::json;
 
-/// Resolution and trigger as Python gives them.
+/// Resolution, trigger and energy scale as Python gives them.
 pub(crate) struct Keywords<'py> {
     pub(crate) resolution_ev: f64,
     pub(crate) resolution_slope: f64,
@@ -13,6 +14,7 @@ pub(crate) struct Keywords<'py> {
     pub(crate) threshold_width_ev: Option<f64>,
     pub(crate) plateau: Option<f64>,
     pub(crate) efficiency: Option<(Numbers<'py>, Numbers<'py>)>,
+    pub(crate) calibration: &'py str,
 }
 
 impl Keywords<'_> {
@@ -36,7 +38,11 @@ impl Keywords<'_> {
             (None, Some(threshold_ev)) => resolution.trigger_at(threshold_ev, width_ev, plateau.unwrap_or(1.0)),
             (None, None) => Trigger::All,
         };
-        Ok(Detector { resolution, trigger, ..Detector::default() })
+        let calibration = serde_json::from_value(json!(self.calibration)).map_err(|_| {
+            let problem = format!("expected \"electron-recoils\" or \"capture-peak\", found \"{}\"", self.calibration);
+            PyValueError::new_err(format!("calibration: {problem}. Name what fixes the energy scale"))
+        })?;
+        Ok(Detector { resolution, trigger, calibration })
     }
 }
 

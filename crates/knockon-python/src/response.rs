@@ -118,9 +118,11 @@ impl Response {
         shaped_like(py, events.iter().map(|e| e.stored_ev).collect(), &energies_ev)
     }
 
-    /// Simulates one event for each recoil energy (eV): the stored energy is taken off, then come resolution and trigger.
+    /// Simulates one event for each recoil energy (eV): the stored energy is taken off, then come resolution and trigger. What
+    /// fixes the energy scale is `calibration`: `electron-recoils`, which store nothing, or `capture-peak`, the W peak called 112.44
+    /// eV where the detector sees it.
     #[pyo3(signature = (energies_ev, seed, *, resolution_ev=0.0, resolution_slope=0.0, threshold_ev=None,
-        threshold_width_ev=None, plateau=None, efficiency=None))]
+        threshold_width_ev=None, plateau=None, efficiency=None, calibration="electron-recoils"))]
     #[allow(clippy::too_many_arguments)]
     fn simulate<'py>(
         &self,
@@ -133,10 +135,18 @@ impl Response {
         threshold_width_ev: Option<f64>,
         plateau: Option<f64>,
         efficiency: Option<(Numbers<'py>, Numbers<'py>)>,
+        calibration: &str,
     ) -> PyResult<Events> {
-        let detector =
-            Keywords { resolution_ev, resolution_slope, threshold_ev, threshold_width_ev, plateau, efficiency }
-                .detector()?;
+        let detector = Keywords {
+            resolution_ev,
+            resolution_slope,
+            threshold_ev,
+            threshold_width_ev,
+            plateau,
+            efficiency,
+            calibration,
+        }
+        .detector()?;
         let energies = self.recoils(&energies_ev)?;
         let events = released(py, || simulate(&energies, &self.inner, &detector, seed))?;
         let of = |part: fn(&knockon::spectra::Event) -> f64| column(py, events.iter().map(part).collect());
@@ -151,9 +161,10 @@ impl Response {
 
     /// Folds counts of recoils in the bins between `edges_ev` (eV): the stored energy is taken off, then come resolution
     /// and trigger. `counts` is an array, all of it recoils of the response's species, or a dictionary with one array for
-    /// each recoiling element; elements without a response are seen by the detector as they are.
+    /// each recoiling element; elements without a response are seen by the detector as they are. `calibration` is that of
+    /// `simulate`.
     #[pyo3(signature = (edges_ev, counts, *, errors=None, resolution_ev=0.0, resolution_slope=0.0, threshold_ev=None,
-        threshold_width_ev=None, plateau=None, efficiency=None))]
+        threshold_width_ev=None, plateau=None, efficiency=None, calibration="electron-recoils"))]
     #[allow(clippy::too_many_arguments)]
     fn fold<'py>(
         &self,
@@ -167,10 +178,18 @@ impl Response {
         threshold_width_ev: Option<f64>,
         plateau: Option<f64>,
         efficiency: Option<(Numbers<'py>, Numbers<'py>)>,
+        calibration: &str,
     ) -> PyResult<DetectedSpectrum> {
-        let detector =
-            Keywords { resolution_ev, resolution_slope, threshold_ev, threshold_width_ev, plateau, efficiency }
-                .detector()?;
+        let detector = Keywords {
+            resolution_ev,
+            resolution_slope,
+            threshold_ev,
+            threshold_width_ev,
+            plateau,
+            efficiency,
+            calibration,
+        }
+        .detector()?;
         let (edges, parts) = (to_vec(&edges_ev), parts(counts, errors)?);
         let other = |p: &UserPart| p.species.clone().filter(|s| s != self.species());
         let uncorrected_elements = parts.iter().filter_map(other).collect();
@@ -193,6 +212,7 @@ impl Response {
             uncorrected_elements,
             conservation_error: found.conservation_error,
             convergence_error: found.convergence_error,
+            calibration_scale: found.calibration_scale,
         })
     }
 }
@@ -301,6 +321,8 @@ pub(crate) struct DetectedSpectrum {
     conservation_error: f64,
     /// Largest change of `corrected` when the internal bins are halved, relative to the largest count.
     convergence_error: f64,
+    /// Factor between deposited and measured energy: 1 unless the capture peak calibrates.
+    calibration_scale: f64,
 }
 
 #[pymethods]

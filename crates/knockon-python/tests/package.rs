@@ -57,6 +57,17 @@ fn pip_installs_the_package() {
     run(Command::new("python3").args(["-m", "venv", "--clear", folder.to_str().unwrap()]));
     let python = folder.join("bin/python");
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", CRATE]));
-    run(Command::new(&python)
-        .args(["-c", "import knockon; print(knockon.Response.load('paper').fold([0, 100, 200], [1, 1]).ratio)"]));
+    // As a user has it: in a folder that knows nothing of the repository, with nothing but NumPy beside it.
+    let page = Path::new(CRATE).join("../../docs/experimenters.md").canonicalize().unwrap();
+    run(Command::new(&python).current_dir(&folder).args(["-I", "-c", INSTALLED, page.to_str().unwrap()]));
 }
+
+/// The wheel has what it must have and is small, and the page for experimenters holds.
+const INSTALLED: &str = "
+import doctest, importlib.metadata, sys
+files = {file.name: file for file in importlib.metadata.files('knockon')}
+assert {'__init__.py', 'ase.py', 'py.typed', '_knockon.pyi', '_knockon.abi3.so'} <= set(files), files
+assert files['_knockon.abi3.so'].locate().stat().st_size < 10_000_000
+tested = doctest.testfile(sys.argv[1], module_relative=False)
+assert tested.attempted > 5 and tested.failed == 0, tested
+";

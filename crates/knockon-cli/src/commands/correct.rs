@@ -18,8 +18,9 @@ const HELP: &str = "\
 SPECTRUM is a spectrum of recoil energies in eV:
   - a binned table with a header: energy_low_ev,energy_high_ev or energy_ev (centres), then a value
     (counts, or a rate per energy under any other name), then optionally VALUE_error;
-  - columns w_VALUE, ca_VALUE ... beside VALUE: parts by element, as `knockon spectrum` writes them.
-    Only the response's element is corrected, the others are seen by the detector as they are;
+  - columns w_VALUE, ca_VALUE ... beside VALUE, or without it: parts by element, as `knockon spectrum`
+    writes them. Only the response's element is corrected, the others are seen by the detector as
+    they are, and the output says so. Columns of any other meaning are refused; --column chooses one;
   - without a header: centre, rate per energy, optionally error;
   - a single column: a list of events, each of which is simulated, or with --edges folded into a
     histogram.

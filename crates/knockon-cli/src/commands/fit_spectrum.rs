@@ -32,7 +32,8 @@ Parameters are called COMPONENT.NAME; resolution_ev is held at --resolution-ev u
 
 Errors: deviation from the information matrix, low and high from the profile likelihood (68 %),
 response_low and response_high from fits with each of the response's bootstrap sets (at most 100). The goodness
-of fit compares Cash's statistic with what is expected if the model holds. without_stored_energy is what a fit
+of fit compares Cash's statistic with what is expected if the model holds: with fits of 400 drawn data sets where a
+bin expects fewer than 10 counts, else with a chi-squared distribution. without_stored_energy is what a fit
 finds that knows of no energy stored in defects.
 
 Writes fit.json (parameters, correlations, goodness), parameters.csv, measured.csv (counts, fit, components),
@@ -114,8 +115,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for parameter in fit.parameters.iter().filter(|p| p.free) {
         progress::say(&in_words(parameter));
     }
+    let from = match fit.n_drawn_sets {
+        0 => "chi squared".to_owned(),
+        n => format!("from fits of {n} drawn data sets"),
+    };
     progress::say(&format!(
-        "C = {:.1}, expected {:.1} +- {:.1} if the model holds: p = {:.3}",
+        "C = {:.1}, expected {:.1} +- {:.1} if the model holds: p = {:.3} ({from})",
         fit.statistic, fit.expected_statistic, fit.statistic_deviation, fit.p_value
     ));
     progress::say(&format!("wrote {}", arguments.output.display()));
@@ -159,6 +164,7 @@ impl Arguments {
             "expected_statistic": fit.expected_statistic,
             "statistic_deviation": fit.statistic_deviation,
             "p_value": fit.p_value,
+            "p_value_from_drawn_sets": fit.n_drawn_sets,
             "statistic_without_stored_energy": fit.statistic_without_stored_energy,
             "convergence_error": fit.convergence_error,
             "calibration_scale": fit.calibration_scale,

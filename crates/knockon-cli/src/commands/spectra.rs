@@ -5,7 +5,7 @@ use anyhow::Result;
 use knockon::Error;
 use knockon::io::write_atomically;
 use knockon::response::{PUBLISHED_MEANS, Response};
-use knockon::spectra::landmarks::{non_linearity, peaks, ratio_range};
+use knockon::spectra::landmarks::{Feature, Peak, non_linearity, peaks, ratio_range};
 use knockon::spectra::{
     self, AnyResponse, CorrectedSpectrum, PartSpectrum, RecoilRate, Settings, reactor, sensitivity,
 };
@@ -27,7 +27,8 @@ ratio, ratio_low, ratio_high (16-84 % over the response's bootstrap sets), then 
 The same is done with every further --response and with the responses that ship with the program
 (compared/NAME). comparison.csv has peak shifts, non-linearity and ratios with each of them beside the
 paper's numbers; sensitivity.csv what changes when one choice is varied at a time: response, halo,
-reactor, capture evaluation, resolution, calibration.
+reactor, capture evaluation, resolution, calibration. Where a peak is no maximum any more, both say
+shoulder, and where it bends most and where its edge is.
 
 Settings and their default values:
   material = \"CaWO4\"       crystal, a formula of Li O F Na Al Si Ca Ge Mo I W Pb
@@ -61,8 +62,8 @@ pub(crate) struct Arguments {
     /// Settings (TOML), see below.
     #[arg(value_name = "SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
-    /// Name of a response or response.json that `knockon response` wrote; repeatable, the first is the one of the main
-    /// tables. Without it: paper, the response of the numbers printed in the paper.
+    /// Name of a response, response.json that `knockon response` wrote, or a matrix (docs/response-format.md); repeatable, the
+    /// first is the one of the main tables. Without it: paper, the response of the numbers printed in the paper.
     #[arg(long, value_name = "NAME-or-FILE")]
     pub(crate) response: Vec<String>,
     /// Output folder.
@@ -74,16 +75,28 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
     settings.validate()?;
-    let given: Vec<Response> = arguments.response.iter().map(|name| load_curves(name)).collect::<Result<_>>()?;
-    let mut responses = given;
+    let mut responses: Vec<AnyResponse> =
+        arguments.response.iter().map(|name| AnyResponse::load(name)).collect::<Result<_, _>>()?;
+    if let Some(other) = responses.iter().find(|r| r.species() != responses[0].species()) {
+        let (species, name) = (responses[0].species(), other.name());
+        let problem =
+            format!("expected responses for {species} as the first is, found \"{name}\" for {}", other.species());
+        return Err(Error::input(
+            "response",
+            problem,
+            "Give responses of one species: those of another say nothing about it",
+        )
+        .into());
+    }
     for name in Response::NAMES {
-        if !responses.iter().any(|r| r.name == name) {
-            responses.push(load_curves(name)?);
+        if !responses.iter().any(|r| r.name() == name) {
+            responses.push(AnyResponse::load(name)?);
         }
     }
-    let (response, others) = (&responses[0], &responses[1..]);
-    // A response for another species says nothing about these recoils.
-    let others: Vec<Response> = others.iter().filter(|o| o.species == response.species).cloned().collect();
+    let (response, others) = responses.split_at(1);
+    let response = &response[0];
+    // A shipped response for another species says nothing about these recoils.
+    let others: Vec<AnyResponse> = others.iter().filter(|o| o.species() == response.species()).cloned().collect();
     check_names(std::iter::once(response).chain(&others))?;
     let rates = [
         spectra::capture_recoils(&settings)?,
@@ -93,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let corrected = write_spectra(&arguments.output, &rates, &settings, response)?;
     let mut compared = vec![(response, corrected)];
     for other in &others {
-        let folder = arguments.output.join("compared").join(&other.name);
+        let folder = arguments.output.join("compared").join(other.name());
         write_atomically(&folder.join("response.json"), other.to_json()?.as_bytes())?;
         compared.push((other, write_spectra(&folder, &rates, &settings, other)?));
     }
@@ -102,10 +115,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write_atomically(&arguments.output.join("sensitivity.csv"), sensitivity_csv(&varied).as_bytes())?;
     let summary: serde_json::Map<String, serde_json::Value> =
         NAMES.into_iter().zip(&compared[0].1).map(|(name, s)| (name.to_owned(), describe(name, s))).collect();
+    let curves = response.curves();
     let document = json!({
-        "response": { "name": response.name, "hash": response.content_hash()?, "sources": response.sources,
-            "caption": response.caption(), "campaign": response.campaign, "energy_range_ev": response.energy_range_ev },
-        "compared_responses": others.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(),
+        "response": { "name": response.name(), "hash": response.content_hash()?, "sources": curves.map(|r| &r.sources),
+            "caption": response.caption(), "campaign": curves.map(|r| &r.campaign),
+            "energy_range_ev": response.data_range_ev() },
+        "compared_responses": others.iter().map(AnyResponse::name).collect::<Vec<_>>(),
         "calibration": settings.calibration.in_words(),
         "settings": settings,
         "reactor_flux_per_cm2_s": reactor::total_flux(&settings.cevns.site),
@@ -124,28 +139,16 @@ const THRESHOLD_EV: f64 = 20.0;
 /// Between these visible energies, eV, the neutrino spectrum is compared with the paper's +-10 %.
 const RATIO_RANGE_EV: [f64; 2] = [20.0, 130.0];
 
-/// The curves of this name, or in this file.
-fn load_curves(name: &str) -> Result<Response> {
-    match AnyResponse::load(name)? {
-        AnyResponse::Curves(response) => Ok(*response),
-        AnyResponse::Matrix(_) => {
-            let problem = "expected a response.json, found a matrix, which has no bootstrap sets";
-            let remedy = "Use a matrix with `knockon correct`, or give the response that it was made from";
-            Err(Error::input(name, problem, remedy).into())
-        }
-    }
-}
-
 /// Names become folders and columns: plain, and each once.
-fn check_names<'a>(responses: impl Iterator<Item = &'a Response>) -> Result<()> {
+fn check_names<'a>(responses: impl Iterator<Item = &'a AnyResponse>) -> Result<()> {
     let mut names: Vec<&str> = Vec::new();
     for response in responses {
-        let name = response.name.as_str();
+        let name = response.name();
         let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         if !plain || names.contains(&name) {
             let problem = format!("expected responses with plain and different names, found \"{name}\"");
-            let remedy = "Change \"name\" in one of the response.json: letters, digits, - and _";
+            let remedy = "Change the name in one of the files: letters, digits, - and _";
             return Err(Error::input("response", problem, remedy).into());
         }
         names.push(name);
@@ -158,7 +161,7 @@ fn write_spectra(
     folder: &Path,
     rates: &[RecoilRate],
     settings: &Settings,
-    response: &Response,
+    response: &AnyResponse,
 ) -> Result<Vec<CorrectedSpectrum>> {
     let corrected = spectra::correct(rates, response, settings, &progress::Bar::new("spectra"))?;
     for (name, spectrum) in NAMES.into_iter().zip(&corrected) {
@@ -169,41 +172,72 @@ fn write_spectra(
 }
 
 /// Landmarks with each response beside the paper's numbers.
-fn comparison(compared: &[(&Response, Vec<CorrectedSpectrum>)]) -> String {
-    let mut rows: Vec<(String, f64, Vec<f64>)> = Vec::new();
-    let mut row = |quantity: String, paper: f64, value: &dyn Fn(&Response, &[CorrectedSpectrum]) -> Option<f64>| {
-        rows.push((quantity, paper, compared.iter().map(|(r, s)| value(r, s).unwrap_or(f64::NAN)).collect()));
+fn comparison(compared: &[(&AnyResponse, Vec<CorrectedSpectrum>)]) -> String {
+    let all_peaks: Vec<[Peak; 3]> = compared.iter().map(|(_, spectra)| peaks(&spectra[0])).collect();
+    let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
+    let mut row = |quantity: String, paper: f64, value: &dyn Fn(usize) -> Option<f64>| {
+        let values = (0..compared.len()).map(|i| short(value(i).unwrap_or(f64::NAN))).collect();
+        rows.push((quantity, short(paper), values));
     };
     for (index, name) in [81, 112, 160].into_iter().enumerate() {
-        row(format!("peak_{name}_before_ev"), f64::NAN, &|_, s| peaks(&s[0])[index].maximum_before_ev);
-        row(format!("peak_{name}_after_ev"), f64::NAN, &|_, s| peaks(&s[0])[index].maximum_after_ev);
-        row(format!("peak_{name}_shift_percent"), -10.0, &|_, s| Some(100.0 * peaks(&s[0])[index].shift()?));
+        let peak = |i: usize| &all_peaks[i][index];
+        row(format!("peak_{name}_before_ev"), f64::NAN, &|i| Some(peak(i).before?.position_ev()));
+        row(format!("peak_{name}_after_ev"), f64::NAN, &|i| Some(peak(i).after?.position_ev()));
+        row(format!("peak_{name}_after_low_ev"), f64::NAN, &|i| Some(peak(i).after_band_ev?[0]));
+        row(format!("peak_{name}_after_high_ev"), f64::NAN, &|i| Some(peak(i).after_band_ev?[1]));
+        row(format!("peak_{name}_shift_percent"), -10.0, &|i| Some(100.0 * peak(i).shift()?));
     }
     let printed = 100.0 * (PUBLISHED_MEANS[0].1 / PUBLISHED_MEANS[0].0 - PUBLISHED_MEANS[1].1 / PUBLISHED_MEANS[1].0);
-    row("non_linearity_81_160_percent".into(), printed, &|_, s| Some(100.0 * non_linearity(&peaks(&s[0]))?));
+    row("non_linearity_81_160_percent".into(), printed, &|i| Some(100.0 * non_linearity(&all_peaks[i])?));
     for (energy, mean, _) in PUBLISHED_MEANS {
-        row(format!("mean_stored_energy_{energy}_ev"), mean, &|r, _| Some(r.parameters.mean.at(energy)));
+        row(format!("mean_stored_energy_{energy}_ev"), mean, &|i| mean_nonzero_ev(compared[i].0, energy));
     }
     let [low, high] = RATIO_RANGE_EV;
     for (name, index) in [("cevns", 2), ("dark_matter", 1)] {
         for (end, which, paper) in [("lowest", 0, -10.0), ("highest", 1, 10.0)] {
-            row(format!("{name}_{end}_change_{low}_{high}_ev_percent"), paper, &|_, s| {
-                Some(100.0 * (ratio_range(&s[index], low, high)?[which] - 1.0))
+            row(format!("{name}_{end}_change_{low}_{high}_ev_percent"), paper, &|i| {
+                Some(100.0 * (ratio_range(&compared[i].1[index], low, high)?[which] - 1.0))
             });
         }
     }
-    let names: Vec<&str> = compared.iter().map(|(response, _)| response.name.as_str()).collect();
+    for (index, name) in [81, 112, 160].into_iter().enumerate() {
+        let forms = all_peaks.iter().map(|peaks| form(&peaks[index])).collect();
+        rows.push((format!("peak_{name}_form"), "not printed".to_owned(), forms));
+    }
+    let names: Vec<&str> = compared.iter().map(|(response, _)| response.name()).collect();
     let mut text =
-        "# corrected spectra beside the numbers printed in the paper; nan: none printed, or no such peak\n".to_owned();
+        "# corrected spectra beside the numbers printed in the paper; nan: none printed, or neither maximum nor shoulder\n".to_owned();
     text += "# paper: shifts are said to be about 10 %; the non-linearity follows from its mean stored energies; the change of rates \
              is said to be within 10 % above 20 eV\n";
+    text += "# a peak without a maximum is a shoulder: it stands where the spectrum bends down most, its edge where it then falls most \
+             steeply; low, high: 16 % and 84 % quantiles over the response's bootstrap sets\n";
     text += &format!("quantity,paper_printed,{}\n", names.join(","));
     for (quantity, paper, values) in rows {
-        let cells: Vec<String> = values.iter().chain([&paper]).map(|v| short(*v)).collect();
-        let (paper, values) = (&cells[cells.len() - 1], &cells[..cells.len() - 1]);
         text += &format!("{quantity},{paper},{}\n", values.join(","));
     }
     text
+}
+
+/// What stands where the peak was, and with how many of the bootstrap sets; no commas.
+fn form(peak: &Peak) -> String {
+    let mut words = Feature::in_words(peak.after).to_owned();
+    if let Some(Feature::Shoulder { position_ev, edge_ev }) = peak.after {
+        words += &format!(" at {position_ev:.1} eV with its edge at {edge_ev:.1} eV");
+    }
+    let sets: Vec<String> = peak.forms_of_sets.iter().map(|(form, n)| format!("{form} in {n}")).collect();
+    if sets.is_empty() { words } else { format!("{words}; of the sets {}", sets.join(" and ")) }
+}
+
+/// Mean of the non-zero stored energies of a recoil energy, where the response holds; of curves before they are cut off.
+fn mean_nonzero_ev(response: &AnyResponse, energy_ev: f64) -> Option<f64> {
+    let stored = response.best();
+    let [low, high] = stored.usable_range_ev();
+    match response.curves() {
+        Some(curves) => Some(curves.parameters.mean.at(energy_ev)),
+        None => {
+            (low..=high).contains(&energy_ev).then(|| stored.mean_ev(energy_ev) / stored.defect_probability(energy_ev))
+        }
+    }
 }
 
 fn short(value: f64) -> String {
@@ -214,11 +248,12 @@ fn short(value: f64) -> String {
 fn sensitivity_csv(rows: &[spectra::Sensitivity]) -> String {
     let mut text = format!(
         "# one choice varied at a time; rates with energy stored in defects above {THRESHOLD_EV} eV of visible energy: capture \
-         per capture, others per kg and day; changes are relative to the first line\n"
+         per capture, others per kg and day; changes are relative to the first line\n\
+         # form: maximum, or shoulder, which stands where the spectrum bends down most; mixed: not the same in all sets\n"
     );
     text += "group,varied,peak_81_ev,peak_112_ev,peak_160_ev,capture_rate_per_capture,dark_matter_rate_per_kg_day,\
              cevns_rate_per_kg_day,peak_81_change_ev,peak_112_change_ev,peak_160_change_ev,capture_change_percent,\
-             dark_matter_change_percent,cevns_change_percent\n";
+             dark_matter_change_percent,cevns_change_percent,peak_81_form,peak_112_form,peak_160_form\n";
     let Some(base) = rows.first() else { return text };
     for row in rows {
         let peaks = row.peaks_ev.map(short);
@@ -226,14 +261,14 @@ fn sensitivity_csv(rows: &[spectra::Sensitivity]) -> String {
         let moved = [0, 1, 2].map(|i| short(row.peaks_ev[i] - base.peaks_ev[i]));
         let changed =
             [0, 1, 2].map(|i| short(100.0 * (row.rates_above_threshold[i] / base.rates_above_threshold[i] - 1.0)));
-        let cells = [peaks, rates, moved, changed].concat().join(",");
+        let cells = [peaks, rates, moved, changed, row.forms.map(str::to_owned)].concat().join(",");
         text += &format!("{},\"{}\",{cells}\n", row.group, row.varied);
     }
     text
 }
 
 /// The commented header: what this is, every parameter, what the response rests on.
-fn header(name: &str, settings: &Settings, response: &Response, spectrum: &CorrectedSpectrum) -> Result<String> {
+fn header(name: &str, settings: &Settings, response: &AnyResponse, spectrum: &CorrectedSpectrum) -> Result<String> {
     let title = match name {
         "capture" => "recoils of W after neutron capture on natural tungsten, per capture".to_owned(),
         "dark-matter" => format!("dark matter on {}, per kg of crystal, day and keV", settings.material),
@@ -248,26 +283,33 @@ fn header(name: &str, settings: &Settings, response: &Response, spectrum: &Corre
     writeln!(
         text,
         "# rate_before, rate_after: {} recoils without and with energy stored in defects",
-        response.species
+        response.species()
     )?;
     writeln!(text, "# parameters: {own}")?;
     writeln!(text, "# recoils folded up to {} eV in bins of {} eV", settings.highest_recoil_ev, settings.bin_ev)?;
     writeln!(text, "# calibration: {}", settings.calibration.in_words())?;
     writeln!(text, "# calibration_scale: {}", spectrum.calibration_scale)?;
-    writeln!(text, "# response: {} ({})", response.name, response.content_hash()?)?;
-    if let Some(campaign) = &response.campaign {
+    writeln!(text, "# response: {} ({})", response.name(), response.content_hash()?)?;
+    if let Some(campaign) = response.curves().and_then(|r| r.campaign.as_ref()) {
         writeln!(text, "# model_hash: {}; cascades: {}", campaign.model_hash, campaign.n_cascades)?;
     }
-    for source in &response.sources {
-        writeln!(text, "# {}: {}", source.part, source.caption)?;
+    let [low, high] = response.data_range_ev();
+    match response.curves() {
+        Some(curves) => {
+            for source in &curves.sources {
+                writeln!(text, "# {}: {}", source.part, source.caption)?;
+            }
+            writeln!(
+                text,
+                "# the response has data between {low} and {high} eV of recoil energy and extrapolates beyond"
+            )?;
+        }
+        None => writeln!(text, "# a matrix from {low} to {high} eV of recoil energy: {}", response.caption())?,
     }
-    let [low, high] = response.energy_range_ev;
-    writeln!(text, "# the response has data between {low} and {high} eV of recoil energy and extrapolates beyond")?;
-    writeln!(
-        text,
-        "# ratio_low, ratio_high: 16 % and 84 % quantiles over {} bootstrap sets",
-        response.bootstrap.len()
-    )?;
+    match response.n_bootstrap_sets() {
+        0 => writeln!(text, "# ratio_low, ratio_high: nan, this response has no bootstrap sets")?,
+        n => writeln!(text, "# ratio_low, ratio_high: 16 % and 84 % quantiles over {n} bootstrap sets")?,
+    }
     for part in &spectrum.parts {
         if part.corrected {
             writeln!(
@@ -282,7 +324,7 @@ fn header(name: &str, settings: &Settings, response: &Response, spectrum: &Corre
     Ok(text)
 }
 
-fn table(spectrum: &CorrectedSpectrum, response: &Response) -> Result<String> {
+fn table(spectrum: &CorrectedSpectrum, response: &AnyResponse) -> Result<String> {
     let unit = spectrum.unit;
     let mut columns: Vec<(String, Vec<f64>)> = vec![
         ("energy_ev".to_owned(), spectrum.energies_ev.clone()),
@@ -308,7 +350,7 @@ fn table(spectrum: &CorrectedSpectrum, response: &Response) -> Result<String> {
         let (before, after) = (plus(&spectrum.before, |p| &p.before), plus(&spectrum.after, |p| &p.after));
         let ratio = after.iter().zip(&before).map(|(a, b)| a / b).collect();
         columns.push((format!("all_elements_before_{unit}"), before));
-        columns.push((format!("all_elements_after_{}_corrected_{unit}", response.species.to_lowercase()), after));
+        columns.push((format!("all_elements_after_{}_corrected_{unit}", response.species().to_lowercase()), after));
         columns.push(("all_elements_ratio".to_owned(), ratio));
     }
     let names: Vec<&str> = columns.iter().map(|c| c.0.as_str()).collect();

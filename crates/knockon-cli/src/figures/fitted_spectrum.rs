@@ -136,6 +136,7 @@ mod tests {
             expected_statistic: 1.0,
             statistic_deviation: 1.0,
             p_value: 0.5,
+            n_drawn_sets: 0,
             statistic_without_stored_energy: 2.0,
             convergence_error: 0.0,
             calibration_scale: 1.0,

@@ -23,6 +23,15 @@ fn in_words(quantity: &str) -> (String, &'static str, &'static str) {
             },
         ),
         ["peak", peak, "after", "ev"] => (format!("The {peak} eV peak with stored energy"), "eV", ""),
+        ["peak", peak, "after", end @ ("low" | "high"), "ev"] => {
+            let quantile = if *end == "low" { "16" } else { "84" };
+            (format!("The same of the {peak} eV peak, {quantile} % of the bootstrap sets below"), "eV", "")
+        }
+        ["peak", peak, "form"] => (
+            format!("What the {peak} eV peak has become"),
+            "",
+            "A shoulder has no maximum: it stands where the spectrum bends down most.",
+        ),
         ["non", "linearity", ..] => (
             "Non-linearity: shift at 160 eV minus shift at 81 eV".into(),
             "%",
@@ -54,6 +63,7 @@ pub(crate) fn comparison(run: &Run) -> Markup {
     let Some(table) = run.comparison.as_ref().filter(|t| t.len() > 0) else { return html! {} };
     let names: Vec<&String> = table.columns().iter().skip(2).collect();
     let values: Vec<Vec<f64>> = names.iter().map(|name| table.numbers(name)).collect();
+    let words_of: Vec<Vec<&str>> = names.iter().map(|name| table.text(name)).collect();
     let (quantities, paper) = (table.text("quantity"), table.numbers("paper_printed"));
     html! {
         h3 { "Beside the paper's numbers" }
@@ -66,7 +76,11 @@ pub(crate) fn comparison(run: &Run) -> Markup {
                 @let (words, unit, why) = in_words(quantity);
                 tr {
                     td { (words) }
-                    @for column in &values { td.number { (significant(Some(column[row]))) " " (unit) } }
+                    @if quantity.ends_with("_form") {
+                        @for column in &words_of { td { (column[row]) } }
+                    } @else {
+                        @for column in &values { td.number { (significant(Some(column[row]))) " " (unit) } }
+                    }
                     td.number { (significant(Some(paper[row]))) @if paper[row].is_finite() { " " (unit) } }
                     td { (why) }
                 }
@@ -124,6 +138,8 @@ mod tests {
         for (quantity, words, unit) in [
             ("peak_81_shift_percent", "Shift of the 81 eV peak", "%"),
             ("non_linearity_81_160_percent", "Non-linearity", "%"),
+            ("peak_160_after_low_ev", "160 eV peak, 16 %", "eV"),
+            ("peak_81_form", "81 eV peak has become", ""),
             ("mean_stored_energy_160_ev", "160 eV recoil", "eV"),
             ("cevns_lowest_change_20_130_ev_percent", "Lowest change of the neutrino rate, 20 to 130 eV", "%"),
             ("dark_matter_highest_change_20_130_ev_percent", "Highest change of the dark-matter rate", "%"),

@@ -4,6 +4,7 @@
 use super::table::Table;
 use anyhow::{Context, Result};
 use knockon::response::{self, EnergySamples, Response, Settings};
+use knockon::spectra::AnyResponse;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,7 +35,7 @@ pub(crate) struct Run {
 
 /// `spectra/compared/NAME`: another response and its spectra.
 pub(crate) struct Compared {
-    pub(crate) response: Response,
+    pub(crate) response: AnyResponse,
     pub(crate) capture: Option<Table>,
     pub(crate) dark_matter: Option<Table>,
     pub(crate) cevns: Option<Table>,
@@ -247,7 +248,11 @@ fn compared(folder: &Path) -> Result<Vec<Compared>> {
     let mut found = Vec::new();
     for name in names.into_iter().flatten().filter_map(Value::as_str) {
         let at = |file: &str| folder.join("compared").join(name).join(file);
-        let Some(response) = response(&at("response.json"))? else { continue };
+        let path = at("response.json");
+        if !path.exists() {
+            continue;
+        }
+        let response = AnyResponse::from_bytes(&std::fs::read(&path)?, &path.display().to_string())?;
         let [capture, dark_matter, cevns] =
             ["capture.csv", "dark-matter.csv", "cevns.csv"].map(|file| table(&at(file)));
         found.push(Compared { response, capture: capture?, dark_matter: dark_matter?, cevns: cevns? });

@@ -1,6 +1,6 @@
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, final
+from typing import Any, Literal, final
 
 from numpy import bool_, float64
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +54,7 @@ class Response:
         threshold_width_ev: float | None = None,
         plateau: float | None = None,
         efficiency: tuple[ArrayLike, ArrayLike] | None = None,
+        calibration: Literal["electron-recoils", "capture-peak"] = ...,
     ) -> Events: ...
     def fold(
         self,
@@ -67,6 +68,7 @@ class Response:
         threshold_width_ev: float | None = None,
         plateau: float | None = None,
         efficiency: tuple[ArrayLike, ArrayLike] | None = None,
+        calibration: Literal["electron-recoils", "capture-peak"] = ...,
     ) -> DetectedSpectrum: ...
 
 @final
@@ -110,6 +112,8 @@ class DetectedSpectrum:
     def conservation_error(self) -> float: ...
     @property
     def convergence_error(self) -> float: ...
+    @property
+    def calibration_scale(self) -> float: ...
     def columns(self) -> dict[str, _Array]: ...
 
 @final

@@ -62,6 +62,24 @@ def test_same_seed_same_numbers_in_the_shape_of_the_argument(paper):
     assert paper.sample([], 1).shape == (0,)
 
 
+def test_the_capture_peak_keeps_its_name_where_it_calibrates(paper):
+    detector = dict(resolution_ev=5.0, calibration="capture-peak")
+    line = np.full(40_000, 112.44)
+    edges = np.arange(0.0, 160.5, 0.5)
+    counts = np.histogram(line, edges)[0]
+    seen = paper.fold(edges, counts, **detector)
+    assert edges[seen.corrected.argmax()] == pytest.approx(112.44, abs=0.6)
+    assert seen.calibration_scale > 1.05
+    assert paper.fold(edges, counts, resolution_ev=5.0).calibration_scale == 1.0
+    heat = paper.simulate(line, 1, resolution_ev=5.0).measured_energy_ev.mean()
+    named = paper.simulate(line, 1, **detector).measured_energy_ev.mean()
+    assert named == pytest.approx(seen.calibration_scale * heat, rel=2e-3)
+    with pytest.raises(ValueError, match="calibration: expected .*capture-peak.*, found \"peak\""):
+        paper.fold(edges, counts, resolution_ev=5.0, calibration="peak")
+    with pytest.raises(ValueError, match="resolution"):
+        paper.fold(edges, counts, calibration="capture-peak")
+
+
 def test_folding_agrees_with_events(paper):
     detector = dict(resolution_ev=4.0, resolution_slope=0.01, threshold_ev=20.0, threshold_width_ev=3.0, plateau=0.9)
     folded = paper.fold(EDGES, COUNTS, **detector)

@@ -1,8 +1,8 @@
 //! From samples to a response: which part the campaign fixes, which part the paper's numbers stand in for.
 
 use super::evolution::{self, Evolution, Rule};
-use super::fermi::{self, FermiPrior};
-use super::samples::{EnergySamples, ShapePoints, all_trials, resample, start_share};
+use super::fermi::{self, FermiPrior, Trials};
+use super::samples::{EnergySamples, ShapePoints, StartVariance, all_trials, resample};
 use super::shape::{Profile, ShapeModel};
 use super::{Origin, Parameters, Source, published};
 use crate::Error;
@@ -104,11 +104,17 @@ pub(super) fn shape_points(samples: &[EnergySamples], shape: ShapeModel, minimum
 
 /// Fits the parameters; `known` (published numbers and assumptions) fills what the samples do not fix.
 pub(super) fn fit(samples: &[EnergySamples], form: Form, minimum: usize, known: &Parameters) -> Fitted {
-    fit_points(samples, &shape_points(samples, form.shape, minimum), form, known)
+    fit_points(samples, &shape_points(samples, form.shape, minimum), &all_trials(samples), form, known)
 }
 
-/// The same from the shapes of the single energies.
-pub(super) fn fit_points(samples: &[EnergySamples], shapes: &[ShapePoints], form: Form, known: &Parameters) -> Fitted {
+/// The same from the shapes of the single energies and their trials.
+pub(super) fn fit_points(
+    samples: &[EnergySamples],
+    shapes: &[ShapePoints],
+    trials: &[Trials],
+    form: Form,
+    known: &Parameters,
+) -> Fitted {
     let means: Vec<_> = shapes.iter().map(|s| s.mean).collect();
     let widths: Vec<_> = shapes.iter().map(|s| s.width).collect();
     let (mean, mean_rule) = evolution::fit(&means, form.evolution, &known.mean);
@@ -119,7 +125,7 @@ pub(super) fn fit_points(samples: &[EnergySamples], shapes: &[ShapePoints], form
     let tilt: f64 = shapes.iter().map(|s| s.effective_number * s.asymmetry).sum();
     let asymmetry = if shapes.is_empty() { known.asymmetry } else { tilt / weight };
     let prior = FermiPrior { centre: known.fermi, ..published::DEFECT_PROBABILITY };
-    let fermi = fermi::fit(&all_trials(samples), &prior);
+    let fermi = fermi::fit(trials, &prior);
     let mut parameters = Parameters { fermi, shape: form.shape, mean, width, asymmetry, profile: None };
     if form.shape == ShapeModel::Empirical {
         parameters.profile = profile(samples, shapes, &parameters);
@@ -154,7 +160,7 @@ pub(super) struct Pool<'a> {
 /// One set of parameters per bootstrap replicate: each draws one of the potentials and one of the forms, then directions and
 /// starts of that potential's campaign; known numbers are varied too.
 pub(super) fn bootstrap(pool: &Pool, settings: &Settings) -> Vec<Parameters> {
-    let shares: Vec<f64> = pool.potentials.iter().map(|samples| start_share(samples)).collect();
+    let common: Vec<StartVariance> = pool.potentials.iter().map(|samples| StartVariance::of(samples)).collect();
     (0..settings.replicates)
         .into_par_iter()
         .map(|replicate| {
@@ -163,8 +169,9 @@ pub(super) fn bootstrap(pool: &Pool, settings: &Settings) -> Vec<Parameters> {
             let potential = random.random_range(0..pool.potentials.len());
             let form = pool.forms[random.random_range(0..pool.forms.len())];
             let known = published::draw(form.shape, settings.seed, replicate);
-            let drawn = resample(&pool.potentials[potential], shares[potential], settings.seed, replicate);
-            fit(&drawn, form, settings.minimum_nonzero, &known).parameters
+            let drawn = resample(&pool.potentials[potential], common[potential], settings.seed, replicate);
+            let shapes = shape_points(&drawn.energies, form.shape, settings.minimum_nonzero);
+            fit_points(&drawn.energies, &shapes, &all_trials(&drawn.classes), form, &known).parameters
         })
         .collect()
 }
@@ -182,10 +189,13 @@ pub(super) fn uncertainty(pool: &Pool, settings: &Settings) -> String {
     };
     let (directions, starts) = (count(|r| r.direction), count(|r| r.start));
     let drawn = if directions > 1 {
-        let share = start_share(samples);
+        let common = StartVariance::of(samples);
         let of_starts = match starts {
             1 => "one start".to_owned(),
-            _ => format!("{starts} starts with the weight {share:.2}"),
+            _ => format!(
+                "{starts} starts with {:.2} of the variance of their averages (stored energies) and {:.2} (defects or none)",
+                common.of_energies, common.of_classes
+            ),
         };
         format!("{directions} directions drawn as clusters, {of_starts}")
     } else {

@@ -6,6 +6,7 @@ use super::table::Recoil;
 use super::{evolution, fermi, shape};
 use crate::math::quantile;
 use rand::{RngExt, SeedableRng};
+use rand_distr::{ChiSquared, Gamma};
 use rand_pcg::Pcg64;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,30 +164,58 @@ pub(super) struct ShapePoints {
     pub effective_number: f64,
 }
 
-/// How much of the spread among start averages is not explained by the spread within them, from 0 (starts do not matter) to 1: the
-/// square root of 1 - MS_rest / MS_starts, mean squares of a two-way analysis of variance of the stored energies, directions
-/// taken out. 0 with a single start.
-pub(super) fn start_share(samples: &[EnergySamples]) -> f64 {
+/// What recoils of one start have in common, beyond chance, in the stored energies and in whether anything is stored: for each
+/// the variance of start averages that it stands for, as a share of what is seen (0: starts do not matter).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct StartVariance {
+    /// In the non-zero stored energies.
+    pub of_energies: f64,
+    /// In the classes zero and non-zero.
+    pub of_classes: f64,
+    /// Degrees of freedom of both: one less than there are starts.
+    pub freedom: f64,
+}
+
+impl StartVariance {
+    /// From a two-way analysis of variance of the campaign itself.
+    pub(super) fn of(samples: &[EnergySamples]) -> Self {
+        let starts: BTreeSet<u32> = samples.iter().flat_map(|s| s.runs.iter().map(|r| r.start)).collect();
+        let stored = |run: &Run| Some(run.stored_energy_ev).filter(|stored| *stored > 0.0);
+        let class = |run: &Run| Some(f64::from(u8::from(run.stored_energy_ev > 0.0)));
+        Self {
+            of_energies: share_of_starts(samples, stored),
+            of_classes: share_of_starts(samples, class),
+            freedom: starts.len().saturating_sub(1) as f64,
+        }
+    }
+}
+
+/// (MS_starts - MS_rest) / (MS_starts + MS_rest), or 0: mean squares of a two-way analysis of variance of `value`, directions taken
+/// out, every recoil energy in units of its own spread. MS_starts holds what is common to a start and, as MS_rest does, what
+/// differs between runs; the sum below is there because weights of starts times weights of directions spread the latter once
+/// more.
+fn share_of_starts(samples: &[EnergySamples], value: impl Fn(&Run) -> Option<f64>) -> f64 {
     let mut by_start: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
     let (mut squares, mut freedom) = (0.0, 0.0);
+    let mean = |values: &[(u32, f64)]| values.iter().map(|v| v.1).sum::<f64>() / values.len() as f64;
     for sample in samples {
-        let n = sample.runs.len() as f64;
-        let mean = sample.runs.iter().map(|r| r.stored_energy_ev).sum::<f64>() / n;
-        let variance = sample.runs.iter().map(|r| (r.stored_energy_ev - mean).powi(2)).sum::<f64>() / n;
-        if variance < 1e-12 {
+        let mut by_direction: BTreeMap<u32, Vec<(u32, f64)>> = BTreeMap::new();
+        for (run, value) in sample.runs.iter().filter_map(|run| Some((run, value(run)?))) {
+            by_direction.entry(run.direction).or_default().push((run.start, value));
+        }
+        let all: Vec<(u32, f64)> = by_direction.values().flatten().copied().collect();
+        let middle = mean(&all);
+        let variance = all.iter().map(|v| (v.1 - middle).powi(2)).sum::<f64>() / all.len() as f64;
+        if all.is_empty() || variance < 1e-12 {
             continue;
         }
-        let mut by_direction: BTreeMap<u32, Vec<&Run>> = BTreeMap::new();
-        for run in &sample.runs {
-            by_direction.entry(run.direction).or_default().push(run);
-        }
         for runs in by_direction.values().filter(|runs| runs.len() > 1) {
-            let mean = runs.iter().map(|r| r.stored_energy_ev).sum::<f64>() / runs.len() as f64;
+            let middle = mean(runs);
             freedom += runs.len() as f64 - 1.0;
-            for run in runs {
-                let deviation = (run.stored_energy_ev - mean) / variance.sqrt();
+            for (start, value) in runs {
+                let deviation = (value - middle) / variance.sqrt();
                 squares += deviation * deviation;
-                let start = by_start.entry(run.start).or_default();
+                let start = by_start.entry(*start).or_default();
                 *start = (start.0 + deviation, start.1 + 1.0);
             }
         }
@@ -196,52 +225,94 @@ pub(super) fn start_share(samples: &[EnergySamples]) -> f64 {
     if starts < 1.0 || freedom - starts < 1.0 || of_starts <= 0.0 {
         return 0.0;
     }
-    let ratio = ((squares - of_starts) / (freedom - starts)) / (of_starts / starts);
-    (1.0 - ratio).max(0.0).sqrt()
+    let (of_starts, rest) = (of_starts / starts, (squares - of_starts) / (freedom - starts));
+    ((of_starts - rest) / (of_starts + rest)).max(0.0)
 }
 
-/// How often each of `values` is drawn when one less than there are is drawn with replacement, scaled to a mean of 1. One
-/// less makes the variance unbiased for few clusters (Rao and Wu, J. Am. Stat. Assoc. 83 (1988) 231).
-fn drawn(values: &[u32], random: &mut Pcg64) -> BTreeMap<u32, f64> {
-    let draws = values.len().saturating_sub(1).max(1);
-    let mut times: BTreeMap<u32, f64> = BTreeMap::new();
-    if values.is_empty() {
-        return times;
-    }
-    for _ in 0..draws {
-        *times.entry(values[random.random_range(0..values.len())]).or_default() += values.len() as f64 / draws as f64;
-    }
-    times
+/// Weights of `n` clusters with the mean 1, drawn such that a weighted mean spreads with `factor` times the variance of the mean of
+/// n independent values: Dirichlet weights, all positive (Bayesian bootstrap: Rubin, Ann. Stat. 9 (1981) 130, whose
+/// concentration 1 has a factor (n - 1) / (n + 1)).
+pub(super) fn weights(n: usize, factor: f64, random: &mut Pcg64) -> Vec<f64> {
+    let number = n as f64;
+    let concentration = ((number - 1.0) / factor.max(1e-9) - 1.0) / number;
+    // Far fewer than n clusters carry all the weight then: no more spread is left to draw.
+    let draws: Vec<f64> = match Gamma::new(concentration.max(LEAST_CONCENTRATION), 1.0) {
+        Ok(gamma) if n > 1 => (0..n).map(|_| random.sample(gamma)).collect(),
+        _ => vec![1.0; n],
+    };
+    let total: f64 = draws.iter().sum();
+    draws.iter().map(|draw| number * draw / total).collect()
 }
 
-/// A campaign drawn again. Directions are drawn with replacement, the same draw for all energies, since one direction keeps
-/// its surroundings at every energy. All directions share their starts, so these are drawn as well, for all directions
-/// together; their weights are 1 + `share` (times drawn - 1) with the [`start_share`], since what differs between runs alone is in
-/// the draw of directions already. With a single direction, single runs are drawn instead. Deterministic in
-/// (`seed`, `replicate`).
-pub(super) fn resample(samples: &[EnergySamples], share: f64, seed: u64, replicate: u64) -> Vec<EnergySamples> {
+/// A variance known from `freedom` degrees of freedom, drawn relative to its estimate: freedom / chi squared. Together with a
+/// normal draw of a deviation it makes Student's t distribution, in place of a normal one that is too narrow for few
+/// clusters.
+fn variance_factor(freedom: f64, random: &mut Pcg64) -> f64 {
+    match ChiSquared::new(freedom) {
+        Ok(chi_squared) => freedom / random.sample(chi_squared).max(f64::MIN_POSITIVE),
+        Err(_) => 1.0,
+    }
+}
+
+const LEAST_CONCENTRATION: f64 = 0.05;
+/// Runs with less than this share of the mean weight are left out: they carry nothing, and counts of runs should say so.
+const NEGLIGIBLE: f64 = 1e-3;
+
+/// A campaign drawn again: its runs with new weights.
+pub(super) struct Resampled {
+    /// For the distributions of non-zero stored energies.
+    pub energies: Vec<EnergySamples>,
+    /// For the probability of defects.
+    pub classes: Vec<EnergySamples>,
+}
+
+/// A campaign drawn again. Directions get [`weights`], the same for all energies, since one direction keeps its surroundings at
+/// every energy. All directions share their starts, so these get weights as well, for all directions together, as far as
+/// [`StartVariance`] says: what differs between runs alone is in the draw of directions already. Both variances are themselves
+/// drawn from what their degrees of freedom leave open ([`variance_factor`]; for the sum of mean squares this is a generalised
+/// confidence interval: Hannig, Iyer and Patterson, J. Am. Stat. Assoc. 101 (2006) 254). With a single direction, single runs
+/// get weights instead. Deterministic in (`seed`, `replicate`).
+pub(super) fn resample(samples: &[EnergySamples], common: StartVariance, seed: u64, replicate: u64) -> Resampled {
     let mut random = Pcg64::seed_from_u64(seed ^ (replicate + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let distinct = |of: fn(&Run) -> u32| -> Vec<u32> {
         samples.iter().flat_map(|s| s.runs.iter().map(of)).collect::<BTreeSet<_>>().into_iter().collect()
     };
     let (directions, starts) = (distinct(|r| r.direction), distinct(|r| r.start));
-    let times = drawn(&directions, &mut random);
-    let of_starts = if share > 0.0 { drawn(&starts, &mut random) } else { BTreeMap::new() };
-    let weight = |run: &Run| {
-        let of_start = 1.0 + share * (of_starts.get(&run.start).copied().unwrap_or(0.0) - 1.0);
-        run.weight * times.get(&run.direction).copied().unwrap_or(0.0) * of_start
+    let mut drawn = |clusters: &[u32], share: f64, freedom: f64| -> BTreeMap<u32, f64> {
+        let factor = share * variance_factor(freedom, &mut random);
+        clusters.iter().copied().zip(weights(clusters.len(), factor, &mut random)).collect()
     };
-    let mut again = |s: &EnergySamples| -> EnergySamples {
-        let mut runs: Vec<Run> = if directions.len() > 1 {
-            s.runs.iter().map(|r| Run { weight: weight(r), ..*r }).filter(|r| r.weight > 0.0).collect()
-        } else {
-            s.runs.iter().map(|_| s.runs[random.random_range(0..s.runs.len())]).collect()
+    let of_directions = drawn(&directions, 1.0, directions.len() as f64 - 1.0);
+    let [for_energies, for_classes] =
+        [common.of_energies, common.of_classes].map(|share| drawn(&starts, share, common.freedom));
+    let of_runs: Vec<Vec<f64>> = samples
+        .iter()
+        .map(|s| {
+            let n = s.runs.len();
+            if directions.len() > 1 {
+                vec![1.0; n]
+            } else {
+                weights(n, variance_factor(n as f64 - 1.0, &mut random), &mut random)
+            }
+        })
+        .collect();
+    let with = |of_starts: &BTreeMap<u32, f64>| -> Vec<EnergySamples> {
+        let again = |(s, of_runs): (&EnergySamples, &Vec<f64>)| {
+            let weight = |(run, own): (&Run, &f64)| {
+                let clusters = of_directions[&run.direction] * of_starts[&run.start];
+                Run { weight: run.weight * own * clusters, ..*run }
+            };
+            let mut runs: Vec<Run> = s.runs.iter().zip(of_runs).map(weight).collect();
+            let total: f64 = runs.iter().map(|r| r.weight).sum();
+            let least = NEGLIGIBLE * total / runs.len() as f64;
+            runs.retain(|r| r.weight > least);
+            let total: f64 = runs.iter().map(|r| r.weight).sum();
+            runs.iter_mut().for_each(|r| r.weight /= total);
+            EnergySamples { runs, ..*s }
         };
-        let total: f64 = runs.iter().map(|r| r.weight).sum();
-        runs.iter_mut().for_each(|r| r.weight /= total);
-        EnergySamples { runs, ..*s }
+        samples.iter().zip(&of_runs).map(again).filter(|s| !s.runs.is_empty()).collect()
     };
-    samples.iter().map(&mut again).filter(|s| !s.runs.is_empty()).collect()
+    Resampled { energies: with(&for_energies), classes: with(&for_classes) }
 }
 
 /// 16 % and 84 % quantiles over bootstrap replicates of one recoil energy: (probability, mean, standard deviation).
@@ -249,14 +320,16 @@ pub(super) fn resample(samples: &[EnergySamples], share: f64, seed: u64, replica
 /// (1927) 209) with the effective number of runs stands in.
 pub fn bands(samples: &[EnergySamples], index: usize, replicates: u64, seed: u64) -> [[f64; 2]; 3] {
     let energy = samples[index].recoil_energy_ev;
-    let share = start_share(samples);
+    let common = StartVariance::of(samples);
     let mut columns: [Vec<f64>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for replicate in 0..replicates {
-        let drawn = resample(samples, share, seed, replicate);
-        if let Some(s) = drawn.iter().find(|s| s.recoil_energy_ev == energy).map(EnergySamples::statistics) {
-            for (column, value) in columns.iter_mut().zip([s.defect_probability, s.mean_nonzero_ev, s.std_nonzero_ev]) {
-                column.push(value);
-            }
+        let drawn = resample(samples, common, seed, replicate);
+        let of =
+            |all: &[EnergySamples]| all.iter().find(|s| s.recoil_energy_ev == energy).map(EnergySamples::statistics);
+        columns[0].extend(of(&drawn.classes).map(|s| s.defect_probability));
+        if let Some(s) = of(&drawn.energies) {
+            columns[1].push(s.mean_nonzero_ev);
+            columns[2].push(s.std_nonzero_ev);
         }
     }
     let mut bands = columns.map(|mut column| {

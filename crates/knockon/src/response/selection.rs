@@ -4,7 +4,7 @@
 use super::build::{Fitted, Form, Settings, fit_points, shape_points};
 use super::evolution::Evolution;
 use super::observable::Observables;
-use super::samples::EnergySamples;
+use super::samples::{EnergySamples, all_trials};
 use super::shape::ShapeModel;
 use super::{Parameters, published};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,8 @@ pub(super) fn scores(samples: &[EnergySamples], settings: &Settings) -> Vec<Mode
         samples.iter().flat_map(|s| s.runs.iter().map(|r| r.direction)).collect::<BTreeSet<_>>().into_iter().collect();
     let folds = FOLDS.min(directions.len());
     let held_out = directions.len() >= FEWEST_DIRECTIONS;
+    // The defect probability takes no part in the scores: that of all directions serves every fold.
+    let trials = all_trials(samples);
     for shape in ShapeModel::ALL {
         let known = published::parameters(shape);
         let points = shape_points(samples, shape, settings.minimum_nonzero);
@@ -78,13 +80,13 @@ pub(super) fn scores(samples: &[EnergySamples], settings: &Settings) -> Vec<Mode
             .collect();
         for evolution in Evolution::ALL {
             let form = Form { shape, evolution };
-            let fitted = fit_points(samples, &points, form, &known);
+            let fitted = fit_points(samples, &points, &trials, form, &known);
             if fitted.parameters.shape != shape {
                 continue;
             }
             let mut clusters = vec![0.0; directions.len()];
             for (fold, (kept, points)) in training.iter().enumerate() {
-                let parameters = fit_points(kept, points, form, &known).parameters;
+                let parameters = fit_points(kept, points, &trials, form, &known).parameters;
                 for (direction, value) in log_densities(samples, &parameters) {
                     let place = position(&directions, direction);
                     if place % folds == fold {

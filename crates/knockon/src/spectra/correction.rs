@@ -4,13 +4,14 @@ use super::calibration::Calibration;
 use super::capture::{Capture, CaptureRecoils};
 use super::cevns::Cevns;
 use super::dark_matter::DarkMatter;
+use super::detected::AnyResponse;
 use super::detector::Resolution;
 use super::fold::{Grid, RecoilSpectrum, StorageKernel, observe};
 use super::materials::{Element, Material};
 use crate::Error;
 use crate::math::quantile;
 use crate::progress::Progress;
-use crate::response::{Response, StoredEnergy};
+use crate::response::StoredEnergy;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,6 +177,8 @@ pub struct CorrectedSpectrum {
     pub ratio_low: Vec<f64>,
     /// 84 % quantile.
     pub ratio_high: Vec<f64>,
+    /// `after` with each of the response's bootstrap sets.
+    pub sets: Vec<Vec<f64>>,
     /// Parts: other species (uncorrected), or for neutron capture the statistical cascades that `before` contains.
     pub parts: Vec<PartSpectrum>,
     /// Relative change of all counts by the fold: rounding only.
@@ -188,76 +191,111 @@ pub struct CorrectedSpectrum {
 /// on the grid is the costly part and common to them.
 pub fn correct(
     rates: &[RecoilRate],
-    response: &Response,
+    response: &AnyResponse,
     settings: &Settings,
     progress: &dyn Progress,
 ) -> Result<Vec<CorrectedSpectrum>, Error> {
-    if let Some(other) = rates.iter().find(|r| r.species != response.species) {
-        let problem = format!("expected a response for {}, found one for {}", other.species, response.species);
-        return Err(Error::input("response", problem, "Give the response of the recoiling species"));
-    }
-    let edges = settings.edges_ev();
-    let calibrating = Resolution { constant_ev: settings.capture.resolution_ev, slope: 0.0 };
-    let scale_of = |stored: StoredEnergy| -> Result<f64, Error> {
-        settings.calibration.scale(stored, &response.species, calibrating)
-    };
-    let see = |rate: &RecoilRate, spectrum: &RecoilSpectrum, scale: f64| -> Vec<f64> {
-        // Differences of distribution functions round to +-1e-20 where nothing is expected.
-        observe(&spectrum.scaled(scale), rate.resolution_ev, &edges)
-            .iter()
-            .map(|c| (c * rate.scale / settings.step_ev).max(0.0))
-            .collect()
-    };
-    let best = StorageKernel::new(response, &response.parameters, settings.grid());
-    let scale = scale_of(StoredEnergy::Curves(response, &response.parameters))?;
-    let mut corrected: Vec<CorrectedSpectrum> = rates
-        .iter()
-        .map(|rate| {
-            let stored = best.apply(&rate.recoils);
-            let (before, after) = (see(rate, &rate.recoils, 1.0), see(rate, &stored, scale));
-            let part = |p: &Part| {
-                let before = see(rate, &p.recoils, 1.0);
-                // The scale holds for all that the detector sees, corrected or not.
-                let deposited = if p.included { &best.apply(&p.recoils) } else { &p.recoils };
-                let after = see(rate, deposited, scale);
-                PartSpectrum { label: p.label.clone(), corrected: p.included, before, after }
-            };
-            CorrectedSpectrum {
-                unit: rate.unit,
-                energies_ev: settings.energies_ev(),
-                ratio: ratio(&after, &before),
-                ratio_low: Vec::new(),
-                ratio_high: Vec::new(),
-                parts: rate.parts.iter().map(part).collect(),
-                conservation_error: (stored.total() / rate.recoils.total() - 1.0).abs(),
-                calibration_scale: scale,
-                before,
-                after,
-            }
-        })
-        .collect();
+    let mut corrected = correct_once(rates, response.best(), response.species(), settings)?;
+    let replicas = response.replicas();
     let done = AtomicU64::new(0);
-    let replicas: Vec<Vec<Vec<f64>>> = response
-        .bootstrap
-        .par_iter()
-        .map(|parameters| {
-            let kernel = StorageKernel::new(response, parameters, settings.grid());
-            let scale = scale_of(StoredEnergy::Curves(response, parameters))?;
-            let each = rates.iter().zip(&corrected);
-            let ratios = each.map(|(rate, c)| ratio(&see(rate, &kernel.apply(&rate.recoils), scale), &c.before));
-            let ratios: Vec<Vec<f64>> = ratios.collect();
-            progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, response.bootstrap.len() as u64);
-            Ok(ratios)
-        })
-        .collect::<Result<_, Error>>()?;
+    let of_set = |stored: &StoredEnergy| -> Result<Vec<Vec<f64>>, Error> {
+        let fold = Fold::new(*stored, response.species(), settings)?;
+        let after = rates.iter().map(|rate| fold.after(rate, &rate.recoils)).collect();
+        progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, replicas.len() as u64);
+        Ok(after)
+    };
+    let sets: Vec<Vec<Vec<f64>>> = replicas.par_iter().map(of_set).collect::<Result<_, Error>>()?;
     for (index, spectrum) in corrected.iter_mut().enumerate() {
+        spectrum.sets = sets.iter().map(|set| set[index].clone()).collect();
+        let ratios: Vec<Vec<f64>> = spectrum.sets.iter().map(|after| ratio(after, &spectrum.before)).collect();
         let band = |q: f64| -> Vec<f64> {
-            let at = |row: usize| quantile(&mut replicas.iter().map(|r| r[index][row]).collect::<Vec<_>>(), q);
+            let at = |row: usize| quantile(&mut ratios.iter().map(|r| r[row]).collect::<Vec<_>>(), q);
             (0..spectrum.before.len()).map(at).collect()
         };
         (spectrum.ratio_low, spectrum.ratio_high) = (band(0.16), band(0.84));
     }
     Ok(corrected)
+}
+
+/// The same with one set of numbers of a response: bands are NaN.
+pub(super) fn correct_once(
+    rates: &[RecoilRate],
+    stored: StoredEnergy,
+    species: &str,
+    settings: &Settings,
+) -> Result<Vec<CorrectedSpectrum>, Error> {
+    if let Some(other) = rates.iter().find(|r| r.species != species) {
+        let problem = format!("expected a response for {}, found one for {species}", other.species);
+        return Err(Error::input("response", problem, "Give the response of the recoiling species"));
+    }
+    let [low, high] = stored.usable_range_ev();
+    if low > 0.0 || high < settings.highest_recoil_ev {
+        let problem = format!(
+            "expected a response from 0 to {} eV of recoil energy (highest_recoil_ev), found one from {low} to {high} eV",
+            settings.highest_recoil_ev
+        );
+        let remedy = "Lower highest_recoil_ev and stop_ev in the settings, or give a response that reaches further; a matrix can \
+                      begin with a row at 0 eV, where nothing is stored";
+        return Err(Error::input("response", problem, remedy));
+    }
+    let fold = Fold::new(stored, species, settings)?;
+    let corrected = |rate: &RecoilRate| {
+        let stored = fold.kernel.apply(&rate.recoils);
+        let (before, after) = (fold.before(rate, &rate.recoils), fold.see(rate, &stored, fold.scale));
+        let part = |p: &Part| {
+            // The scale holds for all that the detector sees, corrected or not.
+            let after = if p.included { fold.after(rate, &p.recoils) } else { fold.see(rate, &p.recoils, fold.scale) };
+            PartSpectrum { label: p.label.clone(), corrected: p.included, before: fold.before(rate, &p.recoils), after }
+        };
+        CorrectedSpectrum {
+            unit: rate.unit,
+            energies_ev: settings.energies_ev(),
+            ratio: ratio(&after, &before),
+            ratio_low: vec![f64::NAN; after.len()],
+            ratio_high: vec![f64::NAN; after.len()],
+            sets: Vec::new(),
+            parts: rate.parts.iter().map(part).collect(),
+            conservation_error: (stored.total() / rate.recoils.total() - 1.0).abs(),
+            calibration_scale: fold.scale,
+            before,
+            after,
+        }
+    };
+    Ok(rates.iter().map(corrected).collect())
+}
+
+/// One set of numbers of a response on the grid and in the bins of the settings.
+struct Fold<'a> {
+    kernel: StorageKernel<'a>,
+    scale: f64,
+    edges: Vec<f64>,
+    step_ev: f64,
+}
+
+impl<'a> Fold<'a> {
+    fn new(stored: StoredEnergy<'a>, species: &str, settings: &Settings) -> Result<Self, Error> {
+        let calibrating = Resolution { constant_ev: settings.capture.resolution_ev, slope: 0.0 };
+        Ok(Self {
+            kernel: StorageKernel::of(stored, settings.grid()),
+            scale: settings.calibration.scale(stored, species, calibrating)?,
+            edges: settings.edges_ev(),
+            step_ev: settings.step_ev,
+        })
+    }
+
+    fn before(&self, rate: &RecoilRate, recoils: &RecoilSpectrum) -> Vec<f64> {
+        self.see(rate, recoils, 1.0)
+    }
+
+    fn after(&self, rate: &RecoilRate, recoils: &RecoilSpectrum) -> Vec<f64> {
+        self.see(rate, &self.kernel.apply(recoils), self.scale)
+    }
+
+    fn see(&self, rate: &RecoilRate, deposited: &RecoilSpectrum, scale: f64) -> Vec<f64> {
+        let counts = observe(&deposited.scaled(scale), rate.resolution_ev, &self.edges);
+        // Differences of distribution functions round to +-1e-20 where nothing is expected.
+        counts.iter().map(|c| (c * rate.scale / self.step_ev).max(0.0)).collect()
+    }
 }
 
 /// `after` / `before`, NaN where less than 1e-9 of the highest rate is expected before.
@@ -326,11 +364,15 @@ fn scattering(
 mod tests {
     use super::*;
     use crate::progress::Silent;
+    use crate::response::{Response, ResponseMatrix};
 
-    fn quick() -> (Settings, Response) {
+    fn quick() -> (Settings, AnyResponse) {
         let mut response = Response::from_paper();
         response.bootstrap.truncate(20);
-        (Settings { bin_ev: 0.5, stop_ev: 200.0, highest_recoil_ev: 400.0, ..Settings::default() }, response)
+        (
+            Settings { bin_ev: 0.5, stop_ev: 200.0, highest_recoil_ev: 400.0, ..Settings::default() },
+            AnyResponse::Curves(Box::new(response)),
+        )
     }
 
     fn at(spectrum: &CorrectedSpectrum, column: &[f64], energy: f64) -> f64 {
@@ -357,6 +399,29 @@ mod tests {
         let i = 49;
         assert!(neutrinos.ratio_low[i] < neutrinos.ratio[i] && neutrinos.ratio[i] < neutrinos.ratio_high[i]);
         assert_eq!(neutrinos.parts.iter().map(|p| p.label.as_str()).collect::<Vec<_>>(), ["Ca", "O"]);
+    }
+
+    /// A matrix gives what its curves give, bands included; one that ends too early is refused.
+    #[test]
+    fn a_matrix_corrects_as_its_curves_do() {
+        let (settings, response) = quick();
+        let AnyResponse::Curves(curves) = &response else { panic!("curves") };
+        let matrix = |end: u32| {
+            let energies: Vec<f64> = (0..=end).map(f64::from).collect();
+            let matrix = ResponseMatrix::from_response_with_sets(curves, &energies, 0.5, 4).unwrap();
+            AnyResponse::Matrix(Box::new(matrix))
+        };
+        let rates = [cevns(&settings).unwrap()];
+        let of_curves = correct(&rates, &response, &settings, &Silent).unwrap().remove(0);
+        let of_matrix = correct(&rates, &matrix(400), &settings, &Silent).unwrap().remove(0);
+        for row in 19..180 {
+            assert!((of_curves.after[row] / of_matrix.after[row] - 1.0).abs() < 3e-3, "{row}");
+            assert!((of_curves.sets[3][row] / of_matrix.sets[3][row] - 1.0).abs() < 3e-3, "{row}");
+        }
+        assert_eq!((of_curves.sets.len(), of_matrix.sets.len()), (20, 4));
+        assert!(of_matrix.ratio_low[49] < of_matrix.ratio_high[49]);
+        let message = correct(&rates, &matrix(300), &settings, &Silent).unwrap_err().to_string();
+        assert!(message.contains("0 to 400 eV") && message.contains("highest_recoil_ev"), "{message}");
     }
 
     /// Maxima before: those of a full cascade calculation smeared with 5 eV, all cascades kept.

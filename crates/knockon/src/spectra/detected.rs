@@ -44,6 +44,24 @@ impl AnyResponse {
         }
     }
 
+    /// The curves, if it is no table.
+    pub fn curves(&self) -> Option<&Response> {
+        match self {
+            Self::Curves(response) => Some(response),
+            Self::Matrix(_) => None,
+        }
+    }
+
+    /// The same without bootstrap sets.
+    pub(super) fn without_sets(&self) -> Self {
+        let mut alone = self.clone();
+        match &mut alone {
+            Self::Curves(response) => response.bootstrap.clear(),
+            Self::Matrix(matrix) => matrix.bootstrap.clear(),
+        }
+        alone
+    }
+
     /// Species that it holds for.
     pub fn species(&self) -> &str {
         match self {

@@ -58,12 +58,12 @@ impl Eye {
             let (low, high) = grid.edges(bin);
             let alone = Grid { width_ev: high - low, n_bins: 1 };
             let source = RecoilSpectrum { grid: alone, bins: vec![1.0], lines: Vec::new() };
-            pieces.row(&source, low, sigma_at(0.5 * (low + high)))
+            pieces.row(&source, low, [low, high], sigma_at(0.5 * (low + high)))
         };
         let of_line = |energy_ev: &f64| {
             let line = Line { energy_ev: scale * energy_ev, content: 1.0 };
             let source = RecoilSpectrum { grid: Grid { n_bins: 0, ..grid }, bins: Vec::new(), lines: vec![line] };
-            pieces.row(&source, 0.0, sigma_at(line.energy_ev))
+            pieces.row(&source, 0.0, [line.energy_ev; 2], sigma_at(line.energy_ev))
         };
         Self {
             n_out: edges.len() - 1,
@@ -101,6 +101,9 @@ impl Eye {
     }
 }
 
+/// Standard deviations of the resolution that are followed: 3e-12 of the counts lie further out.
+const REACH: f64 = 7.0;
+
 /// Measured energies cut into pieces over which the efficiency hardly changes; the first and the last hold all that lies
 /// outside of the output bins.
 struct Pieces {
@@ -132,12 +135,15 @@ impl Pieces {
         Self { edges: cut, seen_in, n_out: edges.len() - 1 }
     }
 
-    /// `source` stands at its energies plus `offset_ev`.
-    fn row(&self, source: &RecoilSpectrum, offset_ev: f64, sigma_ev: f64) -> Row {
-        let shifted: Vec<f64> = self.edges.iter().map(|e| e - offset_ev).collect();
+    /// `source` stands at its energies plus `offset_ev`: from `low` to `high`. Pieces further away than [`REACH`] are left out.
+    fn row(&self, source: &RecoilSpectrum, offset_ev: f64, [low, high]: [f64; 2], sigma_ev: f64) -> Row {
+        let reach = REACH * sigma_ev;
+        let first = self.edges.partition_point(|e| *e < low - reach).saturating_sub(1);
+        let end = (self.edges.partition_point(|e| *e <= high + reach) + 1).min(self.edges.len());
+        let shifted: Vec<f64> = self.edges[first..end].iter().map(|e| e - offset_ev).collect();
         let parts = observe_with(source, |_| sigma_ev, &shifted);
         let mut all = vec![0.0; self.n_out];
-        for (p, seen_in) in parts.iter().zip(&self.seen_in) {
+        for (p, seen_in) in parts.iter().zip(&self.seen_in[first..]) {
             if let Some((bin, efficiency)) = seen_in {
                 all[*bin] += p.max(0.0) * efficiency;
             }

@@ -2,8 +2,7 @@
 //! events.
 
 use super::edges_around;
-use super::materials::Element;
-use crate::Error;
+use crate::{Error, Species};
 
 /// What a column of a binned spectrum holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +62,10 @@ impl BinnedSpectrum {
         };
         for part in &parts {
             let species = part.species.as_deref();
-            species.map_or(Ok(()), |symbol| Element::from_symbol(symbol).map(|_| ()))?;
+            if let Some(symbol) = species.filter(|symbol| Species::from_symbol(symbol).is_none()) {
+                let problem = format!("expected the chemical symbols of recoiling elements, found \"{symbol}\"");
+                return Err(Error::input("counts", problem, "Write symbols as W, Ca, O"));
+            }
             check("counts", species, &part.counts)?;
             part.errors.as_ref().map_or(Ok(()), |errors| check("errors", species, errors))?;
         }
@@ -101,13 +103,17 @@ pub enum UserSpectrum {
     Events(Vec<f64>),
 }
 
+/// Parts add up to their sum within this share of its largest value: few printed digits.
+const PRINTED_DIGITS: f64 = 1e-2;
 const REMEDY: &str = "Correct this entry; docs/experimenters.md shows what a spectrum may look like";
 
 /// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres); then a
 /// value, by default the first other column, counts when its name starts with `counts`, else a density; then optionally
-/// its standard deviation, `VALUE_error` or `error`. Columns `SYMBOL_VALUE`, one per element, are parts of `VALUE` and
-/// replace it. Without a header: centre, density and optionally error. A single column is a list of events. Energies
-/// outside `usable_ev` are refused. `column` and `content` overrule the choice; `name` is what errors call the file.
+/// its standard deviation, `VALUE_error` or `error`. Columns `SYMBOL_VALUE`, one per element, are parts of `VALUE`, replace
+/// it, and may stand without it; further columns of an element that has one (`SYMBOL_...`) are parts of that again. Any other
+/// column is refused. Without a header: centre, density and optionally error. A single column is a list of events. Energies
+/// outside `usable_ev` are refused. `column` chooses a value, and other columns are then left out unless they look like its
+/// parts; `content` overrules what its name says; `name` is what errors call the file.
 pub fn parse_spectrum(
     text: &str,
     name: &str,
@@ -222,22 +228,34 @@ impl Table<'_> {
     }
 
     fn binned(&self, column: Option<&str>, content: Option<Content>) -> Result<BinnedSpectrum, Error> {
+        if let Some(twice) = (1..self.header.len()).find(|&i| self.header[..i].contains(&self.header[i])) {
+            return Err(self.unclear(twice, "expected every column once"));
+        }
         let (edges_ev, used) = self.edges()?;
-        let is_error = |h: &str| h == "error" || h.ends_with("_error");
         // Energies beside edges (centres) are no values.
         let energies = ["energy_ev", "energy_low_ev", "energy_high_ev"];
-        let mut others =
-            (0..self.header.len()).filter(|i| !used.contains(i) && !energies.contains(&self.header[*i].as_str()));
+        let is_other = |i: &usize| !used.contains(i) && !energies.contains(&self.header[*i].as_str());
+        let others: Vec<usize> = (0..self.header.len()).filter(is_other).collect();
         let value = match column {
             Some(wanted) => self.find(wanted),
-            None => others.find(|i| !is_error(&self.header[*i])),
+            None => others.iter().copied().find(|i| !is_error(&self.header[*i])),
         };
         let Some(value) = value else {
             let place = format!("{}, header", self.name);
             let problem = format!("expected a column \"{}\", found none", column.unwrap_or("counts"));
             return Err(Error::input(place, problem, format!("The columns are {}", self.header.join(", "))));
         };
-        let name = self.header[value].clone();
+        let whole = self.header[value].as_str();
+        // Parts without their sum: w_rate, ca_rate.
+        let part_of = element_of(whole).filter(|(_, of)| of.starts_with("rate") || of.starts_with("counts"));
+        let name = part_of.map_or(whole, |(_, of)| of);
+        let parts: Vec<(usize, Option<&str>)> = match part_of {
+            Some((symbol, _)) if column.is_some() => vec![(value, Some(symbol))],
+            _ => self.parts(value, name),
+        };
+        if column.is_none() || part_of.is_none() {
+            self.check_columns(&others, name, &parts, column.is_some())?;
+        }
         let guess =
             if name.starts_with("counts") && !name.contains("_per_") { Content::Counts } else { Content::Density };
         let content = content.unwrap_or(guess);
@@ -248,28 +266,107 @@ impl Table<'_> {
                 Content::Density => values.iter().zip(&widths).map(|(v, w)| v * w).collect(),
             }
         };
-        let part = |column: usize, species: Option<String>| -> Result<UserPart, Error> {
-            let own = self.find(&format!("{}_error", self.header[column]));
-            let error = own.or_else(|| self.find("error").filter(|_| species.is_none()));
-            let errors = error.map(|e| self.values(e)).transpose()?.map(to_counts);
-            Ok(UserPart { species, counts: to_counts(self.values(column)?), errors })
+        let part = |(column, species): &(usize, Option<&str>)| -> Result<UserPart, Error> {
+            let errors = self.error_of(*column, &parts).map(|e| self.values(e)).transpose()?.map(to_counts);
+            let species = species.map(str::to_owned);
+            Ok(UserPart { species, counts: to_counts(self.values(*column)?), errors })
         };
-        // w_rate beside rate: recoils of tungsten.
-        let element = |header: &str| {
-            let symbol = header.strip_suffix(&format!("_{name}"))?;
-            let mut letters = symbol.chars();
-            let symbol: String = letters.next()?.to_uppercase().chain(letters).collect();
-            Element::from_symbol(&symbol).ok().map(|e| e.symbol.to_owned())
-        };
-        let elements: Vec<(usize, String)> =
-            self.header.iter().enumerate().filter_map(|(i, h)| Some((i, element(h)?))).collect();
-        let parts = if elements.is_empty() {
-            vec![part(value, None)?]
-        } else {
-            elements.into_iter().map(|(i, symbol)| part(i, Some(symbol))).collect::<Result<_, _>>()?
-        };
-        Ok(BinnedSpectrum { edges_ev, column: name, content, parts })
+        let parts: Vec<UserPart> = parts.iter().map(part).collect::<Result<_, _>>()?;
+        if whole == name && parts.iter().any(|p| p.species.is_some()) {
+            self.check_sum(&to_counts(self.values(value)?), &parts, name)?;
+        }
+        let column = if column.is_some() { whole } else { name }.to_owned();
+        Ok(BinnedSpectrum { edges_ev, column, content, parts })
     }
+
+    /// The columns that make up `name`: those of elements where there are such, else `value` itself.
+    fn parts(&self, value: usize, name: &str) -> Vec<(usize, Option<&str>)> {
+        let element = |header: &str| element_of(header).filter(|(_, of)| *of == name).map(|(symbol, _)| symbol);
+        let elements = self.header.iter().enumerate().filter_map(|(i, h)| Some((i, Some(element(h)?))));
+        let elements: Vec<_> = elements.collect();
+        if elements.is_empty() { vec![(value, None)] } else { elements }
+    }
+
+    /// The column with the errors of a part. `error` is that of a spectrum of one part.
+    fn error_of(&self, column: usize, parts: &[(usize, Option<&str>)]) -> Option<usize> {
+        let own = self.find(&format!("{}_error", self.header[column]));
+        own.or_else(|| self.find("error").filter(|_| parts.len() == 1))
+    }
+
+    /// Refuses columns whose meaning is not known: what they hold would be missing from the result. Where the user has
+    /// `chosen` a column, others are left out on purpose, unless they look like a part of it.
+    fn check_columns(
+        &self,
+        others: &[usize],
+        name: &str,
+        parts: &[(usize, Option<&str>)],
+        chosen: bool,
+    ) -> Result<(), Error> {
+        let error_of_name = format!("{name}_error");
+        let has_errors = parts.iter().any(|(column, _)| self.error_of(*column, parts).is_some());
+        for &i in others {
+            let header = self.header[i].as_str();
+            let is_part = parts.iter().any(|(column, _)| *column == i || self.error_of(*column, parts) == Some(i));
+            // w_tabulated_rate beside w_rate.
+            let is_within = element_of(header).is_some_and(|(s, _)| parts.iter().any(|(_, part)| *part == Some(s)));
+            if is_part || is_within || header == name {
+                continue;
+            }
+            if header == error_of_name || header == "error" {
+                if has_errors {
+                    continue;
+                }
+                let expected = "expected errors of each element's column, since the shares of the elements in the errors of \
+                                their sum are not known";
+                return Err(self.unclear(i, expected));
+            }
+            let looks_like_part =
+                header.strip_suffix(name).and_then(|h| h.strip_suffix('_')).is_some_and(|symbol| symbol.len() <= 2);
+            if looks_like_part {
+                let expected = format!("expected a chemical symbol before \"_{name}\", as in w_{name}");
+                return Err(self.unclear(i, &expected));
+            }
+            if !chosen {
+                let expected = format!(
+                    "expected energies, \"{name}\", its errors \"{error_of_name}\" and parts of it by element such as \
+                     \"w_{name}\""
+                );
+                return Err(self.unclear(i, &expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses parts that do not add up to their sum, as where an element is missing.
+    fn check_sum(&self, sums: &[f64], parts: &[UserPart], name: &str) -> Result<(), Error> {
+        let room = PRINTED_DIGITS * sums.iter().copied().fold(0.0, f64::max);
+        let found = |row: usize| parts.iter().map(|p| p.counts[row]).sum::<f64>();
+        let Some(row) = (0..sums.len()).find(|&row| (found(row) - sums[row]).abs() > room) else { return Ok(()) };
+        let problem = format!(
+            "expected parts by element that add up to \"{name}\", found {:.3} of it",
+            if sums[row] > 0.0 { found(row) / sums[row] } else { f64::INFINITY }
+        );
+        let remedy = format!("Add a column for every element, or take \"{name}\" out and keep its parts");
+        Err(Error::input(format!("{}, line {}", self.name, self.rows[row].0), problem, remedy))
+    }
+
+    fn unclear(&self, column: usize, expected: &str) -> Error {
+        let problem = format!("{expected}, found the column \"{}\"", self.header[column]);
+        let remedy = "Take this column out of the table, rename it, or choose the one to use with --column";
+        Error::input(format!("{}, header", self.name), problem, remedy)
+    }
+}
+
+fn is_error(header: &str) -> bool {
+    header == "error" || header.ends_with("_error")
+}
+
+/// The element and VALUE of a column SYMBOL_VALUE, in any letter case.
+fn element_of(header: &str) -> Option<(&'static str, &str)> {
+    let (symbol, value) = header.split_once('_')?;
+    let mut letters = symbol.chars();
+    let symbol: String = letters.next()?.to_uppercase().chain(letters).collect();
+    Some((Species::from_symbol(&symbol)?.symbol(), value))
 }
 
 #[cfg(test)]
@@ -298,6 +395,23 @@ mod tests {
         let parts = binned("energy_ev,rate,ca_rate,w_rate\n1,3,1,2\n2,3,1,2\n");
         let species: Vec<_> = parts.parts.iter().map(|p| p.species.clone().unwrap()).collect();
         assert_eq!(species, ["Ca", "W"]);
+        // Any element is one, with or without the sum; what divides an element's column again is counted once.
+        let parts =
+            binned("energy_ev,te_rate,te_rate_error,w_rate,w_rate_error,w_tabulated_rate\n1,3,1,2,1,1\n2,3,1,2,1,1\n");
+        let species: Vec<_> = parts.parts.iter().map(|p| p.species.clone().unwrap()).collect();
+        assert_eq!((species, parts.column.as_str()), (vec!["Te".to_owned(), "W".to_owned()], "rate"));
+        assert!(parts.parts.iter().all(|p| p.errors.as_deref() == Some([1.0, 1.0].as_slice())));
+        // What is chosen stands alone.
+        let text = "energy_ev,counts,fitted_counts,w_counts,live_time\n1,2,1,2,7\n2,2,1,2,7\n";
+        for (column, species, counts) in [("fitted_counts", None, 1.0), ("w_counts", Some("W"), 2.0)] {
+            match parse_spectrum(text, "mine.csv", Some(column), None, [0.0, 500.0]).unwrap() {
+                UserSpectrum::Binned(b) => {
+                    assert_eq!((b.parts[0].species.as_deref(), b.parts[0].counts[0]), (species, counts));
+                    assert_eq!((b.parts.len(), b.column.as_str()), (1, column));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
         assert_eq!(read("energy_ev\n12\n3\n").unwrap(), UserSpectrum::Events(vec![12.0, 3.0]));
     }
 
@@ -320,6 +434,29 @@ mod tests {
             let message = read(edges, part).unwrap_err().to_string();
             assert!(message.contains(expected), "{expected}: {message}");
         }
+    }
+
+    /// Nothing is left out silently.
+    #[test]
+    fn columns_without_a_meaning_are_named() {
+        for (header, expected) in [
+            ("energy_ev,rate,w_rate,xx_rate", "\"xx_rate\""),
+            ("energy_ev,counts,bg_counts", "\"bg_counts\""),
+            ("energy_ev,counts,live_time", "\"live_time\""),
+            ("energy_ev,w_rate,ca_counts", "\"ca_counts\""),
+            ("energy_ev,counts,counts", "every column once"),
+            ("energy_ev,rate,other_error", "\"other_error\""),
+            ("energy_ev,rate,rate_error,w_rate,ca_rate", "\"rate_error\""),
+        ] {
+            let row = |e: u32| format!("{e}{}\n", ",1".repeat(header.matches(',').count()));
+            let message = read(&format!("{header}\n{}{}", row(1), row(2))).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("--column"), "{header}: {message}");
+        }
+        let text = "energy_ev,rate,xx_rate\n1,1,1\n2,1,1\n";
+        let message = parse_spectrum(text, "x", Some("rate"), None, [0.0, 500.0]).unwrap_err().to_string();
+        assert!(message.contains("xx_rate"), "{message}");
+        let message = read("energy_ev,rate,w_rate,ca_rate\n1,3,2,1\n2,4,2,1\n").unwrap_err().to_string();
+        assert!(message.contains("line 3") && message.contains("0.750"), "{message}");
     }
 
     #[test]

@@ -123,8 +123,13 @@ fn distribution(run: &Run, samples: &EnergySamples) -> Distribution {
         samples: samples.runs.iter().map(|r| (r.stored_energy_ev, r.weight)).collect(),
         mean_nonzero_ev: run.stored_energy.as_ref().and_then(|t| mean_with_interval(t, energy_ev)).or_else(own_mean),
         model: run.response.as_ref().map(|r| density(r, energy_ev)).unwrap_or_default(),
-        compared: run.compared.iter().map(|c| (c.response.name.clone(), density(&c.response, energy_ev))).collect(),
+        compared: compared_curves(run).map(|r| (r.name.clone(), density(r, energy_ev))).collect(),
     }
+}
+
+/// Other responses that are curves: a table has none to draw.
+fn compared_curves(run: &Run) -> impl Iterator<Item = &Response> {
+    run.compared.iter().filter_map(|c| c.response.curves())
 }
 
 /// Mean of the non-zero stored energies as the response stage computed it from the campaign.
@@ -159,10 +164,8 @@ pub(super) fn defect_probability(run: &Run) -> Option<Picture> {
         .collect();
     let end = energy.iter().copied().filter(|e| e.is_finite()).fold(130.0, f64::max) * 1.1;
     let curve = run.response.as_ref().map(|r| fermi_curve(r, end)).unwrap_or_default();
-    let compared = run
-        .compared
-        .iter()
-        .map(|c| Curve { label: format!("response: {}", c.response.name), ..fermi_curve(&c.response, end) });
+    let compared =
+        compared_curves(run).map(|r| Curve { label: format!("response: {}", r.name), ..fermi_curve(r, end) });
     Some(Picture {
         name: "defect-probability",
         title: "How often a recoil leaves a defect",

@@ -30,7 +30,7 @@ fn compare(
         let Some(other) = table(compared).and_then(|t| self::spectrum(t, "")) else { continue };
         if other.energy_ev == spectrum.energy_ev {
             let (after, ratio) = (other.after, other.ratio.iter().map(|r| r[0]).collect());
-            spectrum.compared.push(Compared { response: compared.response.name.clone(), after, ratio });
+            spectrum.compared.push(Compared { response: compared.response.name().to_owned(), after, ratio });
         }
     }
     Some(spectrum)
@@ -38,7 +38,7 @@ fn compare(
 
 /// A sentence for the caption where other responses are drawn.
 fn compared_in_words(run: &Run) -> String {
-    let names: Vec<&str> = run.compared.iter().map(|c| c.response.name.as_str()).collect();
+    let names: Vec<&str> = run.compared.iter().map(|c| c.response.name()).collect();
     if names.is_empty() { String::new() } else { format!(" Dotted: the same with the response {}.", names.join(", ")) }
 }
 

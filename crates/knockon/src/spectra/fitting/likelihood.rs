@@ -65,11 +65,13 @@ pub(super) fn expected_statistic(expected: &[f64]) -> (f64, f64) {
     expected.iter().map(of_bin).fold((0.0, 0.0), |(a, b), (mean, variance)| (a + mean, b + variance))
 }
 
-/// Minimises C from `start`; `expect` gives expected counts and derivatives of all parameters.
+/// Minimises C from `start`, until it falls by less than the share `tolerance`; `expect` gives expected counts and derivatives of
+/// all parameters.
 pub(super) fn minimise(
     observed: &[f64],
     bounds: &[Bounds],
     start: &[f64],
+    tolerance: f64,
     mut expect: impl FnMut(&[f64]) -> Result<Expectation, Error>,
 ) -> Result<Optimum, Error> {
     let clamp =
@@ -96,7 +98,7 @@ pub(super) fn minimise(
             let there = expect(&trial)?;
             let value = cash(observed, &there.counts);
             if value <= statistic {
-                converged = statistic - value < 1e-9 * (1.0 + value.abs()) && damping < 1.0;
+                converged = statistic - value < tolerance * (1.0 + value.abs()) && damping < 1.0;
                 (values, here, statistic, improved) = (trial, there, value, true);
                 damping = (damping / 10.0f64).max(1e-9);
                 break;
@@ -175,7 +177,7 @@ mod tests {
     fn closed_forms() {
         let observed = [3.0, 7.0, 0.0, 6.0];
         let constant = |v: &[f64]| Ok(Expectation { counts: vec![v[0]; 4], derivatives: vec![vec![1.0; 4]] });
-        let found = minimise(&observed, &[ANY], &[100.0], constant).unwrap();
+        let found = minimise(&observed, &[ANY], &[100.0], 1e-9, constant).unwrap();
         assert!(found.converged && (found.values[0] - 4.0).abs() < 1e-6, "{:?}", found.values);
         assert!((found.covariance[(0, 0)] - 1.0).abs() < 1e-6);
         let template = [1.0, 2.0, 3.0, 4.0];
@@ -183,7 +185,7 @@ mod tests {
             let counts = template.iter().map(|t| v[0] * t).collect();
             Ok(Expectation { counts, derivatives: vec![template.to_vec()] })
         };
-        let found = minimise(&observed, &[ANY], &[1e-3], scaled).unwrap();
+        let found = minimise(&observed, &[ANY], &[1e-3], 1e-9, scaled).unwrap();
         assert!((found.values[0] - 1.6).abs() < 1e-7 && (found.covariance[(0, 0)] - 0.16).abs() < 1e-7);
     }
 
@@ -198,10 +200,10 @@ mod tests {
         };
         let observed = at(&[300.0, 12.0]).unwrap().counts;
         let low = Bounds { low: 1e-3, high: 1e6 };
-        let found = minimise(&observed, &[low, low], &[5.0, 60.0], at).unwrap();
+        let found = minimise(&observed, &[low, low], &[5.0, 60.0], 1e-9, at).unwrap();
         assert!(found.converged && found.statistic < 1e-6, "{found:?}");
         assert!((found.values[0] - 300.0).abs() < 1e-3 && (found.values[1] - 12.0).abs() < 1e-4);
-        let held = minimise(&observed, &[low, Bounds { low: 20.0, high: 1e6 }], &[5.0, 60.0], at).unwrap();
+        let held = minimise(&observed, &[low, Bounds { low: 20.0, high: 1e6 }], &[5.0, 60.0], 1e-9, at).unwrap();
         assert!(held.values[1] == 20.0 && held.covariance[(1, 1)].is_nan() && held.covariance[(0, 0)] > 0.0);
     }
 

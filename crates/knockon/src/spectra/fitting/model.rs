@@ -133,6 +133,11 @@ impl Model {
         Ok(())
     }
 
+    /// Whether a component is a simulation, whose recoils are counted in bins.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.components.iter().any(|c| c.shape == Shape::Capture)
+    }
+
     /// Internal bins and the recoils of a component of scale 1 on them.
     pub(super) fn truth(
         &self,

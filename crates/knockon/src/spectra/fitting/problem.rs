@@ -7,19 +7,33 @@ use super::super::fold::Grid;
 use super::super::user::{BinnedSpectrum, Content};
 use super::likelihood::{Bounds, Optimum, cash, minimise};
 use super::model::Model;
-use super::projection::{Projection, without_lines};
+use super::projection::{Projection, in_bins};
 use super::total;
 use crate::Error;
 use crate::response::StoredEnergy;
 use nalgebra::DMatrix;
+use rand::SeedableRng;
+use rand_distr::{Distribution, Poisson};
+use rand_pcg::Pcg64;
 use rayon::prelude::*;
 
 /// Expected counts may change by this much, relative, when the internal bins are halved.
-const CONVERGED: f64 = 5e-3;
+const CONVERGED: f64 = 1e-3;
+/// Widest internal bins, eV.
+const WIDEST_BIN_EV: f64 = 0.25;
+/// The same for simulated recoils: these are counted in bins, and where they stand inside is lost. Narrow peaks of theirs move by
+/// up to half a bin when bins are halved, which with 0.25 eV changes expected counts by 0.3 %.
+const SIMULATED_BIN_EV: f64 = 0.0625;
+/// A fit ends where the statistic falls by less than this share: for parameters, and for the statistic of drawn data sets alone.
+const EXACT: f64 = 1e-9;
+const ROUGH: f64 = 1e-4;
+/// Drawn data sets that share a projection.
+const CHUNK: u64 = 50;
 /// Bins of true spectra are not narrower than this, eV.
 const RECOIL_BIN_EV: f64 = 1.0;
 
 /// See the module.
+#[derive(Clone)]
 pub(super) struct Problem<'a> {
     model: &'a Model,
     species: &'a str,
@@ -87,7 +101,8 @@ impl<'a> Problem<'a> {
         let end = (1.35 * last + 10.0 * (start[resolution] + detector.resolution.slope * last) + 20.0).min(high);
         let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min);
         let sigma = if start[resolution] > 0.0 { start[resolution] } else { f64::INFINITY };
-        let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(0.25)).ceil().clamp(1.0, 20_000.0);
+        let widest = if model.is_simulated() { SIMULATED_BIN_EV } else { WIDEST_BIN_EV };
+        let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(widest)).ceil().clamp(1.0, 20_000.0);
         let grid = Grid { width_ev: end / n_bins, n_bins: n_bins as usize };
         Ok(Self { model, species: response.species(), detector, edges, observed, grid, free, start })
     }
@@ -116,7 +131,7 @@ impl<'a> Problem<'a> {
         let mut best: Option<Fit> = None;
         for start in starts {
             let Some(start) = self.scaled(&mut projection, start)? else { continue };
-            let found = self.minimise(&mut projection, &start, &self.free)?;
+            let found = self.minimise(&mut projection, &start, &self.free, EXACT)?;
             if best.as_ref().is_none_or(|b| found.statistic < b.statistic) {
                 best = Some(found);
             }
@@ -131,7 +146,7 @@ impl<'a> Problem<'a> {
 
     /// One fit from good values.
     pub(super) fn fit_from(&self, stored: Option<StoredEnergy>, start: &[f64]) -> Result<Fit, Error> {
-        self.minimise(&mut self.projection(stored), start, &self.free)
+        self.minimise(&mut self.projection(stored), start, &self.free, EXACT)
     }
 
     /// Puts scales that nobody set where all components give equal shares of the counts; none where one gives no counts.
@@ -151,7 +166,13 @@ impl<'a> Problem<'a> {
         Ok(Some(values))
     }
 
-    fn minimise(&self, projection: &mut Projection, start: &[f64], free: &[usize]) -> Result<Fit, Error> {
+    fn minimise(
+        &self,
+        projection: &mut Projection,
+        start: &[f64],
+        free: &[usize],
+        tolerance: f64,
+    ) -> Result<Fit, Error> {
         let filled = |fitted: &[f64]| -> Vec<f64> {
             let mut values = start.to_vec();
             free.iter().zip(fitted).for_each(|(i, v)| values[*i] = *v);
@@ -164,8 +185,35 @@ impl<'a> Problem<'a> {
         let first: Vec<f64> = free.iter().map(|i| start[*i]).collect();
         let bounds: Vec<Bounds> = free.iter().map(|i| self.model.parameters[*i].bounds()).collect();
         let expect = |fitted: &[f64]| projection.expect(&filled(fitted), free);
-        let Optimum { values, statistic, covariance, converged } = minimise(&self.observed, &bounds, &first, expect)?;
+        let found = minimise(&self.observed, &bounds, &first, tolerance, expect)?;
+        let Optimum { values, statistic, covariance, converged } = found;
         Ok(Fit { values: filled(&values), statistic, covariance, converged })
+    }
+
+    /// Least statistics of `sets` data sets drawn from `expected` counts, each with its own best parameters. The seed is fixed.
+    pub(super) fn drawn_statistics(
+        &self,
+        stored: Option<StoredEnergy>,
+        best: &Fit,
+        expected: &[f64],
+        sets: u64,
+    ) -> Result<Vec<f64>, Error> {
+        let counts: Vec<Poisson<f64>> =
+            expected.iter().filter_map(|m| Poisson::new(m.max(f64::MIN_POSITIVE)).ok()).collect();
+        // Sets of a chunk share a projection, which is costly to make.
+        let of_chunk = |chunk: u64| -> Result<Vec<f64>, Error> {
+            let mut projection = self.projection(stored);
+            let of_set = |set: u64| -> Result<f64, Error> {
+                let mut random = Pcg64::seed_from_u64(set + 1);
+                let observed = counts.iter().map(|m| m.sample(&mut random)).collect();
+                let drawn = Self { observed, ..self.clone() };
+                Ok(drawn.minimise(&mut projection, &best.values, &self.free, ROUGH)?.statistic)
+            };
+            (chunk * CHUNK..sets.min((chunk + 1) * CHUNK)).map(of_set).collect()
+        };
+        let chunks: Vec<Vec<f64>> =
+            (0..sets.div_ceil(CHUNK)).into_par_iter().map(of_chunk).collect::<Result<_, _>>()?;
+        Ok(chunks.concat())
     }
 
     /// For each free parameter, where the least statistic over all others is 1 above the minimum, below and above.
@@ -191,7 +239,7 @@ impl<'a> Problem<'a> {
         for _ in 0..12 {
             let end = (value + side * distance).clamp(low, high);
             start[parameter] = end;
-            let found = self.minimise(projection, &start, &others)?;
+            let found = self.minimise(projection, &start, &others, EXACT)?;
             let rise = (found.statistic - best.statistic).max(0.0).sqrt();
             let at_bound = end == low || end == high;
             if (rise - 1.0).abs() < 2e-3 || (at_bound && rise <= 1.0) {
@@ -220,8 +268,8 @@ impl<'a> Problem<'a> {
         let of = |component: &super::model::Component| -> Result<Vec<f64>, Error> {
             let shape = &values[component.first + 1..=component.first + component.n_shape];
             let truth = self.model.truth(component, shape, self.grid, self.species)?;
-            let all = without_lines(truth.own.combine(1.0, &truth.other, 1.0));
-            Ok(all.bins.chunks_exact(every).map(|c| values[component.first] * c.iter().sum::<f64>()).collect())
+            let all = in_bins(truth.own.combine(1.0, &truth.other, 1.0));
+            Ok(all.chunks_exact(every).map(|c| values[component.first] * c.iter().sum::<f64>()).collect())
         };
         self.model.components.iter().map(of).collect()
     }

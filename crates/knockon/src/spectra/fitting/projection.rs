@@ -4,7 +4,7 @@ use super::super::detector::Detector;
 use super::super::eye::{Eye, Fineness};
 use super::super::fold::{Grid, RecoilSpectrum, StorageKernel};
 use super::likelihood::Expectation;
-use super::model::{Component, Model, empty};
+use super::model::{Component, Model};
 use crate::Error;
 use crate::response::StoredEnergy;
 
@@ -23,8 +23,10 @@ pub(super) struct Projection<'a> {
     fineness: Fineness,
     /// Of each component, at the shape it had last: what arrives before the detector.
     deposited: Vec<Option<(Vec<f64>, RecoilSpectrum)>>,
-    /// At the resolution used last.
-    eye: Option<(f64, Eye)>,
+    /// Energies of the lines of the component that has some: one at most, neutron capture.
+    lines_ev: Vec<f64>,
+    /// At the resolution used last, for so many lines.
+    eye: Option<(f64, usize, Eye)>,
 }
 
 impl<'a> Projection<'a> {
@@ -39,7 +41,19 @@ impl<'a> Projection<'a> {
     ) -> Self {
         let kernel = stored.map(|s| StorageKernel::of(s, grid));
         let deposited = vec![None; model.components.len()];
-        Self { model, species, stored, kernel, detector, edges, grid, fineness, deposited, eye: None }
+        Self {
+            model,
+            species,
+            stored,
+            kernel,
+            detector,
+            edges,
+            grid,
+            fineness,
+            deposited,
+            lines_ev: Vec::new(),
+            eye: None,
+        }
     }
 
     /// Expected counts of each component, scales included.
@@ -118,16 +132,20 @@ impl<'a> Projection<'a> {
         let made = self.deposited[index].as_ref().is_some_and(|(of, _)| of == shape);
         if !made {
             let deposited = self.deposit(component, shape)?;
+            if !deposited.lines.is_empty() {
+                self.lines_ev = deposited.lines.iter().map(|line| line.energy_ev).collect();
+            }
             self.deposited[index] = Some((shape.to_vec(), deposited));
         }
         let sigma = values[values.len() - 1];
-        if self.eye.as_ref().is_none_or(|(of, _)| *of != sigma) {
+        let n_lines = self.lines_ev.len();
+        if self.eye.as_ref().is_none_or(|(of, lines, _)| *of != sigma || *lines != n_lines) {
             let (scale, detector) = (self.scale(values)?, self.seen_with(values));
-            let eye = Eye::new(self.grid, &[], scale, self.edges, &detector, self.fineness);
-            self.eye = Some((sigma, eye));
+            let eye = Eye::new(self.grid, &self.lines_ev, scale, self.edges, &detector, self.fineness);
+            self.eye = Some((sigma, n_lines, eye));
         }
         Ok(match (&self.eye, &self.deposited[index]) {
-            (Some((_, eye)), Some((_, deposited))) => eye.see(deposited),
+            (Some((_, _, eye)), Some((_, deposited))) => eye.see(deposited),
             _ => Vec::new(),
         })
     }
@@ -135,20 +153,16 @@ impl<'a> Projection<'a> {
     fn deposit(&self, component: &Component, shape: &[f64]) -> Result<RecoilSpectrum, Error> {
         let truth = self.model.truth(component, shape, self.grid, self.species)?;
         let own = self.kernel.as_ref().map_or_else(|| truth.own.clone(), |k| k.apply(&truth.own));
-        Ok(without_lines(own.combine(1.0, &truth.other, 1.0)))
+        Ok(own.combine(1.0, &truth.other, 1.0))
     }
 }
 
-/// Lines shared between the two nearest bins so that their mean energy stays: against the resolution, four bins or more,
-/// the width of a bin is nothing.
-pub(super) fn without_lines(spectrum: RecoilSpectrum) -> RecoilSpectrum {
+/// Counts in bins, those of lines included.
+pub(super) fn in_bins(spectrum: RecoilSpectrum) -> Vec<f64> {
     let mut bins = spectrum.bins;
     let last = bins.len() - 1;
     for line in &spectrum.lines {
-        let place = (line.energy_ev / spectrum.grid.width_ev - 0.5).clamp(0.0, last as f64);
-        let (below, part) = (place as usize, place.fract());
-        bins[below] += (1.0 - part) * line.content;
-        bins[(below + 1).min(last)] += part * line.content;
+        bins[((line.energy_ev / spectrum.grid.width_ev) as usize).min(last)] += line.content;
     }
-    RecoilSpectrum { bins, ..empty(spectrum.grid) }
+    bins
 }

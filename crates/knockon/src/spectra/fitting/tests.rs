@@ -111,27 +111,57 @@ fn pulls_have_unit_width() {
     assert!((mean - (expected - 3.0)).abs() < 4.0 * error, "{mean} {expected} {error}");
 }
 
+/// Two bins with few counts and nothing to fit: all outcomes can be summed. With many counts p-values are those of chi squared, 0.0455
+/// and 0.3173 at 4 and 1 with one degree of freedom.
+#[test]
+fn p_values_are_exact() {
+    let mut model = Model::parse("flat-background", &Settings::default(), None).unwrap();
+    model.set("flat-background.counts_per_ev", Some(0.1), false).unwrap();
+    let counts = [5.0, 2.0];
+    let data = binned(vec![60.0, 80.0, 95.0], counts.to_vec());
+    let fit = fit_spectrum(&data, &model, &paper(0), &detector()).unwrap();
+    let means = &fit.measured.counts;
+    assert!((means[0] - 2.0).abs() < 0.01 && (means[1] - 1.5).abs() < 0.01, "{means:?}");
+    let poisson = |n: u32, m: f64| (1..=n).fold((-m).exp(), |p, k| p * m / f64::from(k));
+    let all = (0..30).flat_map(|a| (0..30).map(move |b| (a, b)));
+    let as_large =
+        all.filter(|(a, b)| likelihood::cash(&[f64::from(*a), f64::from(*b)], means) >= fit.statistic - 1e-9);
+    let exact: f64 = as_large.map(|(a, b)| poisson(a, means[0]) * poisson(b, means[1])).sum();
+    let error = (exact * (1.0 - exact) / 400.0).sqrt();
+    assert_eq!(fit.n_drawn_sets, 400);
+    assert!((fit.p_value - exact).abs() < 3.0 * error && exact > 0.02, "{} {exact}", fit.p_value);
+    for (statistic, expected) in [(1.0, 0.317_311), (4.0, 0.045_500)] {
+        assert!((chi_squared_p_value(statistic, 1.0, 2.0) - expected).abs() < 1e-5);
+    }
+}
+
 /// Capture of neutrons: normalisation and resolution of the peaks; dark matter: mass and cross-section.
 #[test]
 fn physical_components_are_fitted() {
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    settings.capture.captures = 100_000;
     let mut model = Model::parse("capture", &settings, None).unwrap();
     let edges: Vec<f64> = (0..=75).map(|i| 30.0 + 2.0 * f64::from(i)).collect();
     model.set("capture.captures", Some(5e4), true).unwrap();
-    model.set("resolution_ev", Some(6.0), true).unwrap();
     let (response, detector) = (paper(0), detector());
-    let data_of = |model: &Model, values: &[f64]| {
-        let blank = binned(edges.clone(), vec![1.0; edges.len() - 1]);
+    let data_of = |model: &Model, edges: &[f64], values: &[f64]| {
+        let blank = binned(edges.to_vec(), vec![1.0; edges.len() - 1]);
         let problem = Problem::new(&blank, model, &response, &detector).unwrap();
         let counts = total(&problem.projection(Some(response.best())).components(values).unwrap());
-        binned(edges.clone(), counts)
+        binned(edges.to_vec(), counts)
     };
-    let fit = fit_spectrum(&data_of(&model, &[8e4, 5.0]), &model, &response, &detector).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &edges, &[8e4, 4.0]), &model, &response, &detector).unwrap();
+    assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 1e-4, "{:?}", fit.parameters);
+    assert!(fit.convergence_error < 1e-3, "{}", fit.convergence_error);
+    // The resolution, from the peak at 112 eV.
+    model.set("resolution_ev", Some(6.0), true).unwrap();
+    let near: Vec<f64> = (0..=9).map(|i| 91.0 + 3.0 * f64::from(i)).collect();
+    let fit = fit_spectrum(&data_of(&model, &near, &[8e4, 5.0]), &model, &response, &detector).unwrap();
     assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 2e-3, "{:?}", fit.parameters);
     assert!((value(&fit, "resolution_ev").value - 5.0).abs() < 0.02, "{:?}", fit.parameters);
 
     let model = Model::parse("dark-matter+flat-background", &settings, Some(10.0)).unwrap();
-    let fit = fit_spectrum(&data_of(&model, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &edges, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector).unwrap();
     assert!((value(&fit, "dark-matter.mass_gev").value - 2.5).abs() < 0.02, "{:?}", fit.parameters);
     assert!((value(&fit, "dark-matter.cross_section_cm2").value / 1e-39 - 1.0).abs() < 0.02);
     assert!((value(&fit, "flat-background.counts_per_ev").value / 30.0 - 1.0).abs() < 0.01);
