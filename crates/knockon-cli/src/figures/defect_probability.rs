@@ -1,8 +1,8 @@
 //! Figure 3: defect probability against recoil energy, with its Fermi function.
 
 use super::axis::Axis;
-use super::palette::{INK, RED, TEAL};
-use super::plot::{Estimate, Key, Panel, SMALL, legend, nothing_to_draw};
+use super::palette::{INK, RED};
+use super::plot::{Estimate, Key, Panel, SMALL, legend, nothing_to_draw, other};
 use super::svg::{Stroke, Svg};
 
 /// Share of the recoils of one energy that leave a defect.
@@ -22,9 +22,6 @@ pub(crate) struct Curve {
     pub(crate) label: String,
 }
 
-/// Other responses, to compare with.
-const OTHER: Stroke = Stroke { dash: "2 3", ..Stroke::solid(TEAL, 1.9) };
-
 /// Draws the figure: `compared` are curves of other responses.
 pub(crate) fn draw(points: &[DefectProbability], fit: &Curve, compared: &[Curve]) -> String {
     let mut svg = Svg::new("defect-probability", 720.0, 430.0);
@@ -40,7 +37,7 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve, compared: &[Curve]
     if !fit.band.is_empty() {
         entries.push((Key::Area(RED.into(), 0.2), "its 68 % band"));
     }
-    entries.extend(compared.iter().map(|c| (Key::Line(OTHER), c.label.as_str())));
+    entries.extend(compared.iter().enumerate().map(|(i, c)| (Key::Line(other(i)), c.label.as_str())));
     let top = 16.0 + legend(&mut svg, [70.0, 8.0], 640.0, &entries);
     let panel = Panel {
         corner: [70.0, top],
@@ -52,8 +49,8 @@ pub(crate) fn draw(points: &[DefectProbability], fit: &Curve, compared: &[Curve]
     panel.inside(&mut svg, |svg| {
         panel.band(svg, &fit.band, RED, 0.16);
         panel.line(svg, &fit.line, Stroke::solid(RED, 2.2));
-        for curve in compared {
-            panel.line(svg, &curve.line, OTHER);
+        for (index, curve) in compared.iter().enumerate() {
+            panel.line(svg, &curve.line, other(index));
         }
     });
     for point in points {

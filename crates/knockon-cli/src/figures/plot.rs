@@ -1,7 +1,7 @@
 //! A panel: a frame with two axes into which data are drawn, and the legend above it.
 
 use super::axis::Axis;
-use super::palette::{GRID, INK, MUTED};
+use super::palette::{GREEN, GRID, INK, MUTED, PURPLE, TEAL};
 use super::svg::{Anchor, Font, Stroke, Svg, text_width};
 
 /// Size of tick labels.
@@ -150,6 +150,11 @@ impl Panel {
     fn pixel(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         if x.is_finite() && y.is_finite() { self.at(x, y) } else { [f64::NAN; 2] }
     }
+}
+
+/// How the curve of another response is drawn, to compare with.
+pub(crate) fn other(index: usize) -> Stroke {
+    Stroke { dash: "2 3", ..Stroke::solid([TEAL, PURPLE, GREEN][index % 3], 1.9) }
 }
 
 /// The sign of a legend entry.

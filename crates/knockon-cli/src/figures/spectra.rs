@@ -1,8 +1,8 @@
 //! Figures 4 and 5: recoil spectra before and after the energy stored in defects.
 
 use super::axis::{Axis, extent};
-use super::palette::{BLUE, GRAY, GREEN, GRID, INK, MUTED, PURPLE, RED, TEAL};
-use super::plot::{Key, Panel, SMALL, legend, nothing_to_draw};
+use super::palette::{BLUE, GRAY, GRID, INK, MUTED, RED};
+use super::plot::{Key, Panel, SMALL, legend, nothing_to_draw, other};
 use super::svg::{Anchor, Font, Stroke, Svg};
 
 /// One spectrum before and after.
@@ -27,11 +27,6 @@ pub(crate) struct Compared {
     pub(crate) response: String,
     pub(crate) after: Vec<f64>,
     pub(crate) ratio: Vec<f64>,
-}
-
-/// How the spectrum of another response is drawn.
-fn other(index: usize) -> Stroke {
-    Stroke { dash: "2 3", ..Stroke::solid([TEAL, PURPLE, GREEN][index % 3], 1.9) }
 }
 
 impl Spectrum {
@@ -142,11 +137,6 @@ pub(crate) fn draw_continuous(spectra: &[Spectrum]) -> String {
         nothing_to_draw(&mut svg, [480.0, 260.0], "no dark-matter or neutrino spectrum yet");
         return svg.finish(CONTINUOUS_TITLE);
     }
-    let column = 960.0 / spectra.len() as f64;
-    for (index, spectrum) in spectra.iter().enumerate() {
-        let color = if index == 0 { BLUE } else { RED };
-        draw_column(&mut svg, spectrum, index as f64 * column, column, color);
-    }
     let mut entries = vec![
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
         (Key::Line(Stroke::solid(GRAY, 2.4)), "less the energy stored in defects"),
@@ -155,21 +145,27 @@ pub(crate) fn draw_continuous(spectra: &[Spectrum]) -> String {
     ];
     let others: Vec<String> = spectra[0].compared.iter().map(|c| format!("response: {}", c.response)).collect();
     entries.extend(others.iter().enumerate().map(|(i, label)| (Key::Line(other(i)), label.as_str())));
-    legend(&mut svg, [86.0, 6.0], 860.0, &entries);
+    let top = 37.0 + legend(&mut svg, [86.0, 6.0], 860.0, &entries);
+    let column = 960.0 / spectra.len() as f64;
+    for (index, spectrum) in spectra.iter().enumerate() {
+        let color = if index == 0 { BLUE } else { RED };
+        draw_column(&mut svg, spectrum, [index as f64 * column, top], column, color);
+    }
     svg.finish(CONTINUOUS_TITLE)
 }
 
 const CONTINUOUS_TITLE: &str = "Dark-matter and neutrino recoil spectra before and after the energy stored in defects";
 
-fn draw_column(svg: &mut Svg, spectrum: &Spectrum, left: f64, width: f64, color: &'static str) {
+/// Draws one spectrum with its ratio; `left` is the edge of its column, `top` that of its upper panel.
+fn draw_column(svg: &mut Svg, spectrum: &Spectrum, [left, top]: [f64; 2], width: f64, color: &'static str) {
     let end = spectrum.end_ev(1e-4, 2.0);
     let end = if end.is_finite() { end.clamp(60.0, 300.0) } else { 200.0 };
     let (corner, plot_width) = (left + 86.0, width - 86.0 - 18.0);
     let (low, high) = rate_range(spectrum, end);
     let x = Axis::linear("Visible energy (eV)", 0.0, end);
     let rates = Panel {
-        corner: [corner, 64.0],
-        size: [plot_width, 256.0],
+        corner: [corner, top],
+        size: [plot_width, 320.0 - top],
         x: x.clone(),
         y: Axis::logarithmic(&format!("Rate ({})", spectrum.unit), low, high),
     };
@@ -211,7 +207,7 @@ fn draw_column(svg: &mut Svg, spectrum: &Spectrum, left: f64, width: f64, color:
     rates.x_axis(svg, false);
     rates.y_axis(svg);
     ratio.axes(svg);
-    svg.text([corner, 54.0], &spectrum.title, Font::new(14.5).bold().colored(color));
+    svg.text([corner, top - 10.0], &spectrum.title, Font::new(14.5).bold().colored(color));
     let visible = |rate: &[f64]| rate.iter().any(|r| *r > low);
     for (index, (label, _)) in spectrum.parts.iter().enumerate().filter(|(_, (_, rate))| visible(rate)) {
         let place = [rates.right() - 6.0, rates.corner[1] + 17.0 + 17.0 * index as f64];

@@ -1,8 +1,8 @@
 //! Figure 2: distributions of the stored energy, one panel a recoil energy.
 
 use super::axis::Axis;
-use super::palette::{INK, MUTED, SERIES, TEAL};
-use super::plot::{Estimate, Key, Panel, legend, nothing_to_draw};
+use super::palette::{INK, MUTED, SERIES};
+use super::plot::{Estimate, Key, Panel, legend, nothing_to_draw, other};
 use super::svg::{Anchor, Font, Stroke, Svg, number};
 
 /// The recoils of one energy.
@@ -94,14 +94,11 @@ pub(crate) fn draw(distributions: &[Distribution]) -> String {
         entries.push((Key::Line(Stroke::solid(INK, 1.8)), "fitted shape"));
     }
     let others: Vec<String> = distributions[0].compared.iter().map(|c| format!("response: {}", c.0)).collect();
-    entries.extend(others.iter().map(|label| (Key::Line(OTHER), label.as_str())));
+    entries.extend(others.iter().enumerate().map(|(i, label)| (Key::Line(other(i)), label.as_str())));
     entries.push((Key::Line(Stroke::dashed(INK, 1.4)), "mean with a defect"));
     legend(&mut svg, [78.0, 8.0], WIDTH - 90.0, &entries);
     svg.finish(TITLE)
 }
-
-/// Other responses, to compare with.
-const OTHER: Stroke = Stroke { dash: "2 3", ..Stroke::solid(TEAL, 1.7) };
 
 const TITLE: &str = "Distributions of the energy stored in defects, by recoil energy";
 
@@ -140,8 +137,8 @@ fn draw_panel(
             panel.histogram(svg, &edges, heights, color, Stroke::solid(color, 1.5));
         }
         panel.line(svg, &distribution.model, Stroke::solid(INK, 1.8));
-        for (_, density) in &distribution.compared {
-            panel.line(svg, density, OTHER);
+        for (index, (_, density)) in distribution.compared.iter().enumerate() {
+            panel.line(svg, density, other(index));
         }
         if distribution.samples.len() <= 80 {
             for (energy, _) in distribution.nonzero() {
