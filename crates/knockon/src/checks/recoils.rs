@@ -11,6 +11,8 @@ use rand_pcg::Pcg64;
 const SEED: u64 = 20_240_630;
 /// Rounding and the end of the quench move energies by less than this, in eV.
 const TOLERANCE_EV: f64 = 1e-3;
+/// A few times what a sound potential needs; atoms that fall into a hole become so fast that steps get ever shorter.
+const MAX_STEPS: usize = 5_000;
 
 /// Every species recoils in a few directions from the crystal at rest. The quenched box must lie above the crystal, and
 /// cannot lie above it by more than the recoil gave.
@@ -70,7 +72,13 @@ fn stored_energy_ev(
     velocities[atom] = direction * speed(settings.recoil_energy_ev, simulation.masses_u()[atom]);
     simulation.set_velocities(velocities);
     let limits = TimeStep { max_fs: settings.time_step_fs, ..TimeStep::default() };
+    let mut steps_left = MAX_STEPS;
     while simulation.time_fs() < settings.run_time_fs {
+        if steps_left == 0 {
+            let found = format!("a recoil of {} eV takes more than {MAX_STEPS} steps", settings.recoil_energy_ev);
+            return Err(Error::computation(found, "Look for a hole of the potential"));
+        }
+        steps_left -= 1;
         let step_fs = simulation.time_step_fs(&limits);
         simulation.step(step_fs, None)?;
     }

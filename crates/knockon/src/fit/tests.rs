@@ -141,7 +141,7 @@ fn the_model_says_where_it_comes_from_and_whether_it_failed() {
         &LinearPotential::new(&fit.model).unwrap(),
         &data.configurations[data.reference].atoms,
         &[],
-        &crate::checks::CheckSettings { temperatures_k: vec![], ..Default::default() },
+        &crate::checks::CheckSettings { temperatures_k: vec![], recoils_per_species: 0, ..Default::default() },
         &Silent,
     ));
     assert!(!fit.report.checks_passed && crate::checks::failed(&fit.model).unwrap().contains("C11"));

@@ -77,7 +77,7 @@ impl SelectionSettings {
     pub fn at_most(&self, pool: Pool) -> usize {
         let p = &self.pools;
         let limit = match pool {
-            Pool::Cascade => p.cascade.as_ref().and_then(|s| s.at_most),
+            Pool::Cascade | Pool::HotCascade => p.cascade.as_ref().and_then(|s| s.at_most),
             Pool::Thermal => p.thermal.as_ref().and_then(|s| s.at_most),
             Pool::Frenkel => p.frenkel.as_ref().and_then(|s| s.at_most),
             Pool::ClosePair => p.close_pair.as_ref().and_then(|s| s.at_most),

@@ -28,12 +28,14 @@ pub struct CascadePool {
     pub frame_times_fs: Vec<f64>,
     /// Also take the box that is quenched after the last frame.
     pub quenched: bool,
-    /// At most this many of the choices.
+    /// At most this many of the choices, of quenched boxes and of frames under way each.
     #[serde(default)]
     pub at_most: Option<usize>,
 }
 
 const SKIN_ANGSTROM: f64 = 0.3;
+/// Name of the last frame.
+const QUENCHED: &str = "quenched";
 /// Far more than these short recoils take; a hole of the potential would take them all.
 const MAX_STEPS: u64 = 50_000;
 
@@ -60,7 +62,8 @@ pub(super) fn make(
                 ("recoil", format!("{name}-{}", workshop.model_tag)),
                 ("frame", time.clone()),
             ];
-            workshop.candidate(Pool::Cascade, &format!("{name}-{time}"), atoms, &details)
+            let pool = if time == QUENCHED { Pool::Cascade } else { Pool::HotCascade };
+            workshop.candidate(pool, &format!("{name}-{time}"), atoms, &details)
         };
         match frames(workshop, pool, perfect, *energy_ev, seed) {
             Ok(frames) => Ok(frames.into_iter().map(candidate).collect()),
@@ -121,7 +124,7 @@ fn frames(
         }
     })?;
     if pool.quenched {
-        taken.push(("quenched".to_owned(), followed.quenched));
+        taken.push((QUENCHED.to_owned(), followed.quenched));
     }
     Ok(taken)
 }

@@ -27,6 +27,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Pool {
     /// A frame of a recoil cascade.
     Cascade,
+    /// A frame of a recoil cascade under way: far from any minimum, and weighted as such in a fit.
+    HotCascade,
     /// A frame of a thermal run.
     Thermal,
     /// A Frenkel pair, relaxed or on the way.
@@ -39,7 +41,8 @@ pub enum Pool {
 
 impl Pool {
     /// All pools.
-    pub const ALL: [Self; 5] = [Self::Cascade, Self::Thermal, Self::Frenkel, Self::ClosePair, Self::Strain];
+    pub const ALL: [Self; 6] =
+        [Self::Cascade, Self::HotCascade, Self::Thermal, Self::Frenkel, Self::ClosePair, Self::Strain];
 
     /// The pool whose labels belong to this class.
     pub fn of_class(class: &str) -> Option<Self> {
@@ -50,6 +53,7 @@ impl Pool {
     pub fn class(self) -> &'static str {
         match self {
             Self::Cascade => "cascade",
+            Self::HotCascade => "hot_cascade",
             Self::Thermal => "thermal",
             Self::Frenkel => "frenkel",
             Self::ClosePair => "short_pair",
