@@ -91,6 +91,12 @@ pub(super) fn minimise(
                 (values[i] <= bounds[i].low && gradient[i] < 0.0) || (values[i] >= bounds[i].high && gradient[i] > 0.0)
             })
             .collect();
+        // What a hardly damped step should gain: at the minimum C changes by rounding only, up or down, at any damping.
+        let newton = DVector::from_vec(damped_step(&gradient, &information, &held, 1e-9));
+        if gradient.dot(&newton) < tolerance * (1.0 + statistic.abs()) {
+            converged = true;
+            break;
+        }
         let mut improved = false;
         while damping < 1e12 {
             let step = damped_step(&gradient, &information, &held, damping);
