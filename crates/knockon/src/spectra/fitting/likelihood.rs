@@ -91,10 +91,13 @@ pub(super) fn minimise(
                 (values[i] <= bounds[i].low && gradient[i] < 0.0) || (values[i] >= bounds[i].high && gradient[i] > 0.0)
             })
             .collect();
-        // What a hardly damped step should gain: at the minimum C changes by rounding only, up or down, at any damping.
+        // A step that should gain next to nothing is the last one: at the minimum C changes by rounding only, up or down, at
+        // any damping.
         let newton = DVector::from_vec(damped_step(&gradient, &information, &held, 1e-9));
         if gradient.dot(&newton) < tolerance * (1.0 + statistic.abs()) {
-            converged = true;
+            values = clamp(values.iter().zip(&newton).map(|(v, s)| v + s).collect());
+            here = expect(&values)?;
+            (statistic, converged) = (cash(observed, &here.counts), true);
             break;
         }
         let mut improved = false;
