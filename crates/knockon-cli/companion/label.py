@@ -2,11 +2,13 @@
 
     label.py describe JOB.json      prints the version of the code
     label.py work JOB.json          labels what is not labelled and not claimed by another worker
+    label.py serve JOB.json         labels what comes on standard input, one configuration per line; answers each with a line
 
 For each configuration one file appears, at once and complete: STEM.json with the label or STEM.failed.json with the reason.
 """
 import json
 import os
+import queue
 import signal
 import socket
 import sys
@@ -25,6 +27,10 @@ def stop_with_parent():
     """Standard input ends when knockon ends, however it ends: then this process and all it has started end, too."""
     while os.read(0, 1):
         pass
+    end()
+
+
+def end():
     if current is not None:
         current.release()
     if hasattr(os, 'killpg') and os.getpgrp() == os.getpid():
@@ -99,6 +105,25 @@ def settle(job, entry, atoms):
     claims.clear(stem)
 
 
+def serve(job):
+    """Everything that calculators print goes to standard error, so that answers stand alone."""
+    from ase import Atoms
+    answers = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)
+    asked = queue.SimpleQueue()
+
+    def listen():
+        for line in sys.stdin:
+            asked.put(line)
+        end()
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        entry = json.loads(asked.get())
+        settle(job, entry, Atoms(entry['symbols'], entry['positions'], cell=entry['cell'], pbc=entry['pbc']))
+        print('done', file=answers, flush=True)
+
+
 def main():
     task, path = sys.argv[1:]
     with open(path) as file:
@@ -107,9 +132,11 @@ def main():
         calculators.check(job)
         print(json.dumps({'code': calculators.code(job), 'pseudopotentials': calculators.pseudopotentials(job)}))
         return
-    threading.Thread(target=stop_with_parent, daemon=True).start()
     if hasattr(os, 'nice'):
         os.nice(job['nice'])
+    if task == 'serve':
+        serve(job)
+    threading.Thread(target=stop_with_parent, daemon=True).start()
     from ase.io import read
     configurations = read(job['candidates'], ':', format='extxyz')
     for entry, atoms in zip(job['entries'], configurations):

@@ -1,19 +1,20 @@
 //! `knockon frenkel`.
 
 use super::data::push_aligned;
+use super::label::calculator::ForcesArguments;
 use crate::config;
 use crate::figures::frenkel::{Atom, FrenkelPicture, draw};
 use crate::figures::raster;
 use crate::progress::{Bar, say};
 use anyhow::Result;
 use glam::DVec3;
-use knockon::Atoms;
 use knockon::dynamics::QuenchSettings;
 use knockon::frenkel::{
     Entry, FrenkelSearch, FrenkelSettings, FrenkelTable, Outcome, Structure, find_frenkel_pairs, labelled_pairs,
 };
 use knockon::io::{read_extxyz, read_structure, write_atomically};
-use knockon::potential::{LinearPotential, Model};
+use knockon::{Atoms, Species};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `knockon frenkel`.
@@ -22,14 +23,15 @@ use std::path::{Path, PathBuf};
     after_help = "Example:\n  knockon frenkel examples/cawo4/frenkel.toml --model data/cawo4/cawo4.model -o OUT/frenkel\n\n\
     OUTPUT holds frenkel.csv and frenkel.json (one entry per structure and box), structures-N.xyz (all structures in\n\
     boxes of N atoms), candidates.xyz (the lowest of each element, to be labelled), figures, and relaxations/ (one\n\
-    file per start)."
+    file per start). With a calculator instead of a model, every evaluation becomes a label in evaluations.xyz.\n\n\
+    First with the model, then with a calculator:\n  knockon relax OUT/frenkel/candidates.xyz --calculator gpaw --calculator-config examples/cawo4/label.toml \\\n\
+    \x20     --max-force 0.02 -o relaxed.xyz\n  the search again with --labels relaxed.xyz"
 )]
 pub(crate) struct Arguments {
     /// TOML file with the settings of the search; see examples/cawo4/frenkel.toml.
     config: PathBuf,
-    /// Model file, made by `knockon fit` or `knockon import`.
-    #[arg(long)]
-    model: PathBuf,
+    #[command(flatten)]
+    forces: ForcesArguments,
     /// Folder for the results. Relaxations already there are kept: an interrupted search goes on where it stopped.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -44,13 +46,17 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: FrenkelSettings = config::load(&arguments.config)?;
     settings.validate(&arguments.config.display().to_string())?;
-    let model = Model::load(&arguments.model)?;
-    let potential = LinearPotential::new(&model)?;
-    super::campaign::warn_of_failing(&model);
     let folder = arguments.config.parent().unwrap_or(Path::new("."));
     let crystal = read_structure(&folder.join(&settings.crystal))?.atoms;
+    let species: BTreeSet<Species> = crystal.species.iter().copied().collect();
+    let species: Vec<Species> = species.into_iter().collect();
+    let forces = arguments.forces.open(&arguments.output.join("evaluations.xyz"), &species, true)?;
+    if let Some(model) = forces.model() {
+        super::campaign::warn_of_failing(model);
+    }
+    let potential = forces.potential();
     let bar = Bar::new("relaxations");
-    let search = find_frenkel_pairs(&potential, &model.hash(), &crystal, &settings, &arguments.output, &bar)?;
+    let search = find_frenkel_pairs(potential, &forces.hash(), &crystal, &settings, &arguments.output, &bar)?;
     drop(bar);
     let mut table = FrenkelTable::new(&search, &settings);
     search.write_structures(&settings, &arguments.output)?;
@@ -68,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             max_evaluations: settings.max_evaluations,
             ..QuenchSettings::default()
         };
-        let pairs = labelled_pairs(&potential, &labels, &quench)?;
+        let pairs = labelled_pairs(potential, &labels, &quench)?;
         let text = serde_json::to_string_pretty(&pairs)?;
         write_atomically(&arguments.output.join("labelled.json"), text.as_bytes())?;
         print!("{}", labelled_text(&pairs));

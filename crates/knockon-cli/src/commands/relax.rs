@@ -1,22 +1,27 @@
 //! `knockon relax`.
 
-use crate::progress::say;
+use super::label::calculator::ForcesArguments;
+use crate::progress::Bar;
 use anyhow::Result;
-use knockon::Atoms;
 use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench, relax_cell};
-use knockon::io::{Frame, read_structure, write_extxyz};
-use knockon::potential::{LinearPotential, Model};
+use knockon::io::{Frame, read_structures, write_extxyz};
+use knockon::progress::Progress;
 use knockon::units::EV_PER_ANGSTROM3_IN_GPA;
+use knockon::{Potential, Species};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Arguments of `knockon relax`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  knockon relax pair.xyz --model data/cawo4/cawo4.model -o relaxed.xyz\n\n\
+    With a calculator, every evaluation is kept beside OUTPUT and becomes a label in OUTPUT.evaluations.xyz; the same command\n\
+    started again looks up what was computed and goes on.")]
 pub(crate) struct Arguments {
-    /// Model file, made by `knockon fit` or `knockon import`.
-    model: PathBuf,
-    /// Structure to relax: extended XYZ with one configuration, POSCAR or LAMMPS data.
+    /// What to relax: extended XYZ with one configuration or many (each on its own), POSCAR or LAMMPS data.
     input: PathBuf,
-    /// Extended XYZ file for the relaxed structure with its energy (eV), forces (eV/A) and stress (eV/A^3).
+    #[command(flatten)]
+    forces: ForcesArguments,
+    /// Extended XYZ file for what is relaxed, with energies (eV), forces (eV/A) and stress (eV/A^3).
     #[arg(short, long)]
     output: PathBuf,
     /// Relax the cell too, to zero stress.
@@ -35,39 +40,55 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let model = Model::load(&arguments.model)?;
-    let potential = LinearPotential::new(&model)?;
-    let start = read_structure(&arguments.input)?.atoms;
+    let starts = read_structures(&arguments.input)?;
+    let species: BTreeSet<Species> = starts.iter().flat_map(|start| start.atoms.species.iter().copied()).collect();
+    let species: Vec<Species> = species.into_iter().collect();
+    let evaluations = arguments.output.with_extension("evaluations.xyz");
+    let forces = arguments.forces.open(&evaluations, &species, arguments.cell)?;
     let settings = QuenchSettings {
         max_force_ev_per_angstrom: arguments.max_force,
         max_stress_ev_per_angstrom3: arguments.max_stress,
         max_evaluations: arguments.max_evaluations,
     };
-    let (frame, quenched) = relax(&potential, start, arguments.cell, &settings)?;
-    report(&frame, &quenched);
-    if !quenched.converged {
-        anyhow::bail!(
-            "the relaxation stopped at a force of {:.2e} eV/A after {} evaluations. Allow more with --max-evaluations, \
-             or ask for a larger --max-force",
-            quenched.max_force_ev_per_angstrom,
-            quenched.evaluations
-        );
+    let bar = Bar::new("relax");
+    let (n_starts, mut relaxed, mut unfinished) = (starts.len(), Vec::new(), Vec::new());
+    for (index, start) in starts.into_iter().enumerate() {
+        bar.update(index as u64, n_starts as u64);
+        let (frame, quenched) = relax(forces.potential(), start, arguments.cell, &settings)?;
+        if quenched.converged {
+            bar.message(&report(&frame, &quenched));
+            relaxed.push(frame);
+        } else {
+            let (force, evaluations) = (quenched.max_force_ev_per_angstrom, quenched.evaluations);
+            unfinished.push(format!("configuration {} at {force:.2e} eV/A after {evaluations} evaluations", index + 1));
+        }
     }
-    write_extxyz(&arguments.output, &[frame])?;
+    if !relaxed.is_empty() {
+        write_extxyz(&arguments.output, &relaxed)?;
+    }
+    anyhow::ensure!(
+        unfinished.is_empty(),
+        "{} of {n_starts} configurations did not relax and are not in {}: {}. Allow more with --max-evaluations, or ask for a \
+         larger --max-force",
+        unfinished.len(),
+        arguments.output.display(),
+        unfinished.join(", ")
+    );
     Ok(())
 }
 
+/// The relaxed configuration, with the tags of the start.
 fn relax(
-    potential: &LinearPotential,
-    start: Atoms,
+    potential: &dyn Potential,
+    start: Frame,
     with_cell: bool,
     settings: &QuenchSettings,
 ) -> Result<(Frame, Quenched)> {
     let (atoms, mut quenched) = if with_cell {
-        let relaxed = relax_cell(potential, &start, settings)?;
+        let relaxed = relax_cell(potential, &start.atoms, settings)?;
         (relaxed.atoms, relaxed.quenched)
     } else {
-        let mut simulation = Simulation::new(potential, start, 0.5)?;
+        let mut simulation = Simulation::new(potential, start.atoms, 0.5)?;
         let quenched = quench(&mut simulation, settings)?;
         (simulation.atoms().clone(), quenched)
     };
@@ -75,28 +96,27 @@ fn relax(
     let evaluation = end.evaluation();
     quenched.energy_ev = evaluation.energy_ev();
     let mut frame = Frame::new(end.atoms().clone());
+    frame.info = start.info;
     frame.energy_ev = Some(evaluation.energy_ev());
     frame.forces = Some(evaluation.forces.clone());
-    if frame.atoms.cell.periodic.all() {
+    // A calculator may give no stress.
+    if frame.atoms.cell.periodic.all() && evaluation.strain_derivative_ev.is_finite() {
         frame.stress = Some(evaluation.stress(frame.atoms.cell.volume_angstrom3()));
     }
     Ok((frame, quenched))
 }
 
-fn report(frame: &Frame, quenched: &Quenched) {
+fn report(frame: &Frame, quenched: &Quenched) -> String {
     let vectors = frame.atoms.cell.vectors;
-    let [a, b, c] = [vectors.x_axis, vectors.y_axis, vectors.z_axis];
-    say(&format!("energy      {:.6} eV ({} evaluations)", quenched.energy_ev, quenched.evaluations));
-    say(&format!("max force   {:.2e} eV/A", quenched.max_force_ev_per_angstrom));
+    let [a, b, c] = [vectors.x_axis, vectors.y_axis, vectors.z_axis].map(|v| v.length());
+    let mut text = format!(
+        "energy      {:.6} eV ({} evaluations)\nmax force   {:.2e} eV/A",
+        quenched.energy_ev, quenched.evaluations, quenched.max_force_ev_per_angstrom
+    );
     if let Some(stress) = frame.stress {
         let pressure = -(stress[0] + stress[1] + stress[2]) / 3.0 * EV_PER_ANGSTROM3_IN_GPA;
-        say(&format!(
-            "cell        {:.6} x {:.6} x {:.6} A, {:.4} A^3",
-            a.length(),
-            b.length(),
-            c.length(),
-            vectors.determinant().abs()
-        ));
-        say(&format!("pressure    {pressure:+.4} GPa"));
+        let volume = vectors.determinant().abs();
+        text += &format!("\ncell        {a:.6} x {b:.6} x {c:.6} A, {volume:.4} A^3\npressure    {pressure:+.4} GPa");
     }
+    text
 }

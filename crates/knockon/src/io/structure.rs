@@ -7,19 +7,23 @@ use std::path::Path;
 /// Reads one structure: extended XYZ with one configuration, POSCAR or LAMMPS data. The name of the file decides
 /// (`*.xyz`, `*.extxyz`, `POSCAR*`, `CONTCAR*`, `*.poscar`, `*.vasp`, `*.data`, `*.lmp`), otherwise its content.
 pub fn read_structure(path: &Path) -> Result<Frame, Error> {
+    let mut frames = read_structures(path)?;
+    if frames.len() != 1 {
+        let problem = format!("expected one configuration, found {}", frames.len());
+        let name = path.display().to_string();
+        return Err(Error::input(name, problem, "Put the one that is meant into a file of its own"));
+    }
+    Ok(frames.remove(0))
+}
+
+/// As [`read_structure`], but extended XYZ may hold any number of configurations.
+pub fn read_structures(path: &Path) -> Result<Vec<Frame>, Error> {
     let text = read_text(path)?;
     let name = path.display().to_string();
     match format_from_name(path).or_else(|| format_from_content(&text)) {
-        Some(Format::Xyz) => {
-            let mut frames = parse_extxyz(&text, &name, &LabelKeys::default())?;
-            if frames.len() != 1 {
-                let problem = format!("expected one configuration, found {}", frames.len());
-                return Err(Error::input(name, problem, "Put the one that is meant into a file of its own"));
-            }
-            Ok(frames.remove(0))
-        }
-        Some(Format::Poscar) => parse_poscar(&text, &name),
-        Some(Format::LammpsData) => parse_lammps_data(&text, &name),
+        Some(Format::Xyz) => parse_extxyz(&text, &name, &LabelKeys::default()),
+        Some(Format::Poscar) => Ok(vec![parse_poscar(&text, &name)?]),
+        Some(Format::LammpsData) => Ok(vec![parse_lammps_data(&text, &name)?]),
         None => {
             let problem = "expected extended XYZ, a VASP POSCAR or a LAMMPS data file, found none of these";
             Err(Error::input(name, problem, "Name the file *.xyz, POSCAR or *.data, or convert it to extended XYZ"))

@@ -43,7 +43,8 @@ pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Vec<Candidate>> {
 }
 
 impl Candidate {
-    fn new(mut frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
+    /// A configuration without its labels.
+    pub(crate) fn new(mut frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
         (frame.energy_ev, frame.forces, frame.stress) = (None, None, None);
         for key in OLD_LABEL {
             frame.info.remove(key);

@@ -1,5 +1,6 @@
 //! `knockon label`.
 
+pub(crate) mod calculator;
 pub(crate) mod candidates;
 pub(crate) mod environment;
 mod records;
@@ -75,20 +76,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn check(arguments: &Arguments) -> Result<()> {
     let name = arguments.calculator.as_str();
-    let custom = name.strip_prefix("ase:").is_some_and(|class| class.contains('.'));
-    if !custom && !["gpaw", "cp2k", "vasp", "espresso"].contains(&name) {
-        bail!(
-            "--calculator: expected gpaw, cp2k, vasp, espresso or ase:MODULE.CLASS, found {name}. Choose one of them"
-        );
-    }
+    check_name(name)?;
     if arguments.gpu && name != "gpaw" {
         bail!("--gpu: expected --calculator gpaw, found {name}. Give the options of this code in its settings");
     }
     if !(1..=1000).contains(&arguments.workers) {
         bail!("--workers: expected 1 to 1000, found {}", arguments.workers);
     }
+    Ok(())
+}
+
+fn check_name(calculator: &str) -> Result<()> {
+    let custom = calculator.strip_prefix("ase:").is_some_and(|class| class.contains('.'));
+    if !custom && !["gpaw", "cp2k", "vasp", "espresso"].contains(&calculator) {
+        bail!(
+            "--calculator: expected gpaw, cp2k, vasp, espresso or ase:MODULE.CLASS, found {calculator}. Choose one of them"
+        );
+    }
     if !cfg!(unix) {
-        bail!("knockon label needs Linux or macOS. On Windows use the Windows Subsystem for Linux");
+        bail!("calculators need Linux or macOS. On Windows use the Windows Subsystem for Linux");
     }
     Ok(())
 }

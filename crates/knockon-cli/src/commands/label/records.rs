@@ -7,7 +7,7 @@ use super::candidates::Candidate;
 use super::settings::{Settings, StressChoice};
 use anyhow::{Context, Result, bail};
 use glam::DVec3;
-use knockon::io::{Frame, content_hash, read_extxyz, read_text, write_atomically, write_extxyz};
+use knockon::io::{Frame, Info, content_hash, read_extxyz, read_text, write_atomically, write_extxyz};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -48,14 +48,50 @@ pub(crate) struct Described {
     pub(crate) pseudopotentials: Option<String>,
 }
 
+/// All that decides the numbers of a label.
+#[derive(Clone)]
+pub(crate) struct Provenance {
+    settings: Settings,
+    described: Described,
+    /// As a file that people can read.
+    text: String,
+}
+
+impl Provenance {
+    pub(crate) fn new(calculator: &str, settings: &Settings, described: Described) -> Result<Self> {
+        // Which configurations get a stress does not change the labels.
+        let decisive = Settings { stress: StressChoice::None, ..settings.clone() };
+        let text = format!(
+            "# Made with {}; {}.\ncalculator = \"{calculator}\"\n{}",
+            described.code,
+            described.pseudopotentials.as_deref().unwrap_or("pseudopotentials as in the settings"),
+            toml::to_string(&decisive)?
+        );
+        Ok(Self { settings: settings.clone(), described, text })
+    }
+
+    /// Names it.
+    pub(crate) fn hash(&self) -> String {
+        content_hash(self.text.as_bytes())
+    }
+
+    /// Puts the settings into the comment line of a label.
+    pub(crate) fn stamp(&self, info: &mut Info, kpoints: [u32; 3]) {
+        if kpoints != [1, 1, 1] {
+            info.set("kpts", kpoints.map(|n| n.to_string()).join(" "));
+        }
+        info.set("ecut", format!("{:?}", self.settings.cutoff_ev));
+        info.set("xc", &self.settings.xc);
+        info.set("label_settings", self.hash());
+    }
+}
+
 /// The folder of records of one file of labels.
 pub(crate) struct Records {
     output: PathBuf,
     /// Where the records are.
     pub(crate) folder: PathBuf,
-    settings: Settings,
-    described: Described,
-    settings_hash: String,
+    provenance: Provenance,
 }
 
 impl Records {
@@ -65,27 +101,19 @@ impl Records {
         folder.push(".records");
         let folder = PathBuf::from(folder);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        // Which configurations get a stress does not change the labels.
-        let decisive = Settings { stress: StressChoice::None, ..settings.clone() };
-        let text = format!(
-            "# Made with {}; {}.\ncalculator = \"{calculator}\"\n{}",
-            described.code,
-            described.pseudopotentials.as_deref().unwrap_or("pseudopotentials as in the settings"),
-            toml::to_string(&decisive)?
-        );
+        let provenance = Provenance::new(calculator, settings, described)?;
         let path = folder.join("settings.toml");
         if !path.exists() {
-            write_atomically(&path, text.as_bytes())?;
+            write_atomically(&path, provenance.text.as_bytes())?;
         }
-        if read_text(&path)? != text {
+        if read_text(&path)? != provenance.text {
             bail!(
                 "{}: expected the settings and the code that this run has, found others. \
                  Labels of different settings do not belong together: choose another -o",
                 path.display()
             );
         }
-        let settings_hash = content_hash(text.as_bytes());
-        let records = Self { output: output.to_owned(), folder, settings: settings.clone(), described, settings_hash };
+        let records = Self { output: output.to_owned(), folder, provenance };
         records.check_labels(&records.labels()?)?;
         Ok(records)
     }
@@ -97,11 +125,12 @@ impl Records {
     }
 
     fn check_labels(&self, labels: &[Frame]) -> Result<()> {
+        let Provenance { settings, described, .. } = &self.provenance;
         for frame in labels {
             let wanted = [
-                ("xc", self.settings.xc.clone()),
-                ("ecut", format!("{:?}", self.settings.cutoff_ev)),
-                ("code", self.described.code.clone()),
+                ("xc", settings.xc.clone()),
+                ("ecut", format!("{:?}", settings.cutoff_ev)),
+                ("code", described.code.clone()),
             ];
             for (key, value) in wanted {
                 let found = frame.info.get(key).unwrap_or("nothing");
@@ -119,6 +148,11 @@ impl Records {
             }
         }
         Ok(())
+    }
+
+    /// Names the settings and the code.
+    pub(crate) fn settings_hash(&self) -> String {
+        self.provenance.hash()
     }
 
     /// File of the label.
@@ -160,14 +194,11 @@ impl Records {
         Ok(())
     }
 
-    fn label(&self, candidate: &Candidate, record: Record) -> Result<Frame> {
+    /// A label as it stands in the file.
+    pub(crate) fn label(&self, candidate: &Candidate, record: Record) -> Result<Frame> {
         let mut frame = candidate.frame.clone();
         let info = &mut frame.info;
-        if candidate.kpoints != [1, 1, 1] {
-            info.set("kpts", candidate.kpoints.map(|n| n.to_string()).join(" "));
-        }
-        info.set("ecut", format!("{:?}", self.settings.cutoff_ev));
-        info.set("xc", &self.settings.xc);
+        self.provenance.stamp(info, candidate.kpoints);
         info.set("code", &record.code);
         if let Some(kind) = &record.energy_kind {
             info.set("energy_kind", kind);
@@ -175,18 +206,17 @@ impl Records {
         if let Some(names) = &record.pseudopotentials {
             info.set("pseudopotentials", names);
         }
-        info.set("label_settings", &self.settings_hash);
         if let Some(free) = record.free_energy {
             info.set("free_energy", format!("{free:?}"));
         }
         let join = |values: [f64; 6]| values.map(|x| format!("{x:?}")).join(" ");
         if let Some(raw) = record.stress {
             let [xx, yy, zz, yz, xz, xy] = raw;
-            if self.settings.pulay_stress_ev_per_atom != 0.0 {
+            if self.provenance.settings.pulay_stress_ev_per_atom != 0.0 {
                 info.set("stress_raw", join(raw));
             }
             let atoms_per_volume = frame.atoms.len() as f64 / frame.atoms.cell.volume_angstrom3();
-            let pulay = self.settings.pulay_stress_ev_per_atom * atoms_per_volume;
+            let pulay = self.provenance.settings.pulay_stress_ev_per_atom * atoms_per_volume;
             frame.stress = Some([xx - pulay, yy - pulay, zz - pulay, yz, xz, xy]);
         }
         frame.energy_ev = Some(record.energy);

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 use knockon::io::{Frame, write_extxyz};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// Scripts, settings and candidates in a temporary folder, as the workers find them.
 pub(crate) struct Job {
@@ -99,6 +100,20 @@ impl Job {
         self.write(&orders)
     }
 
+    /// Starts a process that labels what it is asked for.
+    pub(crate) fn serve(&self) -> Result<Server> {
+        let log = tempfile::Builder::new().suffix(".log").tempfile_in(self.folder.path());
+        let log =
+            log.and_then(|log| log.keep().map_err(|e| e.error)).context("cannot write into a temporary folder")?;
+        let mut command = self.command("serve");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.0);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.python.display()))?;
+        let answers = BufReader::new(child.stdout.take().context("a process without standard output")?);
+        Ok(Server { worker: Worker { child, log: log.1 }, answers })
+    }
+
     /// Starts one worker.
     pub(crate) fn start(&self, number: usize) -> Result<Worker> {
         let log = self.folder.path().join(format!("worker-{number}.log"));
@@ -142,6 +157,55 @@ impl Worker {
                 .any(|owner| owner.pid == self.child.id())
         };
         candidates.iter().copied().find(|c| claimed_by_it(&c.stem))
+    }
+}
+
+/// A process that labels one configuration after the other.
+pub(crate) struct Server {
+    worker: Worker,
+    answers: BufReader<ChildStdout>,
+}
+
+/// A configuration for a server.
+#[derive(Serialize)]
+struct Question<'a> {
+    #[serde(flatten)]
+    entry: Entry<'a>,
+    symbols: Vec<&'a str>,
+    cell: [[f64; 3]; 3],
+    pbc: [bool; 3],
+    positions: Vec<[f64; 3]>,
+}
+
+impl Server {
+    /// Has it labelled. Afterwards there is a record of the label or the failure, unless another process is at it.
+    pub(crate) fn ask(&mut self, candidate: &Candidate) -> Result<()> {
+        let atoms = &candidate.frame.atoms;
+        let v = atoms.cell.vectors;
+        let question = Question {
+            entry: Entry { stem: &candidate.stem, kpts: candidate.kpoints, stress: candidate.stress },
+            symbols: atoms.species.iter().map(|s| s.symbol()).collect(),
+            cell: [v.x_axis, v.y_axis, v.z_axis].map(|v| v.to_array()),
+            pbc: atoms.cell.periodic.into(),
+            positions: atoms.positions.iter().map(|p| p.to_array()).collect(),
+        };
+        let input = self.worker.child.stdin.as_mut().context("a process without standard input")?;
+        let sent = writeln!(input, "{}", serde_json::to_string(&question)?).and_then(|()| input.flush());
+        let mut answer = String::new();
+        let heard = sent.and_then(|()| self.answers.read_line(&mut answer));
+        if answer.trim() != "done" {
+            let problem = heard.err().map(|e| format!(" ({e})")).unwrap_or_default();
+            bail!("the calculator ended{problem}:\n{}", self.worker.last_words());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    /// The process ends with its standard input.
+    fn drop(&mut self) {
+        drop(self.worker.child.stdin.take());
+        let _ = self.worker.child.wait();
     }
 }
 

@@ -1,0 +1,207 @@
+//! A first-principles code as the potential of a relaxation or a search.
+//!
+//! Each evaluation is a label like any other, made by the same worker and kept in the same kind of record. Work that is
+//! interrupted therefore goes on: what was computed is looked up, and the same steps lead to the same place.
+
+use super::candidates::Candidate;
+use super::environment;
+use super::records::Records;
+use super::settings::Settings;
+use super::workers::{Job, Server};
+use crate::progress::say;
+use anyhow::{Result, bail};
+use glam::{DMat3, DVec3};
+use knockon::io::Frame;
+use knockon::potential::{LinearPotential, Model};
+use knockon::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Where forces come from.
+#[derive(clap::Args)]
+pub(crate) struct ForcesArguments {
+    /// Model file, made by `knockon fit` or `knockon import`.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// A first-principles code instead of a model, as for `knockon label`: gpaw, cp2k, vasp, espresso or ase:MODULE.CLASS.
+    /// As many processes of it run as there are threads.
+    #[arg(long, value_name = "NAME", conflicts_with = "model", requires = "calculator_config")]
+    calculator: Option<String>,
+    /// Settings of the calculator, as for `knockon label --config`.
+    #[arg(long, value_name = "TOML", requires = "calculator")]
+    calculator_config: Option<PathBuf>,
+    /// A Python that has ASE and the calculator, instead of one that is installed into the cache.
+    #[arg(long, value_name = "PYTHON", requires = "calculator")]
+    python: Option<PathBuf>,
+}
+
+/// What gives forces.
+pub(crate) enum Forces {
+    /// A model.
+    Model(Box<(Model, LinearPotential)>),
+    /// A first-principles code.
+    Calculator(Box<Calculator>),
+}
+
+impl ForcesArguments {
+    /// Loads the model, or prepares the calculator; all its evaluations become labels in the file `evaluations`.
+    pub(crate) fn open(&self, evaluations: &Path, species: &[Species], stress: bool) -> Result<Forces> {
+        match (&self.model, &self.calculator, &self.calculator_config) {
+            (Some(path), None, None) => {
+                let model = Model::load(path)?;
+                let potential = LinearPotential::new(&model)?;
+                Ok(Forces::Model(Box::new((model, potential))))
+            }
+            (None, Some(name), Some(config)) => {
+                let settings = Settings::load(config)?;
+                let calculator = Calculator::new(name, settings, self.python.as_deref(), evaluations, species, stress)?;
+                Ok(Forces::Calculator(Box::new(calculator)))
+            }
+            _ => bail!("expected --model, or --calculator with --calculator-config, found neither. Give one of them"),
+        }
+    }
+}
+
+impl Forces {
+    /// What moves the atoms.
+    pub(crate) fn potential(&self) -> &dyn Potential {
+        match self {
+            Self::Model(model) => &model.1,
+            Self::Calculator(calculator) => calculator.as_ref(),
+        }
+    }
+
+    /// The model, if it is one.
+    pub(crate) fn model(&self) -> Option<&Model> {
+        match self {
+            Self::Model(model) => Some(&model.0),
+            Self::Calculator(_) => None,
+        }
+    }
+
+    /// Names the model, or the settings of the calculator.
+    pub(crate) fn hash(&self) -> String {
+        match self {
+            Self::Model(model) => model.0.hash(),
+            Self::Calculator(calculator) => calculator.records.settings_hash(),
+        }
+    }
+}
+
+/// An ASE calculator in processes of its own.
+pub(crate) struct Calculator {
+    job: Job,
+    settings: Settings,
+    records: Records,
+    evaluations: PathBuf,
+    species: Vec<Species>,
+    stress: bool,
+    idle: Mutex<Vec<Server>>,
+    /// What has been asked for.
+    asked: Mutex<Vec<Candidate>>,
+}
+
+/// How long to wait for a process elsewhere that is at the same configuration.
+const POLL: Duration = Duration::from_secs(1);
+
+impl Calculator {
+    fn new(
+        name: &str,
+        settings: Settings,
+        python: Option<&Path>,
+        evaluations: &Path,
+        species: &[Species],
+        stress: bool,
+    ) -> Result<Self> {
+        super::check_name(name)?;
+        let job = Job::new(environment::python(python, name, false)?, name, false, 0, &settings)?;
+        let records = Records::open(evaluations, name, &settings, job.describe()?)?;
+        job.give(&records, &[])?;
+        Ok(Self {
+            job,
+            settings,
+            records,
+            evaluations: evaluations.to_owned(),
+            species: species.to_vec(),
+            stress,
+            idle: Mutex::default(),
+            asked: Mutex::default(),
+        })
+    }
+
+    /// The label of these atoms, from its record or computed now.
+    fn label(&self, atoms: &Atoms) -> Result<Frame> {
+        let mut frame = Frame::new(atoms.clone());
+        if self.stress {
+            frame.info.set("want_stress", "T");
+        }
+        let candidate = Candidate::new(frame, &self.settings, "calculator")?;
+        loop {
+            if let Some(record) = self.records.result(&candidate)? {
+                let label = self.records.label(&candidate, record)?;
+                self.asked.lock().expect("no evaluation panics").push(candidate);
+                return Ok(label);
+            }
+            if let Some(failure) = self.records.failure(&candidate)? {
+                let remedy = "Look into the records beside the evaluations; what is removed there is computed again";
+                return Err(Error::computation(failure.reason, remedy).into());
+            }
+            self.compute(&candidate)?;
+        }
+    }
+
+    /// Has a process compute it; returns at once if another one is at it.
+    fn compute(&self, candidate: &Candidate) -> Result<()> {
+        let idle = self.idle.lock().expect("no evaluation panics").pop();
+        let mut server = idle.map_or_else(|| self.job.serve(), Ok)?;
+        server.ask(candidate)?;
+        self.idle.lock().expect("no evaluation panics").push(server);
+        if !self.records.result_path(candidate).exists() && !self.records.failure_path(candidate).exists() {
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+}
+
+impl Potential for Calculator {
+    /// Calculators look for neighbours themselves.
+    fn cutoff_angstrom(&self) -> f64 {
+        1.0
+    }
+
+    fn species(&self) -> &[Species] {
+        &self.species
+    }
+
+    /// The whole energy is given to the first atom: codes know no energies of atoms. Without a stress the strain derivative is
+    /// not a number.
+    fn evaluate(&self, atoms: &Atoms, _: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
+        let label = self.label(atoms).map_err(|error| match error.downcast::<Error>() {
+            Ok(error) => error,
+            Err(other) => Error::input("calculator", format!("{other:#}"), "See to it and start again: it goes on"),
+        })?;
+        evaluation.energies_ev.clear();
+        evaluation.energies_ev.resize(atoms.len(), 0.0);
+        if let Some(first) = evaluation.energies_ev.first_mut() {
+            *first = label.energy_ev.unwrap_or(f64::NAN);
+        }
+        evaluation.forces = label.forces.unwrap_or_default();
+        let [xx, yy, zz, yz, xz, xy] = label.stress.unwrap_or([f64::NAN; 6]);
+        let stress = DMat3::from_cols(DVec3::new(xx, xy, xz), DVec3::new(xy, yy, yz), DVec3::new(xz, yz, zz));
+        evaluation.strain_derivative_ev = stress * atoms.cell.volume_angstrom3();
+        Ok(())
+    }
+}
+
+impl Drop for Calculator {
+    /// What was computed becomes labels, also when the work ends with an error.
+    fn drop(&mut self) {
+        let asked = std::mem::take(self.asked.get_mut().expect("no evaluation panics"));
+        let place = self.evaluations.display();
+        match self.records.collect(&asked) {
+            Ok(()) => say(&format!("{place}: the labels of {} evaluations", asked.len())),
+            Err(error) => say(&format!("{place}: cannot be written: {error:#}. Run this again")),
+        }
+    }
+}

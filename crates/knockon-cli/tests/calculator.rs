@@ -1,0 +1,116 @@
+//! `knockon relax` and `knockon frenkel` with an ASE calculator instead of a model.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::python;
+use glam::DVec3;
+use knockon::io::{Frame, read_extxyz, write_extxyz};
+use knockon::{Atoms, Cell, Species};
+use std::path::Path;
+use std::process::{Command, Output};
+
+const EMT: &str = "xc = \"EMT\"\ncutoff_ev = 1.0\nkpoint_length_angstrom = 1.0\nstress = \"marked\"\n";
+
+/// Four atoms of copper, the first away from its site.
+fn copper(id: &str, shift: DVec3) -> Frame {
+    let cell = Cell::periodic(DVec3::X * 3.61, DVec3::Y * 3.61, DVec3::Z * 3.61);
+    let sites = [shift, DVec3::new(1.805, 1.805, 0.0), DVec3::new(1.805, 0.0, 1.805), DVec3::new(0.0, 1.805, 1.805)];
+    let mut frame = Frame::new(Atoms::new(cell, vec![element("Cu"); 4], sites.to_vec(), "copper").unwrap());
+    frame.info.set("id", id);
+    frame
+}
+
+fn element(symbol: &str) -> Species {
+    Species::from_symbol(symbol).unwrap()
+}
+
+fn knockon(folder: &Path, verb: &str, calculator: &str, more: &[&str]) -> Output {
+    std::fs::write(folder.join("label.toml"), EMT).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_knockon"))
+        .current_dir(folder)
+        .args([verb, "--calculator", calculator, "--calculator-config", "label.toml", "--python"])
+        .arg(python())
+        .args(more)
+        .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"))
+        .output()
+        .unwrap()
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn atoms_relax_with_a_calculator_and_every_evaluation_is_a_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = [("site", DVec3::ZERO), ("a", DVec3::X * 0.2), ("b", DVec3::new(0.1, -0.1, 0.05))];
+    let starts: Vec<Frame> = starts.map(|(id, shift)| copper(id, shift)).to_vec();
+    write_extxyz(&folder.path().join("starts.xyz"), &starts).unwrap();
+    let relax = || knockon(folder.path(), "relax", "ase:ase.calculators.emt.EMT", &["starts.xyz", "-o", "relaxed.xyz"]);
+    let output = relax();
+    assert!(output.status.success(), "{}", message(&output));
+    let relaxed = read_extxyz(&folder.path().join("relaxed.xyz")).unwrap();
+    let energy = |k: usize| relaxed[k].energy_ev.unwrap();
+    // The site is a minimum by symmetry; the others come back to it.
+    for (k, start) in starts.iter().enumerate() {
+        assert_eq!(relaxed[k].info.get("id"), start.info.get("id"));
+        assert!((energy(k) - energy(0)).abs() < 1e-6, "{k}: {} {}", energy(k), energy(0));
+    }
+    let labels = read_extxyz(&folder.path().join("relaxed.evaluations.xyz")).unwrap();
+    assert!(labels.len() > 6 && labels.iter().all(|l| l.info.get("xc") == Some("EMT") && l.forces.is_some()));
+    // What was computed is looked up.
+    let written = || {
+        let files = std::fs::read_dir(folder.path().join("relaxed.evaluations.xyz.records")).unwrap().flatten();
+        let mut times: Vec<_> = files
+            .filter(|file| file.path().extension().is_some_and(|e| e == "json"))
+            .map(|file| (file.path(), file.metadata().unwrap().modified().unwrap()))
+            .collect();
+        times.sort();
+        times
+    };
+    let (before, table) = (written(), std::fs::read(folder.path().join("relaxed.xyz")).unwrap());
+    std::fs::remove_file(folder.path().join("relaxed.xyz")).unwrap();
+    assert!(relax().status.success());
+    assert_eq!((written(), std::fs::read(folder.path().join("relaxed.xyz")).unwrap()), (before, table));
+}
+
+#[test]
+fn a_calculator_that_fails_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut frame = copper("gold and nothing", DVec3::ZERO);
+    frame.atoms.species[0] = element("W"); // not in EMT
+    write_extxyz(&folder.path().join("starts.xyz"), &[frame]).unwrap();
+    let output = knockon(folder.path(), "relax", "ase:ase.calculators.emt.EMT", &["starts.xyz", "-o", "relaxed.xyz"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        message(&output).contains("NotImplementedError") && message(&output).contains("records"),
+        "{}",
+        message(&output)
+    );
+    let output = knockon(folder.path(), "relax", "emt", &["starts.xyz", "-o", "relaxed.xyz"]);
+    assert!(message(&output).contains("expected gpaw, cp2k"), "{}", message(&output));
+}
+
+/// An atom of copper moved to another place, in 27 atoms: far too few for a stable pair, but every start must end somewhere.
+#[test]
+fn a_search_is_driven_by_a_calculator() {
+    let folder = tempfile::tempdir().unwrap();
+    write_extxyz(&folder.path().join("copper.xyz"), &[copper("copper", DVec3::ZERO)]).unwrap();
+    let search = "crystal = \"copper.xyz\"\nrelax_cell = false\nspecies = [\"Cu\"]\nsupercells = [3]\n\
+                  grid_spacing_angstrom = 1.9\nmin_distance_angstrom = 1.5\nreach_angstrom = 2.6\n\
+                  max_force_ev_per_angstrom = 0.02\n\
+                  elastic_constants_gpa = [[173, 116, 116, 0, 0, 0], [116, 173, 116, 0, 0, 0], [116, 116, 173, 0, 0, 0],\n\
+                  [0, 0, 0, 91, 0, 0], [0, 0, 0, 0, 91, 0], [0, 0, 0, 0, 0, 91]]\n";
+    std::fs::write(folder.path().join("frenkel.toml"), search).unwrap();
+    let output = knockon(folder.path(), "frenkel", "ase:ase.calculators.emt.EMT", &["frenkel.toml", "-o", "out"]);
+    assert!(output.status.success(), "{}", message(&output));
+    assert!(message(&output).contains("starts: ") && message(&output).contains("0 failed"), "{}", message(&output));
+    let labels = read_extxyz(&folder.path().join("out/evaluations.xyz")).unwrap();
+    // The first label is of the perfect box, which has no forces; all have a stress.
+    let largest = |frame: &Frame| frame.forces.iter().flatten().map(|f| f.length()).fold(0.0, f64::max);
+    assert!(labels[0].atoms.len() == 27 && largest(&labels[0]) < 1e-9);
+    assert!(labels.len() > 10 && labels.iter().all(|l| l.stress.is_some()));
+}
