@@ -67,7 +67,7 @@ pub(super) fn write_recoils_csv(
 ) -> Result<(), Error> {
     let mut text = String::from(
         "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,stored_energy_ev,\
-         energy_drift_ev,border_energy_ev,electronic_energy_ev,temperature_rise_k,min_time_step_fs,steps,simulated_time_fs,max_force_ev_per_angstrom,min_distance_angstrom,\
+         energy_drift_ev,border_energy_ev,electronic_energy_ev,heat_ev,heat_temperature_rise_k,temperature_rise_k,min_time_step_fs,steps,simulated_time_fs,max_force_ev_per_angstrom,min_distance_angstrom,\
          displaced_atoms,disordered_atoms,disordered_volume_angstrom3,left_site_atoms,frenkel_pairs",
     );
     for kind in ["vacancies", "interstitials", "antisites"] {
@@ -90,6 +90,8 @@ pub(super) fn write_recoils_csv(
             r.energy_drift_ev.to_string(),
             r.border_energy_ev.to_string(),
             r.electronic_energy_ev.to_string(),
+            r.heat_ev.to_string(),
+            r.heat_temperature_rise_k.to_string(),
             r.temperature_rise_k.to_string(),
             r.min_time_step_fs.to_string(),
             r.steps.to_string(),

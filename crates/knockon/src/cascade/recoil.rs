@@ -7,6 +7,7 @@ use crate::dynamics::{
     TimeStepBin, TimeStepHistogram, quench_on, speed,
 };
 use crate::potential::EXTRAPOLATION_THRESHOLD;
+use crate::units::BOLTZMANN_EV_PER_K;
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,13 @@ pub struct Recoil {
     pub steps: u64,
     /// Time in fs from the kick to the quench.
     pub simulated_time_fs: f64,
+    /// Energy in eV that is neither stored nor gone at the end: heat of the box (0 in records of earlier versions).
+    #[serde(default)]
+    pub heat_ev: f64,
+    /// How much hotter in K the box is by this heat if it is shared equally by motion and bonds, as in a harmonic crystal: to be
+    /// compared with `temperature_rise_k`.
+    #[serde(default)]
+    pub heat_temperature_rise_k: f64,
     /// Kinetic temperature in K before the quench.
     pub final_temperature_k: f64,
     /// How much hotter than before the kick that is, in K.
@@ -116,7 +124,7 @@ pub struct Recoil {
     /// Largest extrapolation grade of an atom during the cascade, where someone looked (see [`GradeWatch`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_extrapolation_grade: Option<f64>,
-    /// Reasons not to trust this run: `drift`, `small-box`, `hot-border`, `close-pair`, `quench`, `hole`,
+    /// Reasons not to trust this run: `drift`, `heat`, `small-box`, `hot-border`, `close-pair`, `quench`, `hole`,
     /// `extrapolation`.
     pub flags: Vec<String>,
 }
@@ -133,6 +141,10 @@ pub struct Displacement {
 /// An energy error beyond this part of the recoil energy is flagged; it matters only through the trajectory, since
 /// stored energies are differences of quenched energies.
 const DRIFT_PART: f64 = 0.01;
+/// The temperature after a cascade may differ from what the heat makes of a harmonic crystal by this part of the rise ...
+const HEAT_PART: f64 = 0.15;
+/// ... and so many standard deviations of the kinetic temperature of a box of its size.
+const HEAT_DEVIATIONS: f64 = 5.0;
 /// Atoms with more kinetic energy than this (eV) near the faces of the box could displace atoms of the next image:
 /// the order of the smallest threshold displacement energies of oxides.
 const HOT_ATOM_EV: f64 = 20.0;
@@ -419,10 +431,19 @@ impl<'a> Cascade<'a> {
         let end = books.end.expect("the quench began");
         let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
         let damage = Damage::new(perfect, &region, simulation.atoms());
+        let n_atoms = simulation.atoms().len() as f64;
+        let given_ev = energy_ev - books.thermal_ev + end.border_energy_ev - books.electronic_energy_ev;
+        let heat_ev = given_ev + end.energy_drift_ev - stored_energy_ev;
+        let heat_temperature_rise_k = heat_ev / (3.0 * n_atoms * BOLTZMANN_EV_PER_K);
+        let temperature_rise_k = end.temperature_k - books.start_temperature_k;
+        // Kinetic energy of a harmonic box: k T sqrt(3 N) / 2 at constant energy, k T sqrt(3 N / 2) in a bath.
+        let deviation_k = end.temperature_k.hypot(1.5 * books.start_temperature_k) / (3.0 * n_atoms).sqrt();
+        let allowed_heat_k = HEAT_PART * heat_temperature_rise_k.abs() + HEAT_DEVIATIONS * deviation_k;
         let allowed_heating_k = BORDER_HEATING_K.max(BORDER_HEATING_PART * books.start_temperature_k);
         let border_heating_k = books.max_border_temperature_k - books.start_temperature_k;
         let flags = [
             ("drift", end.energy_drift_ev.abs() > DRIFT_PART * energy_ev.max(10.0)),
+            ("heat", (temperature_rise_k - heat_temperature_rise_k).abs() > allowed_heat_k),
             ("small-box", books.hot_at_border || damage.reaches_border),
             ("hot-border", border_heating_k > allowed_heating_k),
             ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
@@ -443,7 +464,9 @@ impl<'a> Cascade<'a> {
             steps: books.steps,
             simulated_time_fs: end.time_fs,
             final_temperature_k: end.temperature_k,
-            temperature_rise_k: end.temperature_k - books.start_temperature_k,
+            heat_ev,
+            heat_temperature_rise_k,
+            temperature_rise_k,
             max_border_temperature_k: books.max_border_temperature_k,
             max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
             quench_evaluations: quenched.evaluations,
@@ -638,6 +661,10 @@ mod tests {
         assert_eq!((argon.vacancies, argon.interstitials, argon.antisites), (1, 1, 0));
         assert!(recoil.displaced_atoms > 0 && recoil.max_displacement_angstrom > 1.0);
         assert!(recoil.energy_drift_ev.abs() < 0.2, "{}", recoil.energy_drift_ev);
+        // What is not stored is heat, half of it motion.
+        assert!(!recoil.flags.contains(&"heat".to_owned()), "{recoil:?}");
+        let ratio = recoil.temperature_rise_k / recoil.heat_temperature_rise_k;
+        assert!((0.8..1.2).contains(&ratio), "{ratio}");
         // Thermal energy of one atom at 40 K: 5 meV on average.
         assert!((0.0..0.05).contains(&(100.0 - recoil.energy_given_ev)));
         assert!((recoil.simulated_time_fs - 400.0).abs() < 1e-6);
