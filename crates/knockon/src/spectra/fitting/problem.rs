@@ -1,11 +1,13 @@
 //! One data set, one model, one detector: where fits start, how they go on, how far their parameters may be off.
 
+use super::super::calibration::Calibration;
 use super::super::detected::AnyResponse;
 use super::super::detector::Detector;
 use super::super::eye::Fineness;
 use super::super::fold::Grid;
 use super::super::user::{BinnedSpectrum, Content};
 use super::likelihood::{Bounds, Optimum, cash, minimise};
+use super::made::{Eyes, Truths};
 use super::model::Model;
 use super::projection::{Projection, in_bins};
 use super::total;
@@ -16,6 +18,7 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, Poisson};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Expected counts may change by this much, relative, when the internal bins are halved.
 const CONVERGED: f64 = 1e-3;
@@ -45,6 +48,8 @@ pub(super) struct Problem<'a> {
     pub(super) free: Vec<usize>,
     /// Where fits start; NaN for scales that nobody set.
     start: Vec<f64>,
+    eyes: Arc<Eyes>,
+    truths: Arc<Truths>,
 }
 
 /// A fit: values of all parameters, covariance of the free ones.
@@ -104,16 +109,31 @@ impl<'a> Problem<'a> {
         let widest = if model.is_simulated() { SIMULATED_BIN_EV } else { WIDEST_BIN_EV };
         let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(widest)).ceil().clamp(1.0, 20_000.0);
         let grid = Grid { width_ev: end / n_bins, n_bins: n_bins as usize };
-        Ok(Self { model, species: response.species(), detector, edges, observed, grid, free, start })
+        Ok(Self {
+            model,
+            species: response.species(),
+            detector,
+            edges,
+            observed,
+            grid,
+            free,
+            start,
+            eyes: Arc::default(),
+            truths: Arc::default(),
+        })
     }
 
     /// The model seen with one set of numbers of a response, or none.
     pub(super) fn projection<'b>(&'b self, stored: Option<StoredEnergy<'b>>) -> Projection<'b> {
-        self.projection_on(stored, self.grid, Fineness::COARSE)
+        // Calibrated with the capture peak, each response has its own energy scale.
+        let shared = self.detector.calibration == Calibration::ElectronRecoils;
+        let eyes = if shared { Arc::clone(&self.eyes) } else { Arc::default() };
+        let interpolated = self.free.contains(&(self.model.parameters.len() - 1));
+        self.projection_on(stored, self.grid, Fineness::COARSE).sharing(eyes, Arc::clone(&self.truths), interpolated)
     }
 
     fn projection_on<'b>(&'b self, stored: Option<StoredEnergy<'b>>, grid: Grid, fine: Fineness) -> Projection<'b> {
-        Projection::new(self.model, self.species, stored, self.detector, self.edges, grid, fine)
+        Projection::new(self.model, self.species, stored, self.detector, self.edges, (grid, fine))
     }
 
     /// The best of several starts: each parameter of a shape also from 0.4 and 2.5 times its start.
@@ -265,13 +285,13 @@ impl<'a> Problem<'a> {
     /// True counts of each component.
     pub(super) fn recoils(&self, values: &[f64]) -> Result<Vec<Vec<f64>>, Error> {
         let every = self.bins_per_recoil_bin();
-        let of = |component: &super::model::Component| -> Result<Vec<f64>, Error> {
+        let of = |(index, component): (usize, &super::model::Component)| -> Result<Vec<f64>, Error> {
             let shape = &values[component.first + 1..=component.first + component.n_shape];
-            let truth = self.model.truth(component, shape, self.grid, self.species)?;
+            let truth = self.truths.of(index, shape, || self.model.truth(component, shape, self.grid, self.species))?;
             let all = in_bins(truth.own.combine(1.0, &truth.other, 1.0));
             Ok(all.chunks_exact(every).map(|c| values[component.first] * c.iter().sum::<f64>()).collect())
         };
-        self.model.components.iter().map(of).collect()
+        self.model.components.iter().enumerate().map(of).collect()
     }
 
     /// Derivatives of the true counts by the free parameters.

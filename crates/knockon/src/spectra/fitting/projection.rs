@@ -4,9 +4,11 @@ use super::super::detector::Detector;
 use super::super::eye::{Eye, Fineness};
 use super::super::fold::{Grid, RecoilSpectrum, StorageKernel};
 use super::likelihood::Expectation;
+use super::made::{Eyes, Truths, nodes};
 use super::model::{Component, Model};
 use crate::Error;
 use crate::response::StoredEnergy;
+use std::sync::Arc;
 
 /// Relative step of the central differences in parameters of shapes.
 const STEP: f64 = 1e-4;
@@ -25,8 +27,11 @@ pub(super) struct Projection<'a> {
     deposited: Vec<Option<(Vec<f64>, RecoilSpectrum)>>,
     /// Energies of the lines of the component that has some: one at most, neutron capture.
     lines_ev: Vec<f64>,
-    /// At the resolution used last, for so many lines.
-    eye: Option<(f64, usize, Eye)>,
+    /// These two may be those of other projections as well.
+    eyes: Arc<Eyes>,
+    truths: Arc<Truths>,
+    /// Whether the resolution is interpolated, not met exactly.
+    interpolated: bool,
 }
 
 impl<'a> Projection<'a> {
@@ -36,8 +41,7 @@ impl<'a> Projection<'a> {
         stored: Option<StoredEnergy<'a>>,
         detector: &'a Detector,
         edges: &'a [f64],
-        grid: Grid,
-        fineness: Fineness,
+        (grid, fineness): (Grid, Fineness),
     ) -> Self {
         let kernel = stored.map(|s| StorageKernel::of(s, grid));
         let deposited = vec![None; model.components.len()];
@@ -52,8 +56,15 @@ impl<'a> Projection<'a> {
             fineness,
             deposited,
             lines_ev: Vec::new(),
-            eye: None,
+            eyes: Arc::default(),
+            truths: Arc::default(),
+            interpolated: false,
         }
+    }
+
+    /// For fits: what others have made, and a resolution that is interpolated if it is one of many.
+    pub(super) fn sharing(self, eyes: Arc<Eyes>, truths: Arc<Truths>, interpolated: bool) -> Self {
+        Self { eyes, truths, interpolated, ..self }
     }
 
     /// Expected counts of each component, scales included.
@@ -131,27 +142,36 @@ impl<'a> Projection<'a> {
         let shape = &values[component.first + 1..=component.first + component.n_shape];
         let made = self.deposited[index].as_ref().is_some_and(|(of, _)| of == shape);
         if !made {
-            let deposited = self.deposit(component, shape)?;
+            let deposited = self.deposit(index, component, shape)?;
             if !deposited.lines.is_empty() {
                 self.lines_ev = deposited.lines.iter().map(|line| line.energy_ev).collect();
             }
             self.deposited[index] = Some((shape.to_vec(), deposited));
         }
-        let sigma = values[values.len() - 1];
-        let n_lines = self.lines_ev.len();
-        if self.eye.as_ref().is_none_or(|(of, lines, _)| *of != sigma || *lines != n_lines) {
-            let (scale, detector) = (self.scale(values)?, self.seen_with(values));
-            let eye = Eye::new(self.grid, &self.lines_ev, scale, self.edges, &detector, self.fineness);
-            self.eye = Some((sigma, n_lines, eye));
+        let Some((_, deposited)) = &self.deposited[index] else { return Ok(Vec::new()) };
+        let resolution_ev = values[values.len() - 1];
+        if !self.interpolated {
+            return Ok(self.eye(values, resolution_ev)?.see(deposited));
         }
-        Ok(match (&self.eye, &self.deposited[index]) {
-            (Some((_, _, eye)), Some((_, deposited))) => eye.see(deposited),
-            _ => Vec::new(),
+        let mut seen = vec![0.0; self.edges.len() - 1];
+        for (node_ev, weight) in nodes(resolution_ev) {
+            let at_node = self.eye(values, node_ev)?.see(deposited);
+            seen.iter_mut().zip(at_node).for_each(|(s, p)| *s += weight * p);
+        }
+        Ok(seen)
+    }
+
+    /// What a detector of this resolution does to internal bins and lines.
+    fn eye(&self, values: &[f64], resolution_ev: f64) -> Result<Arc<Eye>, Error> {
+        self.eyes.get((resolution_ev.to_bits(), self.lines_ev.len()), || {
+            let values = [&values[..values.len() - 1], &[resolution_ev]].concat();
+            let (scale, detector) = (self.scale(&values)?, self.seen_with(&values));
+            Ok(Eye::new(self.grid, &self.lines_ev, scale, self.edges, &detector, self.fineness))
         })
     }
 
-    fn deposit(&self, component: &Component, shape: &[f64]) -> Result<RecoilSpectrum, Error> {
-        let truth = self.model.truth(component, shape, self.grid, self.species)?;
+    fn deposit(&self, index: usize, component: &Component, shape: &[f64]) -> Result<RecoilSpectrum, Error> {
+        let truth = self.truths.of(index, shape, || self.model.truth(component, shape, self.grid, self.species))?;
         let own = self.kernel.as_ref().map_or_else(|| truth.own.clone(), |k| k.apply(&truth.own));
         Ok(own.combine(1.0, &truth.other, 1.0))
     }
