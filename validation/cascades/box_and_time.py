@@ -2,11 +2,12 @@
 """Which box and how many picoseconds does the stored energy of a 112 eV recoil of tungsten in CaWO4 need?
 
     cargo build --release && python3 validation/cascades/box_and_time.py target/release/knockon FOLDER [--directions N]
-        [--only NAME ...] [--threads N]
+        [--only NAME ...] [--campaign NAME=FOLDER ...] [--threads N]
 
 The same kicks in boxes of several sizes, with and without a cooled layer at the faces. Each cascade is quenched at its end, and copies
-of it at earlier times. FOLDER keeps all campaigns: what is done is kept, and more directions can be added. Writes
-box_and_time.csv (one line per cascade and time) and box_and_time.md (means) beside this file. Python 3.10 or newer, nothing else.
+of it at earlier times. FOLDER keeps all campaigns: what is done is kept, and more directions can be added. --campaign adds the
+112 eV recoils of another one. Writes box_and_time.csv (one line per cascade and time) and box_and_time.md (means) beside this file.
+Python 3.10 or newer, nothing else.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def knockon(program, *arguments):
 
 
 def follow(program, folder, box, directions, threads):
-    """Runs the campaign of one box, and quenches copies of its cascades at earlier times."""
+    """Runs the campaign of one box."""
     cells, cooled = box
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "settings.toml"
@@ -72,23 +73,31 @@ def follow(program, folder, box, directions, threads):
     settings.write_text(SETTINGS.format(data=DATA, cells=cells, border=border, end_fs=END_FS, times_fs=TIMES_FS))
     knockon(program, "campaign", "plan", settings, "-o", folder)
     knockon(program, "--threads", threads, "campaign", "run", folder, "--runs", f"0-{directions - 1}")
-    knockon(program, "campaign", "collect", folder)
-    for run in range(directions):
-        relaxed = folder / f"relaxed-{run:05}.xyz"
-        if not relaxed.exists():
-            frames = folder / "runs" / f"run-{run:05}.xyz"
-            knockon(program, "--threads", threads, "relax", frames, "--model", folder / "potential.model", "-o", relaxed, "--max-force", "1e-3")
 
 
-def lines(folder, name, directions):
+def quenched(program, folder, run, threads):
+    """Energies in eV of copies of a cascade that were quenched at the times of its frames, and of its end."""
+    relaxed = folder / f"relaxed-{run:05}.xyz"
+    if not relaxed.exists():
+        frames = folder / "runs" / f"run-{run:05}.xyz"
+        force = ["--max-force", "1e-3"]
+        knockon(program, "--threads", threads, "relax", frames, "--model", folder / "potential.model", "-o", relaxed, *force)
+    comments = [line for line in relaxed.read_text().splitlines() if "Lattice=" in line]
+    return [float(re.search(r"\benergy=(\S+)", line)[1]) for line in comments]
+
+
+def lines(program, folder, name, directions, threads):
     """One line for each cascade and time."""
+    settings = json.loads((folder / "plan.json").read_text())["settings"]
+    times_fs = [*settings["frames"]["times_fs"], settings["recoil"]["time_fs"]]
+    knockon(program, "campaign", "collect", folder)
     perfect_ev = json.loads((folder / "campaign.json").read_text())["perfect_energy_ev"]
-    for run in range(directions):
-        record = json.loads((folder / "runs" / f"run-{run:05}.json").read_text())
+    for path in sorted((folder / "runs").glob("run-*.json")):
+        record = json.loads(path.read_text())
         recoil = record["recoil"]
-        comments = [line for line in (folder / f"relaxed-{run:05}.xyz").read_text().splitlines() if "Lattice=" in line]
-        energies = [float(re.search(r"\benergy=(\S+)", line)[1]) for line in comments]
-        for time_fs, energy_ev in zip([*TIMES_FS, END_FS], energies, strict=True):
+        if recoil["recoil_energy_ev"] != 112.0 or record["direction"] >= directions:
+            continue
+        for time_fs, energy_ev in zip(times_fs, quenched(program, folder, record["run"], threads), strict=True):
             yield {
                 "box": name, "direction": record["direction"], "time_fs": time_fs,
                 "stored_energy_ev": round(energy_ev - perfect_ev, 4),
@@ -107,17 +116,18 @@ def mean(values):
 
 def report(rows):
     """Means over directions with their standard errors."""
-    times = [*TIMES_FS, END_FS]
-    head = "| box | cascades | " + " | ".join(f"{t / 1000:g} ps" for t in times) + " | heated by (K) | drift (meV) | steps |"
-    yield head
-    yield "|---" * (head.count("|") - 1) + "|"
+    times = sorted({row["time_fs"] for row in rows})
+    yield "| box | cascades | " + " | ".join(f"{t / 1000:g} ps" for t in times) + " | heated by (K) | drift (meV) | steps |"
+    yield "|---" * (len(times) + 5) + "|"
     for name in dict.fromkeys(row["box"] for row in rows):
         of_box = [row for row in rows if row["box"] == name]
-        ends = [row for row in of_box if row["time_fs"] == END_FS]
-        stored = [mean([row["stored_energy_ev"] for row in of_box if row["time_fs"] == t]) for t in times]
+        end_fs = max(row["time_fs"] for row in of_box)
+        ends = [row for row in of_box if row["time_fs"] == end_fs]
+        stored = [[row["stored_energy_ev"] for row in of_box if row["time_fs"] == t] for t in times]
+        means = " | ".join(mean(values) if values else "" for values in stored)
         rise, steps = (statistics.mean(row[key] for row in ends) for key in ("temperature_rise_k", "steps"))
         drift = max(abs(row["energy_drift_ev"]) for row in ends) * 1000
-        yield f"| {name} | {len(ends)} | " + " | ".join(stored) + f" | {rise:.0f} | {drift:.0f} | {steps:.0f} |"
+        yield f"| {name} | {len(ends)} | {means} | {rise:.0f} | {drift:.0f} | {steps:.0f} |"
 
 
 def main():
@@ -125,14 +135,18 @@ def main():
     parser.add_argument("knockon", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--directions", type=int, default=8)
-    parser.add_argument("--only", nargs="+", choices=list(BOXES), default=list(BOXES))
+    parser.add_argument("--only", nargs="*", choices=list(BOXES), default=list(BOXES))
+    parser.add_argument("--campaign", nargs="+", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    program = arguments.knockon.resolve()
+    campaigns = {name: arguments.folder / name.replace(" ", "-") for name in arguments.only}
+    for name, folder in campaigns.items():
+        follow(program, folder, BOXES[name], arguments.directions, arguments.threads)
+    campaigns |= {name: pathlib.Path(folder) for name, folder in (text.split("=", 1) for text in arguments.campaign)}
     rows = []
-    for name in arguments.only:
-        folder = arguments.folder / name.replace(" ", "-")
-        follow(arguments.knockon.resolve(), folder, BOXES[name], arguments.directions, arguments.threads)
-        rows += lines(folder, name, arguments.directions)
+    for name, folder in campaigns.items():
+        rows += lines(program, folder, name, arguments.directions, arguments.threads)
     with open(HERE / "box_and_time.csv", "w", newline="") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
