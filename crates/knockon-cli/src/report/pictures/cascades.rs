@@ -74,7 +74,7 @@ pub(super) fn thermalization(run: &Run) -> Option<Picture> {
         let expected = all * (1.0 - k.expected_shares().iter().sum::<f64>());
         format!(
             " (a) Every atom of every start (frames: {}); the band holds 68 % of the bins of as many independent atoms. Beyond \
-             {end} k_B T: found {}, expected {expected:.1}.",
+             {end} kT: found {}, expected {expected:.1}.",
             k.n_frames, k.beyond
         )
     });
