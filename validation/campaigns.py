@@ -46,14 +46,25 @@ def table(folder):
 
 def undisturbed(work, time_fs=60):
     """The table of a campaign that nothing happens to, and the seconds that it takes."""
-    folder = work / "undisturbed"
+    folder = work / f"undisturbed-{time_fs}-fs"
     plan(folder, time_fs)
     began = time.monotonic()
     must("--threads", 1, "campaign", "run", folder)
     seconds = time.monotonic() - began
     found = table(folder)
-    note(f"undisturbed campaign: {len(found.splitlines()) - 1} recoils in {seconds:.1f} s on one thread")
+    note(f"undisturbed campaign: {len(found.splitlines()) - 1} recoils of {time_fs} fs in {seconds:.1f} s on one thread")
     return found, seconds
+
+
+def undisturbed_for(work, least_seconds):
+    """The length of recoils in fs with which the campaign takes at least so many seconds here, so that there is time to
+    take work away in the middle, and its table."""
+    time_fs = 60
+    while True:
+        found, seconds = undisturbed(work, time_fs)
+        if seconds >= least_seconds:
+            return time_fs, found
+        time_fs = round(time_fs * max(1.5, 1.1 * least_seconds / seconds))
 
 
 def wait_for(condition, what, seconds=300):

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from campaigns import KNOCKON, knockon, must, note, plan, table, undisturbed, wait_for, write_result
+from campaigns import KNOCKON, must, note, plan, table, undisturbed_for, wait_for, write_result
 
 HOST = socket.gethostname().split(".")[0]
 CONF = """
@@ -106,20 +106,25 @@ def node(state):
     slurm("scontrol", "update", f"nodename={HOST}", f"state={state}", *reason)
 
 
-def wait_for_recoils():
-    wait_for(lambda: any("recoils" in job for job in jobs("R")), "a recoil to run")
-    time.sleep(3)
+def under_way(folder):
+    return len(list(folder.glob("runs/*.checkpoint")))
+
+
+def wait_for_recoils(folder):
+    """Two are running, each with a checkpoint."""
+    running = lambda: sum("recoils" in job for job in jobs("R"))
+    wait_for(lambda: running() == 2 and under_way(folder) == 2, "two recoils to run")
 
 
 def logs(folder):
     return "".join(path.read_text() for path in sorted((folder / "slurm").glob("*.log")))
 
 
-def drained_and_preempted(work, expected):
+def drained_and_preempted(work, time_fs, expected):
     folder = work / "campaign"
-    plan(folder, TIME_FS)
+    plan(folder, time_fs)
     note(submit(folder))
-    wait_for_recoils()
+    wait_for_recoils(folder)
     node("drain")
     before = finished(folder)
     wait_for(lambda: not jobs("R"), "running tasks to end")
@@ -127,20 +132,20 @@ def drained_and_preempted(work, expected):
     note(f"node drained: running tasks ended ({before} to {finished(folder)} recoils), no other began: {sinfo()}")
     assert sinfo() == "drained" and not jobs("R")
     node("resume")
-    wait_for_recoils()
+    wait_for_recoils(folder)
     slurm("sbatch", "-p", "high", "-o", "/dev/null", "--cpus-per-task=2", "--wrap", "sleep 5")
     wait_for(lambda: any("wrap" in job for job in jobs("R")), "the urgent job to run")
-    kept = len(list(folder.glob("runs/*.checkpoint")))
+    kept = under_way(folder)
     note(f"an urgent job took both CPUs: the tasks under way were requeued, {kept} checkpoints on disk")
     assert kept > 0
     end(folder, expected)
 
 
-def requeued_and_failed(work, expected):
+def requeued_and_failed(work, time_fs, expected):
     folder = work / "failed"
-    plan(folder, TIME_FS)
+    plan(folder, time_fs)
     submit(folder)
-    wait_for_recoils()
+    wait_for_recoils(folder)
     running = [job.split()[0] for job in jobs("R") if "recoils" in job]
     slurm("scontrol", "requeue", running[0])
     node("down")
@@ -156,12 +161,12 @@ def end(folder, expected):
     note(f"  then {finished(folder)} recoils done; the table equals the undisturbed one byte for byte")
 
 
-def killed(work, expected):
+def killed(work, time_fs, expected):
     """kill -9 of a program: Slurm calls its task failed, and a second submission does what is left."""
     folder = work / "killed"
-    plan(folder, TIME_FS)
+    plan(folder, time_fs)
     submit(folder)
-    wait_for_recoils()
+    wait_for_recoils(folder)
     children = slurm("pgrep", "-f", f"campaign run {folder} ").split()
     ours = [pid for pid in children if pathlib.Path(f"/proc/{pid}/exe").resolve() == KNOCKON]
     slurm("kill", "-9", *ours)
@@ -175,30 +180,32 @@ def killed(work, expected):
     note("submitted again: all done, the table equals the undisturbed one byte for byte")
 
 
-def out_of_time(work, expected):
+def out_of_time(work, time_fs, expected):
     """Limits so short that jobs are stopped by them, queue again and go on."""
     folder = work / "late"
-    plan(folder, TIME_FS)
+    plan(folder, time_fs)
     must("--threads", 1, "campaign", "run", folder, "--starts-only")
     # Slurm looks at time limits every half minute; the signal comes at the first look.
     submit(folder, "--time=00:02:00", "--signal=B:USR1@110")
     wait_for(lambda: not jobs(), "the array to end", 900)
     requeued = logs(folder).count("stopped as asked")
+    assert requeued > 0
     assert table(folder) == expected, f"tables differ; look into {folder}"
     note(f"time limit: {requeued} tasks were stopped by USR1 before their limit and queued again; same table")
 
 
-TIME_FS = 60
+# A task must outlast the half minute after which Slurm looks at time limits.
+LEAST_SECONDS = 150
 
 
 def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix="knockon-slurm-"))
     note("python3 validation/cluster/slurm.py target/debug/knockon")
-    expected, _ = undisturbed(work, TIME_FS)
+    time_fs, expected = undisturbed_for(work, LEAST_SECONDS)
     daemons = start_cluster(work)
     try:
         for scenario in (drained_and_preempted, requeued_and_failed, killed, out_of_time):
-            scenario(work, expected)
+            scenario(work, time_fs, expected)
             write_result(pathlib.Path(__file__).resolve().parent / "slurm.txt")
     finally:
         subprocess.run(["scancel", "-u", "root"])

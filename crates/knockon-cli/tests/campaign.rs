@@ -28,6 +28,9 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
     let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
     assert!(String::from_utf8(output).unwrap().contains("done       6"));
 
+    // Boxes were not asked for.
+    let attribution = ["--author", "A", "--affiliation", "B", "--accepted-flags", "small-box,hot-border"];
+    knockon(&[&["campaign", "export", &out, "-o", &table], &attribution[..]].concat()).failure().code(2);
     knockon(&["campaign", "collect", &out, "-o", &table]).success();
     let text = std::fs::read_to_string(&table).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();

@@ -66,6 +66,9 @@ enum Step {
         /// DOI of the publication that describes the data.
         #[arg(long, default_value = "")]
         doi: String,
+        /// Flags that do not keep a recoil out, such as small-box,hot-border; the records name the flags of each.
+        #[arg(long, value_name = "FLAG,FLAG", value_delimiter = ',')]
+        accepted_flags: Vec<String>,
     },
 }
 
@@ -119,11 +122,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         (Some(Step::Collect { folder, output }), _) => {
             collect(folder, &output.clone().unwrap_or_else(|| folder.join("recoils.csv")))
         }
-        (Some(Step::Export { folder, output, author, affiliation, doi }), _) => {
+        (Some(Step::Export { folder, output, author, affiliation, doi, accepted_flags }), _) => {
             let [author, affiliation, doi] = [author, affiliation, doi].map(Clone::clone);
             let attribution = Attribution { author, affiliation, doi };
-            for e in export_campaign(&Plan::load(folder)?, folder, output, &attribution)? {
-                say(&format!("{} recoils: {} and its .xml", e.n_runs, e.archive.display()));
+            for e in export_campaign(&Plan::load(folder)?, folder, output, &attribution, accepted_flags)? {
+                let (n, flagged, left_out) = (e.n_runs, e.n_flagged, e.n_left_out);
+                let archive = e.archive.display();
+                say(&format!("{n} recoils ({flagged} flagged; {left_out} left out): {archive} and its .xml"));
             }
             Ok(())
         }

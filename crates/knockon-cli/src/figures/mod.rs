@@ -16,4 +16,5 @@ pub(crate) mod recoil_map;
 pub(crate) mod spectra;
 pub(crate) mod stored_energy;
 pub(crate) mod svg;
+pub(crate) mod thermalization;
 mod voronoi;

@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Files of the stages, with what each is good for.
-const STAGE_FILES: [(&str, &str); 20] = [
+const STAGE_FILES: [(&str, &str); 21] = [
     ("model/fit.json", "errors, variants and provenance of the fit"),
     ("model/parity.csv", "reference and predicted values"),
     ("model/calibration.csv", "predicted deviations, extrapolation grades and errors of held-out data"),
@@ -24,6 +24,10 @@ const STAGE_FILES: [(&str, &str); 20] = [
     ("model/checks.json", "what a cascade needs of the potential"),
     ("campaign/campaign.json", "settings, directions and symmetry of the recoils"),
     ("campaign/recoils.csv", "one line for each recoil"),
+    (
+        "campaign/starts/thermalization.json",
+        "temperatures and energies of the thermalised box, and whether it was in equilibrium",
+    ),
     ("campaign/runs", "one file for each recoil, complete"),
     ("response/response.json", "p(stored energy | recoil energy)"),
     ("response/models.csv", "shapes and evolutions with scores and consequences"),

@@ -11,8 +11,15 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 const STYLE: &str = include_str!("style.css");
 
 /// Figures of the physics come first, figures of the potential in its own section.
-const PHYSICS: [&str; 6] =
-    ["recoil-map", "stored-energy", "defect-probability", "direction-maps", "capture-spectrum", "continuous-spectra"];
+const PHYSICS: [&str; 7] = [
+    "recoil-map",
+    "thermalization",
+    "stored-energy",
+    "defect-probability",
+    "direction-maps",
+    "capture-spectrum",
+    "continuous-spectra",
+];
 
 /// The page. `files` are names and purposes of what lies in the output folder.
 pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) -> String {
@@ -44,6 +51,7 @@ pub(crate) fn page(run: &Run, pictures: &[Picture], files: &[(String, String)]) 
                 h2 #cascades { "Cascades" }
                 (cascade_text(run))
                 (optional(figure("recoil-map"), "the map of directions needs campaign/campaign.json"))
+                (optional(figure("thermalization"), "the evidence of equilibrium needs campaign/starts/thermalization.json"))
                 h2 #stored-energy { "Stored energy" }
                 (optional(figure("stored-energy"), "the distributions need campaign/recoils.csv"))
                 @if let Some(table) = &run.stored_energy {

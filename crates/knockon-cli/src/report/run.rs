@@ -3,6 +3,7 @@
 
 use super::table::Table;
 use anyhow::{Context, Result};
+use knockon::cascade::{Equilibrium, KineticEnergies};
 use knockon::response::{self, EnergySamples, Response, Settings};
 use knockon::spectra::AnyResponse;
 use serde::Deserialize;
@@ -19,6 +20,7 @@ pub(crate) struct Run {
     pub(crate) pair_scans: Option<Table>,
     pub(crate) checks: Option<Vec<Check>>,
     pub(crate) campaign: Option<Campaign>,
+    pub(crate) thermalization: Option<Equilibrium>,
     /// Recoils by energy, as the response stage groups them.
     pub(crate) samples: Option<Vec<EnergySamples>>,
     pub(crate) response: Option<Response>,
@@ -132,6 +134,7 @@ pub(crate) struct Campaign {
     pub(crate) n_atoms: u64,
     pub(crate) box_angstrom: Vec<f64>,
     pub(crate) temperature_k: Option<f64>,
+    pub(crate) kinetic_energies: Option<KineticEnergies>,
     pub(crate) simulated_time_fs: Option<f64>,
     pub(crate) time_step_displacement_angstrom: Option<f64>,
     pub(crate) species: Value,
@@ -186,6 +189,7 @@ impl Run {
             pair_scans: table(&at("model/pair_scans.csv"))?,
             checks: json(&at("model/checks.json"))?,
             campaign: json(&at("campaign/campaign.json"))?,
+            thermalization: json(&at("campaign/starts/thermalization.json"))?,
             samples: samples(&at("campaign/recoils.csv"), response.as_ref())?,
             response,
             stored_energy: table(&at("response/stored_energy.csv"))?,

@@ -19,7 +19,11 @@ const RECOILS: &str = "run,species,recoil_energy_ev,direction,direction_x,direct
 const CAMPAIGN: &str = r#"{"model_hash": "aaaa", "n_atoms": 768, "site_symmetry": "-4", "energies_ev": [112],
     "operations": [[1,0,0,0,1,0,0,0,1],[-1,0,0,0,-1,0,0,0,1],[0,1,0,-1,0,0,0,0,-1],[0,-1,0,1,0,0,0,0,-1]],
     "directions": [{"x":0.7071,"y":0.7071,"z":0,"weight_sr":1.5}],
+    "kinetic_energies": {"n_frames":1,"n_atoms":4,"bin_width_kt":5.0,"counts":[2,1],"beyond":1},
     "unit_cell": {"vectors":[5.3,0,0,0,5.3,0,0,0,11.5],"species":["W"],"positions":[[0,0,0]]}}"#;
+const THERMALIZATION: &str = r#"{"bath_temperature_k":133,"temperatures":[{"species":"W","mean_k":132,"standard_error_k":1}],
+    "temperature_trend":-0.6,"potential_energy_trend":0.1,"kinetic_energy_distance":0.01,"allowed_distance":0.03,
+    "readings":[{"time_fs":1,"potential_energy_ev":-1,"temperatures_k":[130]},{"time_fs":2,"potential_energy_ev":-1,"temperatures_k":[134]}]}"#;
 const CHECKS: &str = r#"[{"name":"phonons <real>","value":-1.5,"unit":"THz","expected":"> 0","passed":false,"detail":"at Gamma"},
     {"name":"a","value":5.33,"unit":"A","expected":5.334,"passed":true,"detail":""}]"#;
 
@@ -38,6 +42,7 @@ fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
     let folder = folder(&[
         ("campaign/recoils.csv", RECOILS),
         ("campaign/campaign.json", CAMPAIGN),
+        ("campaign/starts/thermalization.json", THERMALIZATION),
         ("spectra/cevns.csv", spectrum),
         ("spectra/capture.csv", spectrum),
         ("model/pair_scans.csv", "pair,environment,distance_angstrom,energy_ev,has_data\nW-O,vacuum,0.3,1e4,false\n"),
@@ -56,8 +61,14 @@ fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
         assert!(!html.contains(forbidden), "{forbidden}");
     }
     assert!(html.contains("2 cascades") && html.contains("&lt;more&gt;"));
+    assert!(
+        html.contains("frames: 1")
+            && html.contains("found 1, expected 0.0")
+            && html.contains("by −0.6 standard errors")
+    );
     let names = [
         "recoil-map",
+        "thermalization",
         "stored-energy",
         "capture-spectrum",
         "continuous-spectra",

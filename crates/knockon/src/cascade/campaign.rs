@@ -1,10 +1,10 @@
 //! Doing the recoils of a plan, side by side and in any number of processes; each finished one is a file.
 
 use super::claims::Claim;
-use super::output::{CampaignFile, RunRecord, write_recoils_csv};
+use super::output::{CampaignFile, RunRecord, recoils_csv};
 use super::{
-    Checkpoint, Followed, GradeWatch, PerfectBox, Plan, PlannedRun, RecoilTask, Start, Thermalized, run_recoil,
-    snapshots, thermalize,
+    Checkpoint, Followed, GradeWatch, KineticEnergies, PerfectBox, Plan, PlannedRun, RecoilTask, Start, Thermalized,
+    run_recoil, snapshots, thermalize,
 };
 use crate::io::{Frame, read_text, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
@@ -171,7 +171,8 @@ pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Err
     Ok(status)
 }
 
-/// Writes one line for each finished recoil into `table` and the campaign as a whole into `folder/campaign.json`.
+/// Writes one line for each finished recoil into `table` and the campaign as a whole into `folder/campaign.json`, with the
+/// kinetic energies of the atoms in all starts that are there.
 pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<CampaignSummary, Error> {
     let files = Files { plan, folder };
     let (mut records, mut n_failed) = (Vec::new(), 0);
@@ -182,13 +183,16 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
             State::Open => {}
         }
     }
-    let weights_sr: Vec<f64> = plan.directions.iter().map(|d| d.weight_sr).collect();
-    write_recoils_csv(table, &records, &weights_sr, &plan.elements())?;
+    write_atomically(table, recoils_csv(plan, &records).as_bytes())?;
     let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
+    let ideal_box = plan.ideal_box()?;
+    let starts = (0..plan.settings.max_starts()).filter_map(|number| files.start(number).transpose());
+    let starts = starts.collect::<Result<Vec<Start>, Error>>()?;
     let file = CampaignFile {
         plan,
         site: plan.site()?,
-        ideal_box: plan.ideal_box()?,
+        kinetic_energies: KineticEnergies::of(&ideal_box, &starts, plan.settings.thermalization.temperature_k),
+        ideal_box,
         perfect_energy_ev: records.first().map(|r| r.perfect_energy_ev),
         n_runs: records.len(),
         n_flagged,
@@ -197,14 +201,14 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
     Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_failed })
 }
 
-/// Finished runs without flags whose boxes were kept, with the files of those.
-pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(PlannedRun, PathBuf)>, Error> {
+/// Finished runs whose boxes were kept, with the files of those.
+pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(RunRecord, PathBuf)>, Error> {
     let files = Files { plan, folder };
     let mut found = Vec::new();
     for run in &plan.runs {
         let path = files.frames_path(run);
         match files.state(run)? {
-            State::Done(record) if record.recoil.flags.is_empty() && path.exists() => found.push((*run, path)),
+            State::Done(record) if path.exists() => found.push((*record, path)),
             _ => {}
         }
     }
@@ -546,8 +550,8 @@ impl<'a> Campaign<'a> {
 mod tests {
     use super::*;
     use crate::cascade::{
-        Attribution, CampaignSettings, FrameSettings, RecoilEnergy, RecoilSettings, RunningSettings, Thermalization,
-        export_campaign,
+        Attribution, CampaignSettings, Exported, FLAGS, FrameSettings, RecoilEnergy, RecoilSettings, RunningSettings,
+        Thermalization, export_campaign,
     };
     use crate::dynamics::testing::{argon_like, cubic_cell, element};
     use crate::dynamics::{QuenchSettings, TimeStep};
@@ -649,6 +653,9 @@ mod tests {
         assert_eq!(file["site_symmetry"], "m-3m");
         assert_eq!(file["operations"].as_array().map(Vec::len), Some(48));
         assert_eq!(file["n_atoms"], 256);
+        let kinetic: KineticEnergies = serde_json::from_value(file["kinetic_energies"].clone()).expect("counts");
+        assert_eq!((kinetic.n_frames, kinetic.n_atoms), (2, 256));
+        assert_eq!(kinetic.counts.iter().sum::<u64>() + kinetic.beyond, 2 * 256);
     }
 
     #[test]
@@ -719,29 +726,61 @@ mod tests {
         assert!(error.contains("directions"), "{error}");
     }
 
-    /// The archive holds the boxes, the record is XML that names it.
+    /// Archives hold what their records say, and flagged recoils only if asked for.
     fn check_export(plan: &Plan, folder: &Path) {
+        write_atomically(&folder.join("potential.model"), b"a potential").expect("written");
         let attribution =
             Attribution { author: "A & B".to_owned(), affiliation: "C".to_owned(), doi: "10.1/2".to_owned() };
-        let done = export_campaign(plan, folder, &folder.join("export"), &attribution).expect("an export");
-        let weak = &done[0];
-        let mut archive = tar::Archive::new(std::fs::File::open(&weak.archive).expect("an archive"));
-        let names: Vec<String> = archive
-            .entries()
-            .expect("entries")
-            .map(|e| e.expect("an entry").path().expect("a name").display().to_string())
-            .collect();
-        assert!(names.len() == weak.n_runs && names[0] == "run-00000.xyz", "{names:?}");
-        let text = read_text(&weak.record).expect("a record");
+        let export = |name: &str, flags: &[String]| {
+            export_campaign(plan, folder, &folder.join(name), &attribution, flags).expect("an export")
+        };
+        let all = export("all", &FLAGS.map(str::to_owned));
+        let few = export("few", &[]);
+        assert_eq!(all.iter().map(|e| e.n_runs).sum::<usize>(), 6);
+        assert!(all.iter().any(|e| e.n_flagged > 0) && all.iter().all(|e| e.n_left_out == 0), "{all:?}");
+        for one in &few {
+            let same = all.iter().find(|e| e.record.file_name() == one.record.file_name()).expect("the same energy");
+            assert_eq!((one.n_flagged, one.n_runs + one.n_left_out), (0, same.n_runs));
+            assert_eq!(one.n_left_out, same.n_flagged);
+        }
+        all.iter().chain(&few).for_each(check_archive);
+
+        let text = read_text(&all[0].record).expect("a record");
         let document = roxmltree::Document::parse(&text).expect("well-formed XML");
         let of = |name: &str| document.descendants().find(|n| n.has_tag_name(("https://amdis.iaea.org/cdbml", name)));
         let content = |name: &str| of(name).and_then(|n| n.text()).map(str::to_owned).expect("an element");
-        assert_eq!(
-            (content("formula"), content("energy"), content("electronic_stopping")),
-            ("Ar".into(), "0.002".into(), "false".into())
-        );
-        assert_eq!(content("affiliation"), "C");
+        let found =
+            ["formula", "structure", "energy", "electronic_stopping", "affiliation", "X_orientation"].map(content);
+        assert_eq!(found, ["Ar", "fcc", "0.002", "false", "C", "[100]"]);
         assert!(text.contains("A &amp; B") && content("archive_name") == "Ar-2eV.tar");
+    }
+
+    /// The boxes are those of the table, and the record names every flag that the table has.
+    fn check_archive(exported: &Exported) {
+        let mut archive = tar::Archive::new(std::fs::File::open(&exported.archive).expect("an archive"));
+        let mut files = BTreeMap::new();
+        for entry in archive.entries().expect("entries") {
+            let mut entry = entry.expect("an entry");
+            let name = entry.path().expect("a name").display().to_string();
+            let mut content = String::new();
+            std::io::Read::read_to_string(&mut entry, &mut content).expect("text");
+            files.insert(name, content);
+        }
+        assert_eq!(files.len(), exported.n_runs + 3, "{:?}", files.keys());
+        assert_eq!(files["potential.model"], "a potential");
+        let boxes = |name: &str| crate::io::parse_extxyz(&files[name], name, &Default::default()).expect("boxes");
+        let perfect = &boxes("initial.xyz")[0];
+        let record = read_text(&exported.record).expect("a record");
+        let lines: Vec<Vec<&str>> = files["recoils.csv"].lines().map(|line| line.split(',').collect()).collect();
+        let flags = lines[0].iter().position(|title| *title == "flags").expect("a column");
+        assert_eq!(lines[1..].iter().filter(|line| !line[flags].is_empty()).count(), exported.n_flagged);
+        for line in &lines[1..] {
+            let name = format!("run-{:05}.xyz", line[0].parse::<usize>().expect("a number"));
+            let frames = boxes(&name);
+            assert!(frames.len() == 3 && frames.iter().all(|f| f.atoms.species == perfect.atoms.species));
+            let named = format!("{name} ({})", line[flags].replace(';', ", "));
+            assert_eq!(record.contains(&named), !line[flags].is_empty(), "{record}");
+        }
     }
 
     #[test]

@@ -50,6 +50,61 @@ pub struct Equilibrium {
     pub readings: Vec<Reading>,
 }
 
+/// How many atoms of thermalised boxes have which kinetic energy, in units of k T of the bath.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KineticEnergies {
+    /// Boxes.
+    pub n_frames: usize,
+    /// Atoms of each box.
+    pub n_atoms: usize,
+    /// Width of a bin in k T; the first begins at zero.
+    pub bin_width_kt: f64,
+    /// Atoms of all boxes in each bin.
+    pub counts: Vec<u64>,
+    /// Atoms of all boxes beyond the last bin.
+    pub beyond: u64,
+}
+
+impl KineticEnergies {
+    /// Counts the atoms of `starts`; none where there is no start or no motion. `atoms` gives the elements.
+    pub fn of(atoms: &Atoms, starts: &[Start], temperature_k: f64) -> Option<Self> {
+        const BIN_WIDTH_KT: f64 = 0.25;
+        const BINS: usize = 40;
+        if starts.is_empty() || temperature_k == 0.0 {
+            return None;
+        }
+        let (mut counts, mut beyond) = (vec![0; BINS], 0);
+        for energy_kt in starts.iter().flat_map(|start| reduced_kinetic_energies(atoms, start, temperature_k)) {
+            *counts.get_mut((energy_kt / BIN_WIDTH_KT) as usize).unwrap_or(&mut beyond) += 1;
+        }
+        let (n_frames, n_atoms) = (starts.len(), atoms.len());
+        Some(Self { n_frames, n_atoms, bin_width_kt: BIN_WIDTH_KT, counts, beyond })
+    }
+
+    /// Edges of the bins in k T, one more than there are bins.
+    pub fn edges_kt(&self) -> Vec<f64> {
+        (0..=self.counts.len()).map(|edge| edge as f64 * self.bin_width_kt).collect()
+    }
+
+    /// The law of Maxwell and Boltzmann: the part of all atoms that each bin should have.
+    pub fn expected_shares(&self) -> Vec<f64> {
+        let below: Vec<f64> = self.edges_kt().iter().map(|edge| maxwell_boltzmann(*edge)).collect();
+        below.windows(2).map(|edges| edges[1] - edges[0]).collect()
+    }
+}
+
+/// The part of all atoms whose kinetic energy is below so many k T: twice the energy over k T has the chi-square
+/// distribution with three degrees of freedom.
+fn maxwell_boltzmann(energy_kt: f64) -> f64 {
+    gamma_p(1.5, energy_kt)
+}
+
+/// Kinetic energy of each atom in k T.
+fn reduced_kinetic_energies(atoms: &Atoms, start: &Start, temperature_k: f64) -> Vec<f64> {
+    let reduced = |(v, m): (&glam::DVec3, f64)| 0.5 * m * v.length_squared() / (BOLTZMANN_EV_PER_K * temperature_k);
+    start.velocities.iter().zip(atoms.masses_u()).map(reduced).collect()
+}
+
 /// Means over so many parts of the readings are taken as independent.
 const BLOCKS: usize = 10;
 
@@ -125,17 +180,15 @@ fn trend(values: &[f64]) -> f64 {
     if error > 0.0 { (b - a) / error } else { 0.0 }
 }
 
-/// Kinetic energy over k T has the distribution Gamma(3/2).
 fn distance_from_maxwell_boltzmann(atoms: &Atoms, start: &Start, temperature_k: f64) -> f64 {
     if temperature_k == 0.0 {
         return 0.0;
     }
-    let reduced = |(v, m): (&glam::DVec3, f64)| 0.5 * m * v.length_squared() / (BOLTZMANN_EV_PER_K * temperature_k);
-    let mut energies: Vec<f64> = start.velocities.iter().zip(atoms.masses_u()).map(reduced).collect();
+    let mut energies = reduced_kinetic_energies(atoms, start, temperature_k);
     energies.sort_by(f64::total_cmp);
     let n = energies.len() as f64;
     let off = |(rank, energy): (usize, &f64)| {
-        let expected = gamma_p(1.5, *energy);
+        let expected = maxwell_boltzmann(*energy);
         (expected - rank as f64 / n).abs().max((expected - (rank + 1) as f64 / n).abs())
     };
     energies.iter().enumerate().map(off).fold(0.0, f64::max)
@@ -201,5 +254,37 @@ mod tests {
         assert!((narrow.kinetic_energy_distance - gamma_p(1.5, 1.5)).abs() < 1e-3);
         assert!(right.potential_energy_trend > 4.0 && right.temperature_trend.abs() < 1.0, "{right:?}");
         assert!((right.temperatures[2].mean_k - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn kinetic_energies_are_counted_as_maxwell_and_boltzmann_have_them() {
+        let atoms = calcium_tungstate().supercell([6, 6, 3]);
+        let start = |temperature_k: f64, seed: u128| Start {
+            time_fs: 0.0,
+            positions: atoms.positions.clone(),
+            velocities: thermal_velocities(&atoms.masses_u(), temperature_k, &mut Pcg64::new(seed, 1)),
+        };
+        let starts: Vec<Start> = (0..4).map(|seed| start(133.0, seed)).collect();
+        // Pearson's sum over bins where at least 5 atoms are expected, in units of what it should be on average.
+        let pearson = |starts: &[Start]| {
+            let found = KineticEnergies::of(&atoms, starts, 133.0).expect("moving atoms");
+            let all = (found.n_frames * found.n_atoms) as f64;
+            assert_eq!(found.counts.iter().sum::<u64>() + found.beyond, (4 * atoms.len()) as u64);
+            let bins = found.counts.iter().zip(found.expected_shares()).map(|(n, share)| (*n as f64, all * share));
+            let sums = bins.filter(|(_, expected)| *expected >= 5.0);
+            let (sum, n) = sums.fold((0.0, 0.0), |(sum, n), (found, e)| (sum + (found - e).powi(2) / e, n + 1.0));
+            sum / n
+        };
+        assert!((0.4..1.7).contains(&pearson(&starts)), "{}", pearson(&starts));
+        let hot: Vec<Start> = (0..4).map(|seed| start(150.0, seed)).collect();
+        assert!(pearson(&hot) > 2.0, "{}", pearson(&hot));
+        // Closed form: below x k T are erf(sqrt x) - 2 sqrt(x / pi) exp(-x).
+        let found = KineticEnergies::of(&atoms, &starts, 133.0).expect("moving atoms");
+        let end = found.edges_kt()[40];
+        let below = libm::erf(end.sqrt()) - 2.0 * (end / std::f64::consts::PI).sqrt() * (-end).exp();
+        assert!((found.expected_shares().iter().sum::<f64>() - below).abs() < 1e-12 && end == 10.0);
+        assert!(
+            KineticEnergies::of(&atoms, &[], 133.0).is_none() && KineticEnergies::of(&atoms, &starts, 0.0).is_none()
+        );
     }
 }

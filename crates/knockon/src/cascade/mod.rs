@@ -23,12 +23,12 @@ pub use campaign::{
 pub use checkpoint::{Checkpoint, RunningSettings};
 pub use directions::{Direction, generic_point, irreducible_directions};
 pub use disorder::Disorder;
-pub use equilibrium::{Equilibrium, Reading, SpeciesTemperature};
+pub use equilibrium::{Equilibrium, KineticEnergies, Reading, SpeciesTemperature};
 pub use export::{Attribution, Exported, export_campaign};
 pub use grade_watch::GradeWatch;
 pub use output::{UnitCell, snapshots};
 pub use plan::{Plan, PlannedRun};
-pub use recoil::{Border, Displacement, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot, run_recoil};
+pub use recoil::{Border, Displacement, FLAGS, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot, run_recoil};
 pub use settings::{CampaignSettings, FrameSettings, GradeSettings, RecoilEnergy};
 pub use starts::{PerfectBox, Start, Thermalization, Thermalized, central_atom, thermalize};
 pub use wigner_seitz::{Defects, SpeciesDefects};

@@ -1,6 +1,6 @@
 //! What a campaign leaves on disk.
 
-use super::{Defects, Direction, Plan, Recoil, Snapshot, SpeciesDefects, central_atom};
+use super::{Defects, Direction, KineticEnergies, Plan, Recoil, Snapshot, SpeciesDefects, central_atom};
 use crate::io::{Frame, write_atomically};
 use crate::symmetry::SiteSymmetry;
 use crate::{Atoms, Cell, Error, Species};
@@ -57,14 +57,10 @@ impl RunRecord {
     }
 }
 
-/// `recoils.csv`: one line per recoil, units in the column names. `weights_sr` holds the solid angle of each direction;
-/// there is one column of defects for each of `elements`. What a record lacks is left empty.
-pub(super) fn write_recoils_csv(
-    path: &Path,
-    records: &[RunRecord],
-    weights_sr: &[f64],
-    elements: &[Species],
-) -> Result<(), Error> {
+/// `recoils.csv`: one line per recoil, units in the column names, the weights of the directions of the plan, one column of
+/// defects for each element of the crystal. What a record lacks is left empty.
+pub(super) fn recoils_csv(plan: &Plan, records: &[RunRecord]) -> String {
+    let elements = plan.elements();
     let mut text = String::from(
         "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,stored_energy_ev,\
          energy_drift_ev,border_energy_ev,electronic_energy_ev,heat_ev,heat_temperature_rise_k,temperature_rise_k,min_time_step_fs,steps,simulated_time_fs,max_force_ev_per_angstrom,min_distance_angstrom,\
@@ -84,7 +80,7 @@ pub(super) fn write_recoils_csv(
             r.direction.x.to_string(),
             r.direction.y.to_string(),
             r.direction.z.to_string(),
-            weights_sr.get(record.direction).unwrap_or(&record.weight_sr).to_string(),
+            plan.directions[record.direction].weight_sr.to_string(),
             record.start.to_string(),
             r.stored_energy_ev.to_string(),
             r.energy_drift_ev.to_string(),
@@ -102,7 +98,7 @@ pub(super) fn write_recoils_csv(
             r.disorder.map_or(String::new(), |d| d.atoms.to_string()),
             r.disorder.map_or(String::new(), |d| d.volume_angstrom3.to_string()),
         ];
-        let defects = defect_cells(&r.defects, elements);
+        let defects = defect_cells(&r.defects, &elements);
         let end = [
             r.max_extrapolation_grade.map_or(String::new(), |grade| format!("{grade:.4}")),
             r.flags.join(";"),
@@ -114,7 +110,7 @@ pub(super) fn write_recoils_csv(
         text.push_str(&[&cells[..], &defects, &end].concat().join(","));
         text.push('\n');
     }
-    write_atomically(path, text.as_bytes())
+    text
 }
 
 /// Atoms that left their site, Frenkel pairs, then vacancies, interstitials and antisites of each element.
@@ -176,6 +172,7 @@ pub(super) struct CampaignFile<'a> {
     pub(super) site: SiteSymmetry,
     pub(super) ideal_box: Atoms,
     pub(super) perfect_energy_ev: Option<f64>,
+    pub(super) kinetic_energies: Option<KineticEnergies>,
     pub(super) n_runs: usize,
     pub(super) n_flagged: usize,
 }
@@ -194,6 +191,7 @@ impl CampaignFile<'_> {
             "box_angstrom": [cell.x_axis.length(), cell.y_axis.length(), cell.z_axis.length()],
             "perfect_energy_ev": self.perfect_energy_ev,
             "temperature_k": settings.thermalization.temperature_k,
+            "kinetic_energies": self.kinetic_energies,
             "simulated_time_fs": settings.recoil.time_fs,
             "time_step_displacement_angstrom": settings.recoil.time_step.max_displacement_angstrom,
             "species": settings.species,

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Positions of the ideal crystal may be off by this much (angstrom) when its symmetry is looked for.
-const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
+pub(super) const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
 
 /// One recoil to do.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

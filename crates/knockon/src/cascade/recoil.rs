@@ -138,6 +138,10 @@ pub struct Displacement {
     pub distance_angstrom: f64,
 }
 
+/// Names of all flags.
+pub const FLAGS: [&str; 8] =
+    ["drift", "heat", "small-box", "hot-border", "close-pair", "quench", "hole", "extrapolation"];
+
 /// An energy error beyond this part of the recoil energy is flagged; it matters only through the trajectory, since
 /// stored energies are differences of quenched energies.
 const DRIFT_PART: f64 = 0.01;
@@ -441,7 +445,7 @@ impl<'a> Cascade<'a> {
         let allowed_heat_k = HEAT_PART * heat_temperature_rise_k.abs() + HEAT_DEVIATIONS * deviation_k;
         let allowed_heating_k = BORDER_HEATING_K.max(BORDER_HEATING_PART * books.start_temperature_k);
         let border_heating_k = books.max_border_temperature_k - books.start_temperature_k;
-        let flags = [
+        let flags: [(&str, bool); FLAGS.len()] = [
             ("drift", end.energy_drift_ev.abs() > DRIFT_PART * energy_ev.max(10.0)),
             ("heat", (temperature_rise_k - heat_temperature_rise_k).abs() > allowed_heat_k),
             ("small-box", books.hot_at_border || damage.reaches_border),
@@ -451,6 +455,7 @@ impl<'a> Cascade<'a> {
             ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
             ("extrapolation", books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
         ];
+        debug_assert_eq!(flags.map(|(name, _)| name), FLAGS);
         let recoil = Recoil {
             recoil_energy_ev: energy_ev,
             direction,

@@ -24,15 +24,24 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
 /// all of the content or what it held before. Missing parent folders are created. A device such as /dev/stdout is
 /// written to directly; a link stays a link.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
+    write_atomically_with(path, |file| file.write_all(content).map_err(|source| Error::io("write", path, source)))
+}
+
+/// The same for content that is too much to be held in memory: `write` is given the temporary file.
+pub(crate) fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> Result<(), Error>,
+) -> Result<(), Error> {
     let failed = |source| Error::io("write", path, source);
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if std::fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        return std::fs::write(&target, content).map_err(failed);
+        return write(&mut std::fs::File::create(&target).map_err(failed)?);
     }
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let mut file = temporary_file(&unfinished(&target)).tempfile_in(folder).map_err(failed)?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|e| failed(e.error))?;
     Ok(())
 }

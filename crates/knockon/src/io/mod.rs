@@ -13,7 +13,7 @@ pub use extxyz::{
     Column, Frame, LabelKeys, NO_CELL, format_extxyz, parse_extxyz, read_extxyz, read_extxyz_with, write_extxyz,
 };
 pub use files::{content_hash, read_text, write_atomically};
-pub(crate) use files::{create_atomically, remove_unfinished};
+pub(crate) use files::{create_atomically, remove_unfinished, write_atomically_with};
 pub use info::Info;
 pub use lammps_data::{format_lammps_data, parse_lammps_data, write_lammps_data};
 pub(crate) use lines::Lines;

@@ -1,4 +1,4 @@
-//! Figures of the cascades: the map of directions, stored energies, defect probability.
+//! Figures of the cascades: the map of directions, the thermalised box, stored energies, defect probability.
 
 use super::{Picture, made_from_cascades, made_from_response};
 use crate::figures::defect_probability::{self, Curve, DefectProbability};
@@ -6,9 +6,11 @@ use crate::figures::direction_maps::{self, DirectionMap};
 use crate::figures::plot::Estimate;
 use crate::figures::recoil_map::{self, RecoilMap};
 use crate::figures::stored_energy::{self, Distribution};
+use crate::figures::thermalization::{self, KineticBin, Thermalization};
 use crate::report::crystal;
-use crate::report::run::Run;
+use crate::report::run::{Campaign, Run};
 use crate::report::table::Table;
+use knockon::cascade::{Equilibrium, KineticEnergies};
 use knockon::response::{EnergySamples, Response, Settings};
 
 /// Recoil energy in eV of the paper's map; the map shows it if the campaign has it.
@@ -50,6 +52,80 @@ pub(super) fn recoil_map(run: &Run) -> Option<Picture> {
         made_from: made_from_cascades(run),
         svg,
     })
+}
+
+/// Was the box from which recoils start in equilibrium?
+pub(super) fn thermalization(run: &Run) -> Option<Picture> {
+    let (equilibrium, campaign) = (run.thermalization.as_ref()?, run.campaign.as_ref()?);
+    let counted = campaign.kinetic_energies.as_ref();
+    let element = |t: &knockon::cascade::SpeciesTemperature| {
+        let (value, error) = (t.mean_k, t.standard_error_k);
+        (t.species.to_string(), Estimate { value, low: value - error, high: value + error })
+    };
+    let svg = thermalization::draw(&Thermalization {
+        bath_temperature_k: equilibrium.bath_temperature_k,
+        kinetic_energies: counted.map(kinetic_bins).unwrap_or_default(),
+        elements: equilibrium.temperatures.iter().map(element).collect(),
+        temperatures: temperatures_of_all_atoms(equilibrium, campaign),
+    });
+    let counted = counted.map_or(String::new(), |k| {
+        let all = (k.n_frames * k.n_atoms) as f64;
+        let end = k.bin_width_kt * k.counts.len() as f64;
+        let expected = all * (1.0 - k.expected_shares().iter().sum::<f64>());
+        format!(
+            " (a) Every atom of every start (frames: {}); the band holds 68 % of the bins of as many independent atoms. Beyond \
+             {end} kT: found {}, expected {expected:.1}.",
+            k.n_frames, k.beyond
+        )
+    });
+    let signed = |number: f64| format!("{number:+.1}").replace('-', "−");
+    let caption = format!(
+        "The box at {} K, {} readings.{counted} The distribution at the end is at most {:.4} from the law; one box in a hundred \
+         that is in equilibrium passes {:.4}. (b) Means over the readings, with standard errors from blocks of time. (c) From the \
+         first half to the second the temperature changes by {} standard errors, the potential energy by {}.",
+        equilibrium.bath_temperature_k,
+        equilibrium.readings.len(),
+        equilibrium.kinetic_energy_distance,
+        equilibrium.allowed_distance,
+        signed(equilibrium.temperature_trend),
+        signed(equilibrium.potential_energy_trend),
+    );
+    Some(Picture {
+        name: "thermalization",
+        title: "The crystal before the kick: evidence of equilibrium",
+        how_to_read: "A recoil should start from a crystal that has forgotten how it was heated. Then its atoms have the kinetic \
+                      energies of Maxwell and Boltzmann, all elements have the temperature of the bath, and nothing drifts. \
+                      Velocities of an atom that vibrates with angular frequency ω are too cool by (ω Δt)²/4 in time steps of \
+                      Δt, its positions are not: light atoms may lie a few tenths of a percent low.",
+        caption,
+        made_from: format!("Potential {}, {} atoms.", campaign.model_hash, campaign.n_atoms),
+        svg,
+    })
+}
+
+fn kinetic_bins(counted: &KineticEnergies) -> Vec<KineticBin> {
+    let (all, width) = ((counted.n_frames * counted.n_atoms) as f64, counted.bin_width_kt);
+    let edges = counted.edges_kt();
+    let bin = |((edges, count), share): ((&[f64], &u64), f64)| {
+        let scatter = (share * (1.0 - share) / all).sqrt();
+        KineticBin {
+            edges_kt: [edges[0], edges[1]],
+            density: *count as f64 / all / width,
+            scatter: [share - scatter, share + scatter].map(|s| s / width),
+        }
+    };
+    edges.windows(2).zip(&counted.counts).zip(counted.expected_shares()).map(bin).collect()
+}
+
+/// Time in ps and temperature in K: that of each element weighted by its share of the atoms of the crystal.
+fn temperatures_of_all_atoms(equilibrium: &Equilibrium, campaign: &Campaign) -> Vec<[f64; 2]> {
+    let atoms = &campaign.unit_cell.species;
+    let count = |symbol: &str| atoms.iter().filter(|s| *s == symbol).count() as f64 / atoms.len().max(1) as f64;
+    let shares: Vec<f64> = equilibrium.temperatures.iter().map(|t| count(&t.species.to_string())).collect();
+    let readings = equilibrium.readings.iter();
+    readings
+        .map(|r| [r.time_fs / 1e3, r.temperatures_k.iter().zip(&shares).map(|(t, share)| t * share).sum()])
+        .collect()
 }
 
 /// Defect probability and stored energy by direction, for every energy.

@@ -24,6 +24,7 @@ pub(crate) struct Picture {
 pub(crate) fn all(run: &Run) -> Vec<Picture> {
     let pictures = [
         cascades::recoil_map(run),
+        cascades::thermalization(run),
         cascades::stored_energy(run),
         cascades::defect_probability(run),
         cascades::direction_maps(run),
