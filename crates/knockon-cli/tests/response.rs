@@ -66,7 +66,7 @@ fn a_tagged_response_is_used_like_any_other() {
     let folder = temporary.path();
     let at = |path: &str| root().join(path).display().to_string();
     let (settings, recoils, crystal) =
-        (at("data/cawo4/response.toml"), at("data/cawo4/recoils.csv"), at("data/cawo4/cawo4.xyz"));
+        (at("data/cawo4/response.toml"), at("data/cawo4/campaign/recoils.csv"), at("data/cawo4/cawo4.xyz"));
     let common = ["response", &settings, "--campaign", &recoils, "--direction", "0,0,1", "-o", "along-c"];
     let refused = run(folder, &common);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
