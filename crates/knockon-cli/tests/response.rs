@@ -65,9 +65,10 @@ fn a_tagged_response_is_used_like_any_other() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     let at = |path: &str| root().join(path).display().to_string();
-    let (settings, recoils, crystal) =
-        (at("data/cawo4/response.toml"), at("data/cawo4/campaign/recoils.csv"), at("data/cawo4/cawo4.xyz"));
-    let common = ["response", &settings, "--campaign", &recoils, "--direction", "0,0,1", "-o", "along-c"];
+    let (settings, crystal) = (at("data/cawo4/response.toml"), at("data/cawo4/cawo4.xyz"));
+    // Alone, without the campaign.json that knows the symmetry of the site.
+    std::fs::copy(at("data/cawo4/campaign/recoils.csv"), folder.join("recoils.csv")).unwrap();
+    let common = ["response", &settings, "--campaign", "recoils.csv", "--direction", "0,0,1", "-o", "along-c"];
     let refused = run(folder, &common);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(2) && message.contains("--crystal"), "{message}");

@@ -106,7 +106,8 @@ impl EnergySamples {
         let std = if values.len() < 2 { f64::NAN } else { (variance * effective / (effective - 1.0)).sqrt() };
         Statistics {
             // Exactly 1 when every recoil left defects: rounding must not make it look undecided.
-            defect_probability: if values.len() == self.runs.len() { 1.0 } else { total / all },
+            // The sum of no weights is -0.
+            defect_probability: if values.len() == self.runs.len() { 1.0 } else { total / all + 0.0 },
             mean_nonzero_ev: mean,
             std_nonzero_ev: std,
             effective_number: all * all / squares,
