@@ -106,6 +106,8 @@ fn killed_and_stopped_workers_lose_nothing() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(75), "{said}");
     assert!(said.contains("stopped as asked"), "{said}");
+    let status = String::from_utf8(succeed(&["campaign", "status", stopped.to_str().unwrap()]).stdout).unwrap();
+    assert!(status.contains(" % of its time simulated in 0.0 h"), "{status}");
     let said = String::from_utf8(worker(&stopped).wait_with_output().unwrap().stderr).unwrap();
     assert!(said.contains("going on from"), "{said}");
     assert_eq!(table(&stopped), expected);

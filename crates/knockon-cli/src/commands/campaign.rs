@@ -235,7 +235,7 @@ fn with_worker<T>(
 fn status(folder: &Path) -> Result<()> {
     let s = campaign_status(&Plan::load(folder)?, folder)?;
     let open = s.n_runs - s.done - s.failed.len() - s.running;
-    let left = s.time_left_s.map_or("unknown before the first is done".to_owned(), |t| {
+    let left = s.time_left_s.map_or("unknown before the first is done or has a checkpoint".to_owned(), |t| {
         format!("{:.0} min with {} at a time", t / 60.0, s.running.max(1))
     });
     println!(
@@ -247,6 +247,10 @@ fn status(folder: &Path) -> Result<()> {
         s.failed.len(),
         s.interrupted
     );
+    for (run, underway) in &s.underway {
+        let (percent, hours) = (100.0 * underway.part_done, underway.wall_time_s / 3600.0);
+        println!("recoil {run}: {percent:.0} % of its time simulated in {hours:.1} h (last checkpoint)");
+    }
     s.failed.iter().for_each(|(run, reason)| println!("recoil {run} failed: {reason}"));
     Ok(())
 }

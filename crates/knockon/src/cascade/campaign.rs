@@ -1,10 +1,11 @@
 //! Doing the recoils of a plan, side by side and in any number of processes; each finished one is a file.
 
+use super::checkpoint::underway;
 use super::claims::Claim;
 use super::output::{CampaignFile, RunRecord, recoils_csv};
 use super::{
     Checkpoint, Followed, GradeWatch, KineticEnergies, PerfectBox, Plan, PlannedRun, RecoilTask, Start, Thermalized,
-    run_recoil, snapshots, thermalize,
+    Underway, run_recoil, snapshots, thermalize,
 };
 use crate::io::{Frame, read_text, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
@@ -62,7 +63,10 @@ pub struct CampaignStatus {
     pub interrupted: usize,
     /// Recoils that failed: run number and reason.
     pub failed: Vec<(usize, String)>,
-    /// Wall-clock time left in seconds, if those running now go on in the same number; none before the first is done.
+    /// Recoils that are not done but have a checkpoint: run number and how far they were then.
+    pub underway: Vec<(usize, Underway)>,
+    /// Wall-clock time left in seconds, if those running now go on in the same number; none before the first is done or has
+    /// a checkpoint.
     pub time_left_s: Option<f64>,
 }
 
@@ -152,22 +156,32 @@ pub fn make_starts(worker: &Worker<'_>, plan: &Plan, folder: &Path) -> Result<()
 pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Error> {
     let files = Files { plan, folder };
     let mut status = CampaignStatus { n_runs: plan.runs.len(), ..CampaignStatus::default() };
-    let mut wall_time_s = 0.0;
+    let mut wall_times_s = Vec::new();
     for run in &plan.runs {
         match files.state(run)? {
             State::Done(record) => {
                 status.done += 1;
                 status.flagged += usize::from(!record.recoil.flags.is_empty());
-                wall_time_s += record.wall_time_s;
+                wall_times_s.push(record.wall_time_s);
             }
             State::Failed(failure) => status.failed.push((run.run, failure.reason)),
-            State::Open if Claim::is_held(&files.stem(run)) => status.running += 1,
-            State::Open => status.interrupted += usize::from(files.checkpoint_path(run).exists()),
+            State::Open => {
+                let (is_held, path) = (Claim::is_held(&files.stem(run)), files.checkpoint_path(run));
+                status.running += usize::from(is_held);
+                status.interrupted += usize::from(!is_held && path.exists());
+                status.underway.extend(underway(&path).map(|underway| (run.run, underway)));
+            }
         }
     }
-    let left = status.n_runs - status.done - status.failed.len();
-    let each_s = wall_time_s / status.done.max(1) as f64;
-    status.time_left_s = (status.done > 0).then(|| each_s * left as f64 / status.running.max(1) as f64);
+    if wall_times_s.is_empty() {
+        wall_times_s = status.underway.iter().filter_map(|(_, underway)| underway.expected_s()).collect();
+    }
+    let done_s: f64 = status.underway.iter().map(|(_, underway)| underway.wall_time_s).sum();
+    let left = (status.n_runs - status.done - status.failed.len()) as f64;
+    status.time_left_s = (!wall_times_s.is_empty()).then(|| {
+        let each_s = wall_times_s.iter().sum::<f64>() / wall_times_s.len() as f64;
+        (each_s * left - done_s).max(0.0) / status.running.max(1) as f64
+    });
     Ok(status)
 }
 

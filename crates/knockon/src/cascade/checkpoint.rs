@@ -9,6 +9,8 @@ use crate::io::{content_hash, write_atomically};
 use crate::progress::Progress;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -48,8 +50,24 @@ pub struct Checkpoint<'a> {
 #[derive(Serialize, Deserialize)]
 struct Content<T> {
     inputs: String,
-    wall_time_s: f64,
+    underway: Underway,
     state: T,
+}
+
+/// How far a computation is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Underway {
+    /// Seconds of work so far.
+    pub wall_time_s: f64,
+    /// Part of the simulated time that is done, 0 to 1.
+    pub part_done: f64,
+}
+
+impl Underway {
+    /// Seconds that the whole computation takes if it goes on at this pace; none before it has moved.
+    pub fn expected_s(&self) -> Option<f64> {
+        (self.part_done > 0.0).then(|| self.wall_time_s / self.part_done)
+    }
 }
 
 /// Digits of [`content_hash`].
@@ -98,7 +116,7 @@ impl<'a> Checkpoint<'a> {
         let place = path.display();
         match read::<T>(&bytes, &self.inputs) {
             Ok(content) => {
-                self.earlier_s = content.wall_time_s;
+                self.earlier_s = content.underway.wall_time_s;
                 self.progress.message(&format!("going on from {place}, after {:.0} s of work", self.earlier_s));
                 Ok(Some(content.state))
             }
@@ -109,16 +127,16 @@ impl<'a> Checkpoint<'a> {
         }
     }
 
-    /// To be called after every step, with what gives the state then. Writes it if it is time to, or if the computation
-    /// is to stop, which then fails; it fails too if it took too long.
-    pub(super) fn offer<T: Serialize>(&mut self, state: impl FnOnce() -> T) -> Result<(), Error> {
+    /// To be called after every step, with the part of the work that is done and with what gives the state then. Writes it
+    /// if it is time to, or if the computation is to stop, which then fails; it fails too if it took too long.
+    pub(super) fn offer<T: Serialize>(&mut self, part_done: f64, state: impl FnOnce() -> T) -> Result<(), Error> {
         self.steps += 1;
         let stopped = self.progress.is_stopped();
         let too_long = self.wall_time_s() > 3600.0 * self.settings.max_hours;
         let due = self.written.elapsed() >= Duration::from_secs_f64(60.0 * self.settings.checkpoint_every_min)
             || self.settings.checkpoint_every_steps.is_some_and(|every| self.steps.is_multiple_of(every));
         if due || stopped || too_long {
-            self.write(state())?;
+            self.write(part_done, state())?;
         }
         if too_long {
             let problem = format!("it took more than {} h", self.settings.max_hours);
@@ -131,9 +149,10 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Writes the state now.
-    pub(super) fn write<T: Serialize>(&mut self, state: T) -> Result<(), Error> {
+    pub(super) fn write<T: Serialize>(&mut self, part_done: f64, state: T) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
-        let content = Content { inputs: self.inputs.clone(), wall_time_s: self.wall_time_s(), state };
+        let underway = Underway { wall_time_s: self.wall_time_s(), part_done };
+        let content = Content { inputs: self.inputs.clone(), underway, state };
         let body = postcard::to_stdvec(&content).expect("plain numbers and text");
         let mut bytes = content_hash(&body).into_bytes();
         bytes.extend(body);
@@ -152,6 +171,18 @@ impl<'a> Checkpoint<'a> {
         }
     }
 }
+
+/// How far the computation was that keeps its state in the file `path`; none if there is no such file, or if this version of
+/// the program cannot read it.
+pub(super) fn underway(path: &Path) -> Option<Underway> {
+    let mut beginning = Vec::new();
+    File::open(path).ok()?.take(BEGINNING_BYTES).read_to_end(&mut beginning).ok()?;
+    let (_, underway): (String, Underway) = postcard::take_from_bytes(beginning.get(HASH_DIGITS..)?).ok()?.0;
+    (0.0..=1.0).contains(&underway.part_done).then_some(underway)
+}
+
+/// Enough for the hash, the inputs and [`Underway`].
+const BEGINNING_BYTES: u64 = 256;
 
 fn read<T: DeserializeOwned>(bytes: &[u8], inputs: &str) -> Result<Content<T>, &'static str> {
     let damaged = "expected a checkpoint, found a damaged file";
@@ -185,9 +216,11 @@ mod tests {
         let open = |key: &str| Checkpoint::new(&path, key, EVERY, &Silent);
         let mut first = open("key");
         assert_eq!(first.resume::<(Vec<f64>, u128)>(&1).expect("no file"), None);
-        first.offer(|| &state).expect("not due");
-        assert!(!path.exists());
-        first.offer(|| &state).expect("written");
+        first.offer(0.1, || &state).expect("not due");
+        assert!(!path.exists() && underway(&path).is_none());
+        first.offer(0.2, || &state).expect("written");
+        let found = underway(&path).expect("under way");
+        assert!(found.part_done == 0.2 && found.expected_s().expect("moved") >= found.wall_time_s);
         let read = |key: &str, inputs: i32| open(key).resume::<(Vec<f64>, u128)>(&inputs).expect("readable");
         let found = read("key", 1).expect("the state");
         assert_eq!(found.1, state.1);
@@ -210,10 +243,10 @@ mod tests {
         let state = vec![vec![glam::DVec3::new(0.1, 0.2, 0.3); 49152]; 30];
         let mut checkpoint = Checkpoint::new(&path, "", EVERY, &Silent);
         let began = Instant::now();
-        checkpoint.write(&state).expect("written");
+        checkpoint.write(0.5, &state).expect("written");
         let written = began.elapsed();
         assert_eq!(checkpoint.resume::<Vec<Vec<glam::DVec3>>>(&0).expect("readable").as_ref().map(Vec::len), None);
-        checkpoint.write(&state).expect("written");
+        checkpoint.write(0.5, &state).expect("written");
         let began = Instant::now();
         assert_eq!(checkpoint.resume::<Vec<Vec<glam::DVec3>>>(&0).expect("readable").as_ref(), Some(&state));
         eprintln!("35 MB written in {written:.2?}, read and compared in {:.2?}", began.elapsed());
@@ -227,7 +260,7 @@ mod tests {
         let path = folder.path().join("a.checkpoint");
         let mut checkpoint = Checkpoint::new(&path, "", RunningSettings { max_hours: 0.0, ..EVERY }, &Silent);
         assert!(checkpoint.resume::<u8>(&0).expect("no file").is_none());
-        let error = checkpoint.offer(|| 7_u8).expect_err("too long").to_string();
+        let error = checkpoint.offer(0.0, || 7_u8).expect_err("too long").to_string();
         assert!(error.contains("max_hours") && path.exists(), "{error}");
     }
 }

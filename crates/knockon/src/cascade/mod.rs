@@ -20,7 +20,7 @@ pub use campaign::{
     CampaignStatus, CampaignSummary, RunOutcome, Worker, campaign_status, collect_campaign, forget_failures,
     make_starts, run_campaign,
 };
-pub use checkpoint::{Checkpoint, RunningSettings};
+pub use checkpoint::{Checkpoint, RunningSettings, Underway};
 pub use directions::{Direction, generic_point, irreducible_directions};
 pub use disorder::Disorder;
 pub use equilibrium::{Equilibrium, KineticEnergies, Reading, SpeciesTemperature};

@@ -70,6 +70,7 @@ pub(super) fn recoils_csv(plan: &Plan, records: &[RunRecord]) -> String {
         elements.iter().for_each(|element| write!(text, ",{kind}_{element}").expect("text grows"));
     }
     text.push_str(",max_grade,flags,wall_time_s,program,commit,model_hash\n");
+    let n_atoms = plan.unit_cell.species.len() * plan.settings.cells.iter().product::<usize>();
     for record in records {
         let r = &record.recoil;
         let cells = [
@@ -86,8 +87,8 @@ pub(super) fn recoils_csv(plan: &Plan, records: &[RunRecord]) -> String {
             r.energy_drift_ev.to_string(),
             r.border_energy_ev.to_string(),
             r.electronic_energy_ev.to_string(),
-            r.heat_ev.to_string(),
-            r.heat_temperature_rise_k.to_string(),
+            r.heat_ev().to_string(),
+            r.heat_temperature_rise_k(n_atoms).to_string(),
             r.temperature_rise_k.to_string(),
             r.min_time_step_fs.to_string(),
             r.steps.to_string(),

@@ -85,13 +85,6 @@ pub struct Recoil {
     pub steps: u64,
     /// Time in fs from the kick to the quench.
     pub simulated_time_fs: f64,
-    /// Energy in eV that is neither stored nor gone at the end: heat of the box (0 in records of earlier versions).
-    #[serde(default)]
-    pub heat_ev: f64,
-    /// How much hotter in K the box is by this heat if it is shared equally by motion and bonds, as in a harmonic crystal: to be
-    /// compared with `temperature_rise_k`.
-    #[serde(default)]
-    pub heat_temperature_rise_k: f64,
     /// Kinetic temperature in K before the quench.
     pub final_temperature_k: f64,
     /// How much hotter than before the kick that is, in K.
@@ -127,6 +120,29 @@ pub struct Recoil {
     /// Reasons not to trust this run: `drift`, `heat`, `small-box`, `hot-border`, `close-pair`, `quench`, `hole`,
     /// `extrapolation`.
     pub flags: Vec<String>,
+}
+
+impl Recoil {
+    /// Energy in eV that is neither stored nor gone at the end: heat of the box.
+    pub fn heat_ev(&self) -> f64 {
+        let given_ev = self.energy_given_ev + self.border_energy_ev - self.electronic_energy_ev;
+        given_ev + self.energy_drift_ev - self.stored_energy_ev
+    }
+
+    /// How much hotter in K a box of `n_atoms` is by this heat if it is shared equally by motion and bonds, as in a harmonic
+    /// crystal: to be compared with `temperature_rise_k`.
+    pub fn heat_temperature_rise_k(&self, n_atoms: usize) -> f64 {
+        self.heat_ev() / (3.0 * n_atoms as f64 * BOLTZMANN_EV_PER_K)
+    }
+
+    /// Whether the temperature rose as the heat says.
+    fn heat_is_found(&self, n_atoms: usize) -> bool {
+        let expected_k = self.heat_temperature_rise_k(n_atoms);
+        let start_temperature_k = self.final_temperature_k - self.temperature_rise_k;
+        // Kinetic energy of a harmonic box: k T sqrt(3 N) / 2 at constant energy, k T sqrt(3 N / 2) in a bath.
+        let deviation_k = self.final_temperature_k.hypot(1.5 * start_temperature_k) / (3.0 * n_atoms as f64).sqrt();
+        (self.temperature_rise_k - expected_k).abs() <= HEAT_PART * expected_k.abs() + HEAT_DEVIATIONS * deviation_k
+    }
 }
 
 /// An atom that ended far from where it was in the perfect box.
@@ -231,7 +247,7 @@ pub fn run_recoil(
     while !cascade.is_over() {
         cascade.step()?;
         watch(&cascade.simulation);
-        checkpoint.offer(|| cascade.state())?;
+        checkpoint.offer(cascade.part_done(), || cascade.state())?;
     }
     let quenched = cascade.quench(checkpoint)?;
     cascade.account(direction, quenched)
@@ -358,6 +374,10 @@ impl<'a> Cascade<'a> {
         self.books.end.is_some() || self.simulation.time_fs() >= self.task.settings.time_fs
     }
 
+    fn part_done(&self) -> f64 {
+        (self.simulation.time_fs() / self.task.settings.time_fs).clamp(0.0, 1.0)
+    }
+
     fn step(&mut self) -> Result<(), Error> {
         let settings = self.task.settings;
         let (books, simulation) = (&mut self.books, &mut self.simulation);
@@ -424,7 +444,7 @@ impl<'a> Cascade<'a> {
             books: books.clone(),
             descent: Some(descent.clone()),
         };
-        let mut watch = |s: &Simulation<'_>, descent: &Descent| checkpoint.offer(|| state(s, descent));
+        let mut watch = |s: &Simulation<'_>, descent: &Descent| checkpoint.offer(1.0, || state(s, descent));
         quench_on(&mut self.simulation, &self.task.settings.quench, self.descent.take(), &mut watch)
     }
 
@@ -435,28 +455,9 @@ impl<'a> Cascade<'a> {
         let end = books.end.expect("the quench began");
         let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
         let damage = Damage::new(perfect, &region, simulation.atoms());
-        let n_atoms = simulation.atoms().len() as f64;
-        let given_ev = energy_ev - books.thermal_ev + end.border_energy_ev - books.electronic_energy_ev;
-        let heat_ev = given_ev + end.energy_drift_ev - stored_energy_ev;
-        let heat_temperature_rise_k = heat_ev / (3.0 * n_atoms * BOLTZMANN_EV_PER_K);
-        let temperature_rise_k = end.temperature_k - books.start_temperature_k;
-        // Kinetic energy of a harmonic box: k T sqrt(3 N) / 2 at constant energy, k T sqrt(3 N / 2) in a bath.
-        let deviation_k = end.temperature_k.hypot(1.5 * books.start_temperature_k) / (3.0 * n_atoms).sqrt();
-        let allowed_heat_k = HEAT_PART * heat_temperature_rise_k.abs() + HEAT_DEVIATIONS * deviation_k;
         let allowed_heating_k = BORDER_HEATING_K.max(BORDER_HEATING_PART * books.start_temperature_k);
         let border_heating_k = books.max_border_temperature_k - books.start_temperature_k;
-        let flags: [(&str, bool); FLAGS.len()] = [
-            ("drift", end.energy_drift_ev.abs() > DRIFT_PART * energy_ev.max(10.0)),
-            ("heat", (temperature_rise_k - heat_temperature_rise_k).abs() > allowed_heat_k),
-            ("small-box", books.hot_at_border || damage.reaches_border),
-            ("hot-border", border_heating_k > allowed_heating_k),
-            ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
-            ("quench", !quenched.converged),
-            ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
-            ("extrapolation", books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
-        ];
-        debug_assert_eq!(flags.map(|(name, _)| name), FLAGS);
-        let recoil = Recoil {
+        let mut recoil = Recoil {
             recoil_energy_ev: energy_ev,
             direction,
             energy_given_ev: energy_ev - books.thermal_ev,
@@ -469,9 +470,7 @@ impl<'a> Cascade<'a> {
             steps: books.steps,
             simulated_time_fs: end.time_fs,
             final_temperature_k: end.temperature_k,
-            heat_ev,
-            heat_temperature_rise_k,
-            temperature_rise_k,
+            temperature_rise_k: end.temperature_k - books.start_temperature_k,
             max_border_temperature_k: books.max_border_temperature_k,
             max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
             quench_evaluations: quenched.evaluations,
@@ -483,8 +482,20 @@ impl<'a> Cascade<'a> {
             disorder: Some(Disorder::find(&perfect.atoms, simulation.atoms())),
             displacements: damage.displaced,
             max_extrapolation_grade: books.max_grade,
-            flags: flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect(),
+            flags: Vec::new(),
         };
+        let flags: [(&str, bool); FLAGS.len()] = [
+            ("drift", end.energy_drift_ev.abs() > DRIFT_PART * energy_ev.max(10.0)),
+            ("heat", !recoil.heat_is_found(simulation.atoms().len())),
+            ("small-box", books.hot_at_border || damage.reaches_border),
+            ("hot-border", border_heating_k > allowed_heating_k),
+            ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
+            ("quench", !quenched.converged),
+            ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
+            ("extrapolation", books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
+        ];
+        debug_assert_eq!(flags.map(|(name, _)| name), FLAGS);
+        recoil.flags = flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect();
         Ok(Followed { recoil, quenched: simulation.atoms().clone(), frames: books.frames })
     }
 }
@@ -668,7 +679,8 @@ mod tests {
         assert!(recoil.energy_drift_ev.abs() < 0.2, "{}", recoil.energy_drift_ev);
         // What is not stored is heat, half of it motion.
         assert!(!recoil.flags.contains(&"heat".to_owned()), "{recoil:?}");
-        let ratio = recoil.temperature_rise_k / recoil.heat_temperature_rise_k;
+        let n_atoms = argon_like([7; 3]).1.len();
+        let ratio = recoil.temperature_rise_k / recoil.heat_temperature_rise_k(n_atoms);
         assert!((0.8..1.2).contains(&ratio), "{ratio}");
         // Thermal energy of one atom at 40 K: 5 meV on average.
         assert!((0.0..0.05).contains(&(100.0 - recoil.energy_given_ev)));

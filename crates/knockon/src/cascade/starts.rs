@@ -132,12 +132,12 @@ pub fn thermalize(
             run.readings.push(Reading::of(&simulation));
         }
         progress.update(run.step as u64, n_steps as u64);
-        checkpoint.offer(|| run.at(&simulation))?;
+        checkpoint.offer(run.step as f64 / n_steps as f64, || run.at(&simulation))?;
     }
     run.simulation = simulation.state();
     while let Some(start) = run.starts.get(&run.checked) {
         simulation.set_positions(&start.positions)?;
-        let found = quench_on(&mut simulation, &perfect.quench, None, &mut |_, _| checkpoint.offer(|| &run))?;
+        let found = quench_on(&mut simulation, &perfect.quench, None, &mut |_, _| checkpoint.offer(1.0, || &run))?;
         let off = found.energy_ev - perfect.energy_ev;
         if off.abs() > 0.01 {
             let problem = format!(
@@ -151,7 +151,7 @@ pub fn thermalize(
         }
         run.checked += 1;
     }
-    checkpoint.write(&run)?;
+    checkpoint.write(1.0, &run)?;
     let starts: Vec<Start> = run.starts.into_values().collect();
     let equilibrium = Equilibrium::new(&perfect.atoms, settings, &run.readings, &starts[0]);
     Ok(Thermalized { starts, equilibrium })
