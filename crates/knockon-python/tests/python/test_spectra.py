@@ -65,7 +65,7 @@ def test_resolution_broadens_and_keeps_the_area():
     [
         (lambda: knockon.dark_matter([10.0, 5.0]), "ascending"),
         (lambda: knockon.dark_matter([np.nan]), "0 or more"),
-        (lambda: knockon.dark_matter(ENERGIES, target="CaXO4"), "known elements"),
+        (lambda: knockon.dark_matter(ENERGIES, target="CaXO4"), "natural isotopes"),
         (lambda: knockon.dark_matter(ENERGIES, mass_gev=0.0), "mass_gev"),
         (lambda: knockon.dark_matter(ENERGIES, day_of_year=400), "day_of_year"),
         (lambda: knockon.dark_matter(ENERGIES, resolution_ev=-1.0), "resolution_ev"),

@@ -1,5 +1,6 @@
 //! Elements with their natural isotopes, and crystals by chemical formula.
 
+use super::elements::ELEMENTS;
 use crate::Error;
 use crate::units::ATOMIC_MASS_EV;
 
@@ -8,9 +9,9 @@ use crate::units::ATOMIC_MASS_EV;
 pub struct Isotope {
     /// Number of nucleons.
     pub mass_number: u32,
-    /// Atomic mass in u (AME2020: Wang et al., Chin. Phys. C 45 (2021) 030003).
+    /// Atomic mass in u.
     pub mass_u: f64,
-    /// Fraction of atoms (IUPAC 2013: Meija et al., Pure Appl. Chem. 88 (2016) 293).
+    /// Fraction of atoms.
     pub abundance: f64,
 }
 
@@ -24,7 +25,7 @@ pub struct Element {
     /// Standard atomic weight in u (IUPAC).
     pub atomic_weight_u: f64,
     /// Stable and quasi-stable isotopes: (mass number, mass in u, abundance).
-    isotopes: &'static [(u32, f64, f64)],
+    pub(super) isotopes: &'static [(u32, f64, f64)],
 }
 
 /// What a rate needs to know of one kind of nucleus.
@@ -51,9 +52,9 @@ pub enum Nuclei {
     MeanMass,
 }
 
-/// Crystals of cryogenic detectors, as [`Material::from_formula`] takes them; any other formula of known elements works
-/// too.
-pub const CRYSTALS: [&str; 8] = ["CaWO4", "Al2O3", "Ge", "Si", "CaMoO4", "LiF", "NaI", "PbWO4"];
+/// Crystals of cryogenic detectors, as [`Material::from_formula`] takes them; any other formula works too.
+pub const CRYSTALS: [&str; 13] =
+    ["CaWO4", "Al2O3", "Ge", "Si", "C", "LiAlO2", "Li2MoO4", "TeO2", "CaMoO4", "LiF", "NaI", "CsI", "PbWO4"];
 
 /// Avogadro's number per kmol (SI, exact).
 const ATOMS_PER_KMOL: f64 = 6.022_140_76e26;
@@ -62,11 +63,10 @@ impl Element {
     /// The element with this chemical symbol.
     pub fn from_symbol(symbol: &str) -> Result<&'static Element, Error> {
         ELEMENTS.iter().find(|e| e.symbol == symbol).ok_or_else(|| {
-            let known: Vec<_> = ELEMENTS.iter().map(|e| e.symbol).collect();
             Error::input(
                 "material",
-                format!("expected known elements, found \"{symbol}\""),
-                format!("Write a formula such as {}; known elements: {}", CRYSTALS.join(", "), known.join(", ")),
+                format!("expected elements that have natural isotopes, found \"{symbol}\""),
+                format!("Write a formula such as {}", CRYSTALS.join(", ")),
             )
         })
     }
@@ -161,27 +161,6 @@ impl Material {
         self.composition.iter().map(|(e, n)| f64::from(*n) * e.atomic_weight_u / total).collect()
     }
 }
-
-#[rustfmt::skip]
-static ELEMENTS: [Element; 12] = [
-    Element { symbol: "Li", protons: 3, atomic_weight_u: 6.94, isotopes: &[(6, 6.015_123, 0.0759), (7, 7.016_003, 0.9241)] },
-    Element { symbol: "O", protons: 8, atomic_weight_u: 15.999, isotopes: &[(16, 15.994_915, 0.997_57), (17, 16.999_132, 0.000_38), (18, 17.999_160, 0.002_05)] },
-    Element { symbol: "F", protons: 9, atomic_weight_u: 18.998_403, isotopes: &[(19, 18.998_403, 1.0)] },
-    Element { symbol: "Na", protons: 11, atomic_weight_u: 22.989_769, isotopes: &[(23, 22.989_769, 1.0)] },
-    Element { symbol: "Al", protons: 13, atomic_weight_u: 26.981_538, isotopes: &[(27, 26.981_538, 1.0)] },
-    Element { symbol: "Si", protons: 14, atomic_weight_u: 28.085, isotopes: &[(28, 27.976_927, 0.922_23), (29, 28.976_495, 0.046_85), (30, 29.973_770, 0.030_92)] },
-    Element { symbol: "Ca", protons: 20, atomic_weight_u: 40.078, isotopes: &[(40, 39.962_591, 0.969_41), (42, 41.958_618, 0.006_47),
-        (43, 42.958_766, 0.001_35), (44, 43.955_481, 0.020_86), (46, 45.953_688, 0.000_04), (48, 47.952_523, 0.001_87)] },
-    Element { symbol: "Ge", protons: 32, atomic_weight_u: 72.630, isotopes: &[(70, 69.924_249, 0.2057), (72, 71.922_076, 0.2745),
-        (73, 72.923_459, 0.0775), (74, 73.921_178, 0.3650), (76, 75.921_403, 0.0773)] },
-    Element { symbol: "Mo", protons: 42, atomic_weight_u: 95.95, isotopes: &[(92, 91.906_808, 0.146_49), (94, 93.905_085, 0.091_87), (95, 94.905_839, 0.158_73),
-        (96, 95.904_676, 0.166_73), (97, 96.906_018, 0.095_82), (98, 97.905_405, 0.242_92), (100, 99.907_472, 0.097_44)] },
-    Element { symbol: "I", protons: 53, atomic_weight_u: 126.904_47, isotopes: &[(127, 126.904_472, 1.0)] },
-    Element { symbol: "W", protons: 74, atomic_weight_u: 183.84, isotopes: &[(180, 179.946_713, 0.0012), (182, 181.948_206, 0.2650),
-        (183, 182.950_224, 0.1431), (184, 183.950_933, 0.3064), (186, 185.954_363, 0.2843)] },
-    Element { symbol: "Pb", protons: 82, atomic_weight_u: 207.2, isotopes: &[(204, 203.973_044, 0.014), (206, 205.974_466, 0.241),
-        (207, 206.975_897, 0.221), (208, 207.976_653, 0.524)] },
-];
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ mod curve;
 pub mod dark_matter;
 mod detected;
 pub mod detector;
+mod elements;
 mod events;
 mod eye;
 pub mod fitting;

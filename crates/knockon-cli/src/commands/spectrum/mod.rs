@@ -20,8 +20,8 @@ const HELP: &str = "\
 Recoil spectra before any effect of the crystal: what `knockon correct` takes. Rates of dark matter
 and of reactor neutrinos (CEvNS) are per keV, kg of crystal and day, in all and for each element;
 rates of neutron capture are per eV and capture in natural tungsten.
-Crystals: CaWO4, Al2O3, Ge, Si, CaMoO4, LiF, NaI, PbWO4, or any formula of Li O F Na Al Si Ca Ge Mo I
-W Pb. Capture on tungsten is simulated; single gamma rays to the ground state are exact lines.
+Crystals: CaWO4, Al2O3, Ge, LiAlO2 or any other formula without brackets. Capture on tungsten is
+simulated; single gamma rays to the ground state are exact lines.
 --reactor-table takes rows neutrino_energy_mev,neutrinos_per_mev_per_fission (comma or blank between,
 # for comments). The table begins with commented lines that name every parameter (JSON: \"parameters\").
 
