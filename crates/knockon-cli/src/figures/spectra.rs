@@ -232,11 +232,12 @@ fn rate_range(spectrum: &Spectrum, end: f64) -> (f64, f64) {
     }
 }
 
-/// Range of the ratio above 5 eV with some room, never beyond 0 to 1.6.
+/// Range of all ratios above 5 eV with some room, never beyond 0 to 1.6.
 fn ratio_range(spectrum: &Spectrum, end: f64) -> (f64, f64) {
-    let rows = spectrum.energy_ev.iter().zip(&spectrum.ratio);
-    let shown = rows.filter(|(e, _)| **e >= 5.0 && **e <= 0.9 * end).flat_map(|(_, r)| *r);
-    let (low, high) = extent(shown.filter(|r| *r > 0.0)).unwrap_or((0.9, 1.1));
+    let own = spectrum.energy_ev.iter().zip(&spectrum.ratio).flat_map(|(e, ratios)| ratios.map(|r| [*e, r]));
+    let compared = spectrum.compared.iter().flat_map(|compared| spectrum.points(&compared.ratio));
+    let shown = own.chain(compared).filter(|[e, r]| (5.0..=0.9 * end).contains(e) && *r > 0.0);
+    let (low, high) = extent(shown.map(|[_, r]| r)).unwrap_or((0.9, 1.1));
     let room = 0.15 * (high - low).max(0.05);
     ((low - room).clamp(0.0, 0.95), (high + room).clamp(1.05, 1.6))
 }
