@@ -31,8 +31,9 @@ def started(pid):
 class Claim:
     """The right to label one configuration, kept alive by a heartbeat."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, stem, generation):
+        self.path = _path(stem, generation)
+        self.successor = _path(stem, generation + 1)
         self.released = threading.Event()
         threading.Thread(target=self._beat, daemon=True).start()
 
@@ -40,30 +41,56 @@ class Claim:
         while not self.released.wait(HEARTBEAT_S):
             try:
                 os.utime(self.path)
-            except OSError:
+            except FileNotFoundError:
                 return
+            except OSError:
+                pass  # may pass: a file server that is away for a while
 
     def release(self):
         self.released.set()
-        _remove(self.path)
+        if not os.path.exists(self.successor):  # one that was taken over stays below its successor
+            _remove(self.path)
 
 
 def take(stem):
     """A claim on the work whose files begin with `stem`, or None if somebody else is at it."""
-    generation = 0
-    while os.path.exists(_path(stem, generation)):
-        generation += 1
-    if generation and _owner_lives(_path(stem, generation - 1)):
-        return None
-    path = _path(stem, generation)
+    while True:
+        generation = 0
+        while os.path.exists(_path(stem, generation)):
+            generation += 1
+        seen = _contents(stem, generation - 1)
+        if generation and _owner_lives(_path(stem, generation - 1)):
+            return None
+        path = _path(stem, generation)
+        try:
+            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            return None
+        owner = {'host': _host(), 'pid': os.getpid(), 'started': started(os.getpid())}
+        with os.fdopen(file, 'w') as file:
+            json.dump(owner, file)
+        # Had the predecessor been given up meanwhile, others would begin to count anew below this claim.
+        if _contents(stem, generation - 1) == seen:
+            return Claim(stem, generation)
+        _remove(path)
+
+
+def _contents(stem, generation):
+    """None if there is no such claim."""
     try:
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except FileExistsError:
+        with open(_path(stem, generation)) as file:
+            return file.read()
+    except OSError:
         return None
-    owner = {'host': socket.gethostname(), 'pid': os.getpid(), 'started': started(os.getpid())}
-    with os.fdopen(file, 'w') as file:
-        json.dump(owner, file)
-    return Claim(path)
+
+
+def _host():
+    """The machine since it was started: two machines may have one name."""
+    try:
+        with open('/proc/sys/kernel/random/boot_id') as file:
+            return file.read().strip()
+    except OSError:
+        return socket.gethostname()
 
 
 def clear(stem):
@@ -89,7 +116,7 @@ def _owner_lives(path):
     try:
         with open(path) as file:
             owner = json.load(file)
-        if owner['host'] == socket.gethostname():
+        if owner['host'] == _host():
             return started(owner['pid']) == owner['started']
     except FileNotFoundError:
         return False

@@ -21,7 +21,7 @@ const STALE: Duration = Duration::from_secs(900);
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Owner {
-    /// Name of the machine, and of the container within it where the system says so.
+    /// The machine since it was started, and the container within it where the system says so.
     host: String,
     pid: u32,
     /// When the process was started, in the system's own count: its number alone may be given to another one later.
@@ -43,7 +43,8 @@ impl Owner {
 
 /// The right to do one piece of work, kept alive by a heartbeat until it is dropped.
 pub(super) struct Claim {
-    path: PathBuf,
+    stem: PathBuf,
+    generation: usize,
     /// Its end stops the heartbeat.
     _heart: Sender<()>,
 }
@@ -52,23 +53,37 @@ impl Claim {
     /// A claim on the work whose files begin with `stem`, or None if somebody else is at it. Fails if the folder cannot be
     /// written to.
     pub(super) fn take(stem: &Path) -> Result<Option<Self>, Error> {
-        let generation = generations(stem);
-        if generation > 0 && owner_lives(&path(stem, generation - 1)) {
-            return Ok(None);
-        }
-        let path = path(stem, generation);
         let text = serde_json::to_string(&Owner::this_process()).expect("plain text");
-        if !create_atomically(&path, text.as_bytes())? {
-            return Ok(None);
+        loop {
+            let generation = generations(stem);
+            let predecessor = generation.checked_sub(1).map(|g| path(stem, g));
+            let seen = predecessor.as_deref().map(contents);
+            if predecessor.as_deref().is_some_and(owner_lives) {
+                return Ok(None);
+            }
+            let path = path(stem, generation);
+            if !create_atomically(&path, text.as_bytes())? {
+                return Ok(None);
+            }
+            // Had the predecessor been given up meanwhile, others would begin to count anew below this claim.
+            if seen == predecessor.as_deref().map(contents) {
+                return Ok(Some(Self::kept_alive(stem, generation, text)));
+            }
+            let _ = std::fs::remove_file(&path);
         }
+    }
+
+    fn kept_alive(stem: &Path, generation: usize, text: String) -> Self {
         let (heart, stopped) = channel();
-        let beating = path.clone();
+        let beating = path(stem, generation);
         std::thread::spawn(move || {
             // The same bytes again: the file gets the time of the file system's own clock, and readers always see all.
             let beat = || OpenOptions::new().write(true).open(&beating).and_then(|mut f| f.write_all(text.as_bytes()));
-            while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) && beat().is_ok() {}
+            let is_gone = |e: std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
+            // Other errors may pass: a file server that is away for a while.
+            while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) && !beat().is_err_and(is_gone) {}
         });
-        Ok(Some(Self { path, _heart: heart }))
+        Self { stem: stem.to_owned(), generation, _heart: heart }
     }
 
     /// Whether somebody is at the work whose files begin with `stem`.
@@ -89,8 +104,10 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // If it cannot be removed, it is given up when this process ends.
-        let _ = std::fs::remove_file(&self.path);
+        // One that was taken over stays below its successor. If it cannot be removed, it is given up when this process ends.
+        if !path(&self.stem, self.generation + 1).exists() {
+            let _ = std::fs::remove_file(path(&self.stem, self.generation));
+        }
     }
 }
 
@@ -101,6 +118,11 @@ fn path(stem: &Path, generation: usize) -> PathBuf {
 
 fn generations(stem: &Path) -> usize {
     (0..).take_while(|generation| path(stem, *generation).exists()).count()
+}
+
+/// None if there is no such file.
+fn contents(path: &Path) -> Option<Vec<u8>> {
+    std::fs::read(path).ok()
 }
 
 fn owner_lives(path: &Path) -> bool {
@@ -119,8 +141,10 @@ fn age(path: &Path) -> Option<Duration> {
 }
 
 fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".to_owned());
-    // Containers of one machine may share its name, but do not see each other's processes.
+    // Two machines may have one name, but never one number of their start.
+    let number = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+    let name = number("random/boot_id").or_else(|_| number("hostname")).unwrap_or_else(|_| "unknown".to_owned());
+    // Containers of one machine do not see each other's processes.
     let container = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     format!("{} {}", name.trim(), container.display()).trim().to_owned()
 }
@@ -135,6 +159,7 @@ fn started(pid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn write(path: &Path, owner: &Owner) {
         std::fs::write(path, serde_json::to_string(owner).expect("plain text")).expect("written");
@@ -174,6 +199,35 @@ mod tests {
         assert!(Claim::take(&stem).expect("a folder to write to").is_none());
         let long_ago = std::time::SystemTime::now() - 2 * STALE;
         File::options().write(true).open(path(&stem, 0)).and_then(|f| f.set_modified(long_ago)).expect("set");
-        assert!(Claim::take(&stem).expect("a folder to write to").is_some());
+        let successor = Claim::take(&stem).expect("a folder to write to").expect("the owner is gone");
+
+        // The silent owner comes back and ends: its successor is still the only one.
+        let (_heart, _) = channel();
+        drop(Claim { stem: stem.clone(), generation: 0, _heart });
+        assert!(path(&stem, 0).exists() && Claim::take(&stem).expect("a folder to write to").is_none());
+        drop(successor);
+        Claim::clear(&stem);
+        assert_eq!(generations(&stem), 0);
+    }
+
+    /// Many threads take, hold and drop again and again: never two at a time.
+    #[test]
+    fn nobody_shares_a_claim_that_changes_hands() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stem = folder.path().join("run");
+        let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || {
+            for _ in 0..300 {
+                if let Some(claim) = Claim::take(&stem).expect("a folder to write to") {
+                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                    taken.fetch_add(1, Ordering::SeqCst);
+                    holders.fetch_sub(1, Ordering::SeqCst);
+                    drop(claim);
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+        assert!(taken.load(Ordering::SeqCst) > 0);
+        assert_eq!(generations(&stem), 0);
     }
 }
