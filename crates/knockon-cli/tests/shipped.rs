@@ -119,7 +119,7 @@ fn campaigns_of_both_sizes_are_valid() {
         campaign.validate(&path).unwrap();
         let crystal = read_structure(&root().join("examples/cawo4").join(size).join(&campaign.crystal)).unwrap().atoms;
         let n_atoms = crystal.len() * campaign.cells.iter().product::<usize>();
-        let n_runs: usize = campaign.energies.iter().map(|e| e.starts * campaign.directions).sum();
+        let n_runs: usize = campaign.energies.iter().map(|e| e.starts * campaign.directions.len()).sum();
         match size {
             "full" => assert_eq!((n_atoms, n_runs), (49152, 1184)),
             _ => assert!(n_runs >= 8 && campaign.energies.iter().any(|e| e.energy_ev == 112.0)),

@@ -126,9 +126,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let [author, affiliation, doi] = [author, affiliation, doi].map(Clone::clone);
             let attribution = Attribution { author, affiliation, doi };
             for e in export_campaign(&Plan::load(folder)?, folder, output, &attribution, accepted_flags)? {
-                let (n, flagged, left_out) = (e.n_runs, e.n_flagged, e.n_left_out);
+                let (n, flagged, left_out, without) = (e.n_runs, e.n_flagged, e.n_left_out, e.n_without_boxes);
                 let archive = e.archive.display();
-                say(&format!("{n} recoils ({flagged} flagged; {left_out} left out): {archive} and its .xml"));
+                say(&format!(
+                    "{n} recoils ({flagged} flagged; left out: {left_out} for their flags, {without} without boxes): {archive} and its .xml"
+                ));
             }
             Ok(())
         }
@@ -202,6 +204,9 @@ fn run_part(arguments: &RunArguments) -> Result<()> {
     }
     let o = work(&plan, &numbers, folder, arguments.wait)?;
     say(&format!("{} done before, {} now, {} failed, {} left to others", o.resumed, o.done, o.failed, o.elsewhere));
+    if o.failed > 0 {
+        bail!("{} recoils failed: `knockon campaign status` says why, `run --retry-failed` tries them again", o.failed);
+    }
     Ok(())
 }
 

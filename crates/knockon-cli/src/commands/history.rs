@@ -8,7 +8,8 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    Checkpoint, PerfectBox, Recoil, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize,
+    CLOSE_PAIR_ANGSTROM, Checkpoint, PerfectBox, Recoil, RecoilSettings, RecoilTask, Thermalization, run_recoil,
+    thermalize,
 };
 use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
 use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
@@ -180,6 +181,7 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
         border: None,
         electronic_stopping: None,
         max_steps: 100_000,
+        min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
     };
     let bar = Bar::new("fixed recoils");
     let mut done = Vec::new();

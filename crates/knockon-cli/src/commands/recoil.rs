@@ -5,8 +5,9 @@ use crate::signals;
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    Border, Checkpoint, Defects, Disorder, Followed, GradeWatch, PerfectBox, Recoil, RecoilSettings, RecoilTask,
-    RunningSettings, SpeciesDefects, Thermalization, run_recoil, snapshots, thermalize,
+    Border, CLOSE_PAIR_ANGSTROM, Checkpoint, Defects, Disorder, Followed, GradeWatch, PerfectBox, Recoil,
+    RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization, check_size, run_recoil, snapshots,
+    thermalize,
 };
 use knockon::dynamics::{ElectronicStopping, QuenchSettings, Simulation, TimeStep, relax_cell};
 use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
@@ -85,6 +86,9 @@ pub(crate) struct Arguments {
     /// Seed of the thermal motion.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Flag the recoil `close-pair` if two atoms come closer than this (angstrom).
+    #[arg(long, value_name = "ANGSTROM", default_value_t = CLOSE_PAIR_ANGSTROM)]
+    min_distance: f64,
     /// Give up after so many time steps.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     max_steps: u64,
@@ -98,6 +102,16 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let settings = settings(arguments);
+    settings.validate("settings")?;
+    let thermalization = Thermalization {
+        temperature_k: arguments.temperature_k,
+        time_fs: arguments.thermalization_fs,
+        sampling_time_fs: 0.0,
+        time_step_fs: 1.0,
+        friction_per_fs: 0.01,
+    };
+    thermalization.validate("settings")?;
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
     super::campaign::warn_of_failing(&model);
@@ -106,17 +120,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.keep_cell {
         unit_cell = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?.atoms;
     }
-    let settings = settings(arguments);
+    check_size(&unit_cell, arguments.cells)?;
     let crystal = unit_cell.supercell(arguments.cells);
     let perfect = PerfectBox::new(&potential, crystal, arguments.species, settings.quench, settings.skin_angstrom)?;
     say(&format!("{} atoms, kicked atom: {}", perfect.atoms.len(), perfect.central_atom + 1));
-    let thermalization = Thermalization {
-        temperature_k: arguments.temperature_k,
-        time_fs: arguments.thermalization_fs,
-        sampling_time_fs: 0.0,
-        time_step_fs: 1.0,
-        friction_per_fs: 0.01,
-    };
     let key = key(arguments, &model, &unit_cell);
     let _listening = signals::listen()?;
     let start = {
@@ -226,6 +233,7 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
         border,
         electronic_stopping: arguments.stopping_above_ev.map(|above_ev| ElectronicStopping { above_ev }),
         max_steps: arguments.max_steps,
+        min_distance_angstrom: arguments.min_distance,
     }
 }
 

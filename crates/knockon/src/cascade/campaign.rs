@@ -215,15 +215,13 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
     Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_failed })
 }
 
-/// Finished runs whose boxes were kept, with the files of those.
-pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(RunRecord, PathBuf)>, Error> {
+/// Finished runs, with the files of their boxes if these were kept.
+pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(RunRecord, Option<PathBuf>)>, Error> {
     let files = Files { plan, folder };
     let mut found = Vec::new();
     for run in &plan.runs {
-        let path = files.frames_path(run);
-        match files.state(run)? {
-            State::Done(record) if path.exists() => found.push((*record, path)),
-            _ => {}
+        if let State::Done(record) = files.state(run)? {
+            found.push((*record, Some(files.frames_path(run)).filter(|path| path.exists())));
         }
     }
     Ok(found)
@@ -432,7 +430,14 @@ impl<'a> Campaign<'a> {
         checkpoint.remove()
     }
 
-    /// As many runs side by side as there are threads; with fewer runs, several threads each. The bits do not depend on it.
+    /// How many recoils fit into the memory that is free, at least one.
+    fn recoils_in_memory(&self) -> usize {
+        let each = self.perfect.atoms.len() as u64 * BYTES_PER_ATOM;
+        available_bytes().map_or(usize::MAX, |bytes| usize::try_from(bytes / each.max(1)).unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// As many runs side by side as there are threads and as memory has room for; with fewer runs, several threads each. The
+    /// bits do not depend on it.
     fn run_all(&self, runs: &[PlannedRun]) -> Result<(), Error> {
         let progress = self.worker.progress;
         let next = AtomicUsize::new(0);
@@ -457,9 +462,11 @@ impl<'a> Campaign<'a> {
             }
         };
         let n_threads = rayon::current_num_threads();
-        let n_workers = n_threads.min(runs.len());
-        let pool = || rayon::ThreadPoolBuilder::new().num_threads(n_threads / n_workers).build();
-        let pools: Result<Vec<_>, _> = (0..n_workers).map(|_| pool()).collect();
+        let n_workers = n_threads.min(runs.len()).min(self.recoils_in_memory());
+        // The first get what is left over.
+        let threads = |worker: usize| n_threads / n_workers + usize::from(worker < n_threads % n_workers);
+        let pool = |worker| rayon::ThreadPoolBuilder::new().num_threads(threads(worker)).build();
+        let pools: Result<Vec<_>, _> = (0..n_workers).map(pool).collect();
         let pools =
             pools.map_err(|e| Error::computation(format!("cannot start a thread: {e}"), "Use fewer threads"))?;
         std::thread::scope(|scope| {
@@ -560,16 +567,28 @@ impl<'a> Campaign<'a> {
     }
 }
 
+/// What a recoil takes, per atom: 184 MiB were measured for 49152 atoms (docs/performance.md), and its checkpoint is made in
+/// memory.
+const BYTES_PER_ATOM: u64 = 6000;
+
+/// Memory that is free now; None where the system does not say (proc_meminfo(5)).
+fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| 1024 * kib)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cascade::{
-        Attribution, CampaignSettings, Exported, FLAGS, FrameSettings, RecoilEnergy, RecoilSettings, RunningSettings,
-        Thermalization, export_campaign,
+        Attribution, Border, CLOSE_PAIR_ANGSTROM, CampaignSettings, Directions, Exported, FLAGS, FrameSettings,
+        RecoilEnergy, RecoilSettings, RunningSettings, Thermalization, export_campaign,
     };
     use crate::dynamics::testing::{argon_like, cubic_cell, element};
     use crate::dynamics::{QuenchSettings, TimeStep};
     use crate::progress::Silent;
+    use glam::DVec3;
 
     fn settings() -> CampaignSettings {
         CampaignSettings {
@@ -577,7 +596,7 @@ mod tests {
             cells: [4, 4, 4],
             relax_cell: true,
             species: element("Ar"),
-            directions: 2,
+            directions: Directions::Count(2),
             seed: 5,
             energies: vec![RecoilEnergy { energy_ev: 2.0, starts: 2 }, RecoilEnergy { energy_ev: 40.0, starts: 1 }],
             thermalization: Thermalization {
@@ -595,6 +614,7 @@ mod tests {
                 border: None,
                 electronic_stopping: None,
                 max_steps: 10_000,
+                min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
             },
             model: None,
             extrapolation: None,
@@ -722,7 +742,8 @@ mod tests {
         let frames = Some(FrameSettings { times_fs: vec![0.0, 20.0] });
         let few = plan(folder.path(), &CampaignSettings { frames, ..settings() }).expect("a plan");
         run_some(folder.path(), 2, &ALL);
-        let more = plan(folder.path(), &CampaignSettings { directions: 4, ..settings() }).expect("a plan");
+        let more =
+            plan(folder.path(), &CampaignSettings { directions: Directions::Count(4), ..settings() }).expect("a plan");
         assert_eq!((more.runs.len(), &more.runs[..6]), (12, &few.runs[..]));
         let all: Vec<usize> = (0..12).collect();
         assert_eq!(run_some(folder.path(), 2, &all), outcome(6, 6, 0, 0));
@@ -758,6 +779,16 @@ mod tests {
             assert_eq!(one.n_left_out, same.n_flagged);
         }
         all.iter().chain(&few).for_each(check_archive);
+
+        // A run whose box is gone is counted with the six that kept none.
+        let (kept, away) = (folder.join("runs/run-00000.xyz"), folder.join("away.xyz"));
+        std::fs::rename(&kept, &away).expect("renamed");
+        let incomplete = export("incomplete", &FLAGS.map(str::to_owned));
+        assert_eq!(
+            incomplete.iter().map(|e| (e.n_runs, e.n_without_boxes)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+            (5, 7)
+        );
+        std::fs::rename(&away, &kept).expect("renamed");
 
         let text = read_text(&all[0].record).expect("a record");
         let document = roxmltree::Document::parse(&text).expect("well-formed XML");
@@ -816,11 +847,59 @@ mod tests {
 
     #[test]
     fn impossible_settings_are_refused() {
-        let mut bad = settings();
-        bad.energies[0].energy_ev = -1.0;
+        type Spoil = fn(&mut CampaignSettings);
+        let border = Border { thickness_angstrom: 2.0, friction_per_fs: 0.01, temperature_k: 10.0 };
+        let spoils: [(&str, Spoil); 10] = [
+            ("energy_ev", |s| s.energies[0].energy_ev = -1.0),
+            ("energies that differ", |s| s.energies.push(s.energies[0])),
+            ("directions", |s| s.directions = Directions::Vectors(Vec::new())),
+            ("expected a direction", |s| s.directions = Directions::Vectors(vec![DVec3::ZERO])),
+            ("max_hours", |s| s.running.max_hours = f64::INFINITY),
+            ("time_fs", |s| s.thermalization.time_fs = f64::INFINITY),
+            ("max_displacement_angstrom", |s| s.recoil.time_step.max_displacement_angstrom = f64::NAN),
+            ("border.friction_per_fs", |s| {
+                s.recoil.border = s.recoil.border.map(|b| Border { friction_per_fs: -0.01, ..b })
+            }),
+            ("border.temperature_k", |s| {
+                s.recoil.border = s.recoil.border.map(|b| Border { temperature_k: -1.0, ..b })
+            }),
+            ("at most 50000000 atoms", |s| s.cells = [4_000_000; 3]),
+        ];
         let folder = tempfile::tempdir().expect("a folder");
-        let error = plan(folder.path(), &bad).err().expect("an error").to_string();
-        assert!(error.contains("energy_ev"), "{error}");
+        for (expected, spoil) in spoils {
+            let mut bad = settings();
+            bad.recoil.border = Some(border);
+            spoil(&mut bad);
+            let error = plan(folder.path(), &bad).err().expect("an error").to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+
+    /// As where the processor has other vector instructions.
+    #[test]
+    fn a_cell_relaxed_to_other_last_bits_is_the_same_crystal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (potential, _) = argon_like([1, 1, 1]);
+        let kept = CampaignSettings { relax_cell: false, ..settings() };
+        let planned = |edge: f64| Plan::new(&potential, "model", &cubic_cell(edge), &kept)?.write(folder.path());
+        let first = planned(2.8).expect("a plan");
+        let second = planned(2.8 + 1e-9).expect("the same plan");
+        assert_eq!((&second.key, &second.unit_cell), (&first.key, &first.unit_cell));
+        let error = planned(2.81).err().expect("an error").to_string();
+        assert!(error.contains("another model or other settings"), "{error}");
+    }
+
+    #[test]
+    fn directions_can_be_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let axes = vec![DVec3::new(2.0, 0.0, 0.0), DVec3::new(1.0, 1.0, 0.0), DVec3::ONE];
+        let named = plan(folder.path(), &CampaignSettings { directions: Directions::Vectors(axes), ..settings() });
+        let named = named.expect("a plan");
+        assert_eq!(named.directions[0].vector, DVec3::X);
+        assert!(
+            (named.directions.iter().map(|d| d.weight_sr).sum::<f64>() - std::f64::consts::PI / 12.0).abs() < 1e-12
+        );
+        assert_eq!(Plan::load(folder.path()).expect("a plan").settings.directions, named.settings.directions);
     }
 }

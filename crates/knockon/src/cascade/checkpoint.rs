@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long computations run, and when they keep where they are. Results do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ impl<'a> Checkpoint<'a> {
         self.steps += 1;
         let stopped = self.progress.is_stopped();
         let too_long = self.wall_time_s() > 3600.0 * self.settings.max_hours;
-        let due = self.written.elapsed() >= Duration::from_secs_f64(60.0 * self.settings.checkpoint_every_min)
+        let due = self.written.elapsed().as_secs_f64() >= 60.0 * self.settings.checkpoint_every_min
             || self.settings.checkpoint_every_steps.is_some_and(|every| self.steps.is_multiple_of(every));
         if due || stopped || too_long {
             self.write(part_done, state())?;
@@ -204,6 +204,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8], inputs: &str) -> Result<Content<T>, &
 mod tests {
     use super::*;
     use crate::progress::Silent;
+    use std::time::Duration;
 
     const EVERY: RunningSettings =
         RunningSettings { checkpoint_every_min: 1e9, checkpoint_every_steps: Some(2), max_hours: 1e9 };

@@ -31,22 +31,68 @@ pub fn irreducible_directions(operations: &[DMat3], kept: &[DVec3], count: usize
     }
     let mut points = kept.to_vec();
     let mut candidates = Candidates::new(operations);
+    if candidates.places.len() < count {
+        let found = format!("expected at most {} directions for this site, found {count}", candidates.places.len());
+        return Err(Error::input("directions", found, "Ask for fewer directions and more starts"));
+    }
     points.iter().for_each(|point| candidates.charge(*point));
     while points.len() < count {
         let point = candidates.lowest();
         candidates.charge(point);
         points.push(point);
     }
+    weighted(&points, operations)
+}
 
+/// The directions of `vectors` (of any length), after those `kept`, which must be among them. Weights are the areas of their
+/// Voronoi cells. Fails if one is zero, the image of another, or if a kept one is not among them.
+pub fn chosen_directions(operations: &[DMat3], kept: &[DVec3], vectors: &[DVec3]) -> Result<Vec<Direction>, Error> {
+    let place = "directions";
+    let is_image = |a: &DVec3, b: &DVec3| operations.iter().any(|g| (*g * *a).distance(*b) < SAME_DIRECTION);
+    let mut points = kept.to_vec();
+    for vector in vectors {
+        let found = || format!("expected a direction, found {vector}");
+        let unit =
+            vector.try_normalize().ok_or_else(|| Error::input(place, found(), "Give vectors that are not zero"))?;
+        if kept.iter().any(|point| point.distance(unit) < SAME_DIRECTION) {
+            continue;
+        }
+        if let Some(other) = points.iter().find(|point| is_image(point, &unit)) {
+            let found =
+                format!("expected directions that differ by more than the site's symmetry, found {unit} and {other}");
+            return Err(Error::input(place, found, "Leave one of them out"));
+        }
+        points.push(unit);
+    }
+    if points.len() != vectors.len() {
+        let found = format!("expected all {} directions of the earlier plan among those given", kept.len());
+        return Err(Error::input(place, found, "Add directions to those that there are"));
+    }
+    weighted(&points, operations)
+}
+
+/// Unit vectors closer than this are one direction.
+const SAME_DIRECTION: f64 = 1e-6;
+
+/// Points of the sphere with the areas of the Voronoi cells of them and their images.
+fn weighted(points: &[DVec3], operations: &[DMat3]) -> Result<Vec<Direction>, Error> {
     let total = 4.0 * PI / operations.len() as f64;
-    let areas: Vec<f64> = (0..count).map(|i| voronoi_area(i, &points, operations)).collect();
+    let alone = points.len() == 1;
+    let weight = |i: usize| voronoi_area(i, points, operations) / stabilizer(points[i], operations) as f64;
+    let areas: Vec<f64> = (0..points.len()).map(weight).collect();
     let sum: f64 = areas.iter().sum();
-    if count > 1 && (sum / total - 1.0).abs() > 1e-6 {
-        let found = format!("{count} directions and their images leave part of the sphere beyond every horizon");
+    if !alone && (sum / total - 1.0).abs() > 1e-6 {
+        let found =
+            format!("{} directions and their images leave part of the sphere beyond every horizon", points.len());
         return Err(Error::input("directions", found, "Ask for more directions"));
     }
-    let weights = areas.iter().map(|area| if count > 1 { area * total / sum } else { total });
+    let weights = areas.iter().map(|area| if alone { total } else { area * total / sum });
     Ok(points.iter().zip(weights).map(|(vector, weight_sr)| Direction { vector: *vector, weight_sr }).collect())
+}
+
+/// How many operations leave a direction where it is: images of one on an axis or a mirror plane fall together.
+fn stabilizer(point: DVec3, operations: &[DMat3]) -> usize {
+    operations.iter().filter(|g| (**g * point).distance(point) < SAME_DIRECTION).count().max(1)
 }
 
 /// Fibonacci's spiral: `count` nearly even points on the sphere.
@@ -114,7 +160,7 @@ fn voronoi_area(i: usize, points: &[DVec3], operations: &[DMat3]) -> f64 {
     for other in points {
         for operation in operations {
             let away = point - *operation * *other;
-            if away.length() > 1e-9 {
+            if away.length() > SAME_DIRECTION {
                 // Closer to `point`: (point + x e1 + y e2) . away > 0.
                 polygon = cut(&polygon, DVec2::new(e1.dot(away), e2.dot(away)), point.dot(away));
             }
@@ -211,6 +257,40 @@ mod tests {
         assert!(directions[0].vector == kept[0] && directions[1].vector == kept[1]);
         assert!(directions.iter().all(|d| (0.4..1.8).contains(&(d.weight_sr * 32.0 / PI))));
         assert!(irreducible_directions(&operations, &kept, 1).is_err());
+        let error = irreducible_directions(&operations, &[], 100_000).expect_err("an error").to_string();
+        assert!(error.contains("expected at most"), "{error}");
+    }
+
+    /// The faces of a cuboctahedron's dual: [100] stands for 6 of its cells, [111] for 8, [110] for 12.
+    #[test]
+    fn chosen_directions_on_symmetry_axes_have_the_areas_of_their_cells() {
+        let operations = site_symmetry(&cubic_cell(2.8), 0, 1e-3).expect("a crystal").operations;
+        let axes = [DVec3::X, DVec3::new(1.0, 1.0, 0.0), DVec3::new(2.0, 2.0, 2.0)];
+        let directions = chosen_directions(&operations, &[], &axes).expect("directions");
+        let sum: f64 = directions.iter().map(|d| d.weight_sr).sum();
+        assert!((sum - 4.0 * PI / 48.0).abs() < 1e-12, "{sum}");
+        // Sampled: what part of the sphere is nearest to each star.
+        let closeness = |v: DVec3, p: DVec3| operations.iter().map(|g| (*g * v).dot(p)).fold(-1.0, f64::max);
+        let mut counted = [0.0; 3];
+        for point in spiral(100_000) {
+            let nearest = (0..3).max_by(|a, b| {
+                closeness(directions[*a].vector, point).total_cmp(&closeness(directions[*b].vector, point))
+            });
+            counted[nearest.expect("three")] += 4.0 * PI / 48.0 / 100_000.0;
+        }
+        for (direction, counted) in directions.iter().zip(counted) {
+            assert!((direction.weight_sr / counted - 1.0).abs() < 0.01, "{} {counted}", direction.weight_sr);
+        }
+        // More are added; images of one another, nothing and lost directions are refused.
+        let more = [DVec3::Z, axes[1], axes[2], DVec3::new(0.5, 0.0, 0.0), DVec3::new(1.0, 2.0, 3.0)];
+        let kept: Vec<DVec3> = directions.iter().map(|d| d.vector).collect();
+        let refused =
+            |vectors: &[DVec3]| chosen_directions(&operations, &kept, vectors).expect_err("an error").to_string();
+        assert!(refused(&more).contains("symmetry"));
+        let grown = chosen_directions(&operations, &kept, &more[1..]).expect("directions");
+        assert!(grown.len() == 4 && grown[0].vector == kept[0]);
+        assert!(refused(&more[2..]).contains("earlier plan"));
+        assert!(refused(&[DVec3::ZERO]).contains("expected a direction"));
     }
 
     /// Independent of the polygons: each of many even points goes to its nearest direction.

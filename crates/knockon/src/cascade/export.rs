@@ -37,6 +37,8 @@ pub struct Exported {
     pub n_flagged: usize,
     /// Finished recoils of this energy that were left out for their flags.
     pub n_left_out: usize,
+    /// Finished recoils of this energy that were left out because their boxes were not kept.
+    pub n_without_boxes: usize,
 }
 
 /// Writes an archive and a record for each recoil energy that has finished recoils with boxes, into `output`. Recoils with
@@ -52,11 +54,18 @@ pub fn export_campaign(
 ) -> Result<Vec<Exported>, Error> {
     attribution.check()?;
     check_flags(accepted_flags)?;
-    let finished = finished_boxes(plan, folder)?;
+    let mut finished = Vec::new();
+    let mut without_boxes = Vec::new();
+    for (record, boxes) in finished_boxes(plan, folder)? {
+        match boxes {
+            Some(boxes) => finished.push((record, boxes)),
+            None => without_boxes.push(record.recoil.recoil_energy_ev),
+        }
+    }
     let accepted = |record: &RunRecord| record.recoil.flags.iter().all(|flag| accepted_flags.contains(flag));
     let (kept, left_out): (Vec<_>, Vec<_>) = finished.into_iter().partition(|(record, _)| accepted(record));
     if kept.is_empty() {
-        return Err(nothing_to_export(folder, &left_out));
+        return Err(nothing_to_export(folder, &left_out, without_boxes.len()));
     }
     let mut exported: Vec<Exported> = Vec::new();
     let mut energies: Vec<f64> = plan.settings.energies.iter().map(|e| e.energy_ev).collect();
@@ -71,12 +80,13 @@ pub fn export_campaign(
         let name = format!("{}-{energy_ev}eV", plan.settings.species);
         let [archive, record] = ["tar", "xml"].map(|ending| output.join(format!("{name}.{ending}")));
         let n_left_out = left_out.iter().filter(of_energy).count();
-        let set = Set { plan, energy_ev, records: &records, n_left_out };
+        let n_without_boxes = without_boxes.iter().filter(|energy| **energy == energy_ev).count();
+        let set = Set { plan, energy_ev, records: &records, n_left_out, n_without_boxes };
         set.write_archive(&archive, &boxes, &folder.join("potential.model"))?;
         let text = set.cdbml(&format!("{name}.tar"), attribution)?;
         write_atomically(&record, text.as_bytes())?;
         let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
-        exported.push(Exported { archive, record, n_runs: records.len(), n_flagged, n_left_out });
+        exported.push(Exported { archive, record, n_runs: records.len(), n_flagged, n_left_out, n_without_boxes });
     }
     Ok(exported)
 }
@@ -89,13 +99,17 @@ fn check_flags(names: &[String]) -> Result<(), Error> {
     })
 }
 
-fn nothing_to_export(folder: &Path, left_out: &[(RunRecord, PathBuf)]) -> Error {
+fn nothing_to_export(folder: &Path, left_out: &[(RunRecord, PathBuf)], n_without_boxes: usize) -> Error {
     let place = folder.display().to_string();
     let flags: BTreeSet<&str> = left_out.iter().flat_map(|(r, _)| &r.recoil.flags).map(String::as_str).collect();
     let flags = Vec::from_iter(flags).join(",");
     if left_out.is_empty() {
-        let found = "expected finished recoils with boxes, found none";
-        return Error::input(place, found, "Plan it with [frames] in the settings, and run it");
+        let found = format!("expected finished recoils with boxes, found none ({n_without_boxes} finished without)");
+        return Error::input(
+            place,
+            found,
+            "Plan it with [frames] in the settings before it is run: boxes of what is done are not kept",
+        );
     }
     let found = format!("expected recoils without flags, found only {} with flags", left_out.len());
     Error::input(place, found, format!("If you want these, accept their flags: {flags}"))
@@ -126,6 +140,7 @@ struct Set<'a> {
     energy_ev: f64,
     records: &'a [RunRecord],
     n_left_out: usize,
+    n_without_boxes: usize,
 }
 
 impl Set<'_> {
@@ -267,6 +282,9 @@ impl Set<'_> {
         match self.n_left_out {
             0 => text.push('.'),
             n => write!(text, "; {n} others were left out for their flags.").expect("text grows"),
+        }
+        if self.n_without_boxes > 0 {
+            write!(text, " {} others were not kept as boxes.", self.n_without_boxes).expect("text grows");
         }
         Ok(text)
     }

@@ -21,14 +21,17 @@ pub use campaign::{
     make_starts, run_campaign,
 };
 pub use checkpoint::{Checkpoint, RunningSettings, Underway};
-pub use directions::{Direction, generic_point, irreducible_directions};
+pub use directions::{Direction, chosen_directions, generic_point, irreducible_directions};
 pub use disorder::Disorder;
 pub use equilibrium::{Equilibrium, KineticEnergies, Reading, SpeciesTemperature};
 pub use export::{Attribution, Exported, export_campaign};
 pub use grade_watch::GradeWatch;
 pub use output::{UnitCell, snapshots};
-pub use plan::{Plan, PlannedRun};
-pub use recoil::{Border, Displacement, FLAGS, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot, run_recoil};
-pub use settings::{CampaignSettings, FrameSettings, GradeSettings, RecoilEnergy};
+pub use plan::{Plan, PlannedRun, check_size};
+pub use recoil::{
+    Border, CLOSE_PAIR_ANGSTROM, Displacement, FLAGS, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot,
+    run_recoil,
+};
+pub use settings::{CampaignSettings, Directions, FrameSettings, GradeSettings, RecoilEnergy};
 pub use starts::{PerfectBox, Start, Thermalization, Thermalized, central_atom, thermalize};
 pub use wigner_seitz::{Defects, SpeciesDefects};

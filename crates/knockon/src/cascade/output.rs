@@ -159,6 +159,17 @@ impl UnitCell {
         }
     }
 
+    /// Whether all lattice vectors and atoms are closer than `distance_angstrom` to those of another cell, elements in the
+    /// same order.
+    pub(super) fn is_close(&self, other: &Self, distance_angstrom: f64) -> bool {
+        let near = |a: &[f64], b: &[f64]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < distance_angstrom)
+        };
+        self.species == other.species
+            && near(&self.vectors, &other.vectors)
+            && near(self.positions.as_flattened(), other.positions.as_flattened())
+    }
+
     /// The crystal; `place` names the origin in the error if it is none.
     pub(super) fn atoms(&self, place: &str) -> Result<Atoms, Error> {
         let [a, b, c] = glam::DMat3::from_cols_array(&self.vectors).to_cols_array_2d().map(DVec3::from_array);

@@ -1,6 +1,8 @@
 //! The plan of a campaign: its crystal, directions and runs, fixed once, so that any process anywhere can do any of them.
 
-use super::{CampaignSettings, Direction, UnitCell, central_atom, irreducible_directions};
+use super::{
+    CampaignSettings, Direction, Directions, UnitCell, central_atom, chosen_directions, irreducible_directions,
+};
 use crate::dynamics::{QuenchSettings, relax_cell};
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::symmetry::{SiteSymmetry, site_symmetry};
@@ -12,6 +14,23 @@ use std::path::Path;
 
 /// Positions of the ideal crystal may be off by this much (angstrom) when its symmetry is looked for.
 pub(super) const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
+
+/// Unit cells that differ by less than this (angstrom) everywhere are one.
+const SAME_CELL_ANGSTROM: f64 = 1e-5;
+
+/// More atoms do not fit into the memory of one machine.
+const MAX_ATOMS: usize = 50_000_000;
+
+/// Fails if the box has too many atoms.
+pub fn check_size(unit_cell: &Atoms, cells: [usize; 3]) -> Result<(), Error> {
+    let n_atoms = cells.iter().try_fold(unit_cell.len(), |n, repeat| n.checked_mul(*repeat));
+    if n_atoms.is_some_and(|n| n <= MAX_ATOMS) {
+        return Ok(());
+    }
+    let [a, b, c] = cells;
+    let found = format!("expected at most {MAX_ATOMS} atoms, found {a} x {b} x {c} cells of {}", unit_cell.len());
+    Err(Error::input("cells", found, "Take fewer cells"))
+}
 
 /// One recoil to do.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +48,8 @@ pub struct PlannedRun {
 /// All that the recoils of a campaign share, and the list of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Names everything that a run's result depends on besides energy, direction and start.
+    /// Names everything that a run's result depends on besides energy, direction and start (and its number, which seeds the
+    /// noise of a cooled border).
     pub key: String,
     /// Hash of the potential.
     pub model_hash: String,
@@ -64,20 +84,35 @@ impl Plan {
         } else {
             crystal.clone()
         };
-        let shared = (model_hash, settings.seed, settings.cells, &settings.thermalization, &settings.recoil);
-        let unit_cell = UnitCell::new(&unit_cell);
-        let text = serde_json::to_string(&(shared, settings.species, &unit_cell)).expect("plain numbers");
+        check_size(&unit_cell, settings.cells)?;
         let mut plan = Self {
-            key: content_hash(text.as_bytes()),
+            key: String::new(),
             model_hash: model_hash.to_owned(),
             settings: settings.clone(),
-            unit_cell,
+            unit_cell: UnitCell::new(&unit_cell),
             directions: Vec::new(),
             runs: Vec::new(),
         };
-        plan.directions = irreducible_directions(&plan.site()?.operations, &[], settings.directions)?;
+        plan.key = plan.own_key();
+        plan.directions = plan.all_directions(&[])?;
         plan.runs = plan.all_runs();
         Ok(plan)
+    }
+
+    fn own_key(&self) -> String {
+        let s = &self.settings;
+        let shared = (&self.model_hash, s.seed, s.cells, &s.thermalization, &s.recoil);
+        let text = serde_json::to_string(&(shared, s.species, &self.unit_cell)).expect("plain numbers");
+        content_hash(text.as_bytes())
+    }
+
+    /// The directions that the settings ask for, those `kept` first.
+    fn all_directions(&self, kept: &[DVec3]) -> Result<Vec<Direction>, Error> {
+        let operations = self.site()?.operations;
+        match &self.settings.directions {
+            Directions::Count(count) => irreducible_directions(&operations, kept, *count),
+            Directions::Vectors(vectors) => chosen_directions(&operations, kept, vectors),
+        }
     }
 
     /// All directions of one start before the next start: an unfinished campaign already covers the sphere.
@@ -97,14 +132,18 @@ impl Plan {
     /// campaign, or has runs that this one has not.
     pub fn extending(mut self, earlier: &Self, place: &str) -> Result<Self, Error> {
         let remedy = "Plan this campaign in another folder, or remove the old one";
+        // Relaxed on another kind of processor, the cell differs in its last bits.
+        if self.unit_cell.is_close(&earlier.unit_cell, SAME_CELL_ANGSTROM) {
+            self.unit_cell = earlier.unit_cell.clone();
+            self.key = self.own_key();
+        }
         if self.key != earlier.key {
             let found = "expected a plan of this campaign, found one made with another model or other settings";
             return Err(Error::input(place, found, remedy));
         }
         // More directions add to those that there are; all weights change.
         let kept: Vec<DVec3> = earlier.directions.iter().map(|d| d.vector).collect();
-        self.directions = irreducible_directions(&self.site()?.operations, &kept, self.settings.directions)
-            .map_err(|e| Error::input(place, e.to_string(), remedy))?;
+        self.directions = self.all_directions(&kept).map_err(|e| Error::input(place, e.to_string(), remedy))?;
         let mut added = self.all_runs();
         let mut runs = Vec::with_capacity(added.len());
         for old in &earlier.runs {
@@ -148,8 +187,13 @@ impl Plan {
         let path = folder.join("plan.json");
         let plan =
             if path.exists() { self.extending(&Self::load(folder)?, &path.display().to_string())? } else { self };
+        let text = serde_json::to_string(&plan).expect("plain numbers and text");
+        // A plan that cannot be read would take the place of one that can.
+        serde_json::from_str::<Self>(&text).map_err(|e| {
+            Error::input("campaign", format!("expected plain numbers, found: {e}"), "Change the settings")
+        })?;
         write_atomically(&folder.join("plan.csv"), plan.table().as_bytes())?;
-        write_atomically(&path, serde_json::to_string(&plan).expect("plain numbers and text").as_bytes())?;
+        write_atomically(&path, text.as_bytes())?;
         Ok(plan)
     }
 

@@ -33,9 +33,25 @@ pub struct RecoilSettings {
     /// Energy that fast atoms lose to electrons; none by default, as in the paper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub electronic_stopping: Option<ElectronicStopping>,
+    /// Recoils in which any two atoms come closer than this, in angstrom, are flagged `close-pair`. By default where the
+    /// potential is screened nuclear repulsion alone, without first-principles data.
+    #[serde(default = "default_min_distance", skip_serializing_if = "is_default_min_distance")]
+    pub min_distance_angstrom: f64,
     /// A recoil that takes more steps than this fails: many times what energies of some 100 eV need.
     #[serde(default = "default_max_steps")]
     pub max_steps: u64,
+}
+
+/// Where potentials that are made with knockon's defaults are screened nuclear repulsion alone, in angstrom.
+pub const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
+
+fn default_min_distance() -> f64 {
+    CLOSE_PAIR_ANGSTROM
+}
+
+/// Settings without it are those of earlier versions: campaigns keep their names.
+fn is_default_min_distance(distance_angstrom: &f64) -> bool {
+    *distance_angstrom == CLOSE_PAIR_ANGSTROM
 }
 
 fn default_skin() -> f64 {
@@ -139,8 +155,8 @@ impl Recoil {
     fn heat_is_found(&self, n_atoms: usize) -> bool {
         let expected_k = self.heat_temperature_rise_k(n_atoms);
         let start_temperature_k = self.final_temperature_k - self.temperature_rise_k;
-        // Kinetic energy of a harmonic box: k T sqrt(3 N) / 2 at constant energy, k T sqrt(3 N / 2) in a bath.
-        let deviation_k = self.final_temperature_k.hypot(1.5 * start_temperature_k) / (3.0 * n_atoms as f64).sqrt();
+        // The energy before and after is known, so that only its part in motion fluctuates, by k T sqrt(3 N) / 2.
+        let deviation_k = self.final_temperature_k.hypot(start_temperature_k) / (3.0 * n_atoms as f64).sqrt();
         (self.temperature_rise_k - expected_k).abs() <= HEAT_PART * expected_k.abs() + HEAT_DEVIATIONS * deviation_k
     }
 }
@@ -158,9 +174,10 @@ pub struct Displacement {
 pub const FLAGS: [&str; 8] =
     ["drift", "heat", "small-box", "hot-border", "close-pair", "quench", "hole", "extrapolation"];
 
-/// An energy error beyond this part of the recoil energy is flagged; it matters only through the trajectory, since
-/// stored energies are differences of quenched energies.
-const DRIFT_PART: f64 = 0.01;
+/// Total energy, borders and electrons included, may drift by this part of the recoil energy ...
+const DRIFT_PART: f64 = 1e-3;
+/// ... or by so many eV, whichever is more: a hundredth of what a recoil of 100 eV stores.
+const DRIFT_EV: f64 = 0.1;
 /// The temperature after a cascade may differ from what the heat makes of a harmonic crystal by this part of the rise ...
 const HEAT_PART: f64 = 0.15;
 /// ... and so many standard deviations of the kinetic temperature of a box of its size.
@@ -172,10 +189,6 @@ const HOT_ATOM_EV: f64 = 20.0;
 const BORDER_HEATING_PART: f64 = 1.0;
 /// ... or in K, whichever is more: an estimate. The box of the paper heats by 8 K on average.
 const BORDER_HEATING_K: f64 = 100.0;
-/// Atoms of a quenched box closer than this (angstrom) sit in the screened-nuclear part of the potential, where
-/// no first-principles data speak.
-const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
-
 /// A box below the perfect one by more than this (eV), or above it by more than the recoil gave, has fallen into a hole
 /// of the potential.
 const HOLE_EV: f64 = 0.1;
@@ -237,6 +250,7 @@ pub fn run_recoil(
     checkpoint: &mut Checkpoint<'_>,
     watch: &mut dyn FnMut(&Simulation<'_>),
 ) -> Result<Followed, Error> {
+    task.settings.validate("recoil")?;
     let direction = task.unit_direction()?;
     let grading = task.grades.map(|g| g.every_steps);
     let inputs = (task.start, task.energy_ev, task.direction, task.settings, task.seed, grading, task.frames_fs);
@@ -250,6 +264,7 @@ pub fn run_recoil(
         checkpoint.offer(cascade.part_done(), || cascade.state())?;
     }
     let quenched = cascade.quench(checkpoint)?;
+    cascade.grade(1)?;
     cascade.account(direction, quenched)
 }
 
@@ -347,7 +362,7 @@ impl<'a> Cascade<'a> {
             max_grade: task.grades.map(|_| 0.0),
             end: None,
         };
-        let bath = task.settings.border.map(|border| region.border_bath(border, task.seed));
+        let bath = task.settings.border.map(|border| region.border_bath(border, task.seed)).transpose()?;
         let mut cascade = Self { task, region, simulation, bath, friction: task.friction(), books, descent: None };
         cascade.keep_frames(f64::NEG_INFINITY);
         Ok(cascade)
@@ -406,10 +421,16 @@ impl<'a> Cascade<'a> {
         });
         books.max_border_temperature_k =
             books.max_border_temperature_k.max(self.region.border_temperature_k(simulation));
-        if let (Some(grades), Some(largest)) = (self.task.grades, &mut books.max_grade) {
-            *largest = grades.see(books.steps, simulation, *largest)?;
-        }
+        self.grade(self.books.steps)?;
         self.keep_frames(before_fs);
+        Ok(())
+    }
+
+    /// Looks at the grades if it is time to after this step (from 1).
+    fn grade(&mut self, step: u64) -> Result<(), Error> {
+        if let (Some(grades), Some(largest)) = (self.task.grades, &mut self.books.max_grade) {
+            *largest = grades.see(step, &self.simulation, *largest)?;
+        }
         Ok(())
     }
 
@@ -457,6 +478,7 @@ impl<'a> Cascade<'a> {
         let damage = Damage::new(perfect, &region, simulation.atoms());
         let allowed_heating_k = BORDER_HEATING_K.max(BORDER_HEATING_PART * books.start_temperature_k);
         let border_heating_k = books.max_border_temperature_k - books.start_temperature_k;
+        let closest_angstrom = books.min_distance_angstrom.min(simulation.shortest_distance_angstrom());
         let mut recoil = Recoil {
             recoil_energy_ev: energy_ev,
             direction,
@@ -474,7 +496,7 @@ impl<'a> Cascade<'a> {
             max_border_temperature_k: books.max_border_temperature_k,
             max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
             quench_evaluations: quenched.evaluations,
-            min_distance_angstrom: books.min_distance_angstrom,
+            min_distance_angstrom: closest_angstrom,
             displaced_atoms: damage.displaced.len(),
             max_displacement_angstrom: damage.max_displacement,
             damage_radius_angstrom: damage.radius,
@@ -485,11 +507,11 @@ impl<'a> Cascade<'a> {
             flags: Vec::new(),
         };
         let flags: [(&str, bool); FLAGS.len()] = [
-            ("drift", end.energy_drift_ev.abs() > DRIFT_PART * energy_ev.max(10.0)),
+            ("drift", end.energy_drift_ev.abs() > DRIFT_EV.max(DRIFT_PART * energy_ev)),
             ("heat", !recoil.heat_is_found(simulation.atoms().len())),
             ("small-box", books.hot_at_border || damage.reaches_border),
             ("hot-border", border_heating_k > allowed_heating_k),
-            ("close-pair", simulation.shortest_distance_angstrom() < CLOSE_PAIR_ANGSTROM),
+            ("close-pair", closest_angstrom < task.settings.min_distance_angstrom),
             ("quench", !quenched.converged),
             ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
             ("extrapolation", books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
@@ -545,6 +567,7 @@ mod tests {
             border: None,
             electronic_stopping: None,
             max_steps: 10_000,
+            min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::wigner_seitz::median;
 use super::{Border, Displacement, PerfectBox};
-use crate::Atoms;
 use crate::dynamics::{Bath, Simulation};
 use crate::units::BOLTZMANN_EV_PER_K;
+use crate::{Atoms, Error};
 use glam::DVec3;
 
 /// An atom counts as displaced when it ends farther than this from its site, in angstrom (more than thermal motion and
@@ -54,10 +54,30 @@ impl<'a> Region<'a> {
         self.depth(position).cmplt(self.margin).any()
     }
 
-    pub(super) fn border_bath(&self, border: Border, seed: u64) -> Bath {
+    /// Whether something moved through a face of the box, into the next image of the recoil.
+    fn is_crossed(&self, from: DVec3, to: DVec3) -> bool {
+        let cell = &self.perfect.atoms.cell;
+        let image = |position: DVec3| cell.fractional(position - self.center).round();
+        let [px, py, pz]: [bool; 3] = cell.periodic.into();
+        let moved = image(from).cmpne(image(to));
+        (moved.x && px) || (moved.y && py) || (moved.z && pz)
+    }
+
+    /// The bath of the layer at the faces. Fails if that leaves less than half of the box free along an edge: it would cool the
+    /// cascade itself.
+    pub(super) fn border_bath(&self, border: Border, seed: u64) -> Result<Bath, Error> {
         let margin = border.thickness_angstrom / self.perfect.atoms.cell.face_distances_angstrom();
+        let [px, py, pz]: [bool; 3] = self.perfect.atoms.cell.periodic.into();
+        if (px && margin.x > 0.25) || (py && margin.y > 0.25) || (pz && margin.z > 0.25) {
+            let edges = self.perfect.atoms.cell.face_distances_angstrom();
+            let found = format!(
+                "expected a layer of at most a quarter of the box, found {} A in one of {:.1} x {:.1} x {:.1} A",
+                border.thickness_angstrom, edges.x, edges.y, edges.z
+            );
+            return Err(Error::input("recoil.border.thickness_angstrom", found, "Take a thinner layer or more cells"));
+        }
         let friction = |p: &DVec3| if self.depth(*p).cmplt(margin).any() { border.friction_per_fs } else { 0.0 };
-        Bath::new(border.temperature_k, self.perfect.atoms.positions.iter().map(friction).collect(), seed)
+        Ok(Bath::new(border.temperature_k, self.perfect.atoms.positions.iter().map(friction).collect(), seed))
     }
 }
 
@@ -83,9 +103,11 @@ impl Damage {
                 let end = quenched.positions[atom] - drift;
                 let species = perfect.atoms.species[atom];
                 damage.displaced.push(Displacement { species, distance_angstrom: length });
-                let distance = perfect.atoms.cell.minimum_image(end - region.center).length();
+                let site = perfect.atoms.positions[atom];
+                // From the image of the recoil that is nearest to the site: the atom may have left its half of the box.
+                let distance = (perfect.atoms.cell.minimum_image(site - region.center) + end - site).length();
                 damage.radius = damage.radius.max(distance);
-                damage.reaches_border |= region.is_near_border(end);
+                damage.reaches_border |= region.is_near_border(end) || region.is_crossed(site, end);
             }
         }
         damage.displaced.sort_by(|a, b| b.distance_angstrom.total_cmp(&a.distance_angstrom));
@@ -108,5 +130,46 @@ mod tests {
         assert!(!region.is_near_border(region.center) && !region.is_near_border(region.center + a));
         assert!(region.is_near_border(region.center + a * 0.45) && region.is_near_border(region.center - a * 0.55));
         assert!(!region.is_near_border(region.center + a * 0.30));
+        assert!(region.is_crossed(region.center + a * 0.3, region.center + a * 0.7));
+        assert!(!region.is_crossed(region.center + a * 0.7, region.center + a * 0.8));
+    }
+
+    /// As a chain of replacements does that begins near a face.
+    #[test]
+    fn an_atom_that_went_through_a_face_reached_the_border() {
+        let (potential, atoms) = argon_like([5; 3]);
+        let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
+        let region = Region::new(&perfect, 4.0);
+        let a = perfect.atoms.cell.vectors.x_axis;
+        let fraction = |p: &DVec3| {
+            let fractional = perfect.atoms.cell.fractional(*p - region.center);
+            fractional - fractional.round()
+        };
+        let is_inside = |f: DVec3| (0.29..0.31).contains(&f.x.abs()) && f.y.abs().max(f.z.abs()) < 0.15;
+        let inside = perfect.atoms.positions.iter().position(|p| is_inside(fraction(p)));
+        let atom = inside.expect("a site that is not near a face");
+        let outward = a * 0.4 * fraction(&perfect.atoms.positions[atom]).x.signum();
+        for (way, reaches) in [(outward, true), (-outward * 0.5, false)] {
+            let mut quenched = perfect.atoms.clone();
+            quenched.positions[atom] += way;
+            let damage = Damage::new(&perfect, &region, &quenched);
+            assert_eq!((damage.displaced.len(), damage.reaches_border), (1, reaches));
+            let along = (0.3 * a + outward.length() * a.normalize()).length();
+            assert!(!reaches || damage.radius >= along - 0.1, "{} {along}", damage.radius);
+        }
+    }
+
+    #[test]
+    fn a_border_as_thick_as_the_box_is_refused() {
+        let (potential, atoms) = argon_like([5; 3]);
+        let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
+        let region = Region::new(&perfect, 4.0);
+        let edge = perfect.atoms.cell.face_distances_angstrom().x;
+        let bath = |part: f64| {
+            let border = Border { thickness_angstrom: part * edge, friction_per_fs: 0.01, temperature_k: 40.0 };
+            region.border_bath(border, 1)
+        };
+        assert!(bath(0.2).is_ok());
+        assert!(bath(0.3).expect_err("an error").to_string().contains("at most a quarter of the box"));
     }
 }

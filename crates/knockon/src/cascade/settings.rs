@@ -1,8 +1,9 @@
 //! What a campaign is to do.
 
 use super::recoil::MAX_ENERGY_EV;
-use super::{RecoilSettings, RunningSettings, Thermalization};
+use super::{Border, RecoilSettings, RunningSettings, Thermalization};
 use crate::{Error, Species};
+use glam::DVec3;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -18,8 +19,8 @@ pub struct CampaignSettings {
     pub relax_cell: bool,
     /// The recoiling element; the atom nearest to the middle of the box is kicked.
     pub species: Species,
-    /// Number of directions in the irreducible part of the sphere.
-    pub directions: usize,
+    /// Recoil directions: how many in the irreducible part of the sphere, or which.
+    pub directions: Directions,
     /// All random numbers of the campaign follow from it.
     pub seed: u64,
     /// Recoil energies and how many thermalised starts each is run from.
@@ -40,6 +41,31 @@ pub struct CampaignSettings {
     /// Checkpoints and time limits, which change no result.
     #[serde(default)]
     pub running: RunningSettings,
+}
+
+/// Recoil directions that are asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of directions, or a list of vectors such as [[1, 0, 0], [1, 1, 0]]")]
+pub enum Directions {
+    /// So many, spread evenly over the irreducible part of the sphere.
+    Count(usize),
+    /// These, of any length, Cartesian; none the image of another under the symmetry of the site.
+    Vectors(Vec<DVec3>),
+}
+
+impl Directions {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Count(count) => *count,
+            Self::Vectors(vectors) => vectors.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Boxes that are written for every run, as `runs/run-NNNNN.xyz`.
@@ -76,65 +102,113 @@ pub struct RecoilEnergy {
     pub starts: usize,
 }
 
-impl CampaignSettings {
-    /// Checks what types cannot.
-    pub fn validate(&self, place: &str) -> Result<(), Error> {
-        let t = &self.thermalization;
-        let r = &self.recoil;
-        let checks = [
-            (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
-            (self.directions > 0, "directions", "at least 1"),
-            (!self.energies.is_empty(), "energies", "at least one [[energies]] with energy_ev and starts"),
-            (
-                self.energies.iter().all(|e| e.energy_ev > 0.0 && e.energy_ev <= MAX_ENERGY_EV),
-                "energy_ev",
-                "a positive energy of at most 1e5 eV",
-            ),
-            (self.energies.iter().all(|e| e.starts > 0), "starts", "at least 1"),
-            (t.temperature_k >= 0.0 && t.temperature_k.is_finite(), "thermalization.temperature_k", "zero or more"),
-            (
-                t.time_step_fs > 0.0 && t.time_fs >= t.time_step_fs,
-                "thermalization.time_fs",
-                "at least one time_step_fs",
-            ),
-            ((0.0..=t.time_fs).contains(&t.sampling_time_fs), "thermalization.sampling_time_fs", "at most time_fs"),
-            (t.friction_per_fs > 0.0, "thermalization.friction_per_fs", "a positive friction"),
-            (self.extrapolation.as_ref().is_none_or(|e| e.every_steps > 0), "extrapolation.every_steps", "at least 1"),
-            (r.time_fs > 0.0 && r.time_fs.is_finite(), "recoil.time_fs", "a positive time"),
-            (r.max_steps > 0, "recoil.max_steps", "at least 1"),
-            (
-                self.frames.as_ref().is_none_or(|f| f.times_fs.iter().all(|t| (0.0..=r.time_fs).contains(t))),
-                "frames.times_fs",
-                "times from 0 to recoil.time_fs",
-            ),
-            (self.running.checkpoint_every_min >= 0.0, "running.checkpoint_every_min", "zero or more"),
-            (self.running.checkpoint_every_steps != Some(0), "running.checkpoint_every_steps", "at least 1"),
-            (self.running.max_hours > 0.0, "running.max_hours", "a positive time"),
-            (r.skin_angstrom > 0.0, "recoil.skin_angstrom", "a positive length"),
-            (
-                r.time_step.max_displacement_angstrom > 0.0,
-                "recoil.time_step.max_displacement_angstrom",
-                "a positive length",
-            ),
-            (r.time_step.max_fs > 0.0, "recoil.time_step.max_fs", "a positive time"),
-            (
-                r.time_step.max_energy_change_ev.is_none_or(|e| e > 0.0),
-                "recoil.time_step.max_energy_change_ev",
-                "a positive energy",
-            ),
-            (
-                r.electronic_stopping.is_none_or(|e| e.above_ev >= 0.0),
-                "recoil.electronic_stopping.above_ev",
-                "zero or more",
-            ),
-            (r.quench.max_force_ev_per_angstrom > 0.0, "recoil.quench.max_force_ev_per_angstrom", "a positive force"),
-        ];
-        match checks.iter().find(|(fine, ..)| !fine) {
-            None => Ok(()),
-            Some((_, name, expected)) => {
-                Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
-            }
+/// A condition, the setting it is about, and what was expected.
+type Check = (bool, &'static str, &'static str);
+
+/// Fails with the first condition that does not hold.
+fn check(place: &str, checks: &[Check]) -> Result<(), Error> {
+    match checks.iter().find(|(fine, ..)| !fine) {
+        None => Ok(()),
+        Some((_, name, expected)) => {
+            Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
         }
+    }
+}
+
+fn is_positive(x: f64) -> bool {
+    x > 0.0 && x.is_finite()
+}
+
+fn is_not_negative(x: f64) -> bool {
+    x >= 0.0 && x.is_finite()
+}
+
+impl Thermalization {
+    /// Checks what types cannot; `place` names the settings in errors.
+    pub fn validate(&self, place: &str) -> Result<(), Error> {
+        let fits = is_positive(self.time_step_fs) && is_positive(self.time_fs) && self.time_fs >= self.time_step_fs;
+        let sampled = (0.0..=self.time_fs).contains(&self.sampling_time_fs);
+        check(
+            place,
+            &[
+                (is_not_negative(self.temperature_k), "thermalization.temperature_k", "zero or more"),
+                (fits, "thermalization.time_fs", "at least one time_step_fs"),
+                (sampled, "thermalization.sampling_time_fs", "at most time_fs"),
+                (is_positive(self.friction_per_fs), "thermalization.friction_per_fs", "a positive friction"),
+            ],
+        )
+    }
+}
+
+impl RecoilSettings {
+    /// Checks what types cannot; `place` names the settings in errors.
+    pub fn validate(&self, place: &str) -> Result<(), Error> {
+        let step = &self.time_step;
+        let border = |fine: fn(&Border) -> bool| self.border.as_ref().is_none_or(fine);
+        let stopping = self.electronic_stopping.is_none_or(|e| is_not_negative(e.above_ev));
+        let energy_change = step.max_energy_change_ev.is_none_or(is_positive);
+        let quench_force = is_positive(self.quench.max_force_ev_per_angstrom);
+        check(
+            place,
+            &[
+                (is_positive(self.time_fs), "recoil.time_fs", "a positive time"),
+                (self.max_steps > 0, "recoil.max_steps", "at least 1"),
+                (is_positive(self.skin_angstrom), "recoil.skin_angstrom", "a positive length"),
+                (is_not_negative(self.min_distance_angstrom), "recoil.min_distance_angstrom", "zero or more"),
+                (
+                    is_positive(step.max_displacement_angstrom),
+                    "recoil.time_step.max_displacement_angstrom",
+                    "a positive length",
+                ),
+                (is_positive(step.max_fs), "recoil.time_step.max_fs", "a positive time"),
+                (energy_change, "recoil.time_step.max_energy_change_ev", "a positive energy"),
+                (stopping, "recoil.electronic_stopping.above_ev", "zero or more"),
+                (quench_force, "recoil.quench.max_force_ev_per_angstrom", "a positive force"),
+                (
+                    border(|b| is_positive(b.thickness_angstrom)),
+                    "recoil.border.thickness_angstrom",
+                    "a positive length",
+                ),
+                (border(|b| is_positive(b.friction_per_fs)), "recoil.border.friction_per_fs", "a positive friction"),
+                (border(|b| is_not_negative(b.temperature_k)), "recoil.border.temperature_k", "zero or more"),
+            ],
+        )
+    }
+}
+
+impl CampaignSettings {
+    /// Checks what types cannot; `place` names the settings in errors.
+    pub fn validate(&self, place: &str) -> Result<(), Error> {
+        let energies: Vec<f64> = self.energies.iter().map(|e| e.energy_ev).collect();
+        let in_range = energies.iter().all(|energy| *energy > 0.0 && *energy <= MAX_ENERGY_EV);
+        let differ = (1..energies.len()).all(|k| !energies[..k].contains(&energies[k]));
+        let frames = self.frames.as_ref().map_or(&[][..], |f| &f.times_fs);
+        check(
+            place,
+            &[
+                (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
+                (!self.directions.is_empty(), "directions", "at least 1"),
+                (!energies.is_empty(), "energies", "at least one [[energies]] with energy_ev and starts"),
+                (in_range, "energy_ev", "a positive energy of at most 1e5 eV"),
+                (differ, "energy_ev", "energies that differ (more recoils of one have more starts)"),
+                (self.energies.iter().all(|e| e.starts > 0), "starts", "at least 1"),
+                (
+                    self.extrapolation.as_ref().is_none_or(|e| e.every_steps > 0),
+                    "extrapolation.every_steps",
+                    "at least 1",
+                ),
+                (
+                    frames.iter().all(|t| (0.0..=self.recoil.time_fs).contains(t)),
+                    "frames.times_fs",
+                    "times from 0 to recoil.time_fs",
+                ),
+                (is_not_negative(self.running.checkpoint_every_min), "running.checkpoint_every_min", "zero or more"),
+                (self.running.checkpoint_every_steps != Some(0), "running.checkpoint_every_steps", "at least 1"),
+                (is_positive(self.running.max_hours), "running.max_hours", "a positive time"),
+            ],
+        )?;
+        self.thermalization.validate(place)?;
+        self.recoil.validate(place)
     }
 
     pub(super) fn max_starts(&self) -> usize {

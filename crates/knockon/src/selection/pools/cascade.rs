@@ -1,7 +1,9 @@
 //! Frames of recoil cascades: what the potential will be asked for, and where it is asked farthest from its data.
 
 use super::{Candidate, Pool, Workshop};
-use crate::cascade::{Checkpoint, PerfectBox, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize};
+use crate::cascade::{
+    CLOSE_PAIR_ANGSTROM, Checkpoint, PerfectBox, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize,
+};
 use crate::dynamics::{QuenchSettings, TimeStep};
 use crate::progress::{Progress, Silent};
 use crate::{Atoms, Error, Species};
@@ -102,6 +104,7 @@ fn frames(
         border: None,
         electronic_stopping: None,
         max_steps: MAX_STEPS,
+        min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
     };
     let mut times = pool.frame_times_fs.clone();
     times.sort_by(f64::total_cmp);
