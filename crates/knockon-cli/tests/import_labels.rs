@@ -162,6 +162,17 @@ fn cp2k_is_read_as_dpdata_reads_it() {
     let info = |key: &str| frames[0].info.get(key).unwrap_or("-");
     assert_eq!([info("code"), info("xc"), info("ecut")], ["CP2K 2023.1", "PBE", "2721.139"]);
     assert_eq!(info("pseudopotentials"), "GTH-PBE, GTH-PBE");
+    // A hybrid functional is another one than the PBE that it begins with.
+    let folder = tempfile::tempdir().unwrap();
+    let hybrid = folder.path().join("hybrid.out");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let more = " FUNCTIONAL| XWPBE:\n  HFX_INFO| FRACTION:              0.2500000000\n  HFX_INFO| Interaction Potential:    SHORTRANGE\n  \
+                HFX_INFO| Omega:        0.1100000000\n BRILLOUIN| K-Point grid          2    3    1\n";
+    std::fs::write(&hybrid, text.replacen(" FUNCTIONAL| PBE:", &format!("{more} FUNCTIONAL| PBE:"), 1)).unwrap();
+    let (frames, message) = import(&hybrid, &[]);
+    assert_eq!(frames.len(), 1, "{message}");
+    assert_eq!(frames[0].info.get("xc"), Some("XWPBE+PBE+0.25 HF (SHORTRANGE omega 0.11)"));
+    assert_eq!(frames[0].info.get("kpts"), Some("2 3 1"));
     // Later steps need the file of positions beside; it goes with the project's name.
     let (steps, message) = import(&outputs().join("h2o-steps.cp2k.out"), &[]);
     assert_eq!(steps.len(), 4, "{message}");

@@ -192,8 +192,27 @@ fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
         .into_iter()
         .filter(|w| !w.contains(|c: char| c.is_lowercase() || c == '=' || c == '.'))
         .collect();
-    if let Some(first) = functionals.first() {
-        settings.push(("xc", first.clone()));
+    if !functionals.is_empty() {
+        let value = |key: &str| position(key).and_then(|k| text.line(k).split_whitespace().last());
+        let mut name = functionals.join("+");
+        if let Some(fraction) = value("HFX_INFO| FRACTION:") {
+            let fraction = fraction.trim_end_matches('0');
+            let potential = value("HFX_INFO| Interaction Potential:").unwrap_or("?");
+            let omega =
+                value("HFX_INFO| Omega:").map_or_else(String::new, |w| format!(" omega {}", w.trim_end_matches('0')));
+            name += &format!("+{fraction} HF ({potential}{omega})");
+        }
+        if position("vdW POTENTIAL|").is_some() {
+            name += "+vdW";
+        }
+        settings.push(("xc", name));
+    }
+    if let Some(index) = position("BRILLOUIN| K-Point grid") {
+        let words: Vec<&str> = text.line(index).split_whitespace().collect();
+        let mesh = words[words.len().saturating_sub(3)..].join(" ");
+        if mesh != "1 1 1" {
+            settings.push(("kpts", mesh));
+        }
     }
     let potentials: Vec<String> = text
         .lines

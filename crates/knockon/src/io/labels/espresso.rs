@@ -164,6 +164,12 @@ fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
         };
         settings.push(("xc", known.to_owned()));
     }
+    if let Some(index) = position("number of k points=") {
+        let points = text.number_after(index, "points=")?;
+        if points > 1.0 {
+            settings.push(("kpts", format!("{points} irreducible points")));
+        }
+    }
     let files = text.lines.iter().enumerate().filter(|(_, l)| l.contains("PseudoPot. #"));
     let names: Vec<String> = files.map(|(k, _)| text.file_name(k + 1)).collect();
     settings.push(("pseudopotentials", names.join(", ")));

@@ -103,21 +103,65 @@ fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
     if let Some(cutoff) = find("ENCUT").and_then(|w| w.parse::<f64>().ok()) {
         settings.push(("ecut", format!("{cutoff:?}")));
     }
-    if let Some(gga) = find("GGA") {
-        settings.push(("xc", functional(gga, find("LHFCALC") == Some("T"))));
+    if let Some(xc) = functional(find) {
+        settings.push(("xc", xc));
+    }
+    let generated = text.lines.iter().find_map(|l| l.split_once("generate k-points for:").map(|(_, mesh)| mesh));
+    let number = text.lines.iter().find_map(|l| l.split_once("NKPTS =")?.1.split_whitespace().next());
+    let mesh = generated.map(|mesh| mesh.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+    let points = mesh.or_else(|| number.filter(|n| *n != "1").map(|n| format!("{n} irreducible points")));
+    if let Some(points) = points.filter(|p| p != "1 1 1") {
+        settings.push(("kpts", points));
     }
     let titles = text.lines.iter().filter_map(|l| l.split_once("TITEL")?.1.split_once('=').map(|(_, t)| t.trim()));
     settings.push(("pseudopotentials", titles.collect::<Vec<_>>().join(", ")));
     settings
 }
 
-/// The functional's usual name from VASP's.
-pub(super) fn functional(gga: &str, hybrid: bool) -> String {
-    let name = match gga.trim() {
+/// The functional's usual name from VASP's settings, and all that is added to it.
+pub(super) fn functional<'a>(find: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let is_true = |key: &str| find(key).is_some_and(|w| w.trim_matches('.').starts_with('T'));
+    let number = |key: &str| find(key).and_then(|w| w.parse::<f64>().ok()).filter(|x| *x != 0.0);
+    let meta = find("METAGGA").filter(|w| !["", "F", ".FALSE.", "-", "--", "NONE"].contains(w));
+    let mut name = match meta.or_else(|| find("GGA"))? {
         "PE" | "--" => "PBE", // "--": that of the PAW sets, which are PBE in use; their titles are kept
         "PS" => "PBEsol",
         "CA" => "LDA",
         other => other,
-    };
-    if hybrid { format!("hybrid on {name}") } else { name.to_owned() }
+    }
+    .to_owned();
+    if is_true("LHFCALC") {
+        let [fraction, screening] = ["AEXX", "HFSCREEN"].map(|key| number(key).unwrap_or(0.0));
+        name = format!("hybrid on {name} (AEXX {fraction}, HFSCREEN {screening})");
+    }
+    if let Some(kind) = number("IVDW") {
+        name += &format!("+vdW (IVDW {kind})");
+    }
+    if is_true("LUSE_VDW") {
+        name += "+vdW (nonlocal)";
+    }
+    if is_true("LDAU") {
+        name += "+U";
+    }
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::functional;
+
+    #[test]
+    fn functionals_are_told_apart() {
+        let name = |settings: &[(&str, &'static str)]| {
+            functional(|key| settings.iter().find(|(k, _)| *k == key).map(|(_, value)| *value))
+        };
+        assert_eq!(name(&[]), None);
+        assert_eq!(name(&[("GGA", "PE"), ("METAGGA", "--"), ("LHFCALC", "F"), ("IVDW", "0")]).as_deref(), Some("PBE"));
+        assert_eq!(name(&[("GGA", "--"), ("METAGGA", "SCAN")]).as_deref(), Some("SCAN"));
+        let hybrid = |screening| [("GGA", "PE"), ("LHFCALC", ".TRUE."), ("AEXX", "0.2500"), ("HFSCREEN", screening)];
+        let [pbe0, hse06] = ["0.0000", "0.2000"].map(|screening| name(&hybrid(screening)).expect("a name"));
+        assert_eq!(hse06, "hybrid on PBE (AEXX 0.25, HFSCREEN 0.2)");
+        assert_ne!(pbe0, hse06);
+        assert_eq!(name(&[("GGA", "PE"), ("IVDW", "12"), ("LDAU", "T")]).as_deref(), Some("PBE+vdW (IVDW 12)+U"));
+    }
 }

@@ -146,9 +146,11 @@ fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, 
     if let Some(cutoff) = parameter(parameters, "ENMAX").and_then(|w| w.parse::<f64>().ok()) {
         settings.push(("ecut", format!("{cutoff:?}")));
     }
-    if let Some(functional) = parameter(parameters, "GGA") {
-        let hybrid = parameter(parameters, "LHFCALC").is_some_and(|w| w.starts_with(['T', '.']) && w.contains('T'));
-        settings.push(("xc", super::vasp_outcar::functional(functional, hybrid)));
+    // Not all of what INCAR sets is among the parameters.
+    let incar = child(root, "incar", None);
+    let find = |key: &str| parameter(parameters, key).or_else(|| parameter(incar?, key));
+    if let Some(xc) = super::vasp_outcar::functional(find) {
+        settings.push(("xc", xc));
     }
     let mesh = child(root, "kpoints", None).and_then(|n| parameter(n, "divisions"));
     if let Some(mesh) = mesh.map(|m| m.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|m| m != "1 1 1") {
