@@ -85,10 +85,10 @@ def _contents(stem, generation):
 
 
 def _host():
-    """The machine since it was started: two machines may have one name."""
+    """The machine since it was started (two machines may have one name), and the container: these do not see each other's processes."""
     try:
         with open('/proc/sys/kernel/random/boot_id') as file:
-            return file.read().strip()
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return socket.gethostname()
 

@@ -28,7 +28,11 @@ fn element(symbol: &str) -> Species {
 }
 
 fn knockon(folder: &Path, verb: &str, calculator: &str, more: &[&str]) -> Output {
-    std::fs::write(folder.join("label.toml"), EMT).unwrap();
+    knockon_with(folder, EMT, verb, calculator, more)
+}
+
+fn knockon_with(folder: &Path, settings: &str, verb: &str, calculator: &str, more: &[&str]) -> Output {
+    std::fs::write(folder.join("label.toml"), settings).unwrap();
     Command::new(env!("CARGO_BIN_EXE_knockon"))
         .current_dir(folder)
         .args([verb, "--calculator", calculator, "--calculator-config", "label.toml", "--python"])
@@ -82,7 +86,7 @@ fn a_calculator_that_fails_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let mut frame = copper("gold and nothing", DVec3::ZERO);
     frame.atoms.species[0] = element("W"); // not in EMT
-    write_extxyz(&folder.path().join("starts.xyz"), &[frame]).unwrap();
+    write_extxyz(&folder.path().join("starts.xyz"), &[frame, copper("fine", DVec3::X * 0.1)]).unwrap();
     let output = knockon(folder.path(), "relax", "ase:ase.calculators.emt.EMT", &["starts.xyz", "-o", "relaxed.xyz"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
@@ -90,6 +94,15 @@ fn a_calculator_that_fails_says_why() {
         "{}",
         message(&output)
     );
+    // The other one is relaxed all the same, and says with what.
+    let relaxed = read_extxyz(&folder.path().join("relaxed.xyz")).unwrap();
+    let info = |key: &str| relaxed[0].info.get(key).unwrap_or("-").to_owned();
+    assert_eq!((relaxed.len(), info("id"), info("xc")), (1, "fine".to_owned(), "EMT".to_owned()));
+    // A cell needs a stress.
+    let cell = ["starts.xyz", "-o", "cell.xyz", "--cell"];
+    let output =
+        knockon_with(folder.path(), &EMT.replace("marked", "none"), "relax", "ase:ase.calculators.emt.EMT", &cell);
+    assert!(output.status.code() == Some(2) && message(&output).contains("found \"none\""), "{}", message(&output));
     let output = knockon(folder.path(), "relax", "emt", &["starts.xyz", "-o", "relaxed.xyz"]);
     assert!(message(&output).contains("expected gpaw, cp2k"), "{}", message(&output));
 }
@@ -110,7 +123,6 @@ fn a_search_is_driven_by_a_calculator() {
     assert!(message(&output).contains("starts: ") && message(&output).contains("0 failed"), "{}", message(&output));
     let labels = read_extxyz(&folder.path().join("out/evaluations.xyz")).unwrap();
     // The first label is of the perfect box, which has no forces; all have a stress.
-    let largest = |frame: &Frame| frame.forces.iter().flatten().map(|f| f.length()).fold(0.0, f64::max);
-    assert!(labels[0].atoms.len() == 27 && largest(&labels[0]) < 1e-9);
+    assert!(labels[0].atoms.len() == 27 && labels[0].max_force_ev_per_angstrom().unwrap() < 1e-9);
     assert!(labels.len() > 10 && labels.iter().all(|l| l.stress.is_some()));
 }

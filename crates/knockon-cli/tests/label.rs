@@ -98,10 +98,21 @@ fn labels_agree_with_the_calculator_and_settings_go_with_them() {
     std::fs::write(bench.path("label.toml"), EMT).unwrap();
     let refused = message(&bench.run("ase:ase.calculators.emt.EMT", &[]));
     assert!(refused.contains("choose another -o"), "{refused}");
-    std::fs::write(bench.path("label.toml"), settings).unwrap();
-    write_extxyz(&bench.path("candidates.xyz"), &[copper("cu 0", 4, 0.3)]).unwrap();
+    // Nor without the records, of which the file of labels keeps the name of its settings.
+    std::fs::rename(bench.path("labels.xyz.records"), bench.path("away")).unwrap();
+    std::fs::write(bench.path("label.toml"), format!("{settings}[parameters]\nasap_cutoff = true\n")).unwrap();
     let refused = message(&bench.run("ase:ase.calculators.emt.EMT", &[]));
-    assert!(refused.contains("another geometry"), "{refused}");
+    assert!(refused.contains("label_settings") && refused.contains("choose another -o"), "{refused}");
+    std::fs::remove_dir_all(bench.path("labels.xyz.records")).unwrap();
+    std::fs::rename(bench.path("away"), bench.path("labels.xyz.records")).unwrap();
+    std::fs::write(bench.path("label.toml"), settings).unwrap();
+    let mut meshed = copper("cu 0", 4, 0.1);
+    meshed.info.set("kpts", "2 2 2");
+    for other in [copper("cu 0", 4, 0.3), meshed] {
+        write_extxyz(&bench.path("candidates.xyz"), &[other]).unwrap();
+        let refused = message(&bench.run("ase:ase.calculators.emt.EMT", &[]));
+        assert!(refused.contains("another geometry or mesh"), "{refused}");
+    }
 }
 
 #[test]

@@ -337,7 +337,7 @@ fn describe(frame: &Frame, name: &str, class: &str, cell: usize, shortest: &Shor
         formula: formula(&frame.atoms),
         volume_angstrom3_per_atom: frame.atoms.cell.periodic.all().then(|| frame.atoms.cell.volume_angstrom3() / n),
         energy_ev_per_atom: frame.energy_ev.map(|e| e / n),
-        max_force_ev_per_angstrom: forces.map(|f| f.iter().map(|f| f.length()).fold(0.0, f64::max)),
+        max_force_ev_per_angstrom: frame.max_force_ev_per_angstrom(),
         force_rms_ev_per_angstrom: squares.map(|s| (s / (3.0 * n)).sqrt()),
         pressure_ev_per_angstrom3: frame.stress.map(|[xx, yy, zz, ..]| -(xx + yy + zz) / 3.0),
         shortest_distance_angstrom: shortest.values().copied().min_by(f64::total_cmp),

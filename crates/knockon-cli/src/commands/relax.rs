@@ -7,7 +7,7 @@ use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench, relax_cell
 use knockon::io::{Frame, read_structures, write_extxyz};
 use knockon::progress::Progress;
 use knockon::units::EV_PER_ANGSTROM3_IN_GPA;
-use knockon::{Potential, Species};
+use knockon::{Error, Potential, Species};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -54,13 +54,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (n_starts, mut relaxed, mut unfinished) = (starts.len(), Vec::new(), Vec::new());
     for (index, start) in starts.into_iter().enumerate() {
         bar.update(index as u64, n_starts as u64);
-        let (frame, quenched) = relax(forces.potential(), start, arguments.cell, &settings)?;
-        if quenched.converged {
-            bar.message(&report(&frame, &quenched));
-            relaxed.push(frame);
-        } else {
-            let (force, evaluations) = (quenched.max_force_ev_per_angstrom, quenched.evaluations);
-            unfinished.push(format!("configuration {} at {force:.2e} eV/A after {evaluations} evaluations", index + 1));
+        match relax(forces.potential(), start, arguments.cell, &settings) {
+            Ok((mut frame, quenched)) if quenched.converged => {
+                forces.stamp(&mut frame)?;
+                bar.message(&report(&frame, &quenched));
+                relaxed.push(frame);
+            }
+            Ok((_, quenched)) => {
+                let (force, evaluations) = (quenched.max_force_ev_per_angstrom, quenched.evaluations);
+                unfinished
+                    .push(format!("configuration {} at {force:.2e} eV/A after {evaluations} evaluations", index + 1));
+            }
+            // What one configuration does says nothing of the others.
+            Err(error @ Error::Computation { .. }) => unfinished.push(format!("configuration {}: {error}", index + 1)),
+            Err(other) => return Err(other.into()),
         }
     }
     if !relaxed.is_empty() {
@@ -68,8 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     anyhow::ensure!(
         unfinished.is_empty(),
-        "{} of {n_starts} configurations did not relax and are not in {}: {}. Allow more with --max-evaluations, or ask for a \
-         larger --max-force",
+        "{} of {n_starts} configurations did not relax and are not in {}: {}. Where evaluations ran out allow more with \
+         --max-evaluations, or ask for a larger --max-force",
         unfinished.len(),
         arguments.output.display(),
         unfinished.join(", ")
@@ -83,7 +90,7 @@ fn relax(
     start: Frame,
     with_cell: bool,
     settings: &QuenchSettings,
-) -> Result<(Frame, Quenched)> {
+) -> Result<(Frame, Quenched), Error> {
     let (atoms, mut quenched) = if with_cell {
         let relaxed = relax_cell(potential, &start.atoms, settings)?;
         (relaxed.atoms, relaxed.quenched)

@@ -103,10 +103,14 @@ impl<'p> Simulation<'p> {
         self.evaluations += 1;
         self.potential.evaluate(&self.atoms, &self.neighbors, &mut self.evaluation)?;
         let energy_ev = self.potential_energy_ev();
-        if energy_ev.is_finite() {
+        if energy_ev.is_finite() && self.evaluation.forces.iter().all(|f| f.is_finite()) {
             return Ok(());
         }
-        let problem = format!("the potential energy became {energy_ev} eV at {:.3} fs", self.time_fs);
+        let largest = self.evaluation.max_force();
+        let problem = format!(
+            "the potential energy became {energy_ev} eV, the largest force {largest} eV/A, at {:.3} fs",
+            self.time_fs
+        );
         Err(Error::computation(problem, "Take shorter time steps, less energy, or check the model's pair scans"))
     }
 

@@ -84,6 +84,11 @@ impl Frame {
         Self { atoms, energy_ev: None, forces: None, stress: None, info: Info::default(), columns: Vec::new() }
     }
 
+    /// Length of the largest force.
+    pub fn max_force_ev_per_angstrom(&self) -> Option<f64> {
+        Some(self.forces.as_ref()?.iter().map(|f| f.length()).fold(0.0, f64::max))
+    }
+
     /// A per-atom column by name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name)

@@ -6,7 +6,7 @@
 use super::candidates::Candidate;
 use super::environment;
 use super::records::Records;
-use super::settings::Settings;
+use super::settings::{Settings, StressChoice};
 use super::workers::{Job, Server};
 use crate::progress::say;
 use anyhow::{Result, bail};
@@ -25,7 +25,7 @@ pub(crate) struct ForcesArguments {
     #[arg(long)]
     model: Option<PathBuf>,
     /// A first-principles code instead of a model, as for `knockon label`: gpaw, cp2k, vasp, espresso or ase:MODULE.CLASS.
-    /// As many processes of it run as there are threads.
+    /// `frenkel` runs as many processes of it as there are threads, `relax` one.
     #[arg(long, value_name = "NAME", conflicts_with = "model", requires = "calculator_config")]
     calculator: Option<String>,
     /// Settings of the calculator, as for `knockon label --config`.
@@ -80,6 +80,15 @@ impl Forces {
         }
     }
 
+    /// Says in a configuration that was relaxed what gave its energy, as labels do.
+    pub(crate) fn stamp(&self, frame: &mut Frame) -> Result<()> {
+        match self {
+            Self::Model(model) => frame.info.set("model", model.0.hash()),
+            Self::Calculator(calculator) => calculator.records.stamp(frame)?,
+        }
+        Ok(())
+    }
+
     /// Names the model, or the settings of the calculator.
     pub(crate) fn hash(&self) -> String {
         match self {
@@ -115,6 +124,11 @@ impl Calculator {
         stress: bool,
     ) -> Result<Self> {
         super::check_name(name)?;
+        if stress && settings.stress == StressChoice::None {
+            bail!(
+                "stress: expected \"marked\" or \"all\" in the settings, found \"none\". The cell cannot relax without a stress"
+            );
+        }
         let job = Job::new(environment::python(python, name, false)?, name, false, 0, &settings)?;
         let records = Records::open(evaluations, name, &settings, job.describe()?)?;
         job.give(&records, &[])?;

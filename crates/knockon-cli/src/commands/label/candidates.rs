@@ -1,7 +1,7 @@
 //! The configurations to label.
 
 use super::settings::{Settings, StressChoice};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use knockon::io::{Frame, content_hash, read_extxyz};
 use std::collections::HashSet;
 use std::path::Path;
@@ -10,7 +10,8 @@ use std::path::Path;
 pub(crate) struct Candidate {
     /// Its name: the info key `id`, or one made from its geometry.
     pub(crate) id: String,
-    /// Its files begin with this: the id as far as file names allow, and a hash of the geometry.
+    /// Its files begin with this: the id as far as file names allow, a hash of the geometry, the mesh unless it is Gamma, and
+    /// `stress` if one is wanted.
     pub(crate) stem: String,
     /// Without labels.
     pub(crate) frame: Frame,
@@ -19,6 +20,9 @@ pub(crate) struct Candidate {
     /// Whether a stress is wanted.
     pub(crate) stress: bool,
 }
+
+/// The mesh that labels without the key `kpts` have.
+const GAMMA: [u32; 3] = [1, 1, 1];
 
 /// What a label brings; a candidate that was labelled before loses it.
 const OLD_LABEL: [&str; 8] =
@@ -53,7 +57,6 @@ impl Candidate {
         let id = frame.info.get("id").map_or_else(|| format!("geometry-{geometry}"), str::to_owned);
         frame.info.set("id", &id);
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
-        let stem = format!("{}.{geometry}", id.chars().map(plain).take(100).collect::<String>());
         let kpoints = mesh(&frame, settings, place)?;
         let periodic = frame.atoms.cell.periodic.all();
         let stress = match settings.stress {
@@ -61,13 +64,24 @@ impl Candidate {
             StressChoice::Marked => periodic && frame.info.boolean("want_stress") == Some(true),
             StressChoice::None => false,
         };
+        let mut stem = format!("{}.{geometry}", id.chars().map(plain).take(100).collect::<String>());
+        if kpoints != GAMMA {
+            stem += &format!(".{}", kpoints.map(|n| n.to_string()).join("x"));
+        }
+        if stress {
+            stem += ".stress";
+        }
         Ok(Self { id, stem, frame, kpoints, stress })
     }
 
-    /// True if the other configuration has the same cell, species and positions, up to the digits that programs write.
-    pub(crate) fn same_geometry(&self, other: &Frame) -> bool {
-        let (a, b) = (&self.frame.atoms, &other.atoms);
+    /// True if the label has the same cell, species and positions, up to the digits that programs write, the same mesh, and
+    /// a stress if one is wanted.
+    pub(crate) fn is_labelled_by(&self, label: &Frame) -> bool {
+        let (a, b) = (&self.frame.atoms, &label.atoms);
+        let mesh = label.info.get("kpts").map_or(Some(GAMMA), parse_mesh);
         a.species == b.species
+            && mesh == Some(self.kpoints)
+            && (label.stress.is_some() || !self.stress)
             && a.cell.vectors.abs_diff_eq(b.cell.vectors, 1e-6)
             && a.positions.iter().zip(&b.positions).all(|(p, q)| p.abs_diff_eq(*q, 1e-6))
     }
@@ -75,16 +89,15 @@ impl Candidate {
 
 /// The mesh of k-points that a configuration asks for (info key `kpts`), or that of the settings.
 pub(crate) fn mesh(frame: &Frame, settings: &Settings, place: &str) -> Result<[u32; 3]> {
-    match frame.info.words("kpts") {
-        None => Ok(settings.kpoints(&frame.atoms.cell)),
-        Some(words) => {
-            let numbers: Option<Vec<u32>> = words.iter().map(|w| w.parse().ok().filter(|n| *n > 0)).collect();
-            let Some([a, b, c]) = numbers.as_deref() else {
-                bail!("{place}: expected kpts to be three numbers of points, found \"{}\"", words.join(" "))
-            };
-            Ok([*a, *b, *c])
-        }
-    }
+    let Some(words) = frame.info.words("kpts") else { return Ok(settings.kpoints(&frame.atoms.cell)) };
+    let words = words.join(" ");
+    parse_mesh(&words)
+        .with_context(|| format!("{place}: expected kpts to be three numbers of points, found \"{words}\". Repair it"))
+}
+
+fn parse_mesh(text: &str) -> Option<[u32; 3]> {
+    let numbers: Option<Vec<u32>> = text.split_whitespace().map(|w| w.parse().ok().filter(|n| *n > 0)).collect();
+    numbers?.try_into().ok()
 }
 
 /// First digits of a hash of cell, species and positions.

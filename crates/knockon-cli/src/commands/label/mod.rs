@@ -99,16 +99,16 @@ fn check_name(calculator: &str) -> Result<()> {
     Ok(())
 }
 
-/// Candidates that are not in the file of labels; an id that is there must have the same geometry.
+/// Candidates that are not in the file of labels; an id that is there must be of the same calculation.
 fn not_labelled<'a>(records: &Records, candidates: &'a [Candidate], retry: bool) -> Result<Vec<&'a Candidate>> {
     let labels = records.labels()?;
     let by_id: HashMap<&str, _> = labels.iter().filter_map(|l| Some((l.info.get("id")?, l))).collect();
     let mut open = Vec::new();
     for candidate in candidates {
         match by_id.get(candidate.id.as_str()) {
-            Some(label) if !candidate.same_geometry(label) => bail!(
-                "expected \"{}\" to be the configuration of that id that is labelled already, found another geometry. \
-                 Give it an id of its own",
+            Some(label) if !candidate.is_labelled_by(label) => bail!(
+                "expected \"{}\" to be the configuration of that id that is labelled already, found another geometry or mesh, or a \
+                 label without the stress that is wanted. Give it an id of its own",
                 candidate.id
             ),
             Some(_) => {}

@@ -3,7 +3,7 @@
 //! Workers write records and nobody changes them, so they can be collected at any time and again, also by several
 //! programs on several machines.
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, mesh};
 use super::settings::{Settings, StressChoice};
 use anyhow::{Context, Result, bail};
 use glam::DVec3;
@@ -131,8 +131,13 @@ impl Records {
                 ("xc", settings.xc.clone()),
                 ("ecut", format!("{:?}", settings.cutoff_ev)),
                 ("code", described.code.clone()),
+                ("label_settings", self.settings_hash()),
             ];
             for (key, value) in wanted {
+                // Labels that were made by other means have no hash of their settings.
+                if key == "label_settings" && frame.info.get(key).is_none() {
+                    continue;
+                }
                 let found = frame.info.get(key).unwrap_or("nothing");
                 let number = |text: &str| text.parse::<f64>().ok();
                 let same_number = || number(found).is_some_and(|x| number(&value) == Some(x));
@@ -173,6 +178,18 @@ impl Records {
     /// The reason why there is none, if it was tried.
     pub(crate) fn failure(&self, candidate: &Candidate) -> Result<Option<Failure>> {
         read_json(&self.failure_path(candidate))
+    }
+
+    /// Says how the energy of a configuration was computed.
+    pub(crate) fn stamp(&self, frame: &mut Frame) -> Result<()> {
+        let Provenance { settings, described, .. } = &self.provenance;
+        let kpoints = mesh(frame, settings, "the relaxed configuration")?;
+        self.provenance.stamp(&mut frame.info, kpoints);
+        frame.info.set("code", &described.code);
+        if let Some(names) = &described.pseudopotentials {
+            frame.info.set("pseudopotentials", names);
+        }
+        Ok(())
     }
 
     /// Puts the labels of all candidates that have a record into the file, behind those that are there.
