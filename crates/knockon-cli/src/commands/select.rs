@@ -43,6 +43,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Committee::new(&model, &CommitteeFile::load(&committee_file)?, &committee_file.display().to_string())?;
     let extrapolation = super::evaluate::load_grades(&model, &arguments.model.with_extension("grade"))?;
 
+    let waiting = waiting(&settings, folder)?;
+
     let fit_file = folder.join(&settings.fit);
     let fit_settings: fit::Settings = config::load(&fit_file)?;
     let data = Dataset::load(&fit_settings, fit_file.parent().unwrap_or(Path::new(".")))?;
@@ -53,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let candidates = candidates(&settings, folder, &model, &potential)?;
     let bar = Bar::new("scores");
     let judges = Judges { committee: &committee, extrapolation: &extrapolation, posterior: &posterior };
-    let waiting = judges.score(waiting(&settings, folder)?, &bar)?;
+    let waiting = judges.score(waiting, &bar)?;
     waiting.iter().for_each(|s| posterior.information.learn(s.rows()));
     let judges = Judges { committee: &committee, extrapolation: &extrapolation, posterior: &posterior };
     let scored = judges.score(candidates, &bar)?;
@@ -82,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Makes the pools; what is too close or has the name of an earlier one is left out.
+/// Makes the pools; what is too close is left out.
 fn candidates(
     settings: &SelectionSettings,
     folder: &Path,
@@ -94,7 +96,8 @@ fn candidates(
     let defects = settings.pools.thermal.iter().filter_map(|t| t.with_defects.as_ref());
     let mut pairs = Vec::new();
     for file in defects {
-        pairs.extend(read_extxyz(&folder.join(file))?.into_iter().map(|f| f.atoms));
+        let is_perfect = |f: &Frame| f.info.get("cls") == Some(PERFECT);
+        pairs.extend(read_extxyz(&folder.join(file))?.into_iter().filter(|f| !is_perfect(f)).map(|f| f.atoms));
     }
     let hash = model.hash();
     let workshop = Workshop {
@@ -123,13 +126,19 @@ fn shortest_distance_angstrom(atoms: &Atoms) -> f64 {
     NeighborList::build(atoms, FAR_ANGSTROM).shortest_distance_angstrom(atoms)
 }
 
-/// Configurations that wait for a label already.
+/// Class of perfect boxes, which come first in files of Frenkel pairs and have next to nothing to tell.
+const PERFECT: &str = "perfect";
+
+/// Configurations that wait for a label already, perfect boxes left out.
 fn waiting(settings: &SelectionSettings, folder: &Path) -> Result<Vec<Candidate>> {
     let mut found = Vec::new();
     for file in &settings.waiting {
         let path = folder.join(file);
         for (index, frame) in read_extxyz(&path)?.into_iter().enumerate() {
             let class = frame.info.get("cls").unwrap_or("none").to_owned();
+            if class == PERFECT {
+                continue;
+            }
             let pool = Pool::of_class(&class)
                 .with_context(|| format!("{}, configuration {}: cls={class} is no pool", path.display(), index + 1))?;
             let id = frame.info.get("id").unwrap_or_default().to_owned();

@@ -118,17 +118,20 @@ impl Relaxer<'_> {
     fn relax(&self, job: &Job) -> Result<Relaxation, Error> {
         let relaxation = match self.relaxed(&job.atoms) {
             Ok(relaxation) => Relaxation { key: self.key(job), ..relaxation },
-            // A start may fall into a hole of the potential: that says something about this start, not about the search.
-            Err(error @ Error::Computation { .. }) => Relaxation {
-                key: self.key(job),
-                energy_ev: 0.0,
-                max_force_ev_per_angstrom: 0.0,
-                evaluations: 0,
-                converged: false,
-                stress_ev_per_angstrom3: [0.0; 6],
-                failure: Some(error.to_string()),
-                positions: job.atoms.positions.clone(),
-            },
+            // A start may fall into a hole of the potential: that says something about this start, not about the search. It is
+            // not kept: what is asked for again is tried again.
+            Err(error @ Error::Computation { .. }) => {
+                return Ok(Relaxation {
+                    key: self.key(job),
+                    energy_ev: 0.0,
+                    max_force_ev_per_angstrom: 0.0,
+                    evaluations: 0,
+                    converged: false,
+                    stress_ev_per_angstrom3: [0.0; 6],
+                    failure: Some(error.to_string()),
+                    positions: job.atoms.positions.clone(),
+                });
+            }
             Err(other) => return Err(other),
         };
         let text = serde_json::to_string(&relaxation).expect("plain numbers and text");

@@ -2,6 +2,7 @@
 
 use crate::dataset::cell_kinds;
 use crate::dynamics::{QuenchSettings, Simulation, quench};
+use crate::fit::origin::Origin;
 use crate::io::Frame;
 use crate::{Error, Potential};
 use serde::Serialize;
@@ -25,8 +26,8 @@ pub struct LabelledPair {
     pub model_relaxed_ev: f64,
 }
 
-/// Compares the labels of the class `frenkel` with the model. Labels without a perfect box of the same kind of cell (class
-/// `perfect`) are left out.
+/// Compares the labels of the class `frenkel` with the model. Labels without a perfect box of the same kind of cell and the same
+/// settings (class `perfect`) are left out.
 pub fn labelled_pairs(
     potential: &dyn Potential,
     labels: &[Frame],
@@ -36,7 +37,16 @@ pub fn labelled_pairs(
     let mut pairs = Vec::new();
     for (number, frame) in labels.iter().enumerate() {
         let of_class = |frame: &Frame, class: &str| frame.info.get("cls") == Some(class) && frame.energy_ev.is_some();
-        let perfect = (0..labels.len()).find(|p| kinds[*p] == kinds[number] && of_class(&labels[*p], "perfect"));
+        let difference = |other: &Frame| {
+            let strain = other.atoms.cell.vectors - frame.atoms.cell.vectors;
+            strain.to_cols_array().iter().map(|x| x * x).sum::<f64>()
+        };
+        // Boxes of one kind may have been labelled at several lattice constants.
+        let perfect = (0..labels.len())
+            .filter(|p| {
+                kinds[*p] == kinds[number] && of_class(&labels[*p], "perfect") && same_origin(frame, &labels[*p])
+            })
+            .min_by(|a, b| difference(&labels[*a]).total_cmp(&difference(&labels[*b])));
         let (true, Some(perfect)) = (of_class(frame, "frenkel"), perfect) else { continue };
         let [here, reference] = [frame, &labels[perfect]].map(|f| model_energies(potential, f, settings));
         let (here, reference) = (here?, reference?);
@@ -46,15 +56,17 @@ pub fn labelled_pairs(
             species: frame.info.get("species").unwrap_or_default().to_owned(),
             n_atoms: frame.atoms.len(),
             label_ev: energy(frame) - energy(&labels[perfect]),
-            label_max_force_ev_per_angstrom: frame
-                .forces
-                .as_ref()
-                .map(|forces| forces.iter().map(|f| f.length()).fold(0.0, f64::max)),
+            label_max_force_ev_per_angstrom: frame.max_force_ev_per_angstrom(),
             model_ev: here.0 - reference.0,
             model_relaxed_ev: here.1 - reference.1,
         });
     }
     Ok(pairs)
+}
+
+fn same_origin(a: &Frame, b: &Frame) -> bool {
+    let mut origins = Vec::new();
+    Origin::find(&mut origins, a) == Origin::find(&mut origins, b)
 }
 
 /// As labelled, and relaxed at fixed cell.

@@ -2,6 +2,7 @@
 
 use super::search::{FrenkelSearch, Outcome, Outcomes, separation};
 use super::settings::FrenkelSettings;
+use crate::fit::origin::Origin;
 use crate::io::{Frame, write_atomically, write_extxyz};
 use crate::{Atoms, Error};
 use glam::DVec3;
@@ -33,6 +34,8 @@ pub struct Entry {
     pub corrected_formation_energy_ev: f64,
     /// Formation energy from first principles in the same box, without elastic correction.
     pub first_principles_formation_energy_ev: Option<f64>,
+    /// Largest force of that label: a formation energy is that of atoms without forces.
+    pub first_principles_max_force_ev_per_angstrom: Option<f64>,
     /// From the vacancy to the nearest interstitial of its element.
     pub distance_angstrom: Option<f64>,
     /// The vacancy.
@@ -101,21 +104,42 @@ impl FrenkelTable {
     }
 
     /// Puts formation energies from first principles beside those of the model: labels of boxes that this search has
-    /// written, found by their `id`, minus the label of the perfect box. Returns how many were found.
+    /// written, found by their `id`, minus the label of the perfect box. Returns how many were found. All must have been made
+    /// with the same settings, and each id be there once.
     pub fn attach_labels(&mut self, labels: &[Frame]) -> Result<usize, Error> {
-        let by_id: BTreeMap<&str, f64> =
-            labels.iter().filter_map(|frame| Some((frame.info.get("id")?, frame.energy_ev?))).collect();
+        let mut by_id: BTreeMap<&str, (&Frame, f64)> = BTreeMap::new();
+        for frame in labels {
+            let Some((id, energy)) = frame.info.get("id").zip(frame.energy_ev) else { continue };
+            if by_id.insert(id, (frame, energy)).is_some() && id.starts_with(ID_PREFIX) {
+                let problem = format!("expected one label of {id}, found two");
+                return Err(Error::input(
+                    "labels",
+                    problem,
+                    "Give the files one at a time, or remove one of the labels",
+                ));
+            }
+        }
+        let mut origins = Vec::new();
         let mut found = 0;
         for entry in &mut self.entries {
-            let Some(energy) = by_id.get(frame_id(&entry.id, entry.n_atoms, &self.model_hash).as_str()) else {
+            let Some((frame, energy)) = by_id.get(frame_id(&entry.id, entry.n_atoms, &self.model_hash).as_str()) else {
                 continue;
             };
             let reference = frame_id(PERFECT, entry.n_atoms, &self.model_hash);
-            let perfect = by_id.get(reference.as_str()).ok_or_else(|| {
+            let (perfect_frame, perfect) = by_id.get(reference.as_str()).ok_or_else(|| {
                 let problem = format!("expected the label of the perfect box, id {reference}, found none");
                 Error::input("labels", problem, "Label the perfect box of the structures file too")
             })?;
+            for label in [frame, perfect_frame] {
+                Origin::find(&mut origins, label);
+            }
+            if let [first, second, ..] = origins.as_slice() {
+                let problem =
+                    format!("expected labels of the same settings, found {} and {}", first.name(), second.name());
+                return Err(Error::input("labels", problem, "Give the labels of one functional and code at a time"));
+            }
             entry.first_principles_formation_energy_ev = Some(energy - perfect);
+            entry.first_principles_max_force_ev_per_angstrom = frame.max_force_ev_per_angstrom();
             found += 1;
         }
         Ok(found)
@@ -131,7 +155,8 @@ impl FrenkelTable {
     fn csv(&self) -> String {
         let mut text = String::from(
             "id,kind,n_atoms,supercell,outcome,same_as,formation_energy_ev,image_energy_ev,\
-             corrected_formation_energy_ev,first_principles_formation_energy_ev,distance_angstrom,\
+             corrected_formation_energy_ev,first_principles_formation_energy_ev,first_principles_max_force_ev_per_angstrom,\
+             distance_angstrom,\
              vacancy_x_angstrom,vacancy_y_angstrom,vacancy_z_angstrom,interstitial_x_angstrom,interstitial_y_angstrom,\
              interstitial_z_angstrom,interstitial_species,from_species,starts,dipole_xx_ev,dipole_yy_ev,dipole_zz_ev,\
              dipole_yz_ev,dipole_xz_ev,dipole_xy_ev,max_force_ev_per_angstrom,model_hash\n",
@@ -142,7 +167,7 @@ impl FrenkelTable {
             let outcome = serde_json::to_string(&e.outcome).expect("a word");
             writeln!(
                 text,
-                "{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{},{},{},{},{},{:.3e},{}",
+                "{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{},{},{},{},{},{},{:.3e},{}",
                 e.id,
                 e.kind,
                 e.n_atoms,
@@ -153,6 +178,7 @@ impl FrenkelTable {
                 e.image_energy_ev,
                 e.corrected_formation_energy_ev,
                 number(e.first_principles_formation_energy_ev),
+                number(e.first_principles_max_force_ev_per_angstrom),
                 number(e.distance_angstrom),
                 vector(e.vacancy_angstrom),
                 vector(e.interstitial_angstrom),
@@ -171,11 +197,13 @@ impl FrenkelTable {
 
 /// What the perfect box is called in files of structures.
 const PERFECT: &str = "perfect";
+/// What all ids begin with.
+const ID_PREFIX: &str = "frenkel-";
 
 /// The `id` of a structure in files: it names the box and the model, so that labels never meet another structure.
 fn frame_id(id: &str, n_atoms: usize, model_hash: &str) -> String {
     let model = model_hash.get(..8).unwrap_or(model_hash);
-    format!("frenkel-{id}-{n_atoms}-{model}")
+    format!("{ID_PREFIX}{id}-{n_atoms}-{model}")
 }
 
 fn entries(search: &FrenkelSearch) -> Vec<Entry> {
@@ -196,6 +224,7 @@ fn entries(search: &FrenkelSearch) -> Vec<Entry> {
                 image_energy_ev: result.image_energy_ev,
                 corrected_formation_energy_ev: result.corrected_ev(),
                 first_principles_formation_energy_ev: None,
+                first_principles_max_force_ev_per_angstrom: None,
                 distance_angstrom: pair.map(|(_, vector)| vector.length()),
                 vacancy_angstrom: pair.map(|(vacancy, _)| vacancy),
                 interstitial_angstrom: pair.map(|(vacancy, vector)| vacancy + vector),

@@ -204,8 +204,18 @@ impl<'a> Search<'a> {
             max_stress_ev_per_angstrom3: 1e-7,
             max_evaluations: settings.max_evaluations,
         };
-        let unit_cell =
-            if settings.relax_cell { relax_cell(relaxer.potential, crystal, &tight)?.atoms } else { crystal.clone() };
+        let unit_cell = match settings.relax_cell {
+            false => crystal.clone(),
+            true => {
+                let relaxed = relax_cell(relaxer.potential, crystal, &tight)?;
+                ensure_relaxed(
+                    "the unit cell",
+                    relaxed.quenched.converged,
+                    relaxed.quenched.max_force_ev_per_angstrom,
+                )?;
+                relaxed.atoms
+            }
+        };
         let lattice = CrystalLattice::new(&unit_cell)?;
         let elastic_constants_gpa = match settings.elastic_constants_gpa {
             Some(given) => given,
@@ -215,6 +225,7 @@ impl<'a> Search<'a> {
         for n in &settings.supercells {
             let ideal = lattice.supercell(*n);
             let relaxed = relaxer.relaxed(&ideal)?;
+            ensure_relaxed("the perfect box", relaxed.converged, relaxed.max_force_ev_per_angstrom)?;
             let atoms = Atoms { positions: relaxed.positions, ..ideal };
             perfect.push(PerfectSupercell {
                 supercell: *n,
@@ -360,6 +371,18 @@ impl<'a> Search<'a> {
         }
         Ok(positions)
     }
+}
+
+/// All energies are differences from what `name` is.
+fn ensure_relaxed(name: &str, converged: bool, max_force_ev_per_angstrom: f64) -> Result<(), Error> {
+    if converged {
+        return Ok(());
+    }
+    let problem = format!("{name} did not relax: {max_force_ev_per_angstrom:.1e} eV/A are left");
+    Err(Error::computation(
+        problem,
+        "Allow more max_evaluations, start closer to the minimum, or set relax_cell = false",
+    ))
 }
 
 /// Elements of the empty sites, or of the atom that has moved farthest.

@@ -1,6 +1,7 @@
 //! What a search for Frenkel pairs is told.
 
 use crate::{Error, Species};
+use nalgebra::Matrix6;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -69,6 +70,12 @@ fn candidates() -> usize {
     4
 }
 
+/// Symmetric and positive definite (Born).
+fn is_stable(c: &[[f64; 6]; 6]) -> bool {
+    let c = Matrix6::from_fn(|i, j| c[i][j]);
+    (c - c.transpose()).amax() <= 1e-6 * c.amax() && c.cholesky().is_some()
+}
+
 impl FrenkelSettings {
     /// Checks what types cannot.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
@@ -90,6 +97,11 @@ impl FrenkelSettings {
             (positive(self.reach_angstrom), "reach_angstrom", "a positive length"),
             (positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
             (self.max_evaluations > 0, "max_evaluations", "at least 1"),
+            (
+                self.elastic_constants_gpa.is_none_or(|c| is_stable(&c)),
+                "elastic_constants_gpa",
+                "a symmetric positive definite 6 x 6 matrix, as every stable crystal has",
+            ),
         ];
         match checks.iter().find(|(fine, ..)| !fine) {
             None => Ok(()),
@@ -97,5 +109,24 @@ impl FrenkelSettings {
                 Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_stable;
+
+    #[test]
+    fn elastic_constants_of_no_crystal_are_refused() {
+        let diagonal = |x: f64| std::array::from_fn(|i| std::array::from_fn(|j| if i == j { x } else { 0.0 }));
+        assert!(is_stable(&diagonal(100.0)));
+        assert!(!is_stable(&diagonal(0.0)) && !is_stable(&diagonal(-1.0)) && !is_stable(&diagonal(f64::NAN)));
+        let mut c = diagonal(100.0);
+        c[0][1] = 30.0;
+        assert!(!is_stable(&c), "not symmetric");
+        c[1][0] = 30.0;
+        assert!(is_stable(&c));
+        (c[0][1], c[1][0]) = (130.0, 130.0);
+        assert!(!is_stable(&c), "not positive definite");
     }
 }

@@ -54,6 +54,10 @@ impl SelectionSettings {
         let (p, at_place) = (&self.pools, |name: &str| format!("{place}: {name}"));
         let temperatures = p.thermal.iter().flat_map(|t| &t.temperatures_k);
         let energies = p.cascade.iter().flat_map(|c| &c.energies_ev);
+        let not_negative = |x: f64| x >= 0.0 && x.is_finite();
+        let recoils_fine = p.cascade.iter().all(|c| not_negative(c.temperature_k));
+        let frames_fine = p.cascade.iter().flat_map(|c| &c.frame_times_fs).copied().all(not_negative);
+        let strains_fine = p.strain.iter().all(|s| not_negative(s.strain) && not_negative(s.displacement_angstrom));
         let distances = p.close_pair.iter().flat_map(|c| &c.distances_angstrom);
         let checks = [
             (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
@@ -63,10 +67,13 @@ impl SelectionSettings {
             (*p != PoolSettings::default(), "pools", "at least one pool"),
             (temperatures.copied().all(positive), "pools.thermal.temperatures_k", "positive temperatures"),
             (energies.copied().all(positive), "pools.cascade.energies_ev", "positive energies"),
+            (recoils_fine, "pools.cascade.temperature_k", "zero or more"),
+            (frames_fine, "pools.cascade.frame_times_fs", "times of zero or more"),
+            (strains_fine, "pools.strain", "deviations of zero or more"),
             (distances.copied().all(positive), "pools.close_pair.distances_angstrom", "positive lengths"),
         ];
         match checks.iter().find(|(fine, ..)| !fine) {
-            None => Ok(()),
+            None => p.frenkel.iter().try_for_each(|pool| pool.validate(&at_place("pools.frenkel"))),
             Some((_, name, expected)) => {
                 Err(Error::input(at_place(name), format!("expected {expected}"), "Change this setting"))
             }

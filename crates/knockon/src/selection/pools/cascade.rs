@@ -67,23 +67,21 @@ pub(super) fn make(
             let pool = if time == QUENCHED { Pool::Cascade } else { Pool::HotCascade };
             workshop.candidate(pool, &format!("{name}-{time}"), atoms, &details)
         };
-        match frames(workshop, pool, perfect, *energy_ev, seed) {
-            Ok(frames) => Ok(frames.into_iter().map(candidate).collect()),
-            Err(error) => {
-                progress.message(&format!("recoil {name} left out: {error}"));
-                Ok(Vec::new())
-            }
-        }
+        let frames = frames(workshop, pool, perfect, *energy_ev, seed, &|error| {
+            progress.message(&format!("recoil {name} is followed no further: {error}"));
+        })?;
+        Ok(frames.into_iter().map(candidate).collect())
     })
 }
 
-/// Frames of one recoil with their names.
+/// Frames of one recoil with their names. If it falls into a hole of the potential, those before are the most telling of all.
 fn frames(
     workshop: &Workshop<'_>,
     pool: &CascadePool,
     perfect: &PerfectBox,
     energy_ev: f64,
     seed: u64,
+    report: &dyn Fn(&Error),
 ) -> Result<Vec<(String, Atoms)>, Error> {
     let thermal = Thermalization {
         temperature_k: pool.temperature_k,
@@ -125,9 +123,12 @@ fn frames(
             taken.push((format!("{}fs", times[next]), simulation.atoms().clone()));
             next += 1;
         }
-    })?;
-    if pool.quenched {
-        taken.push((QUENCHED.to_owned(), followed.quenched));
+    });
+    match followed {
+        Ok(followed) if pool.quenched => taken.push((QUENCHED.to_owned(), followed.quenched)),
+        Ok(_) => {}
+        Err(error @ Error::Computation { .. }) => report(&error),
+        Err(other) => return Err(other),
     }
     Ok(taken)
 }

@@ -58,6 +58,13 @@ pub(super) fn make(
     })
 }
 
+impl FrenkelPool {
+    /// Checks what types cannot; `place` names the settings in errors.
+    pub(in crate::selection) fn validate(&self, place: &str) -> Result<(), Error> {
+        self.species.iter().try_for_each(|species| search(self, *species).validate(place))
+    }
+}
+
 fn search(pool: &FrenkelPool, species: Species) -> FrenkelSettings {
     FrenkelSettings {
         crystal: PathBuf::new(),

@@ -104,7 +104,8 @@ pub fn make(
 }
 
 impl Workshop<'_> {
-    /// Does all jobs of a pool, each with a seed of its own; the candidates are in the order of the jobs.
+    /// Does all jobs of a pool, each with a seed of its own; the candidates are in the order of the jobs. A job that falls into
+    /// a hole of the potential is told to `progress` and left out.
     fn in_parallel<Job: Sync>(
         &self,
         jobs: &[Job],
@@ -115,17 +116,23 @@ impl Workshop<'_> {
         let one = |(index, job): (usize, &Job)| {
             let found = make(self.seed.wrapping_mul(1_000_003).wrapping_add(index as u64), job);
             progress.update(1 + done.fetch_add(1, Ordering::Relaxed), jobs.len() as u64);
-            found
+            match found {
+                Err(error @ Error::Computation { .. }) => {
+                    progress.message(&format!("a candidate is left out: {error}"));
+                    Ok(Vec::new())
+                }
+                other => other,
+            }
         };
         let found: Vec<Vec<Candidate>> = jobs.par_iter().enumerate().map(one).collect::<Result<_, _>>()?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// A candidate named `pool-name-model`.
+    /// A candidate named `pool-name-model-seed`.
     fn candidate(&self, pool: Pool, name: &str, atoms: Atoms, details: &[(&str, String)]) -> Candidate {
         let mut info = Info::default();
         details.iter().for_each(|(key, value)| info.set(key, value));
         let class = pool.class();
-        Candidate { id: format!("{class}-{name}-{}", self.model_tag), pool, atoms, details: info }
+        Candidate { id: format!("{class}-{name}-{}-{}", self.model_tag, self.seed), pool, atoms, details: info }
     }
 }

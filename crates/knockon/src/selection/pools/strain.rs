@@ -28,7 +28,7 @@ pub(super) fn make(workshop: &Workshop<'_>, pool: &StrainPool) -> Vec<Candidate>
         let mut random = Pcg64::new(u128::from(workshop.seed), 1000 + number as u128);
         let atoms = strained(workshop.unit_cell, pool, &mut random);
         let details = [("sampler", "knockon select: random strain".to_owned()), ("want_stress", "T".to_owned())];
-        workshop.candidate(Pool::Strain, &format!("{}-{number}", workshop.seed), atoms, &details)
+        workshop.candidate(Pool::Strain, &number.to_string(), atoms, &details)
     };
     (1..=pool.cells).map(candidate).collect()
 }
