@@ -146,10 +146,9 @@ fn vasp(
 ) -> Result<Files> {
     let mut incar = format!(
         "SYSTEM = {}\nPREC   = Accurate\nENCUT  = {}\nGGA    = PE\nLASPH  = .TRUE.\nEDIFF  = 1E-6\nNELM   = 200\n\
-         ISMEAR = 0\nSIGMA  = 0.05\nISYM   = 0\nISIF   = 2\nLREAL  = {}\nLCHARG = .FALSE.\n",
+         ISMEAR = 0\nSIGMA  = 0.05\nISYM   = 0\nISIF   = 2\nLREAL  = .FALSE.\nLCHARG = .FALSE.\n",
         b.frame.info.get("id").unwrap_or(""),
         settings.cutoff_ev,
-        if b.frame.atoms.len() > 30 { "Auto" } else { ".FALSE." },
     );
     match arguments.relax {
         true => {
@@ -219,8 +218,10 @@ fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result
         kpoints = if gamma {
             String::new()
         } else {
+            // Monkhorst and Pack's points of an even number, shifted by half a step, so that Gamma is among them as in VASP's.
             let mesh = b.mesh.map(|n| n.to_string()).join(" ");
-            format!("    &KPOINTS\n      SCHEME MONKHORST-PACK {mesh}\n    &END KPOINTS\n")
+            let shift = b.mesh.map(|n| if n % 2 == 0 { 0.5 / f64::from(n) } else { 0.0 }.to_string()).join(" ");
+            format!("    &KPOINTS\n      SCHEME MACDONALD {mesh} {shift}\n    &END KPOINTS\n")
         },
         xc = if hse06 { HSE06 } else { PBE },
         a = row(vectors.x_axis),
