@@ -21,19 +21,30 @@ fn settings<T: serde::de::DeserializeOwned>(path: &str) -> T {
     toml::from_str(&std::fs::read_to_string(root().join(path)).unwrap()).unwrap()
 }
 
+/// The paper's form of the model, and the one with ten channels.
+const MODELS: [(&str, &str); 2] =
+    [("cawo4", "examples/cawo4/laptop/fit.toml"), ("cawo4-10", "examples/cawo4/ten_channels.toml")];
+
 #[test]
-fn the_model_was_fitted_to_the_data_with_the_settings_beside_it() {
-    let model = Model::load(&root().join("data/cawo4/cawo4.model")).unwrap();
-    let fit: Settings = settings("examples/cawo4/laptop/fit.toml");
-    let data = Dataset::load(&fit, &root().join("examples/cawo4/laptop")).unwrap();
-    assert_eq!(model.provenance["data_hash"], data.hash);
-    assert_eq!(model.provenance["settings_hash"], fit.hash());
+fn the_models_were_fitted_to_the_data_with_the_settings_beside_them() {
+    for (name, path) in MODELS {
+        let model = Model::load(&root().join(format!("data/cawo4/{name}.model"))).unwrap();
+        let fit: Settings = settings(path);
+        let data = Dataset::load(&fit, root().join(path).parent().unwrap()).unwrap();
+        assert_eq!(model.provenance["data_hash"], data.hash);
+        assert_eq!(model.provenance["settings_hash"], fit.hash());
+        assert_eq!(model.provenance["checks"], "passed");
+    }
 }
 
 /// Committee and grades belong to the model, and no training atom is graded as extrapolation.
 #[test]
 fn committee_and_grades_belong_to_the_model() {
-    let path = |extension: &str| root().join("data/cawo4/cawo4.model").with_extension(extension);
+    MODELS.iter().for_each(|(name, _)| check_committee_and_grades(name));
+}
+
+fn check_committee_and_grades(name: &str) {
+    let path = |extension: &str| root().join(format!("data/cawo4/{name}.{extension}"));
     let model = Model::load(&path("model")).unwrap();
     let committee = Committee::new(&model, &CommitteeFile::load(&path("committee")).unwrap(), "committee").unwrap();
     let extrapolation = Extrapolation::new(&model, GradeFile::load(&path("grade")).unwrap(), "grade").unwrap();
