@@ -7,9 +7,11 @@ import json
 import os
 import socket
 import threading
+import time
 
 HEARTBEAT_S = 60
 STALE_S = 900  # an owner on another machine that has been silent for so long is gone
+MOMENTS, MOMENT_S = 200, 0.005
 
 
 def started(pid):
@@ -48,8 +50,11 @@ class Claim:
 
     def release(self):
         self.released.set()
-        if not os.path.exists(self.successor):  # one that was taken over stays below its successor
-            _remove(self.path)
+        for _ in range(MOMENTS):
+            if not os.path.exists(self.successor):
+                _remove(self.path)
+                return
+            time.sleep(MOMENT_S)  # one made by mistake is gone in a moment; below a lasting one this claim stays
 
 
 def take(stem):
@@ -59,6 +64,8 @@ def take(stem):
         while os.path.exists(_path(stem, generation)):
             generation += 1
         seen = _contents(stem, generation - 1)
+        if generation and seen is None:
+            continue  # given up this moment: count anew
         if generation and _owner_lives(_path(stem, generation - 1)):
             return None
         path = _path(stem, generation)

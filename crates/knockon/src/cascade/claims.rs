@@ -11,12 +11,16 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 const HEARTBEAT: Duration = Duration::from_secs(60);
 /// An owner on another machine that has been silent for so long is gone.
 const STALE: Duration = Duration::from_secs(900);
+/// A successor that was made by mistake is gone after far less than this many moments.
+const MOMENTS: usize = 200;
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +30,18 @@ pub(super) struct Owner {
     pid: u32,
     /// When the process was started, in the system's own count: its number alone may be given to another one later.
     started: Option<String>,
+    /// Number of the claim among those of its process, so that no two claims look alike.
+    #[serde(default)]
+    number: u64,
 }
+
+/// How many claims this process has made.
+static CLAIMS: AtomicU64 = AtomicU64::new(0);
 
 impl Owner {
     fn this_process() -> Self {
         let pid = std::process::id();
-        Self { host: host(), pid, started: started(pid) }
+        Self { host: host(), pid, started: started(pid), number: CLAIMS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// None if it cannot be known from here.
@@ -58,6 +68,9 @@ impl Claim {
             let generation = generations(stem);
             let predecessor = generation.checked_sub(1).map(|g| path(stem, g));
             let seen = predecessor.as_deref().map(contents);
+            if seen == Some(None) {
+                continue; // given up this moment: count anew
+            }
             if predecessor.as_deref().is_some_and(owner_lives) {
                 return Ok(None);
             }
@@ -105,7 +118,15 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         // One that was taken over stays below its successor. If it cannot be removed, it is given up when this process ends.
-        if !path(&self.stem, self.generation + 1).exists() {
+        let successor = path(&self.stem, self.generation + 1);
+        let taken_over = (0..MOMENTS).all(|_| {
+            let exists = successor.exists();
+            if exists {
+                std::thread::sleep(MOMENT);
+            }
+            exists
+        });
+        if !taken_over {
             let _ = std::fs::remove_file(path(&self.stem, self.generation));
         }
     }
@@ -221,6 +242,7 @@ mod tests {
                 if let Some(claim) = Claim::take(&stem).expect("a folder to write to") {
                     assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
                     taken.fetch_add(1, Ordering::SeqCst);
+                    std::thread::yield_now();
                     holders.fetch_sub(1, Ordering::SeqCst);
                     drop(claim);
                 }
