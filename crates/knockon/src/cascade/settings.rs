@@ -2,6 +2,7 @@
 
 use super::recoil::MAX_ENERGY_EV;
 use super::{Border, RecoilSettings, RunningSettings, Thermalization};
+use crate::settings::{check, is_not_negative, is_positive};
 use crate::{Error, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -100,27 +101,6 @@ pub struct RecoilEnergy {
     pub energy_ev: f64,
     /// Every direction is run from this many starts.
     pub starts: usize,
-}
-
-/// A condition, the setting it is about, and what was expected.
-type Check = (bool, &'static str, &'static str);
-
-/// Fails with the first condition that does not hold.
-fn check(place: &str, checks: &[Check]) -> Result<(), Error> {
-    match checks.iter().find(|(fine, ..)| !fine) {
-        None => Ok(()),
-        Some((_, name, expected)) => {
-            Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
-        }
-    }
-}
-
-fn is_positive(x: f64) -> bool {
-    x > 0.0 && x.is_finite()
-}
-
-fn is_not_negative(x: f64) -> bool {
-    x >= 0.0 && x.is_finite()
 }
 
 impl Thermalization {

@@ -1,5 +1,6 @@
 //! What a search for Frenkel pairs is told.
 
+use crate::settings::{check, is_not_negative, is_positive};
 use crate::{Error, Species};
 use nalgebra::Matrix6;
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,6 @@ impl FrenkelSettings {
     /// Checks what types cannot.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
         let increasing = self.supercells.windows(2).all(|w| w[0] < w[1]);
-        let positive = |x: f64| x > 0.0 && x.is_finite();
         let checks = [
             (!self.species.is_empty(), "species", "at least one element"),
             (
@@ -88,14 +88,10 @@ impl FrenkelSettings {
                 "supercells",
                 "increasing positive numbers",
             ),
-            (positive(self.grid_spacing_angstrom), "grid_spacing_angstrom", "a positive length"),
-            (
-                self.min_distance_angstrom >= 0.0 && self.min_distance_angstrom.is_finite(),
-                "min_distance_angstrom",
-                "zero or a positive length",
-            ),
-            (positive(self.reach_angstrom), "reach_angstrom", "a positive length"),
-            (positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
+            (is_positive(self.grid_spacing_angstrom), "grid_spacing_angstrom", "a positive length"),
+            (is_not_negative(self.min_distance_angstrom), "min_distance_angstrom", "zero or a positive length"),
+            (is_positive(self.reach_angstrom), "reach_angstrom", "a positive length"),
+            (is_positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
             (self.max_evaluations > 0, "max_evaluations", "at least 1"),
             (
                 self.elastic_constants_gpa.is_none_or(|c| is_stable(&c)),
@@ -103,12 +99,7 @@ impl FrenkelSettings {
                 "a symmetric positive definite 6 x 6 matrix, as every stable crystal has",
             ),
         ];
-        match checks.iter().find(|(fine, ..)| !fine) {
-            None => Ok(()),
-            Some((_, name, expected)) => {
-                Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
-            }
-        }
+        check(place, &checks)
     }
 }
 

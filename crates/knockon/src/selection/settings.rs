@@ -3,6 +3,7 @@
 use super::Pool;
 use super::pools::{CascadePool, ClosePairPool, FrenkelPool, StrainPool, ThermalPool};
 use crate::Error;
+use crate::settings::{check, is_not_negative, is_positive};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -50,34 +51,29 @@ pub struct PoolSettings {
 impl SelectionSettings {
     /// Checks what types cannot; `place` names the file.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
-        let positive = |x: f64| x > 0.0 && x.is_finite();
-        let (p, at_place) = (&self.pools, |name: &str| format!("{place}: {name}"));
+        let p = &self.pools;
         let temperatures = p.thermal.iter().flat_map(|t| &t.temperatures_k);
         let energies = p.cascade.iter().flat_map(|c| &c.energies_ev);
-        let not_negative = |x: f64| x >= 0.0 && x.is_finite();
-        let recoils_fine = p.cascade.iter().all(|c| not_negative(c.temperature_k));
-        let frames_fine = p.cascade.iter().flat_map(|c| &c.frame_times_fs).copied().all(not_negative);
-        let strains_fine = p.strain.iter().all(|s| not_negative(s.strain) && not_negative(s.displacement_angstrom));
+        let recoils_fine = p.cascade.iter().all(|c| is_not_negative(c.temperature_k));
+        let frames_fine = p.cascade.iter().flat_map(|c| &c.frame_times_fs).copied().all(is_not_negative);
+        let strains_fine =
+            p.strain.iter().all(|s| is_not_negative(s.strain) && is_not_negative(s.displacement_angstrom));
         let distances = p.close_pair.iter().flat_map(|c| &c.distances_angstrom);
         let checks = [
             (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
             (self.number > 0, "number", "at least 1"),
-            (positive(self.min_distance_angstrom), "min_distance_angstrom", "a positive length"),
-            (positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
+            (is_positive(self.min_distance_angstrom), "min_distance_angstrom", "a positive length"),
+            (is_positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
             (*p != PoolSettings::default(), "pools", "at least one pool"),
-            (temperatures.copied().all(positive), "pools.thermal.temperatures_k", "positive temperatures"),
-            (energies.copied().all(positive), "pools.cascade.energies_ev", "positive energies"),
+            (temperatures.copied().all(is_positive), "pools.thermal.temperatures_k", "positive temperatures"),
+            (energies.copied().all(is_positive), "pools.cascade.energies_ev", "positive energies"),
             (recoils_fine, "pools.cascade.temperature_k", "zero or more"),
             (frames_fine, "pools.cascade.frame_times_fs", "times of zero or more"),
             (strains_fine, "pools.strain", "deviations of zero or more"),
-            (distances.copied().all(positive), "pools.close_pair.distances_angstrom", "positive lengths"),
+            (distances.copied().all(is_positive), "pools.close_pair.distances_angstrom", "positive lengths"),
         ];
-        match checks.iter().find(|(fine, ..)| !fine) {
-            None => p.frenkel.iter().try_for_each(|pool| pool.validate(&at_place("pools.frenkel"))),
-            Some((_, name, expected)) => {
-                Err(Error::input(at_place(name), format!("expected {expected}"), "Change this setting"))
-            }
-        }
+        check(place, &checks)?;
+        p.frenkel.iter().try_for_each(|pool| pool.validate(&format!("{place}: pools.frenkel")))
     }
 
     /// How many of the choices may come from this pool.

@@ -1,0 +1,473 @@
+//! Doing the recoils of a plan, side by side and in any number of processes; each finished one is a file.
+
+mod files;
+
+use super::checkpoint::underway;
+use super::claims::Claim;
+use super::output::{CampaignFile, RunRecord, recoils_csv};
+use super::{
+    Checkpoint, Followed, GradeWatch, KineticEnergies, PerfectBox, Plan, PlannedRun, RecoilTask, Start, Thermalized,
+    Underway, run_recoil, snapshots, thermalize,
+};
+use crate::io::{Frame, remove_unfinished, write_atomically, write_extxyz};
+use crate::potential::Extrapolation;
+use crate::progress::Progress;
+use crate::{Error, Potential};
+use files::{Failure, Files, StartFile, State};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What does the recoils of a campaign.
+#[derive(Clone, Copy)]
+pub struct Worker<'a> {
+    /// The potential of the plan.
+    pub potential: &'a dyn Potential,
+    /// What grades atoms, where the plan asks for it.
+    pub extrapolation: Option<&'a Extrapolation>,
+    /// Name and version of the program.
+    pub program: &'a str,
+    /// Commit that it was built from; empty where that is not known.
+    pub commit: &'a str,
+    /// Whether to wait for recoils that other processes are at, and to take them over if those die.
+    pub waits: bool,
+    /// Who hears how far it is, and says when to stop.
+    pub progress: &'a dyn Progress,
+}
+
+/// What a call of [`run_campaign`] did with the runs that it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOutcome {
+    /// Runs that were done before.
+    pub resumed: usize,
+    /// Runs done now.
+    pub done: usize,
+    /// Runs that failed, now or before; their files say why.
+    pub failed: usize,
+    /// Runs left to other processes that are at them.
+    pub elsewhere: usize,
+}
+
+/// Where a campaign stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CampaignStatus {
+    /// Recoils in the plan.
+    pub n_runs: usize,
+    /// Recoils that are done.
+    pub done: usize,
+    /// Recoils done, with flags: to be kept out of statistics.
+    pub flagged: usize,
+    /// Recoils that some process is at.
+    pub running: usize,
+    /// Recoils that nobody is at, but that go on from a checkpoint.
+    pub interrupted: usize,
+    /// Recoils that failed: run number and reason.
+    pub failed: Vec<(usize, String)>,
+    /// Recoils that are not done but have a checkpoint: run number and how far they were then.
+    pub underway: Vec<(usize, Underway)>,
+    /// Wall-clock time left in seconds, if those running now go on in the same number; none before the first is done or has
+    /// a checkpoint.
+    pub time_left_s: Option<f64>,
+}
+
+/// What a campaign has given.
+#[derive(Clone, Debug)]
+pub struct CampaignSummary {
+    /// Recoils in the plan.
+    pub n_runs: usize,
+    /// Recoils in the table.
+    pub n_done: usize,
+    /// Recoils with flags, to be kept out of statistics.
+    pub n_flagged: usize,
+    /// Recoils that failed, which are not in the table.
+    pub n_failed: usize,
+}
+
+/// Does those of the runs `numbers` of a plan that are not done and that no other process is at, as many at a time as
+/// rayon has threads. Each ends as a file in `folder/runs`: its record, or the reason why it failed, which stops no other
+/// run. With `extrapolation`, grades are watched as the plan's settings say.
+///
+/// Recoils under way are kept in checkpoints; a call that is killed loses what came after the last one, a call that is
+/// told to stop nothing. Stored energies do not depend on any of this, nor on the number of threads.
+/// Fails if a number is not in the plan, a file cannot be read or written, or when told to stop.
+pub fn run_campaign(worker: &Worker<'_>, plan: &Plan, numbers: &[usize], folder: &Path) -> Result<RunOutcome, Error> {
+    let files = Files { plan, folder };
+    let mut outcome = RunOutcome::default();
+    let mut missing = Vec::new();
+    for number in numbers {
+        let Some(run) = plan.runs.get(*number) else {
+            let found = format!("expected runs from 0 to {}, found {number}", plan.runs.len().saturating_sub(1));
+            return Err(Error::input("runs", found, "Name runs that plan.csv lists"));
+        };
+        match files.state(run)? {
+            State::Done(_) => {
+                outcome.resumed += 1;
+                files.tidy(run)?;
+            }
+            State::Failed(_) => outcome.failed += 1,
+            State::Open => missing.push(*run),
+        }
+    }
+    if outcome.resumed + outcome.failed > 0 {
+        worker.progress.message(&format!("{} of {} recoils are already done", outcome.resumed, numbers.len()));
+    }
+    if missing.is_empty() {
+        return Ok(outcome);
+    }
+    let mut campaign = Campaign::prepare(*worker, files)?;
+    campaign.load_starts(missing.iter().map(|run| run.start))?;
+    let (mut open, mut failed) = (missing.clone(), 0);
+    loop {
+        campaign.run_all(&open)?;
+        let mut left = Vec::new();
+        for run in open {
+            match files.state(&run)? {
+                State::Done(_) => {}
+                State::Failed(_) => failed += 1,
+                State::Open => left.push(run),
+            }
+        }
+        open = left;
+        if open.is_empty() || !worker.waits {
+            break;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    outcome.failed += failed;
+    outcome.elsewhere = open.len();
+    outcome.done = missing.len() - failed - open.len();
+    Ok(outcome)
+}
+
+/// How often a process looks whether another one still lives.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Makes the thermalised starts that the runs of a plan need, if they are not there.
+pub fn make_starts(worker: &Worker<'_>, plan: &Plan, folder: &Path) -> Result<(), Error> {
+    let files = Files { plan, folder };
+    let numbers = 0..plan.settings.max_starts();
+    if numbers.clone().all(|number| files.start_path(number).exists()) {
+        return Ok(());
+    }
+    Campaign::prepare(*worker, files)?.load_starts(numbers)
+}
+
+/// Looks at the files of a campaign.
+pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Error> {
+    let files = Files { plan, folder };
+    let mut status = CampaignStatus { n_runs: plan.runs.len(), ..CampaignStatus::default() };
+    let mut wall_times_s = Vec::new();
+    for run in &plan.runs {
+        match files.state(run)? {
+            State::Done(record) => {
+                status.done += 1;
+                status.flagged += usize::from(!record.recoil.flags.is_empty());
+                wall_times_s.push(record.wall_time_s);
+            }
+            State::Failed(failure) => status.failed.push((run.run, failure.reason)),
+            State::Open => {
+                let (is_held, path) = (Claim::is_held(&files.stem(run)), files.checkpoint_path(run));
+                status.running += usize::from(is_held);
+                status.interrupted += usize::from(!is_held && path.exists());
+                status.underway.extend(underway(&path).map(|underway| (run.run, underway)));
+            }
+        }
+    }
+    if wall_times_s.is_empty() {
+        wall_times_s = status.underway.iter().filter_map(|(_, underway)| underway.expected_s()).collect();
+    }
+    let done_s: f64 = status.underway.iter().map(|(_, underway)| underway.wall_time_s).sum();
+    let left = (status.n_runs - status.done - status.failed.len()) as f64;
+    status.time_left_s = (!wall_times_s.is_empty()).then(|| {
+        let each_s = wall_times_s.iter().sum::<f64>() / wall_times_s.len() as f64;
+        (each_s * left - done_s).max(0.0) / status.running.max(1) as f64
+    });
+    Ok(status)
+}
+
+/// Writes one line for each finished recoil into `table` and the campaign as a whole into `folder/campaign.json`, with the
+/// kinetic energies of the atoms in all starts that are there.
+pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<CampaignSummary, Error> {
+    let files = Files { plan, folder };
+    let (mut records, mut n_failed) = (Vec::new(), 0);
+    for run in &plan.runs {
+        match files.state(run)? {
+            State::Done(record) => records.push(*record),
+            State::Failed(_) => n_failed += 1,
+            State::Open => {}
+        }
+    }
+    write_atomically(table, recoils_csv(plan, &records).as_bytes())?;
+    let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
+    let ideal_box = plan.ideal_box()?;
+    let starts = (0..plan.settings.max_starts()).filter_map(|number| files.start(number).transpose());
+    let starts = starts.collect::<Result<Vec<Start>, Error>>()?;
+    let file = CampaignFile {
+        plan,
+        site: plan.site()?,
+        kinetic_energies: KineticEnergies::of(&ideal_box, &starts, plan.settings.thermalization.temperature_k),
+        ideal_box,
+        perfect_energy_ev: records.first().map(|r| r.perfect_energy_ev),
+        n_runs: records.len(),
+        n_flagged,
+    };
+    file.write(&folder.join("campaign.json"))?;
+    Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_failed })
+}
+
+/// Finished runs, with the files of their boxes if these were kept.
+pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(RunRecord, Option<PathBuf>)>, Error> {
+    let files = Files { plan, folder };
+    let mut found = Vec::new();
+    for run in &plan.runs {
+        if let State::Done(record) = files.state(run)? {
+            found.push((*record, Some(files.frames_path(run)).filter(|path| path.exists())));
+        }
+    }
+    Ok(found)
+}
+
+/// Lets runs of a plan that failed be tried again; returns how many.
+pub fn forget_failures(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<usize, Error> {
+    let files = Files { plan, folder };
+    let mut forgotten = 0;
+    for run in numbers.iter().filter_map(|number| plan.runs.get(*number)) {
+        let path = files.failure_path(run);
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+            forgotten += 1;
+        }
+    }
+    Ok(forgotten)
+}
+
+/// Everything that the runs of a campaign share.
+struct Campaign<'a> {
+    worker: Worker<'a>,
+    files: Files<'a>,
+    perfect: PerfectBox,
+    starts: BTreeMap<usize, Start>,
+}
+
+impl<'a> Campaign<'a> {
+    fn prepare(worker: Worker<'a>, files: Files<'a>) -> Result<Self, Error> {
+        let settings = &files.plan.settings;
+        let (quench, skin_angstrom) = (settings.recoil.quench, settings.recoil.skin_angstrom);
+        let ideal = files.plan.ideal_box()?;
+        let perfect = PerfectBox::new(worker.potential, ideal, settings.species, quench, skin_angstrom)?;
+        let runs = files.folder.join("runs");
+        std::fs::create_dir_all(&runs).map_err(|e| Error::io("create", &runs, e))?;
+        Ok(Self { worker, files, perfect, starts: BTreeMap::new() })
+    }
+
+    /// A checkpoint bound to this campaign and program.
+    fn checkpoint(&self, path: &Path) -> Checkpoint<'a> {
+        let Worker { program, commit, progress, .. } = self.worker;
+        let key = format!("{} {program} {commit}", self.files.plan.key);
+        Checkpoint::new(path, &key, self.files.plan.settings.running, progress)
+    }
+
+    /// Reads some starts. One process makes all that the plan needs, the others wait for it.
+    fn load_starts(&mut self, numbers: impl Iterator<Item = usize>) -> Result<(), Error> {
+        let folder = self.files.folder.join("starts");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        let stem = folder.join("all");
+        for number in numbers {
+            while let std::collections::btree_map::Entry::Vacant(free) = self.starts.entry(number) {
+                if let Some(start) = self.files.start(number)? {
+                    free.insert(start);
+                } else if let Some(_claim) = Claim::take(&stem)? {
+                    // Somebody may have made them between the look and the claim.
+                    if self.files.start(number)?.is_none() {
+                        self.make_starts(&stem.with_extension("checkpoint"))?;
+                    }
+                    Claim::clear(&stem);
+                } else if self.worker.progress.is_stopped() {
+                    return Err(Error::Stopped);
+                } else {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn make_starts(&self, kept: &Path) -> Result<(), Error> {
+        let Plan { settings, key, .. } = self.files.plan;
+        let thermalization = &settings.thermalization;
+        self.worker.progress.message(&format!(
+            "thermalising {} atoms at {} K",
+            self.perfect.atoms.len(),
+            thermalization.temperature_k
+        ));
+        remove_unfinished(kept);
+        let mut checkpoint = self.checkpoint(kept);
+        let (potential, count, seed) = (self.worker.potential, settings.max_starts(), settings.seed);
+        let Thermalized { starts, equilibrium } =
+            thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
+        let path = self.files.folder.join("starts").join("thermalization.json");
+        write_atomically(&path, serde_json::to_string_pretty(&equilibrium).expect("plain numbers").as_bytes())?;
+        for (number, start) in starts.into_iter().enumerate() {
+            let path = self.files.start_path(number);
+            remove_unfinished(&path);
+            // Runs that are done began from the starts that are there.
+            if !path.exists() {
+                let file = StartFile { key: key.clone(), start };
+                write_atomically(&path, serde_json::to_string(&file).expect("plain numbers").as_bytes())?;
+            }
+        }
+        checkpoint.remove()
+    }
+
+    /// How many recoils fit into the memory that is free, at least one.
+    fn recoils_in_memory(&self) -> usize {
+        let each = self.perfect.atoms.len() as u64 * BYTES_PER_ATOM;
+        available_bytes().map_or(usize::MAX, |bytes| usize::try_from(bytes / each.max(1)).unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// As many runs side by side as there are threads and as memory has room for; with fewer runs, several threads each. The
+    /// bits do not depend on it.
+    fn run_all(&self, runs: &[PlannedRun]) -> Result<(), Error> {
+        let progress = self.worker.progress;
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let done_fs = AtomicU64::new(0);
+        let total_fs = (runs.len() as f64 * self.files.plan.settings.recoil.time_fs) as u64;
+        let results = Mutex::new(Vec::new());
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                let mut reported = 0;
+                let result = self.attempt(run, &mut |time_fs| {
+                    let whole_fs = time_fs as u64;
+                    if whole_fs > reported {
+                        let done = done_fs.fetch_add(whole_fs - reported, Ordering::Relaxed) + whole_fs - reported;
+                        reported = whole_fs;
+                        progress.update(done.min(total_fs), total_fs);
+                    }
+                });
+                stop.fetch_or(result.is_err(), Ordering::Relaxed);
+                results.lock().expect("no run panics").push(result);
+            }
+        };
+        let n_threads = rayon::current_num_threads();
+        let n_workers = n_threads.min(runs.len()).min(self.recoils_in_memory());
+        // The first get what is left over.
+        let threads = |worker: usize| n_threads / n_workers + usize::from(worker < n_threads % n_workers);
+        let pool = |worker| rayon::ThreadPoolBuilder::new().num_threads(threads(worker)).build();
+        let pools: Result<Vec<_>, _> = (0..n_workers).map(pool).collect();
+        let pools =
+            pools.map_err(|e| Error::computation(format!("cannot start a thread: {e}"), "Use fewer threads"))?;
+        std::thread::scope(|scope| {
+            for pool in &pools {
+                scope.spawn(|| pool.install(work));
+            }
+        });
+        results.into_inner().expect("no run panics").into_iter().collect()
+    }
+
+    /// Does a run unless another process is at it or has done it. A recoil that fails is a result; a file that cannot be
+    /// written is an error.
+    fn attempt(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
+        if self.worker.progress.is_stopped() {
+            return Err(Error::Stopped);
+        }
+        let stem = self.files.stem(run);
+        let Some(_claim) = Claim::take(&stem)? else { return Ok(()) };
+        if let State::Open = self.files.state(run)? {
+            self.follow(run, watch)?;
+        }
+        Claim::clear(&stem);
+        Ok(())
+    }
+
+    /// Does a run to its record, or to the reason why it failed.
+    fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
+        let (record_path, failure_path) = (self.files.record_path(run), self.files.failure_path(run));
+        let checkpoint_path = self.files.checkpoint_path(run);
+        let frames_path = self.files.frames_path(run);
+        [&record_path, &failure_path, &checkpoint_path, &frames_path]
+            .into_iter()
+            .for_each(|path| remove_unfinished(path));
+        let mut checkpoint = self.checkpoint(&checkpoint_path);
+        match self.recoil(run, &mut checkpoint, watch) {
+            Ok((record, boxes)) => {
+                // Before the record, which marks a run as done.
+                if self.files.plan.settings.frames.is_some() {
+                    write_extxyz(&frames_path, &boxes)?;
+                }
+                record.write(&record_path)?;
+                checkpoint.remove()?;
+                self.worker.progress.message(&record.summary());
+                Ok(())
+            }
+            Err(error @ (Error::Io { .. } | Error::Stopped)) => Err(error),
+            Err(error) => {
+                let failure = Failure { reason: error.to_string() };
+                self.worker.progress.message(&format!("recoil {} failed: {}", run.run, failure.reason));
+                let text = serde_json::to_string(&failure).expect("plain text");
+                write_atomically(&failure_path, text.as_bytes())
+            }
+        }
+    }
+
+    fn recoil(
+        &self,
+        run: &PlannedRun,
+        checkpoint: &mut Checkpoint<'_>,
+        watch: &mut dyn FnMut(f64),
+    ) -> Result<(RunRecord, Vec<Frame>), Error> {
+        let Plan { settings, key, directions, model_hash, .. } = self.files.plan;
+        let direction = directions[run.direction];
+        let every_steps = settings.extrapolation.as_ref().map_or(1, |e| e.every_steps);
+        let task = RecoilTask {
+            potential: self.worker.potential,
+            perfect: &self.perfect,
+            start: self.starts.get(&run.start).expect("starts of all runs are loaded"),
+            energy_ev: run.energy_ev,
+            direction: direction.vector,
+            settings: &settings.recoil,
+            // Border baths of different runs draw different noise.
+            seed: settings.seed.wrapping_add(1 + run.run as u64),
+            grades: self.worker.extrapolation.map(|extrapolation| GradeWatch { extrapolation, every_steps }),
+            frames_fs: settings.frames.as_ref().map_or(&[], |frames| &frames.times_fs),
+        };
+        let Followed { recoil, quenched, frames } =
+            run_recoil(&task, checkpoint, &mut |simulation| watch(simulation.time_fs()))?;
+        let mut boxes = snapshots(&self.perfect.atoms, &frames);
+        let mut last = Frame::new(quenched);
+        last.info.set("stored_energy_ev", recoil.stored_energy_ev);
+        boxes.push(last);
+        let record = RunRecord {
+            run: run.run,
+            key: key.clone(),
+            species: settings.species,
+            direction: run.direction,
+            weight_sr: direction.weight_sr,
+            start: run.start,
+            recoil,
+            perfect_energy_ev: self.perfect.energy_ev,
+            wall_time_s: checkpoint.wall_time_s(),
+            model_hash: model_hash.clone(),
+            program: self.worker.program.to_owned(),
+            commit: self.worker.commit.to_owned(),
+        };
+        Ok((record, boxes))
+    }
+}
+
+/// What a recoil takes, per atom: 184 MiB were measured for 49152 atoms (docs/performance.md), and its checkpoint is made in
+/// memory.
+const BYTES_PER_ATOM: u64 = 6000;
+
+/// Memory that is free now; None where the system does not say (proc_meminfo(5)).
+fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| 1024 * kib)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+use super::*;
+use crate::cascade::{
+    Attribution, Border, CLOSE_PAIR_ANGSTROM, CampaignSettings, Directions, Exported, FLAGS, FrameSettings,
+    RecoilEnergy, RecoilSettings, RunningSettings, Thermalization, export_campaign,
+};
+use crate::dynamics::testing::{argon_like, cubic_cell, element};
+use crate::dynamics::{QuenchSettings, TimeStep};
+use crate::io::read_text;
+use crate::progress::Silent;
+use glam::DVec3;
+
+fn settings() -> CampaignSettings {
+    CampaignSettings {
+        crystal: PathBuf::from("argon.xyz"),
+        cells: [4, 4, 4],
+        relax_cell: true,
+        species: element("Ar"),
+        directions: Directions::Count(2),
+        seed: 5,
+        energies: vec![RecoilEnergy { energy_ev: 2.0, starts: 2 }, RecoilEnergy { energy_ev: 40.0, starts: 1 }],
+        thermalization: Thermalization {
+            temperature_k: 60.0,
+            time_fs: 200.0,
+            sampling_time_fs: 100.0,
+            time_step_fs: 4.0,
+            friction_per_fs: 0.01,
+        },
+        recoil: RecoilSettings {
+            time_fs: 60.0,
+            time_step: TimeStep { max_displacement_angstrom: 0.05, max_fs: 4.0, max_energy_change_ev: None },
+            quench: QuenchSettings::default(),
+            skin_angstrom: 0.5,
+            border: None,
+            electronic_stopping: None,
+            max_steps: 10_000,
+            min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
+        },
+        model: None,
+        extrapolation: None,
+        frames: None,
+        running: RunningSettings::default(),
+    }
+}
+
+fn plan(folder: &Path, settings: &CampaignSettings) -> Result<Plan, Error> {
+    let (potential, _) = argon_like([1, 1, 1]);
+    Plan::new(&potential, "model", &cubic_cell(2.8), settings)?.write(folder)
+}
+
+fn worker(potential: &dyn Potential) -> Worker<'_> {
+    Worker { potential, extrapolation: None, program: "knockon", commit: "", waits: false, progress: &Silent }
+}
+
+fn run_some(folder: &Path, threads: usize, numbers: &[usize]) -> RunOutcome {
+    let (potential, _) = argon_like([1, 1, 1]);
+    let plan = Plan::load(folder).expect("a plan");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+    let outcome = pool.install(|| run_campaign(&worker(&potential), &plan, numbers, folder));
+    collect_campaign(&plan, folder, &folder.join("recoils.csv")).expect("a table");
+    outcome.expect("runs")
+}
+
+fn outcome(resumed: usize, done: usize, failed: usize, elsewhere: usize) -> RunOutcome {
+    RunOutcome { resumed, done, failed, elsewhere }
+}
+
+/// The table without wall times.
+fn table(folder: &Path) -> Vec<String> {
+    let text = read_text(&folder.join("recoils.csv")).expect("a table");
+    let drop_wall_time = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let n = cells.len();
+        [&cells[..n - 4], &cells[n - 3..]].concat().join(",")
+    };
+    text.lines().map(drop_wall_time).collect()
+}
+
+const ALL: [usize; 6] = [0, 1, 2, 3, 4, 5];
+
+#[test]
+fn campaigns_resume_and_do_not_depend_on_threads() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    for folder in [&one, &two] {
+        plan(folder.path(), &settings()).expect("a plan");
+    }
+    assert_eq!(run_some(one.path(), 1, &ALL), outcome(0, 6, 0, 0));
+    assert_eq!(run_some(two.path(), 2, &ALL[3..]), outcome(0, 3, 0, 0));
+    assert_eq!(run_some(two.path(), 4, &ALL), outcome(3, 3, 0, 0));
+    assert_eq!(table(one.path()), table(two.path()));
+
+    // Losing one record costs one run and nothing else.
+    let lost = two.path().join("runs/run-00003.json");
+    let before = read_text(&lost).expect("a record");
+    std::fs::remove_file(&lost).expect("removed");
+    assert_eq!(run_some(two.path(), 2, &ALL), outcome(5, 1, 0, 0));
+    let stored = |text: &str| serde_json::from_str::<RunRecord>(text).expect("a record").recoil;
+    assert_eq!(stored(&before), stored(&read_text(&lost).expect("a record")));
+    assert_eq!(table(one.path()), table(two.path()));
+
+    // Another seed is another campaign.
+    let error = plan(two.path(), &CampaignSettings { seed: 6, ..settings() }).err().expect("an error");
+    assert!(error.to_string().contains("another model or other settings"), "{error}");
+
+    let file: serde_json::Value =
+        serde_json::from_str(&read_text(&one.path().join("campaign.json")).expect("a file")).expect("JSON");
+    assert_eq!(file["site_symmetry"], "m-3m");
+    assert_eq!(file["operations"].as_array().map(Vec::len), Some(48));
+    assert_eq!(file["n_atoms"], 256);
+    let kinetic: KineticEnergies = serde_json::from_value(file["kinetic_energies"].clone()).expect("counts");
+    assert_eq!((kinetic.n_frames, kinetic.n_atoms), (2, 256));
+    assert_eq!(kinetic.counts.iter().sum::<u64>() + kinetic.beyond, 2 * 256);
+}
+
+#[test]
+fn two_workers_share_a_campaign() {
+    let folder = tempfile::tempdir().expect("a folder");
+    plan(folder.path(), &settings()).expect("a plan");
+    let outcomes: Vec<RunOutcome> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(|| run_some(folder.path(), 1, &ALL))).collect();
+        workers.into_iter().map(|w| w.join().expect("no panic")).collect()
+    });
+    // A worker counts what it finds done after its first look as done, too.
+    assert!(outcomes.iter().all(|o| o.failed == 0 && o.resumed + o.done + o.elsewhere == 6), "{outcomes:?}");
+    let found = campaign_status(&Plan::load(folder.path()).expect("a plan"), folder.path()).expect("files");
+    assert_eq!((found.n_runs, found.done, found.running, found.failed.len()), (6, 6, 0, 0));
+    assert_eq!(found.time_left_s, Some(0.0));
+    let left: Vec<_> = std::fs::read_dir(folder.path().join("runs")).expect("a folder").collect();
+    assert_eq!(left.len(), 6, "{left:?}");
+}
+
+#[test]
+fn a_longer_plan_keeps_what_is_done() {
+    let [grown, fresh] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    plan(grown.path(), &settings()).expect("a plan");
+    run_some(grown.path(), 2, &ALL);
+    let mut longer = settings();
+    longer.energies[0].starts = 3;
+    longer.energies.insert(0, RecoilEnergy { energy_ev: 5.0, starts: 1 });
+    let all: Vec<usize> = (0..10).collect();
+    assert_eq!(plan(grown.path(), &longer).expect("a plan").runs.len(), 10);
+    assert_eq!(run_some(grown.path(), 2, &all), outcome(6, 4, 0, 0));
+    // The same recoils come out of a campaign that was planned so at once, under other numbers.
+    plan(fresh.path(), &longer).expect("a plan");
+    run_some(fresh.path(), 2, &all);
+    let sorted = |folder: &Path| {
+        let line = |line: &String| line.split_once(',').map(|(_, rest)| rest.to_owned());
+        let mut lines: Vec<String> = table(folder).iter().filter_map(line).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(grown.path()), sorted(fresh.path()));
+
+    let error = plan(grown.path(), &settings()).err().expect("an error").to_string();
+    assert!(error.contains("no longer asked for"), "{error}");
+}
+
+/// Twice the directions: the runs stay, and the table has the weights of all directions.
+#[test]
+fn more_directions_keep_what_is_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let frames = Some(FrameSettings { times_fs: vec![0.0, 20.0] });
+    let few = plan(folder.path(), &CampaignSettings { frames, ..settings() }).expect("a plan");
+    run_some(folder.path(), 2, &ALL);
+    let more =
+        plan(folder.path(), &CampaignSettings { directions: Directions::Count(4), ..settings() }).expect("a plan");
+    assert_eq!((more.runs.len(), &more.runs[..6]), (12, &few.runs[..]));
+    let all: Vec<usize> = (0..12).collect();
+    assert_eq!(run_some(folder.path(), 2, &all), outcome(6, 6, 0, 0));
+    let weights = table(folder.path()).iter().skip(1).map(|l| l.split(',').nth(7).map(str::to_owned)).collect();
+    let weights: Vec<Option<String>> = weights;
+    let planned = more.runs.iter().map(|r| Some(more.directions[r.direction].weight_sr.to_string()));
+    assert_eq!(weights, planned.collect::<Vec<_>>());
+    assert!(more.directions[0].weight_sr < few.directions[0].weight_sr);
+    // Frames were asked for at first: two and the quenched box.
+    let boxes = crate::io::read_extxyz(&folder.path().join("runs/run-00000.xyz")).expect("frames");
+    assert_eq!(boxes.len(), 3);
+    check_export(&more, folder.path());
+    assert!(!folder.path().join("runs/run-00007.xyz").exists());
+    let error = plan(folder.path(), &settings()).err().expect("an error").to_string();
+    assert!(error.contains("directions"), "{error}");
+}
+
+/// Archives hold what their records say, and flagged recoils only if asked for.
+fn check_export(plan: &Plan, folder: &Path) {
+    write_atomically(&folder.join("potential.model"), b"a potential").expect("written");
+    let attribution = Attribution { author: "A & B".to_owned(), affiliation: "C".to_owned(), doi: "10.1/2".to_owned() };
+    let export = |name: &str, flags: &[String]| {
+        export_campaign(plan, folder, &folder.join(name), &attribution, flags).expect("an export")
+    };
+    let all = export("all", &FLAGS.map(str::to_owned));
+    let few = export("few", &[]);
+    assert_eq!(all.iter().map(|e| e.n_runs).sum::<usize>(), 6);
+    assert!(all.iter().any(|e| e.n_flagged > 0) && all.iter().all(|e| e.n_left_out == 0), "{all:?}");
+    for one in &few {
+        let same = all.iter().find(|e| e.record.file_name() == one.record.file_name()).expect("the same energy");
+        assert_eq!((one.n_flagged, one.n_runs + one.n_left_out), (0, same.n_runs));
+        assert_eq!(one.n_left_out, same.n_flagged);
+    }
+    all.iter().chain(&few).for_each(check_archive);
+
+    // A run whose box is gone is counted with the six that kept none.
+    let (kept, away) = (folder.join("runs/run-00000.xyz"), folder.join("away.xyz"));
+    std::fs::rename(&kept, &away).expect("renamed");
+    let incomplete = export("incomplete", &FLAGS.map(str::to_owned));
+    assert_eq!(
+        incomplete.iter().map(|e| (e.n_runs, e.n_without_boxes)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+        (5, 7)
+    );
+    std::fs::rename(&away, &kept).expect("renamed");
+
+    let text = read_text(&all[0].record).expect("a record");
+    let document = roxmltree::Document::parse(&text).expect("well-formed XML");
+    let of = |name: &str| document.descendants().find(|n| n.has_tag_name(("https://amdis.iaea.org/cdbml", name)));
+    let content = |name: &str| of(name).and_then(|n| n.text()).map(str::to_owned).expect("an element");
+    let found = ["formula", "structure", "energy", "electronic_stopping", "affiliation", "X_orientation"].map(content);
+    assert_eq!(found, ["Ar", "fcc", "0.002", "false", "C", "[100]"]);
+    assert!(text.contains("A &amp; B") && content("archive_name") == "Ar-2eV.tar");
+}
+
+/// The boxes are those of the table, and the record names every flag that the table has.
+fn check_archive(exported: &Exported) {
+    let mut archive = tar::Archive::new(std::fs::File::open(&exported.archive).expect("an archive"));
+    let mut files = BTreeMap::new();
+    for entry in archive.entries().expect("entries") {
+        let mut entry = entry.expect("an entry");
+        let name = entry.path().expect("a name").display().to_string();
+        let mut content = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut content).expect("text");
+        files.insert(name, content);
+    }
+    assert_eq!(files.len(), exported.n_runs + 3, "{:?}", files.keys());
+    assert_eq!(files["potential.model"], "a potential");
+    let boxes = |name: &str| crate::io::parse_extxyz(&files[name], name, &Default::default()).expect("boxes");
+    let perfect = &boxes("initial.xyz")[0];
+    let record = read_text(&exported.record).expect("a record");
+    let lines: Vec<Vec<&str>> = files["recoils.csv"].lines().map(|line| line.split(',').collect()).collect();
+    let flags = lines[0].iter().position(|title| *title == "flags").expect("a column");
+    assert_eq!(lines[1..].iter().filter(|line| !line[flags].is_empty()).count(), exported.n_flagged);
+    for line in &lines[1..] {
+        let name = format!("run-{:05}.xyz", line[0].parse::<usize>().expect("a number"));
+        let frames = boxes(&name);
+        assert!(frames.len() == 3 && frames.iter().all(|f| f.atoms.species == perfect.atoms.species));
+        let named = format!("{name} ({})", line[flags].replace(';', ", "));
+        assert_eq!(record.contains(&named), !line[flags].is_empty(), "{record}");
+    }
+}
+
+#[test]
+fn failures_are_recorded_and_stop_no_other_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut plan = plan(folder.path(), &settings()).expect("a plan");
+    // No recoil has less than no energy.
+    plan.runs[1].energy_ev = -1.0;
+    let (potential, _) = argon_like([1, 1, 1]);
+    let run = || run_campaign(&worker(&potential), &plan, &ALL, folder.path()).expect("runs");
+    assert_eq!(run(), outcome(0, 5, 1, 0));
+    assert_eq!(run(), outcome(5, 0, 1, 0));
+    let found = campaign_status(&plan, folder.path()).expect("files");
+    assert_eq!((found.done, found.failed.len(), found.failed[0].0), (5, 1, 1));
+    assert!(!found.failed[0].1.is_empty());
+    assert_eq!(forget_failures(&plan, &ALL, folder.path()).expect("files"), 1);
+    assert_eq!(run(), outcome(5, 0, 1, 0));
+}
+
+#[test]
+fn impossible_settings_are_refused() {
+    type Spoil = fn(&mut CampaignSettings);
+    let border = Border { thickness_angstrom: 2.0, friction_per_fs: 0.01, temperature_k: 10.0 };
+    let spoils: [(&str, Spoil); 10] = [
+        ("energy_ev", |s| s.energies[0].energy_ev = -1.0),
+        ("energies that differ", |s| s.energies.push(s.energies[0])),
+        ("directions", |s| s.directions = Directions::Vectors(Vec::new())),
+        ("expected a direction", |s| s.directions = Directions::Vectors(vec![DVec3::ZERO])),
+        ("max_hours", |s| s.running.max_hours = f64::INFINITY),
+        ("time_fs", |s| s.thermalization.time_fs = f64::INFINITY),
+        ("max_displacement_angstrom", |s| s.recoil.time_step.max_displacement_angstrom = f64::NAN),
+        ("border.friction_per_fs", |s| {
+            s.recoil.border = s.recoil.border.map(|b| Border { friction_per_fs: -0.01, ..b })
+        }),
+        ("border.temperature_k", |s| s.recoil.border = s.recoil.border.map(|b| Border { temperature_k: -1.0, ..b })),
+        ("at most 50000000 atoms", |s| s.cells = [4_000_000; 3]),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    for (expected, spoil) in spoils {
+        let mut bad = settings();
+        bad.recoil.border = Some(border);
+        spoil(&mut bad);
+        let error = plan(folder.path(), &bad).err().expect("an error").to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+/// As where the processor has other vector instructions.
+#[test]
+fn a_cell_relaxed_to_other_last_bits_is_the_same_crystal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (potential, _) = argon_like([1, 1, 1]);
+    let kept = CampaignSettings { relax_cell: false, ..settings() };
+    let planned = |edge: f64| Plan::new(&potential, "model", &cubic_cell(edge), &kept)?.write(folder.path());
+    let first = planned(2.8).expect("a plan");
+    let second = planned(2.8 + 1e-9).expect("the same plan");
+    assert_eq!((&second.key, &second.unit_cell), (&first.key, &first.unit_cell));
+    let error = planned(2.81).err().expect("an error").to_string();
+    assert!(error.contains("another model or other settings"), "{error}");
+}
+
+#[test]
+fn directions_can_be_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let axes = vec![DVec3::new(2.0, 0.0, 0.0), DVec3::new(1.0, 1.0, 0.0), DVec3::ONE];
+    let named = plan(folder.path(), &CampaignSettings { directions: Directions::Vectors(axes), ..settings() });
+    let named = named.expect("a plan");
+    assert_eq!(named.directions[0].vector, DVec3::X);
+    assert!((named.directions.iter().map(|d| d.weight_sr).sum::<f64>() - std::f64::consts::PI / 12.0).abs() < 1e-12);
+    assert_eq!(Plan::load(folder.path()).expect("a plan").settings.directions, named.settings.directions);
+}
