@@ -82,6 +82,27 @@ fn atoms_relax_with_a_calculator_and_every_evaluation_is_a_label() {
 }
 
 #[test]
+fn even_a_guide_that_knows_nothing_leads_to_a_minimum() {
+    let folder = tempfile::tempdir().unwrap();
+    // A crystal of oxygen as the effective medium theory would have it, and a model of a tungstate.
+    let mut frame = copper("oxygen", DVec3::new(0.1, 0.0, 0.05));
+    frame.atoms.species = vec![element("O"); 4];
+    let scale = 3.9 / 3.61;
+    frame.atoms.cell = Cell::periodic(DVec3::X * 3.9, DVec3::Y * 3.9, DVec3::Z * 3.9);
+    frame.atoms.positions.iter_mut().for_each(|x| *x *= scale);
+    write_extxyz(&folder.path().join("start.xyz"), &[frame]).unwrap();
+    let relax = |more: &[&str]| {
+        let arguments = [&["start.xyz", "-o", "relaxed.xyz", "--max-force", "1e-3"], more].concat();
+        let output = knockon(folder.path(), "relax", "ase:ase.calculators.emt.EMT", &arguments);
+        assert!(output.status.success(), "{}", message(&output));
+        read_extxyz(&folder.path().join("relaxed.xyz")).unwrap()[0].energy_ev.unwrap()
+    };
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4/cawo4.model");
+    let (alone, guided) = (relax(&[]), relax(&["--guide", model.to_str().unwrap()]));
+    assert!(guided < alone + 1e-3, "{alone} {guided}");
+}
+
+#[test]
 fn a_calculator_that_fails_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let mut frame = copper("gold and nothing", DVec3::ZERO);

@@ -3,8 +3,9 @@
 use super::label::calculator::ForcesArguments;
 use crate::progress::Bar;
 use anyhow::Result;
-use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench, relax_cell};
+use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench, quench_guided, relax_cell};
 use knockon::io::{Frame, read_structures, write_extxyz};
+use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
 use knockon::units::EV_PER_ANGSTROM3_IN_GPA;
 use knockon::{Error, Potential, Species};
@@ -21,6 +22,9 @@ pub(crate) struct Arguments {
     input: PathBuf,
     #[command(flatten)]
     forces: ForcesArguments,
+    /// A model of about the same energies, which shows the way to the calculator: some five evaluations instead of fifty.
+    #[arg(long, value_name = "MODEL", requires = "calculator", conflicts_with = "cell")]
+    guide: Option<PathBuf>,
     /// Extended XYZ file for what is relaxed, with energies (eV), forces (eV/A) and stress (eV/A^3).
     #[arg(short, long)]
     output: PathBuf,
@@ -50,11 +54,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         max_stress_ev_per_angstrom3: arguments.max_stress,
         max_evaluations: arguments.max_evaluations,
     };
+    let guide = arguments.guide.as_deref().map(|path| LinearPotential::new(&Model::load(path)?)).transpose()?;
+    let guide = guide.as_ref().map(|guide| guide as &dyn Potential);
     let bar = Bar::new("relax");
     let (n_starts, mut relaxed, mut unfinished) = (starts.len(), Vec::new(), Vec::new());
     for (index, start) in starts.into_iter().enumerate() {
         bar.update(index as u64, n_starts as u64);
-        match relax(forces.potential(), start, arguments.cell, &settings) {
+        match relax(forces.potential(), guide, start, arguments.cell, &settings) {
             Ok((mut frame, quenched)) if quenched.converged => {
                 forces.stamp(&mut frame)?;
                 bar.message(&report(&frame, &quenched));
@@ -87,6 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// The relaxed configuration, with the tags of the start.
 fn relax(
     potential: &dyn Potential,
+    guide: Option<&dyn Potential>,
     start: Frame,
     with_cell: bool,
     settings: &QuenchSettings,
@@ -94,6 +101,8 @@ fn relax(
     let (atoms, mut quenched) = if with_cell {
         let relaxed = relax_cell(potential, &start.atoms, settings)?;
         (relaxed.atoms, relaxed.quenched)
+    } else if let Some(guide) = guide {
+        quench_guided(potential, guide, &start.atoms, settings)?
     } else {
         let mut simulation = Simulation::new(potential, start.atoms, 0.5)?;
         let quenched = quench(&mut simulation, settings)?;

@@ -1,5 +1,6 @@
 //! Moving atoms: molecular dynamics with a variable time step, thermostats and the search for local minima.
 
+mod guided;
 mod minimize;
 mod quench;
 mod simulation;
@@ -10,6 +11,7 @@ mod time_step;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use guided::quench_guided;
 pub use minimize::Descent;
 pub use quench::{QuenchSettings, Quenched, RelaxedCell, Watch, quench, quench_on, quench_others, relax_cell};
 pub use simulation::{Simulation, SimulationState};

@@ -107,7 +107,7 @@ pub(crate) struct Calculator {
     species: Vec<Species>,
     stress: bool,
     idle: Mutex<Vec<Server>>,
-    /// What has been asked for.
+    /// What has been asked for, each geometry once.
     asked: Mutex<Vec<Candidate>>,
 }
 
@@ -154,7 +154,10 @@ impl Calculator {
         loop {
             if let Some(record) = self.records.result(&candidate)? {
                 let label = self.records.label(&candidate, record)?;
-                self.asked.lock().expect("no evaluation panics").push(candidate);
+                let mut asked = self.asked.lock().expect("no evaluation panics");
+                if !asked.iter().any(|other| other.id == candidate.id) {
+                    asked.push(candidate);
+                }
                 return Ok(label);
             }
             if let Some(failure) = self.records.failure(&candidate)? {
