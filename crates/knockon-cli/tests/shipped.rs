@@ -21,9 +21,9 @@ fn settings<T: serde::de::DeserializeOwned>(path: &str) -> T {
     toml::from_str(&std::fs::read_to_string(root().join(path)).unwrap()).unwrap()
 }
 
-/// The paper's form of the model, and the one with ten channels.
+/// The paper's form of the model, and the one with nineteen channels.
 const MODELS: [(&str, &str); 2] =
-    [("cawo4", "examples/cawo4/laptop/fit.toml"), ("cawo4-10", "examples/cawo4/ten_channels.toml")];
+    [("cawo4", "examples/cawo4/laptop/fit.toml"), ("cawo4-19", "examples/cawo4/nineteen_channels.toml")];
 
 #[test]
 fn the_models_were_fitted_to_the_data_with_the_settings_beside_them() {

@@ -5,6 +5,7 @@
 //! is evaluated next. This is model management with a first-order consistent correction in a trust region (N. M. Alexandrov et
 //! al., J. Aircraft 38, 1093 (2001)) with a symmetric multi-secant estimate of the curvature (R. B. Schnabel, 1983).
 
+use super::minimize::{add, dot};
 use super::{QuenchSettings, Quenched, Simulation, quench};
 use crate::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
 use glam::DVec3;
@@ -205,14 +206,6 @@ impl Curvature {
 
 fn subtract(a: &[DVec3], b: &[DVec3]) -> Vec<DVec3> {
     a.iter().zip(b).map(|(a, b)| *a - *b).collect()
-}
-
-fn dot(a: &[DVec3], b: &[DVec3]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.dot(*b)).sum()
-}
-
-fn add(a: &mut [DVec3], b: &[DVec3], factor: f64) {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a += *b * factor);
 }
 
 #[cfg(test)]

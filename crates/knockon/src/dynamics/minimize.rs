@@ -148,11 +148,11 @@ impl History {
     }
 }
 
-fn dot(a: &[DVec3], b: &[DVec3]) -> f64 {
+pub(super) fn dot(a: &[DVec3], b: &[DVec3]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.dot(*b)).sum()
 }
 
-fn add(a: &mut [DVec3], b: &[DVec3], factor: f64) {
+pub(super) fn add(a: &mut [DVec3], b: &[DVec3], factor: f64) {
     a.iter_mut().zip(b).for_each(|(a, b)| *a += *b * factor);
 }
 

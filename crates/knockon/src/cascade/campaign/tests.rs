@@ -1,3 +1,5 @@
+//! Campaigns: resumed, shared between workers, extended, exported, refused.
+
 use super::*;
 use crate::cascade::{
     Attribution, Border, CLOSE_PAIR_ANGSTROM, CampaignSettings, Directions, Exported, FLAGS, FrameSettings,
