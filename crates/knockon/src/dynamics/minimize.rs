@@ -148,11 +148,11 @@ impl History {
     }
 }
 
-pub(super) fn dot(a: &[DVec3], b: &[DVec3]) -> f64 {
+fn dot(a: &[DVec3], b: &[DVec3]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.dot(*b)).sum()
 }
 
-pub(super) fn add(a: &mut [DVec3], b: &[DVec3], factor: f64) {
+fn add(a: &mut [DVec3], b: &[DVec3], factor: f64) {
     a.iter_mut().zip(b).for_each(|(a, b)| *a += *b * factor);
 }
 
