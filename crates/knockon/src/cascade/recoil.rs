@@ -534,4 +534,4 @@ fn kick(simulation: &mut Simulation<'_>, start: &Start, atom: usize, energy_ev: 
 
 #[cfg(test)]
 #[path = "recoil_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -23,7 +23,7 @@ fn prepared(cells: usize) -> (PairPotential, PerfectBox, Start) {
     (potential, perfect, start)
 }
 
-fn settings(time_fs: f64) -> RecoilSettings {
+pub(in crate::cascade) fn settings(time_fs: f64) -> RecoilSettings {
     let time_step = TimeStep { max_displacement_angstrom: 0.02, max_fs: 4.0, max_energy_change_ev: None };
     RecoilSettings {
         time_fs,

@@ -28,14 +28,8 @@ fn settings() -> CampaignSettings {
             friction_per_fs: 0.01,
         },
         recoil: RecoilSettings {
-            time_fs: 60.0,
             time_step: TimeStep { max_displacement_angstrom: 0.05, max_fs: 4.0, max_energy_change_ev: None },
-            quench: QuenchSettings::default(),
-            skin_angstrom: 0.5,
-            border: None,
-            electronic_stopping: None,
-            max_steps: 10_000,
-            min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
+            ..crate::cascade::recoil::tests::settings(60.0)
         },
         model: None,
         extrapolation: None,
