@@ -26,7 +26,9 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
     knockon(&["campaign", "run", &out, "--runs", "6-9"]).failure();
     knockon(&["campaign", "run", &out]).success();
     let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
-    assert!(String::from_utf8(output).unwrap().contains("done       6"));
+    let status = String::from_utf8(output).unwrap();
+    // Grades of all were looked at.
+    assert!(status.contains("done       6") && !status.contains("grades"), "{status}");
 
     // Boxes were not asked for.
     let attribution = ["--author", "A", "--affiliation", "B", "--accepted-flags", "small-box,hot-border"];

@@ -42,4 +42,15 @@ fn a_small_search_writes_its_tables_structures_and_pictures() {
     let labelled = std::fs::read_to_string(output.join("labelled.json")).unwrap();
     assert!(labelled.contains("fpCa-00"));
     assert_eq!(run(), table, "a finished search is read back");
+
+    // Energies of the model itself would agree with it and are refused.
+    let (model, evaluated) = (root.join("data/cawo4/cawo4.model"), folder.path().join("evaluated.xyz"));
+    let mut evaluate = Command::cargo_bin("knockon").unwrap();
+    evaluate.args(["--quiet", "evaluate"]).arg(&model).arg(output.join("structures-96.xyz")).arg("-o").arg(&evaluated);
+    evaluate.assert().success();
+    let mut search = Command::cargo_bin("knockon").unwrap();
+    search.args(["frenkel", "--quiet", "--labels"]).arg(&evaluated).arg("--model").arg(&model).arg("-o").arg(&output);
+    let refused = search.arg(folder.path().join("frenkel.toml")).assert().code(2);
+    let message = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(message.contains("expected energies from first principles, found those of a model"), "{message}");
 }

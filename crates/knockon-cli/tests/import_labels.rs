@@ -152,6 +152,22 @@ fn quantum_espresso_is_read_as_ase_and_dpdata_read_it() {
     assert!(none.is_empty() && message.contains("0 labels, 1 unconverged left out"), "{message}");
 }
 
+/// Forces and stress of `h2o.cp2k.out` in the form of CP2K 2025.
+const CP2K_2025: &str = "FORCES| Atomic forces [hartree/bohr]
+ FORCES|   Atom     x               y               z               |f|
+ FORCES|      1 -3.51331600E-02 -7.92632200E-02 -2.80961400E-02  9.11405400E-02
+ FORCES|      2  7.62178000E-02 -1.70085600E-02  3.74146000E-03  7.81821100E-02
+ FORCES|      3 -3.71971800E-02  9.62883700E-02  1.90378900E-02  1.04962800E-01
+ FORCES| Sum     3.88746000E-03  1.65900000E-05 -5.31679000E-03
+ FORCES| Total atomic force                                      6.58642000E-03
+
+ STRESS| Analytical stress tensor [bar]
+ STRESS|                        x                   y                   z
+ STRESS|      x        1.25412759018E+05  -3.46840861077E+04   4.01668811080E+02
+ STRESS|      y       -3.46840861077E+04   1.20185146880E+05   1.92772920420E+04
+ STRESS|      z        4.01668811080E+02   1.92772920420E+04   2.29996659183E+04
+ ";
+
 #[test]
 fn cp2k_is_read_as_dpdata_reads_it() {
     let file = outputs().join("h2o.cp2k.out");
@@ -173,6 +189,18 @@ fn cp2k_is_read_as_dpdata_reads_it() {
     assert_eq!(frames.len(), 1, "{message}");
     assert_eq!(frames[0].info.get("xc"), Some("XWPBE+PBE+0.25 HF (SHORTRANGE omega 0.11)"));
     assert_eq!(frames[0].info.get("kpts"), Some("2 3 1"));
+    // CP2K 2025 and later print forces and stress in another form; without forces this is said.
+    let [start, end] = ["ATOMIC FORCES in", "STRESS| 1/3 Trace"].map(|title| text.find(title).unwrap());
+    let recent = folder.path().join("recent.out");
+    std::fs::write(&recent, format!("{}{CP2K_2025}{}", &text[..start], &text[end..])).unwrap();
+    let (as_2025, message) = import(&recent, &[]);
+    assert!(message.contains("recent.out: 1 labels\n"), "{message}");
+    let flat = |f: &Frame| f.forces.as_ref().unwrap().iter().flat_map(|x| x.to_array()).collect::<Vec<f64>>();
+    close(&flat(&as_2025[0]), &flat(&frames[0]), 1e-9, "forces");
+    close(&as_2025[0].stress.unwrap(), &frames[0].stress.unwrap(), 1e-12, "stress");
+    std::fs::write(&recent, format!("{}{}", &text[..start], &text[end..])).unwrap();
+    let (_, message) = import(&recent, &[]);
+    assert!(message.contains("recent.out: 1 labels, 1 without forces\n"), "{message}");
     // Later steps need the file of positions beside; it goes with the project's name.
     let (steps, message) = import(&outputs().join("h2o-steps.cp2k.out"), &[]);
     assert_eq!(steps.len(), 4, "{message}");
@@ -181,6 +209,48 @@ fn cp2k_is_read_as_dpdata_reads_it() {
     assert!((steps[3].atoms.positions[1].x - 2.0154324177).abs() < 1e-9);
     let (none, message) = import(&outputs().join("h2o-unconverged.cp2k.out"), &[]);
     assert!(none.is_empty() && message.contains("1 unconverged left out"), "{message}");
+}
+
+/// ASE's calculators of Quantum ESPRESSO and CP2K give the free energy for the energy.
+#[test]
+fn the_energy_of_a_trajectory_is_what_its_calculator_means_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("espresso.traj");
+    let script = "import sys
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+atoms = Atoms('Al', cell=[4, 4, 4], pbc=True)
+atoms.calc = SinglePointCalculator(atoms, energy=-1.5, free_energy=-1.5, forces=[[0, 0, 0]])
+atoms.calc.name = 'espresso'
+write(sys.argv[1], atoms)
+";
+    assert!(Command::new(python()).args(["-c", script]).arg(&file).status().unwrap().success());
+    let with_ase = ["--python", python().to_str().unwrap()];
+    let (none, message) = import(&file, &with_ase);
+    assert!(none.is_empty() && message.contains("expected the energy \"sigma->0\""), "{message}");
+    let (frames, message) = import(&file, &[&with_ase[..], &["--energy", "free"]].concat());
+    assert_eq!(frames.len(), 1, "{message}");
+    assert_eq!((frames[0].energy_ev, frames[0].info.get("energy_kind")), (Some(-1.5), Some("free")));
+    assert_eq!(frames[0].info.get("energy_sigma_0"), None);
+}
+
+/// Of extended XYZ another energy is taken if the file has it, and never a wrong one.
+#[test]
+fn extended_xyz_with_several_energies() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4");
+    let both = data.join("unfitted.xyz");
+    let as_written = read_extxyz(&both).unwrap();
+    assert_eq!(import(&both, &["--energy", "sigma-0"]).0, as_written);
+    let (free, message) = import(&both, &["--energy", "free"]);
+    assert_eq!(free.len(), as_written.len(), "{message}");
+    for (free, written) in free.iter().zip(&as_written) {
+        assert_eq!(free.energy_ev, written.info.number("free_energy"));
+        assert_eq!(free.info.get("energy_kind"), Some("free"));
+        assert_eq!(free.info.number("energy_sigma_0"), written.energy_ev);
+    }
+    let (none, message) = import(&data.join("cawo4_pbe.xyz"), &["--energy", "free"]);
+    assert!(none.is_empty() && message.contains("expected free_energy or energy_kind=\"free\""), "{message}");
 }
 
 #[test]

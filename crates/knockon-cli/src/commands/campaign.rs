@@ -97,7 +97,8 @@ struct RunArguments {
     /// Only every n-th recoil, such as 1/4, 2/4, 3/4 and 4/4.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<(usize, usize)>,
-    /// Try again what failed; recoils that took too long go on where they were.
+    /// Try again what failed. Recoils that took too long go on where they were, once max_hours is raised and the campaign planned
+    /// again: hours of all processes add up.
     #[arg(long)]
     retry_failed: bool,
     /// Wait for recoils that other processes are at, and take them over if those die.
@@ -173,7 +174,13 @@ fn plan(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -
         None => path.with_extension("grade"),
     });
     if let Some(grade) = &grade {
-        super::evaluate::load_grades(&model, grade)?;
+        super::evaluate::load_grades(&model, grade).with_context(|| {
+            format!(
+                "[extrapolation] in {} needs the grades that knockon fit writes beside the model: name their file there as \
+                 `grade`, or take [extrapolation] out",
+                config.display()
+            )
+        })?;
     }
     let plan = Plan::new(&potential, &model.hash(), &crystal, &settings)?.write(output)?;
     write_atomically(&output.join("potential.model"), read_text(&path)?.as_bytes())?;
@@ -252,6 +259,7 @@ fn status(folder: &Path) -> Result<()> {
         s.failed.len(),
         s.interrupted
     );
+    about_ungraded(s.ungraded).iter().for_each(|text| println!("{text}"));
     for (run, underway) in &s.underway {
         let (percent, hours) = (100.0 * underway.part_done, underway.wall_time_s / 3600.0);
         println!("recoil {run}: {percent:.0} % of its time simulated in {hours:.1} h (last checkpoint)");
@@ -271,7 +279,18 @@ fn collect(folder: &Path, table: &Path) -> Result<()> {
         summary.n_failed,
         table.display()
     ));
+    about_ungraded(summary.n_ungraded).iter().for_each(|text| say(text));
     Ok(())
+}
+
+/// Recoils that nobody graded are not clean for lack of a flag.
+fn about_ungraded(n_recoils: usize) -> Option<String> {
+    (n_recoils > 0).then(|| {
+        format!(
+            "extrapolation grades of {n_recoils} recoils were not looked at: no flag says whether these left the training \
+             data. With [extrapolation] in the settings, recoils of a campaign in another folder are graded"
+        )
+    })
 }
 
 /// Cascades are never run silently with a potential that failed its checks.

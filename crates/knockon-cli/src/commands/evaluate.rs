@@ -4,6 +4,7 @@ use super::data::{LabelArguments, push_aligned};
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use knockon::dataset::DataSet;
+use knockon::io::labels::{remove_label, stamp_model};
 use knockon::io::{Column, Frame, write_extxyz};
 use knockon::potential::{Committee, CommitteeFile, Extrapolation, GradeFile, LinearPotential, Model};
 use knockon::progress::Progress;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
     OUTPUT holds energy (eV), forces (eV/A), stress (eV/A^3, positive in tension; boxes that repeat in all directions)\n\
     and the energy of each atom (column energies, eV). Labels of INPUT are kept as label_energy, label_forces and\n\
     label_stress, and the deviations from them are shown; energies of first-principles codes have zeros of their own.\n\
+    What says how they were computed does not stay: code and xc name the model.\n\
     With --committee there is energy_std (eV, of the box) and a column force_std (eV/A, of a force component); with --grade\n\
     max_grade and a column grade: from 2 on an environment lies outside of the training data."
 )]
@@ -96,10 +98,9 @@ fn set_column(frame: &mut Frame, name: &str, values: &[f64]) {
 /// The configuration with the model's results in place of its labels, which are kept under other names.
 fn evaluated(frame: &Frame, evaluation: &Evaluation, model_hash: &str) -> Frame {
     let mut result = frame.clone();
-    let replaced = ["energies", "label_forces"];
-    result
-        .columns
-        .retain(|c| !replaced.contains(&c.name.as_str()) || (c.name == "label_forces" && frame.forces.is_none()));
+    remove_label(&mut result);
+    stamp_model(&mut result, model_hash);
+    result.columns.retain(|c| c.name != "label_forces" || frame.forces.is_none());
     if let Some(energy) = frame.energy_ev {
         result.info.set("label_energy", format!("{energy:?}"));
     }
@@ -109,7 +110,6 @@ fn evaluated(frame: &Frame, evaluation: &Evaluation, model_hash: &str) -> Frame 
     if let Some(forces) = &frame.forces {
         result.columns.push(Column::vectors("label_forces", forces));
     }
-    result.info.set("model", model_hash);
     result.energy_ev = Some(evaluation.energy_ev());
     result.forces = Some(evaluation.forces.clone());
     let cell = &frame.atoms.cell;

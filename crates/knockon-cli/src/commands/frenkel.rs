@@ -35,9 +35,9 @@ pub(crate) struct Arguments {
     /// Folder for the results. Relaxations already there are kept: an interrupted search goes on where it stopped.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// First-principles labels (extended XYZ): of structures that this search has written, put beside the model's
-    /// energies; and of any other Frenkel pairs (cls=frenkel, with a cls=perfect of the same cell), compared in
-    /// labelled.json. May be given more than once.
+    /// First-principles labels (extended XYZ): of structures that this search has written or what relaxed from them in
+    /// the same cell, put beside the model's energies; and of any other Frenkel pairs (cls=frenkel, with a cls=perfect
+    /// of the same cell), compared in labelled.json. May be given more than once.
     #[arg(long, value_name = "FILE")]
     labels: Vec<PathBuf>,
 }
@@ -67,8 +67,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         labels.extend(read_extxyz(file)?);
     }
     if !labels.is_empty() {
-        let found = table.attach_labels(&labels)?;
-        say(&format!("{found} structures have labels"));
+        let attached = table.attach_labels(&labels)?;
+        attached.foreign.iter().for_each(|label| say(label));
+        say(&format!("{} structures have labels", attached.found));
         let quench = QuenchSettings {
             max_force_ev_per_angstrom: settings.max_force_ev_per_angstrom,
             max_evaluations: settings.max_evaluations,

@@ -5,7 +5,7 @@ use super::label::environment;
 use crate::progress::say;
 use anyhow::{Context, Result, bail};
 use glam::{BVec3, DMat3, DVec3};
-use knockon::io::labels::{Energies, EnergyKind, Labels, Output, Step, labels_of, read_labels};
+use knockon::io::labels::{Energies, EnergyKind, Labels, Output, Step, choose_energy, labels_of, read_labels};
 use knockon::io::{Frame, parse_extxyz, read_text, write_extxyz};
 use knockon::{Atoms, Cell, Species};
 use serde::Deserialize;
@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
     PROJECT-pos-1.xyz beside it, if there are several steps), .poscar files of MILADY or folders of them, extended XYZ, and\n\
     .traj files of GPAW and ASE. The content of a file decides, not its name. Every label keeps all energies that the code\n\
     tells (energy_sigma_0, free_energy, energy_without_entropy); the one that --energy names becomes its energy. Stresses\n\
-    become eV/A^3, positive in tension. Steps that did not converge or are not complete are left out and counted.")]
+    become eV/A^3, positive in tension. Steps that did not converge or are not complete are left out and counted, labels\n\
+    without forces are counted.")]
 pub(crate) struct Arguments {
     /// Outputs of codes, or folders of .poscar files.
     #[arg(required = true, value_name = "FILE")]
@@ -28,9 +29,9 @@ pub(crate) struct Arguments {
     /// The extended XYZ file to write.
     #[arg(short, long, value_name = "OUTPUT")]
     output: PathBuf,
-    /// Which energy is meant.
-    #[arg(long, value_enum, default_value_t = Energy::Sigma0)]
-    energy: Energy,
+    /// Which energy is meant [default: sigma-0; of extended XYZ the one that the file has].
+    #[arg(long, value_enum)]
+    energy: Option<Energy>,
     /// Class of the labels (info key cls) where the file tells none.
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
@@ -68,10 +69,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut names = HashSet::new();
     for path in all_files(&arguments.files)? {
         let labels = read(&path, arguments)?;
-        let dropped = [(labels.unconverged, "unconverged"), (labels.incomplete, "incomplete")];
-        let dropped: String =
-            dropped.iter().filter(|d| d.0 > 0).map(|(n, why)| format!(", {n} {why} left out")).collect();
-        say(&format!("{}: {} labels{dropped}", path.display(), labels.frames.len()));
+        let remarks = [
+            (labels.unconverged, "unconverged left out"),
+            (labels.incomplete, "incomplete left out"),
+            (labels.frames.iter().filter(|f| f.forces.is_none()).count(), "without forces"),
+        ];
+        let remarks: String = remarks.iter().filter(|r| r.0 > 0).map(|(n, what)| format!(", {n} {what}")).collect();
+        say(&format!("{}: {} labels{remarks}", path.display(), labels.frames.len()));
         for (index, mut frame) in labels.frames.into_iter().enumerate() {
             let wanted = frame.info.get("id").map_or_else(|| format!("{}-{index}", stem(&path)), str::to_owned);
             let mut id = wanted.clone();
@@ -131,10 +135,15 @@ fn stem(path: &Path) -> String {
 }
 
 fn read(path: &Path, arguments: &Arguments) -> Result<Labels> {
-    let kind = EnergyKind::from(arguments.energy);
+    let kind = arguments.energy.map_or(EnergyKind::Sigma0, EnergyKind::from);
     let place = path.display().to_string();
     if ["xyz", "extxyz"].contains(&ending(path).as_str()) {
-        let frames = parse_extxyz(&read_text(path)?, &place, &arguments.labels.keys())?;
+        let mut frames = parse_extxyz(&read_text(path)?, &place, &arguments.labels.keys())?;
+        if arguments.energy.is_some() {
+            for (index, frame) in frames.iter_mut().enumerate() {
+                choose_energy(frame, kind, &format!("{place}, configuration {}", index + 1))?;
+            }
+        }
         let total = frames.len();
         let labelled: Vec<Frame> = frames.into_iter().filter(|f| f.energy_ev.is_some() || f.forces.is_some()).collect();
         return Ok(Labels { incomplete: total - labelled.len(), frames: labelled, unconverged: 0 });
@@ -188,17 +197,25 @@ fn read_with_ase(path: &Path, python: Option<&Path>) -> Result<Output> {
     Ok(result)
 }
 
+/// Calculators of ASE whose energy is the free energy (`companion/calculators.py` knows them, too).
+const FREE_ENERGY_ONLY: [&str; 2] = ["cp2k", "espresso"];
+
 fn step(frame: AseFrame, place: &str) -> Result<Option<Step>> {
     let species: Option<Vec<Species>> = frame.symbols.iter().map(|s| Species::from_symbol(s)).collect();
     let (Some(species), Some(energy)) = (species, frame.energy) else { return Ok(None) };
     let cell = Cell { vectors: DMat3::from_cols_array(&frame.cell), periodic: BVec3::from(frame.pbc) };
     let vectors = |rows: Vec<[f64; 3]>| rows.into_iter().map(DVec3::from_array).collect::<Vec<_>>();
     let atoms = Atoms::new(cell, species, vectors(frame.positions), place)?;
-    // ASE's energy is extrapolated to zero smearing, E0 = (F + E) / 2.
-    let energies = Energies {
-        sigma_0_ev: Some(energy),
-        free_ev: frame.free_energy,
-        without_entropy_ev: frame.free_energy.map(|free| 2.0 * energy - free),
+    let calculator = frame.calculator.unwrap_or_default().to_ascii_lowercase();
+    let energies = if FREE_ENERGY_ONLY.contains(&calculator.as_str()) {
+        Energies { free_ev: Some(energy), ..Energies::default() }
+    } else {
+        // ASE's energy is extrapolated to zero smearing, E0 = (F + E) / 2.
+        Energies {
+            sigma_0_ev: Some(energy),
+            free_ev: frame.free_energy,
+            without_entropy_ev: frame.free_energy.map(|free| 2.0 * energy - free),
+        }
     };
     Ok(Some(Step { atoms, energies, forces: frame.forces.map(vectors), stress: frame.stress, converged: true }))
 }

@@ -4,6 +4,7 @@ use super::label::calculator::ForcesArguments;
 use crate::progress::Bar;
 use anyhow::Result;
 use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench, quench_guided, relax_cell};
+use knockon::io::labels::remove_label;
 use knockon::io::{Frame, read_structures, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
@@ -68,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bar.update(index as u64, n_starts as u64);
         match relax(forces.potential(), leader, start, arguments.cell, &settings) {
             Ok((mut frame, quenched)) if quenched.converged => {
-                forces.stamp(&mut frame)?;
+                forces.stamp(&mut frame);
                 frame.info.set("max_force", arguments.max_force.to_string());
                 guide.iter().for_each(|(hash, _)| frame.info.set("guide", hash.clone()));
                 bar.message(&report(&frame, &quenched));
@@ -114,7 +115,7 @@ fn open_guide(path: &Path, species: &[Species]) -> Result<(String, LinearPotenti
     Ok((model.hash(), LinearPotential::new(&model)?))
 }
 
-/// The relaxed configuration, with the tags of the start.
+/// The relaxed configuration, with the tags of the start but those of its label.
 fn relax(
     potential: &dyn Potential,
     guide: Option<&dyn Potential>,
@@ -137,6 +138,7 @@ fn relax(
     quenched.energy_ev = evaluation.energy_ev();
     let mut frame = Frame::new(end.atoms().clone());
     frame.info = start.info;
+    remove_label(&mut frame);
     frame.energy_ev = Some(evaluation.energy_ev());
     frame.forces = Some(evaluation.forces.clone());
     // A calculator may give no stress.

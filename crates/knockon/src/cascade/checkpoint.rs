@@ -4,6 +4,7 @@
 //! stands in memory. It is bound to the inputs of the computation and to the program by a hash, and to its own content
 //! by another; a file that does not fit is not used.
 
+use super::claims::Claim;
 use crate::Error;
 use crate::io::{content_hash, write_atomically};
 use crate::progress::Progress;
@@ -39,6 +40,8 @@ pub struct Checkpoint<'a> {
     inputs: String,
     settings: RunningSettings,
     progress: &'a dyn Progress,
+    /// The right to do this work, where others may want it too.
+    claim: Option<&'a Claim>,
     /// Seconds that earlier processes took.
     earlier_s: f64,
     began: Instant,
@@ -89,11 +92,28 @@ impl<'a> Checkpoint<'a> {
             inputs: String::new(),
             settings: RunningSettings::default(),
             progress,
+            claim: None,
             earlier_s: 0.0,
             began: now,
             written: now,
             steps: 0,
         }
+    }
+
+    /// The same checkpoint, written only as long as the work is this process's.
+    pub(super) fn under(self, claim: &'a Claim) -> Self {
+        Self { claim: Some(claim), ..self }
+    }
+
+    /// Fails if another process has taken the work over: from then on its files are that one's.
+    pub(super) fn check_claim(&self) -> Result<(), Error> {
+        if !self.claim.is_some_and(Claim::is_lost) {
+            return Ok(());
+        }
+        let work = self.path.as_ref().map_or(String::new(), |path| path.with_extension("").display().to_string());
+        let problem =
+            format!("{work} was taken over by another process, because this one was silent for more than 15 minutes");
+        Err(Error::computation(problem, "What is done is kept: the same command does what is left"))
     }
 
     /// Who hears of progress.
@@ -151,6 +171,7 @@ impl<'a> Checkpoint<'a> {
     /// Writes the state now.
     pub(super) fn write<T: Serialize>(&mut self, part_done: f64, state: T) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
+        self.check_claim()?;
         let underway = Underway { wall_time_s: self.wall_time_s(), part_done };
         let content = Content { inputs: self.inputs.clone(), underway, state };
         let body = postcard::to_stdvec(&content).expect("plain numbers and text");

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::io::{create_atomically, read_text};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -55,6 +55,8 @@ impl Owner {
 pub(super) struct Claim {
     stem: PathBuf,
     generation: usize,
+    /// What its file holds.
+    text: String,
     /// Its end stops the heartbeat.
     _heart: Sender<()>,
 }
@@ -88,15 +90,32 @@ impl Claim {
 
     fn kept_alive(stem: &Path, generation: usize, text: String) -> Self {
         let (heart, stopped) = channel();
-        let beating = path(stem, generation);
+        let (beating, same) = (path(stem, generation), text.clone());
         std::thread::spawn(move || {
-            // The same bytes again: the file gets the time of the file system's own clock, and readers always see all.
-            let beat = || OpenOptions::new().write(true).open(&beating).and_then(|mut f| f.write_all(text.as_bytes()));
-            let is_gone = |e: std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
-            // Other errors may pass: a file server that is away for a while.
-            while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) && !beat().is_err_and(is_gone) {}
+            while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) && !is_replaced(&beating, &same) {
+                // The same bytes again: the file gets the time of the file system's own clock, and readers always see all.
+                let beat = OpenOptions::new().write(true).open(&beating);
+                // Errors may pass: a file server that is away for a while.
+                let _ = beat.and_then(|mut file| file.write_all(same.as_bytes()));
+            }
         });
-        Self { stem: stem.to_owned(), generation, _heart: heart }
+        Self { stem: stem.to_owned(), generation, text, _heart: heart }
+    }
+
+    /// Whether the work is another process's, which may be done with it by now: this one was taken for dead because it was
+    /// silent for too long, as on a machine that was suspended.
+    pub(super) fn is_lost(&self) -> bool {
+        let successor = path(&self.stem, self.generation + 1);
+        let is_succeeded = || {
+            (0..MOMENTS).all(|_| {
+                let exists = successor.exists();
+                if exists {
+                    std::thread::sleep(MOMENT);
+                }
+                exists
+            })
+        };
+        is_replaced(&path(&self.stem, self.generation), &self.text) || is_succeeded()
     }
 
     /// Whether somebody is at the work whose files begin with `stem`.
@@ -118,15 +137,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         // One that was taken over stays below its successor. If it cannot be removed, it is given up when this process ends.
-        let successor = path(&self.stem, self.generation + 1);
-        let taken_over = (0..MOMENTS).all(|_| {
-            let exists = successor.exists();
-            if exists {
-                std::thread::sleep(MOMENT);
-            }
-            exists
-        });
-        if !taken_over {
+        if !self.is_lost() {
             let _ = std::fs::remove_file(path(&self.stem, self.generation));
         }
     }
@@ -146,19 +157,41 @@ fn contents(path: &Path) -> Option<Vec<u8>> {
     std::fs::read(path).ok()
 }
 
+/// Whether the file of a claim has gone or holds another one. Where it cannot be read at the moment, it is as it was.
+fn is_replaced(path: &Path, text: &str) -> bool {
+    match std::fs::read(path) {
+        Ok(found) => found != text.as_bytes(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
 fn owner_lives(path: &Path) -> bool {
     let owner = read_text(path).ok().and_then(|text| serde_json::from_str::<Owner>(&text).ok());
     // A claim that cannot be read was made on a machine that died: its age decides.
-    owner.and_then(|owner| owner.lives()).unwrap_or_else(|| age(path).is_some_and(|age| age < STALE))
+    owner.and_then(|owner| owner.lives()).unwrap_or_else(|| !is_silent(path))
 }
 
-/// By the clock of the file system, because those of the machines may differ. None if the file has gone.
-fn age(path: &Path) -> Option<Duration> {
-    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok()?;
-    let probe = path.with_extension(format!("probe{}-{:?}", std::process::id(), std::thread::current().id()));
+/// Whether a claim has been given up, or its owner silent for too long. An owner of whom that cannot be known, because the file
+/// server is away for a while or this process may not write, lives: nothing is taken away from the living.
+fn is_silent(path: &Path) -> bool {
+    match age(path) {
+        Ok(age) => age >= STALE,
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+/// By the clock of the file system, because those of the machines may differ.
+fn age(path: &Path) -> std::io::Result<Duration> {
+    let modified = std::fs::metadata(path)?.modified()?;
+    let probe = probe(path);
     let now = File::create(&probe).and_then(|f| f.metadata()).and_then(|m| m.modified());
     let _ = std::fs::remove_file(&probe);
-    Some(now.ok()?.duration_since(modified).unwrap_or_default())
+    Ok(now?.duration_since(modified).unwrap_or_default())
+}
+
+/// A file that tells the time; no other thread of this process makes one of that name.
+fn probe(path: &Path) -> PathBuf {
+    path.with_extension(format!("probe{}-{:?}", std::process::id(), std::thread::current().id()))
 }
 
 fn host() -> String {
@@ -220,15 +253,29 @@ mod tests {
         assert!(Claim::take(&stem).expect("a folder to write to").is_none());
         let long_ago = std::time::SystemTime::now() - 2 * STALE;
         File::options().write(true).open(path(&stem, 0)).and_then(|f| f.set_modified(long_ago)).expect("set");
+        // Its age cannot be known where no file can be made, because a folder stands there.
+        std::fs::create_dir(probe(&path(&stem, 0))).expect("a folder");
+        assert!(Claim::is_held(&stem) && Claim::take(&stem).expect("a folder to write to").is_none());
+        std::fs::remove_dir(probe(&path(&stem, 0))).expect("removed");
+        assert!(!Claim::is_held(&stem));
         let successor = Claim::take(&stem).expect("a folder to write to").expect("the owner is gone");
 
-        // The silent owner comes back and ends: its successor is still the only one.
-        let (_heart, _) = channel();
-        drop(Claim { stem: stem.clone(), generation: 0, _heart });
+        // The silent owner comes back, sees that and ends: its successor is still the only one.
+        let text = read_text(&path(&stem, 0)).expect("a claim");
+        let silent = || {
+            let (_heart, _) = channel();
+            Claim { stem: stem.clone(), generation: 0, text: text.clone(), _heart }
+        };
+        assert!(silent().is_lost() && !successor.is_lost());
         assert!(path(&stem, 0).exists() && Claim::take(&stem).expect("a folder to write to").is_none());
         drop(successor);
         Claim::clear(&stem);
         assert_eq!(generations(&stem), 0);
+
+        // It comes back when its successor is done, and when the next one is at it.
+        assert!(silent().is_lost());
+        let next = Claim::take(&stem).expect("a folder to write to").expect("nobody else");
+        assert!(silent().is_lost() && !next.is_lost());
     }
 
     /// Many threads take, hold and drop again and again: never two at a time.

@@ -25,8 +25,8 @@ pub struct SpeciesTemperature {
     pub species: Species,
     /// Mean over the readings, in K.
     pub mean_k: f64,
-    /// Standard error of the mean in K, from the spread of [`BLOCKS`] blocks of time.
-    pub standard_error_k: f64,
+    /// Standard error of the mean in K, from the spread of [`BLOCKS`] blocks of time; none with fewer readings than blocks.
+    pub standard_error_k: Option<f64>,
 }
 
 /// What a thermalisation gave.
@@ -37,10 +37,10 @@ pub struct Equilibrium {
     /// Equipartition: one entry for each element.
     pub temperatures: Vec<SpeciesTemperature>,
     /// Stationarity: mean temperature of all atoms in the second half of the readings less that in the first, over its
-    /// standard error. Within 3 in equilibrium.
-    pub temperature_trend: f64,
+    /// standard error. Within 3 in equilibrium; none where the readings are too few for a standard error.
+    pub temperature_trend: Option<f64>,
     /// The same of the potential energy.
-    pub potential_energy_trend: f64,
+    pub potential_energy_trend: Option<f64>,
     /// Largest difference (Kolmogorov and Smirnov) between the distribution of the kinetic energies of the atoms of the last
     /// start and that of Maxwell and Boltzmann at the temperature of the bath.
     pub kinetic_energy_distance: f64,
@@ -161,23 +161,23 @@ fn elements(atoms: &Atoms) -> Vec<Species> {
 }
 
 /// Mean and its standard error from the spread of blocks; no error of fewer values than blocks.
-fn mean_and_error(values: &[f64]) -> (f64, f64) {
+fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let all = mean(values);
     if values.len() < BLOCKS {
-        return (all, 0.0);
+        return (all, None);
     }
     let edge = |block: usize| block * values.len() / BLOCKS;
     let squares: f64 = (0..BLOCKS).map(|b| (mean(&values[edge(b)..edge(b + 1)]) - all).powi(2)).sum();
-    (all, (squares / (BLOCKS * (BLOCKS - 1)) as f64).sqrt())
+    (all, Some((squares / (BLOCKS * (BLOCKS - 1)) as f64).sqrt()))
 }
 
-/// Second half less first half, over the standard error of that.
-fn trend(values: &[f64]) -> f64 {
+/// Second half less first half, over the standard error of that, if there is one.
+fn trend(values: &[f64]) -> Option<f64> {
     let (first, second) = values.split_at(values.len() / 2);
     let [(a, of_a), (b, of_b)] = [first, second].map(mean_and_error);
-    let error = of_a.hypot(of_b);
-    if error > 0.0 { (b - a) / error } else { 0.0 }
+    let error = of_a?.hypot(of_b?);
+    (error > 0.0).then(|| (b - a) / error)
 }
 
 fn distance_from_maxwell_boltzmann(atoms: &Atoms, start: &Start, temperature_k: f64) -> f64 {
@@ -221,8 +221,10 @@ mod tests {
         let done = thermalize(&potential, &perfect, &settings(150.0), 1, 3, &mut Checkpoint::nowhere(&Silent));
         let found = done.expect("a start").equilibrium;
         let argon = found.temperatures[0];
-        assert!((argon.mean_k - 150.0).abs() < 4.0 * argon.standard_error_k.max(0.5), "{argon:?}");
-        assert!(found.temperature_trend.abs() < 4.0 && found.potential_energy_trend.abs() < 4.0);
+        let error_k = argon.standard_error_k.expect("enough readings");
+        assert!((argon.mean_k - 150.0).abs() < 4.0 * error_k.max(0.5), "{argon:?}");
+        let is_small = |trend: Option<f64>| trend.expect("enough readings").abs() < 4.0;
+        assert!(is_small(found.temperature_trend) && is_small(found.potential_energy_trend));
         assert!(found.kinetic_energy_distance < found.allowed_distance, "{}", found.kinetic_energy_distance);
         assert!((500..=1000).contains(&found.readings.len()), "{}", found.readings.len());
     }
@@ -252,8 +254,15 @@ mod tests {
         }
         let narrow = Equilibrium::new(&atoms, &settings(133.0), &readings, &same);
         assert!((narrow.kinetic_energy_distance - gamma_p(1.5, 1.5)).abs() < 1e-3);
-        assert!(right.potential_energy_trend > 4.0 && right.temperature_trend.abs() < 1.0, "{right:?}");
+        let [potential, thermal] = [right.potential_energy_trend, right.temperature_trend];
+        assert!(potential.expect("a trend") > 4.0 && thermal.expect("a trend").abs() < 1.0, "{right:?}");
         assert!((right.temperatures[2].mean_k - 100.0).abs() < 1e-9);
+        // Too few readings tell nothing, and are not taken for steady ones.
+        let few = Equilibrium::new(&atoms, &settings(133.0), &readings[..9], &start(133.0));
+        let errors: Vec<Option<f64>> = few.temperatures.iter().map(|t| t.standard_error_k).collect();
+        assert_eq!((errors, few.temperature_trend, few.potential_energy_trend), (vec![None; 3], None, None));
+        let text = serde_json::to_string(&few).expect("plain numbers");
+        assert_eq!(serde_json::from_str::<Equilibrium>(&text).expect("the same"), few);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Plan {
 
     fn own_key(&self) -> String {
         let s = &self.settings;
-        let shared = (&self.model_hash, s.seed, s.cells, &s.thermalization, &s.recoil);
+        let shared = (&self.model_hash, s.seed, s.cells, &s.thermalization, s.recoil.without_limits());
         let text = serde_json::to_string(&(shared, s.species, &self.unit_cell)).expect("plain numbers");
         content_hash(text.as_bytes())
     }
@@ -135,12 +135,13 @@ impl Plan {
         // Relaxed on another kind of processor, the cell differs in its last bits.
         if self.unit_cell.is_close(&earlier.unit_cell, SAME_CELL_ANGSTROM) {
             self.unit_cell = earlier.unit_cell.clone();
-            self.key = self.own_key();
         }
-        if self.key != earlier.key {
+        if self.own_key() != earlier.own_key() {
             let found = "expected a plan of this campaign, found one made with another model or other settings";
             return Err(Error::input(place, found, remedy));
         }
+        // Versions before this one had the limits in the key: it stays, and so does what has been done under it.
+        self.key = earlier.key.clone();
         // More directions add to those that there are; all weights change.
         let kept: Vec<DVec3> = earlier.directions.iter().map(|d| d.vector).collect();
         self.directions = self.all_directions(&kept).map_err(|e| Error::input(place, e.to_string(), remedy))?;

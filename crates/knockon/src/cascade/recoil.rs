@@ -42,6 +42,15 @@ pub struct RecoilSettings {
     pub max_steps: u64,
 }
 
+impl RecoilSettings {
+    /// With the default limits on steps and evaluations, which decide whether a recoil ends, not how: what names campaigns and
+    /// checkpoints is made of these, so that limits may be raised.
+    pub(super) fn without_limits(self) -> Self {
+        let max_evaluations = QuenchSettings::default().max_evaluations;
+        Self { max_steps: default_max_steps(), quench: QuenchSettings { max_evaluations, ..self.quench }, ..self }
+    }
+}
+
 /// Where potentials that are made with knockon's defaults are screened nuclear repulsion alone, in angstrom.
 pub const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
 
@@ -253,7 +262,8 @@ pub fn run_recoil(
     task.settings.validate("recoil")?;
     let direction = task.unit_direction()?;
     let grading = task.grades.map(|g| g.every_steps);
-    let inputs = (task.start, task.energy_ev, task.direction, task.settings, task.seed, grading, task.frames_fs);
+    let settings = task.settings.without_limits();
+    let inputs = (task.start, task.energy_ev, task.direction, settings, task.seed, grading, task.frames_fs);
     let mut cascade = match checkpoint.resume(&inputs)? {
         Some(state) => Cascade::resume(task, state)?,
         None => Cascade::begin(task, direction)?,
@@ -346,7 +356,7 @@ impl<'a> Cascade<'a> {
         simulation.set_velocities(task.start.velocities.clone());
         let start_temperature_k = simulation.temperature_k();
         let thermal_ev = kick(&mut simulation, task.start, perfect.central_atom, task.energy_ev, direction);
-        let region = Region::new(perfect, task.potential.cutoff_angstrom());
+        let region = Region::new(perfect, task.potential.cutoff_angstrom(), task.settings.border);
         let books = Books {
             thermal_ev,
             start_energy_ev: simulation.total_energy_ev(),
@@ -372,7 +382,7 @@ impl<'a> Cascade<'a> {
         let RecoilState { simulation, bath, books, descent } = state;
         let (atoms, skin) = (task.perfect.atoms.clone(), task.settings.skin_angstrom);
         let simulation = Simulation::resume(task.potential, atoms, skin, simulation)?;
-        let region = Region::new(task.perfect, task.potential.cutoff_angstrom());
+        let region = Region::new(task.perfect, task.potential.cutoff_angstrom(), task.settings.border);
         Ok(Self { task, region, simulation, bath, friction: task.friction(), books, descent })
     }
 
@@ -396,10 +406,11 @@ impl<'a> Cascade<'a> {
     fn step(&mut self) -> Result<(), Error> {
         let settings = self.task.settings;
         let (books, simulation) = (&mut self.books, &mut self.simulation);
-        if books.steps == settings.max_steps {
+        if books.steps >= settings.max_steps {
             let (steps, time_fs) = (books.steps, simulation.time_fs());
             let problem = format!("{steps} steps brought the recoil to {time_fs:.3} of {} fs", settings.time_fs);
-            return Err(Error::computation(problem, "Raise max_steps in [recoil], or follow a recoil of less energy"));
+            let remedy = "Raise max_steps in [recoil] and try again, or follow a recoil of less energy";
+            return Err(Error::computation(problem, remedy));
         }
         let step_fs = simulation.time_step_fs(&settings.time_step);
         books.min_time_step_fs = books.min_time_step_fs.min(step_fs);

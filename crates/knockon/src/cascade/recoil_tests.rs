@@ -148,6 +148,24 @@ fn endless_and_absurd_recoils_are_refused() {
     }
 }
 
+/// One that was given up goes on where it was.
+#[test]
+fn more_steps_can_be_allowed_later() {
+    let prepared = prepared(3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("recoil.checkpoint");
+    let running = RunningSettings { checkpoint_every_steps: Some(1), ..RunningSettings::default() };
+    let mut seen = 0;
+    let mut follow = |max_steps: u64| {
+        let settings = RecoilSettings { max_steps, ..settings(40.0) };
+        let mut checkpoint = Checkpoint::new(&path, "model", running, &Silent);
+        run_recoil(&task(&prepared, 60.0, &settings), &mut checkpoint, &mut |_| seen += 1)
+    };
+    assert!(follow(20).is_err());
+    let recoil = follow(10_000).expect("a recoil").recoil;
+    assert_eq!(seen, recoil.steps);
+}
+
 #[test]
 fn weak_recoils_store_nothing() {
     let recoil = kicked(1.0, &settings(300.0), 5);

@@ -15,15 +15,17 @@ const DISPLACED_ANGSTROM: f64 = 1.0;
 pub(super) struct Region<'a> {
     perfect: &'a PerfectBox,
     center: DVec3,
-    /// Half the cutoff as a part of each box edge: damage there interacts with its image.
+    /// Half the cutoff, or the cooled layer if that is thicker, as a part of each box edge: damage there interacts with its image
+    /// or is cooled.
     margin: DVec3,
     /// Atoms whose sites are there.
     border_atoms: Vec<usize>,
 }
 
 impl<'a> Region<'a> {
-    pub(super) fn new(perfect: &'a PerfectBox, cutoff_angstrom: f64) -> Self {
-        let margin = 0.5 * cutoff_angstrom / perfect.atoms.cell.face_distances_angstrom();
+    pub(super) fn new(perfect: &'a PerfectBox, cutoff_angstrom: f64, border: Option<Border>) -> Self {
+        let layer_angstrom = border.map_or(0.0, |border| border.thickness_angstrom);
+        let margin = layer_angstrom.max(0.5 * cutoff_angstrom) / perfect.atoms.cell.face_distances_angstrom();
         let center = perfect.atoms.positions[perfect.central_atom];
         let mut region = Self { perfect, center, margin, border_atoms: Vec::new() };
         let near = |atom: &usize| region.is_near_border(perfect.atoms.positions[*atom]);
@@ -125,13 +127,21 @@ mod tests {
     fn depth_is_measured_from_the_recoil_through_the_faces() {
         let (potential, atoms) = argon_like([5; 3]);
         let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
-        let region = Region::new(&perfect, 4.0);
+        let region = Region::new(&perfect, 4.0, None);
         let a = perfect.atoms.cell.vectors.x_axis;
         assert!(!region.is_near_border(region.center) && !region.is_near_border(region.center + a));
         assert!(region.is_near_border(region.center + a * 0.45) && region.is_near_border(region.center - a * 0.55));
         assert!(!region.is_near_border(region.center + a * 0.30));
         assert!(region.is_crossed(region.center + a * 0.3, region.center + a * 0.7));
         assert!(!region.is_crossed(region.center + a * 0.7, region.center + a * 0.8));
+        // In a cooled layer that is thicker than half a cutoff; a thin one changes nothing.
+        for (part, is_near) in [(0.22, true), (0.01, false)] {
+            let thickness_angstrom = part * perfect.atoms.cell.face_distances_angstrom().x;
+            let border = Border { thickness_angstrom, friction_per_fs: 0.01, temperature_k: 40.0 };
+            let region = Region::new(&perfect, 4.0, Some(border));
+            let found = [0.25, 0.30, 0.45].map(|along| region.is_near_border(region.center + a * along));
+            assert_eq!(found, [false, is_near, true]);
+        }
     }
 
     /// As a chain of replacements does that begins near a face.
@@ -139,7 +149,7 @@ mod tests {
     fn an_atom_that_went_through_a_face_reached_the_border() {
         let (potential, atoms) = argon_like([5; 3]);
         let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
-        let region = Region::new(&perfect, 4.0);
+        let region = Region::new(&perfect, 4.0, None);
         let a = perfect.atoms.cell.vectors.x_axis;
         let fraction = |p: &DVec3| {
             let fractional = perfect.atoms.cell.fractional(*p - region.center);
@@ -163,7 +173,7 @@ mod tests {
     fn a_border_as_thick_as_the_box_is_refused() {
         let (potential, atoms) = argon_like([5; 3]);
         let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
-        let region = Region::new(&perfect, 4.0);
+        let region = Region::new(&perfect, 4.0, None);
         let edge = perfect.atoms.cell.face_distances_angstrom().x;
         let bath = |part: f64| {
             let border = Border { thickness_angstrom: part * edge, friction_per_fs: 0.01, temperature_k: 40.0 };

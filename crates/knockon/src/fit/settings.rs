@@ -71,6 +71,9 @@ pub struct ModelSettings {
     pub species: Vec<Species>,
     /// For each density channel the weight of a neighbour of each species.
     pub channel_weights: Vec<Vec<f64>>,
+    /// Cutoffs in angstrom: all channels of `channel_weights` once with each of them. None: once, with that of the bispectrum.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reaches_angstrom: Vec<f64>,
     /// The bispectrum.
     pub many_body: ManyBody,
     /// The two-body functions.
@@ -266,12 +269,16 @@ impl Settings {
     /// The model with all coefficients zero.
     pub fn empty_model(&self) -> Model {
         let settings = &self.model;
-        let n_components = component_triples(settings.many_body.two_j_max).len();
-        let n_channels = settings.channel_weights.len();
+        let mut many_body = settings.many_body.clone();
+        let weights = &settings.channel_weights;
+        let of_reaches = settings.reaches_angstrom.iter().flat_map(|reach| weights.iter().map(|_| *reach));
+        many_body.channel_cutoffs_angstrom.extend(of_reaches);
+        let n_components = component_triples(many_body.two_j_max).len();
+        let n_channels = weights.len() * settings.reaches_angstrom.len().max(1);
         let central = settings.species.iter().enumerate().map(|(i, species)| Central {
             species: *species,
             radius: 0.5,
-            channel_weights: settings.channel_weights.iter().map(|w| w[i]).collect(),
+            channel_weights: weights.iter().map(|w| w[i]).cycle().take(n_channels).collect(),
             intercept_ev: 0.0,
             coefficients_ev: vec![vec![0.0; n_components]; n_channels],
         });
@@ -279,7 +286,7 @@ impl Settings {
             format_version: FORMAT_VERSION,
             name: self.name.clone(),
             provenance: BTreeMap::new(),
-            many_body: settings.many_body.clone(),
+            many_body,
             pair: Some(settings.pair.empty_term(&settings.species)),
             central: central.collect(),
         }

@@ -4,6 +4,7 @@ use crate::dataset::cell_kinds;
 use crate::dynamics::{QuenchSettings, Simulation, quench};
 use crate::fit::origin::Origin;
 use crate::io::Frame;
+use crate::io::labels::is_of_model;
 use crate::{Error, Potential};
 use serde::Serialize;
 
@@ -33,6 +34,7 @@ pub fn labelled_pairs(
     labels: &[Frame],
     settings: &QuenchSettings,
 ) -> Result<Vec<LabelledPair>, Error> {
+    refuse_models(labels)?;
     let kinds = cell_kinds(labels);
     let mut pairs = Vec::new();
     for (number, frame) in labels.iter().enumerate() {
@@ -62,6 +64,17 @@ pub fn labelled_pairs(
         });
     }
     Ok(pairs)
+}
+
+/// Energies of a model are no label to judge one by.
+pub(super) fn refuse_models(labels: &[Frame]) -> Result<(), Error> {
+    let Some(frame) = labels.iter().find(|f| f.energy_ev.is_some() && is_of_model(f)) else { return Ok(()) };
+    let problem = format!(
+        "expected energies from first principles, found those of a model ({}) in \"{}\"",
+        frame.info.get("code").unwrap_or("?"),
+        frame.info.get("id").unwrap_or("?")
+    );
+    Err(Error::input("labels", problem, "Label it, for example with knockon label, or leave it out"))
 }
 
 fn same_origin(a: &Frame, b: &Frame) -> bool {

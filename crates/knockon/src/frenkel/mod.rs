@@ -20,7 +20,7 @@ pub use fingerprint::{Fingerprint, SAME_STRUCTURE};
 pub use labels::{LabelledPair, labelled_pairs};
 pub use lattice::CrystalLattice;
 pub use occupation::{Occupation, occupation};
-pub use output::{Entry, FrenkelTable};
+pub use output::{Attached, Entry, FrenkelTable};
 pub use search::{BoxResult, FrenkelSearch, Outcome, Outcomes, PerfectSupercell, Structure, find_frenkel_pairs};
 pub use settings::FrenkelSettings;
 pub use starts::{Start, inequivalent_positions, inequivalent_starts};

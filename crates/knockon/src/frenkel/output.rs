@@ -1,5 +1,6 @@
 //! What a search leaves on disk: a table and the structures.
 
+use super::labels::refuse_models;
 use super::search::{FrenkelSearch, Outcome, Outcomes, separation};
 use super::settings::FrenkelSettings;
 use crate::fit::origin::Origin;
@@ -34,6 +35,8 @@ pub struct Entry {
     pub corrected_formation_energy_ev: f64,
     /// Formation energy from first principles in the same box, without elastic correction.
     pub first_principles_formation_energy_ev: Option<f64>,
+    /// The same minus the elastic energy with the images, which is that of the model.
+    pub first_principles_corrected_formation_energy_ev: Option<f64>,
     /// Largest force of that label: a formation energy is that of atoms without forces.
     pub first_principles_max_force_ev_per_angstrom: Option<f64>,
     /// From the vacancy to the nearest interstitial of its element.
@@ -79,6 +82,18 @@ pub struct FrenkelTable {
     perfect: Vec<PerfectEntry>,
     /// One entry per structure and box.
     pub entries: Vec<Entry>,
+    /// All boxes by their `id` in files of structures.
+    #[serde(skip)]
+    boxes: BTreeMap<String, Atoms>,
+}
+
+/// What became of labels that were given to a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Number of boxes that have a label now.
+    pub found: usize,
+    /// A line for each label that has the `id` of a box but is not one of it.
+    pub foreign: Vec<String>,
 }
 
 impl FrenkelTable {
@@ -100,17 +115,26 @@ impl FrenkelTable {
             elastic_constants_gpa: search.elastic_constants_gpa,
             perfect: search.perfect.iter().map(perfect).collect(),
             entries: entries(search),
+            boxes: boxes(search),
         }
     }
 
     /// Puts formation energies from first principles beside those of the model: labels of boxes that this search has
-    /// written, found by their `id`, minus the label of the perfect box. Returns how many were found. All must have been made
-    /// with the same settings, and each id be there once.
-    pub fn attach_labels(&mut self, labels: &[Frame]) -> Result<usize, Error> {
+    /// written, or of what relaxed from them, found by their `id`, minus the label of the perfect box. All must have been
+    /// made with the same settings, and each id be there once.
+    pub fn attach_labels(&mut self, labels: &[Frame]) -> Result<Attached, Error> {
+        refuse_models(labels)?;
+        let mut attached = Attached::default();
         let mut by_id: BTreeMap<&str, (&Frame, f64)> = BTreeMap::new();
         for frame in labels {
             let Some((id, energy)) = frame.info.get("id").zip(frame.energy_ev) else { continue };
-            if by_id.insert(id, (frame, energy)).is_some() && id.starts_with(ID_PREFIX) {
+            let Some(written) = self.boxes.get(id) else { continue };
+            if let Some(found) = difference(&frame.atoms, written) {
+                let expected = "expected the structure that this search has written or what relaxed from it";
+                attached.foreign.push(format!("label {id} is left out: {expected}, found {found}"));
+                continue;
+            }
+            if by_id.insert(id, (frame, energy)).is_some() {
                 let problem = format!("expected one label of {id}, found two");
                 return Err(Error::input(
                     "labels",
@@ -120,14 +144,13 @@ impl FrenkelTable {
             }
         }
         let mut origins = Vec::new();
-        let mut found = 0;
         for entry in &mut self.entries {
             let Some((frame, energy)) = by_id.get(frame_id(&entry.id, entry.n_atoms, &self.model_hash).as_str()) else {
                 continue;
             };
             let reference = frame_id(PERFECT, entry.n_atoms, &self.model_hash);
             let (perfect_frame, perfect) = by_id.get(reference.as_str()).ok_or_else(|| {
-                let problem = format!("expected the label of the perfect box, id {reference}, found none");
+                let problem = format!("expected a label of the perfect box, id {reference}, found none that is of it");
                 Error::input("labels", problem, "Label the perfect box of the structures file too")
             })?;
             for label in [frame, perfect_frame] {
@@ -139,10 +162,11 @@ impl FrenkelTable {
                 return Err(Error::input("labels", problem, "Give the labels of one functional and code at a time"));
             }
             entry.first_principles_formation_energy_ev = Some(energy - perfect);
+            entry.first_principles_corrected_formation_energy_ev = Some(energy - perfect - entry.image_energy_ev);
             entry.first_principles_max_force_ev_per_angstrom = frame.max_force_ev_per_angstrom();
-            found += 1;
+            attached.found += 1;
         }
-        Ok(found)
+        Ok(attached)
     }
 
     /// Writes `frenkel.json` and `frenkel.csv`.
@@ -155,8 +179,8 @@ impl FrenkelTable {
     fn csv(&self) -> String {
         let mut text = String::from(
             "id,kind,n_atoms,supercell,outcome,same_as,formation_energy_ev,image_energy_ev,\
-             corrected_formation_energy_ev,first_principles_formation_energy_ev,first_principles_max_force_ev_per_angstrom,\
-             distance_angstrom,\
+             corrected_formation_energy_ev,first_principles_formation_energy_ev,\
+             first_principles_corrected_formation_energy_ev,first_principles_max_force_ev_per_angstrom,distance_angstrom,\
              vacancy_x_angstrom,vacancy_y_angstrom,vacancy_z_angstrom,interstitial_x_angstrom,interstitial_y_angstrom,\
              interstitial_z_angstrom,interstitial_species,from_species,starts,dipole_xx_ev,dipole_yy_ev,dipole_zz_ev,\
              dipole_yz_ev,dipole_xz_ev,dipole_xy_ev,max_force_ev_per_angstrom,model_hash\n",
@@ -167,7 +191,7 @@ impl FrenkelTable {
             let outcome = serde_json::to_string(&e.outcome).expect("a word");
             writeln!(
                 text,
-                "{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{},{},{},{},{},{},{:.3e},{}",
+                "{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{},{},{},{},{},{},{},{:.3e},{}",
                 e.id,
                 e.kind,
                 e.n_atoms,
@@ -178,6 +202,7 @@ impl FrenkelTable {
                 e.image_energy_ev,
                 e.corrected_formation_energy_ev,
                 number(e.first_principles_formation_energy_ev),
+                number(e.first_principles_corrected_formation_energy_ev),
                 number(e.first_principles_max_force_ev_per_angstrom),
                 number(e.distance_angstrom),
                 vector(e.vacancy_angstrom),
@@ -197,13 +222,36 @@ impl FrenkelTable {
 
 /// What the perfect box is called in files of structures.
 const PERFECT: &str = "perfect";
-/// What all ids begin with.
-const ID_PREFIX: &str = "frenkel-";
+/// Cells of a label and of its box agree within this.
+const SAME_CELL_ANGSTROM: f64 = 1e-3;
+/// Atoms that relax in place stay within this. In another structure, or where the pair recombined, some atom is farther away.
+const RELAXED_WITHIN_ANGSTROM: f64 = 1.5;
 
-/// The `id` of a structure in files: it names the box and the model, so that labels never meet another structure.
+/// The `id` of a structure in files: it names kind and rank, the box and the model. Another search with the same model may
+/// give it to another structure, so a label must fit its box, too ([`difference`]).
 fn frame_id(id: &str, n_atoms: usize, model_hash: &str) -> String {
     let model = model_hash.get(..8).unwrap_or(model_hash);
-    format!("{ID_PREFIX}{id}-{n_atoms}-{model}")
+    format!("frenkel-{id}-{n_atoms}-{model}")
+}
+
+fn boxes(search: &FrenkelSearch) -> BTreeMap<String, Atoms> {
+    let perfect = search.perfect.iter().map(|p| (PERFECT, &p.atoms));
+    let defects = search.structures.iter().flat_map(|s| s.boxes.iter().map(move |b| (s.id.as_str(), &b.atoms)));
+    let named = perfect.chain(defects);
+    named.map(|(id, atoms)| (frame_id(id, atoms.len(), &search.model_hash), atoms.clone())).collect()
+}
+
+/// What is wrong with a label of a box, or of what relaxed from it in the same cell.
+fn difference(label: &Atoms, written: &Atoms) -> Option<String> {
+    if label.species != written.species {
+        return Some("other atoms, or in another order".to_owned());
+    }
+    if !label.cell.vectors.abs_diff_eq(written.cell.vectors, SAME_CELL_ANGSTROM) {
+        return Some("another cell".to_owned());
+    }
+    let apart = |(a, b): (&DVec3, &DVec3)| written.cell.minimum_image(*a - *b).length();
+    let farthest = label.positions.iter().zip(&written.positions).map(apart).fold(0.0, f64::max);
+    (farthest > RELAXED_WITHIN_ANGSTROM).then(|| format!("an atom {farthest:.2} A away"))
 }
 
 fn entries(search: &FrenkelSearch) -> Vec<Entry> {
@@ -224,6 +272,7 @@ fn entries(search: &FrenkelSearch) -> Vec<Entry> {
                 image_energy_ev: result.image_energy_ev,
                 corrected_formation_energy_ev: result.corrected_ev(),
                 first_principles_formation_energy_ev: None,
+                first_principles_corrected_formation_energy_ev: None,
                 first_principles_max_force_ev_per_angstrom: None,
                 distance_angstrom: pair.map(|(_, vector)| vector.length()),
                 vacancy_angstrom: pair.map(|(vacancy, _)| vacancy),

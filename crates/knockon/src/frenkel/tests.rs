@@ -76,12 +76,34 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
         let simulation = Simulation::new(&potential, frame.atoms.clone(), 0.5).expect("a simulation");
         frame.energy_ev = Some(simulation.potential_energy_ev());
     }
-    assert_eq!(table.attach_labels(&frames).expect("labels"), found.structures.len());
+    let all = Attached { found: found.structures.len(), foreign: Vec::new() };
+    assert_eq!(table.attach_labels(&frames).expect("labels"), all);
     for entry in table.entries.iter().filter(|e| e.n_atoms == 64) {
         let label = entry.first_principles_formation_energy_ev.expect("a label");
         assert!((label - entry.formation_energy_ev).abs() < 1e-8);
+        let corrected = entry.first_principles_corrected_formation_energy_ev.expect("a label");
+        assert!((corrected - entry.corrected_formation_energy_ev).abs() < 1e-8);
     }
     assert!(table.attach_labels(&frames[1..]).is_err(), "the perfect box is needed");
+
+    // An id alone is not enough: atoms may have relaxed, but another structure or cell is another search's.
+    let mut attached_with = |change: &dyn Fn(&mut Atoms)| {
+        let mut changed = frames.clone();
+        change(&mut changed[1].atoms);
+        table.attach_labels(&changed).expect("labels")
+    };
+    let image = frames[1].atoms.cell.vectors.x_axis;
+    assert_eq!(attached_with(&|atoms: &mut Atoms| atoms.positions[0] += image + DVec3::X * 0.5), all);
+    let far = attached_with(&|atoms: &mut Atoms| atoms.positions[0] += DVec3::X * 1.6);
+    assert_eq!((far.found, far.foreign.len()), (all.found - 1, 1));
+    assert!(far.foreign[0].contains("1.60 A away"), "{far:?}");
+    let stretched = attached_with(&|atoms: &mut Atoms| atoms.cell.vectors *= 1.001);
+    assert_eq!((stretched.found, stretched.foreign.len()), (all.found - 1, 1));
+
+    // The energies of a model are no judge of it.
+    crate::io::labels::stamp_model(&mut frames[1], "0123456789abcdef");
+    let refused = table.attach_labels(&frames).expect_err("an error").to_string();
+    assert!(refused.contains("found those of a model (knockon 0123456789abcdef) in \"frenkel-"), "{refused}");
 }
 
 /// The formation energy of an interstitial without the elastic energy of its images hardly depends on the box.

@@ -1,14 +1,17 @@
 //! The many-body kernel: energies of linear combinations of bispectrum components of eight central atoms at a time,
 //! and their derivatives with respect to every neighbour.
 //!
-//! 1. Densities: for each neighbour species the moments of the neighbours (see [`super::moments`]); channels are
+//! 1. Densities: for each kind of neighbour the moments of the neighbours (see [`super::moments`]); channels are
 //!    weighted sums of them, so a neighbour costs the same for any number of channels. A small triangular matrix per
 //!    family turns the moments of a channel into its density u.
 //! 2. Adjoint: Y = dE/d(conj u) per channel, from the coupling tables. The components are cubic in u, so by Euler's
 //!    theorem E = 1/3 sum Re(conj(u) Y).
-//! 3. Gradients: the channels' adjoints are contracted into one seed per moment and neighbour species. For each
+//! 3. Gradients: the channels' adjoints are contracted into one seed per moment and kind of neighbour. For each
 //!    neighbour the moments are differentiated with respect to its Cayley-Klein parameters, the chain rule does the
 //!    rest. Again the cost does not depend on the number of channels.
+//!
+//! A *kind* of neighbour is a species and one of the cutoffs that channels have: where channels have several, a neighbour
+//! within a shorter one is there once for each, since its place on the 4-sphere depends on the cutoff.
 
 use super::coupling::{Block, Coupling, Outputs, component_triples};
 use super::lanes::{Complex, ComplexLanes, LANES, Lanes, sin_cos};
@@ -35,9 +38,10 @@ pub(super) struct Bispectrum {
     self_weight: f64,
     angle_fraction: f64,
     inner_switch: Option<InnerSwitch>,
-    /// Cutoff of each ordered pair of species, row-major.
+    n_species: usize,
+    /// Cutoff of each central species and kind of neighbour, row-major; kinds by falling cutoff, then by species.
     cutoffs_angstrom: Vec<f64>,
-    /// Weight of each neighbour species in each channel: `channel_weights[channel][species]`.
+    /// Weight of each kind of neighbour in each channel: `channel_weights[channel][kind]`; zero for those of other cutoffs.
     pub(super) channel_weights: Vec<Vec<f64>>,
 }
 
@@ -93,7 +97,7 @@ pub(super) struct Radial {
 
 /// Scratch memory of one thread, and the results of the last group.
 pub(super) struct Workspace {
-    /// Neighbours of the group, one list per species.
+    /// Neighbours of the group, one list per kind.
     pub(super) neighbors: Vec<Vec<NeighborLanes>>,
     /// True if some neighbour may be within the inner switch.
     pub(super) inner: bool,
@@ -129,8 +133,15 @@ impl Bispectrum {
             }
         });
         let radii: Vec<f64> = model.central.iter().map(|c| c.radius).collect();
-        let cutoffs = radii.iter().flat_map(|a| radii.iter().map(move |b| m.cutoff_angstrom * (a + b))).collect();
-        let weights = |channel| model.central.iter().map(|c| c.channel_weights[channel]).collect();
+        let reaches = m.reaches_angstrom(model.n_channels());
+        let kinds = || reaches.iter().flat_map(|reach| radii.iter().map(move |radius| (*reach, *radius)));
+        let cutoffs = radii.iter().flat_map(|a| kinds().map(move |(reach, b)| reach * (a + b))).collect();
+        let weights = |channel: usize| -> Vec<f64> {
+            let of_reach = |reach: f64| if reach == m.channel_cutoff_angstrom(channel) { 1.0 } else { 0.0 };
+            let of_species =
+                |reach: f64| model.central.iter().map(move |c| of_reach(reach) * c.channel_weights[channel]);
+            reaches.iter().flat_map(|reach| of_species(*reach)).collect()
+        };
         Self {
             level: Level::new(),
             coupling: Coupling::new(&layout),
@@ -141,6 +152,7 @@ impl Bispectrum {
             self_weight: m.self_weight,
             angle_fraction: m.angle_fraction,
             inner_switch: m.inner_switch,
+            n_species: radii.len(),
             cutoffs_angstrom: cutoffs,
             channel_weights: (0..model.n_channels()).map(weights).collect(),
         }
@@ -155,17 +167,23 @@ impl Bispectrum {
         self.channel_weights.len()
     }
 
-    pub(super) fn n_species(&self) -> usize {
-        self.cutoffs_angstrom.len().isqrt()
+    /// Number of kinds of neighbours.
+    pub(super) fn n_kinds(&self) -> usize {
+        self.cutoffs_angstrom.len() / self.n_species
+    }
+
+    /// The kinds of neighbours that atoms of a species are, by falling cutoff.
+    pub(super) fn kinds_of(&self, species: usize) -> impl Iterator<Item = usize> + use<> {
+        (species..self.n_kinds()).step_by(self.n_species)
     }
 
     pub(super) fn n_components(&self) -> usize {
         component_triples(self.layout.two_j_max).len()
     }
 
-    /// Cutoff of a neighbour species around a central species.
-    pub(super) fn cutoff_angstrom(&self, central: usize, neighbor: usize) -> f64 {
-        self.cutoffs_angstrom[central * self.n_species() + neighbor]
+    /// Cutoff of a kind of neighbour around a central species.
+    pub(super) fn cutoff_angstrom(&self, central: usize, kind: usize) -> f64 {
+        self.cutoffs_angstrom[central * self.n_kinds() + kind]
     }
 
     /// Neighbours closer than this are partly switched off.
@@ -197,16 +215,16 @@ impl Bispectrum {
         let kept = vec![ComplexLanes::default(); self.layout.kept_len()];
         let n_channels = self.channel_weights.len();
         Workspace {
-            neighbors: vec![Vec::new(); self.n_species()],
+            neighbors: vec![Vec::new(); self.n_kinds()],
             inner: false,
-            radial: vec![Vec::new(); self.n_species()],
+            radial: vec![Vec::new(); self.n_kinds()],
             moments: kept.clone(),
             channels: vec![kept.clone(); n_channels],
             full: vec![ComplexLanes::default(); self.layout.full_len()],
             adjoints: vec![kept.clone(); n_channels],
             seeds: kept,
             energies: Lanes::default(),
-            gradients: vec![Vec::new(); self.n_species()],
+            gradients: vec![Vec::new(); self.n_kinds()],
         }
     }
 
@@ -237,18 +255,18 @@ impl Bispectrum {
         for channel in &mut work.channels {
             channel.fill(ComplexLanes::default());
         }
-        for species in 0..self.n_species() {
-            let cutoff = self.cutoff_angstrom(central, species);
-            let radial = &mut work.radial[species];
+        for kind in 0..self.n_kinds() {
+            let cutoff = self.cutoff_angstrom(central, kind);
+            let radial = &mut work.radial[kind];
             radial.clear();
-            if work.neighbors[species].is_empty() {
+            if work.neighbors[kind].is_empty() {
                 continue;
             }
             work.moments.fill(ComplexLanes::default());
-            for neighbor in &work.neighbors[species] {
+            for neighbor in &work.neighbors[kind] {
                 radial.push(self.radial(simd, neighbor, cutoff, work.inner));
             }
-            let (pairs, last) = work.neighbors[species].as_chunks::<2>();
+            let (pairs, last) = work.neighbors[kind].as_chunks::<2>();
             let (radial_pairs, radial_last) = radial.as_chunks::<2>();
             for ([n, m], [radial_n, radial_m]) in pairs.iter().zip(radial_pairs) {
                 let both = [amplified(simd, n, radial_n), amplified(simd, m, radial_m)];
@@ -258,7 +276,10 @@ impl Bispectrum {
                 accumulate(simd, &self.layout, [amplified(simd, n, radial_n)], &mut work.moments);
             }
             for (channel, weights) in work.channels.iter_mut().zip(&self.channel_weights) {
-                let weight = f64x8::splat(simd, weights[species]);
+                if weights[kind] == 0.0 {
+                    continue;
+                }
+                let weight = f64x8::splat(simd, weights[kind]);
                 for (sum, moment) in channel.iter_mut().zip(&work.moments) {
                     sum.store(sum.load(simd).add_scaled(moment.load(simd), weight));
                 }
@@ -373,26 +394,26 @@ impl Bispectrum {
 
     #[inline(always)]
     fn gradients_simd<S: Simd>(&self, simd: S, coefficients: &Coefficients, work: &mut Workspace) {
-        for species in 0..self.n_species() {
-            work.gradients[species].clear();
-            if work.neighbors[species].is_empty() {
+        for kind in 0..self.n_kinds() {
+            work.gradients[kind].clear();
+            if work.neighbors[kind].is_empty() {
                 continue;
             }
-            self.seeds(simd, species, coefficients, work);
-            for (neighbor, radial) in work.neighbors[species].iter().zip(&work.radial[species]) {
+            self.seeds(simd, kind, coefficients, work);
+            for (neighbor, radial) in work.neighbors[kind].iter().zip(&work.radial[kind]) {
                 let q = cayley_klein(simd, neighbor, radial);
                 let g = differentiate(simd, &self.layout, q, &work.seeds);
-                work.gradients[species].push(cartesian_gradient(simd, neighbor, radial, &g));
+                work.gradients[kind].push(cartesian_gradient(simd, neighbor, radial, &g));
             }
         }
     }
 
-    /// Derivative of the energy with respect to the moments of one neighbour species.
+    /// Derivative of the energy with respect to the moments of one kind of neighbour.
     #[inline(always)]
-    fn seeds<S: Simd>(&self, simd: S, species: usize, coefficients: &Coefficients, work: &mut Workspace) {
+    fn seeds<S: Simd>(&self, simd: S, kind: usize, coefficients: &Coefficients, work: &mut Workspace) {
         work.seeds.fill(ComplexLanes::default());
         for (channel, adjoint) in work.adjoints.iter().enumerate() {
-            let weight = self.channel_weights[channel][species];
+            let weight = self.channel_weights[channel][kind];
             if coefficients.channels[channel].is_none() || weight == 0.0 {
                 continue;
             }

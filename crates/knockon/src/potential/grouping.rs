@@ -67,7 +67,7 @@ pub(super) struct Neighbor {
     pub(super) distance: f64,
 }
 
-/// Which slot each lane of each collected neighbour came from; `usize::MAX`: none.
+/// By kind of neighbour: which slot each lane of each collected neighbour came from; `usize::MAX`: none.
 pub(super) type LaneSlots = Vec<Vec<[usize; LANES]>>;
 
 /// Collects the neighbours of a group into `work.neighbors` and calls `visit` for every neighbour within
@@ -85,16 +85,16 @@ pub(super) fn collect_neighbors(
     slots: &mut LaneSlots,
     mut visit: impl FnMut(&Neighbor),
 ) -> Result<(), Error> {
-    slots.resize(kernel.n_species(), Vec::new());
+    slots.resize(kernel.n_kinds(), Vec::new());
     for (list, slots) in work.neighbors.iter_mut().zip(slots.iter_mut()) {
         list.clear();
         slots.clear();
     }
     work.inner = false;
-    let inner_start = kernel.inner_start_angstrom();
+    let (central, inner_start) = (group.central, kernel.inner_start_angstrom());
     for (lane, atom) in grouping.order[group.atoms.clone()].iter().enumerate() {
         let atom = *atom as usize;
-        let mut filled = [0_usize; MAX_SPECIES];
+        let mut filled = [0_usize; MAX_KINDS];
         for slot in neighbors.row(atom) {
             let other = neighbors.index[slot] as usize;
             let translation = translations[neighbors.translation[slot] as usize];
@@ -109,20 +109,22 @@ pub(super) fn collect_neighbors(
             }
             let species = usize::from(grouping.species[other]);
             visit(&Neighbor { lane, slot, species, vector, distance });
-            if distance >= kernel.cutoff_angstrom(group.central, species) || distance <= inner_start {
+            if distance <= inner_start {
                 continue;
             }
             work.inner |= distance < kernel.inner_end_angstrom();
-            let (list, slots) = (&mut work.neighbors[species], &mut slots[species]);
-            if filled[species] == list.len() {
-                list.push(NeighborLanes::empty());
-                slots.push([usize::MAX; LANES]);
+            for kind in kernel.kinds_of(species).take_while(|kind| distance < kernel.cutoff_angstrom(central, *kind)) {
+                let (list, slots) = (&mut work.neighbors[kind], &mut slots[kind]);
+                if filled[kind] == list.len() {
+                    list.push(NeighborLanes::empty());
+                    slots.push([usize::MAX; LANES]);
+                }
+                let entry = &mut list[filled[kind]];
+                (entry.x.0[lane], entry.y.0[lane], entry.z.0[lane]) = vector.into();
+                entry.mask.0[lane] = 1.0;
+                slots[filled[kind]][lane] = slot;
+                filled[kind] += 1;
             }
-            let entry = &mut list[filled[species]];
-            (entry.x.0[lane], entry.y.0[lane], entry.z.0[lane]) = vector.into();
-            entry.mask.0[lane] = 1.0;
-            slots[filled[species]][lane] = slot;
-            filled[species] += 1;
         }
     }
     Ok(())
@@ -130,6 +132,8 @@ pub(super) fn collect_neighbors(
 
 /// More species than any model in use has.
 pub(super) const MAX_SPECIES: usize = 16;
+/// Species times different cutoffs.
+pub(super) const MAX_KINDS: usize = 4 * MAX_SPECIES;
 
 fn overlap(atom: usize, other: usize, distance: f64) -> Error {
     let problem = format!(

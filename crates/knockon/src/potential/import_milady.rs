@@ -75,6 +75,7 @@ pub fn parse_milady(text: &str, place: &str) -> Result<Model, Error> {
         two_j_max: header.two_j_max,
         cutoff_angstrom: header.cutoff_angstrom,
         angle_fraction: ANGLE_FRACTION,
+        channel_cutoffs_angstrom: Vec::new(),
         self_weight: 1.0,
         inner_switch,
     };

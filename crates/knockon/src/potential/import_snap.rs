@@ -52,6 +52,7 @@ pub fn parse_snap(
         two_j_max: parameters.two_j_max,
         cutoff_angstrom: parameters.rcutfac,
         angle_fraction: parameters.rfac0,
+        channel_cutoffs_angstrom: Vec::new(),
         self_weight: 1.0, // LAMMPS' wself
         inner_switch,
     };

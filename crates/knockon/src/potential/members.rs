@@ -55,7 +55,7 @@ pub(super) struct Octet {
 pub(super) struct MembersWorkspace {
     sums: Vec<Packed>,
     components: Vec<Lanes>,
-    /// By octet and neighbour species, then by moment.
+    /// By octet and kind of neighbour, then by moment.
     seeds: Vec<Vec<[Packed; MEMBERS]>>,
     phases: Vec<[Packed; 4]>,
 }
@@ -183,7 +183,7 @@ impl Bispectrum {
     ) {
         self.clear_components(&mut members_work.components);
         members_work.sums.resize(members.n_sums, Packed::default());
-        members_work.seeds.resize(members.octets.len() * self.n_species(), Vec::new());
+        members_work.seeds.resize(members.octets.len() * self.n_kinds(), Vec::new());
         for seeds in &mut members_work.seeds {
             seeds.resize(self.layout.kept_len(), [Packed::default(); MEMBERS]);
         }
@@ -230,7 +230,7 @@ impl Bispectrum {
     ) {
         let factors = &members.octets[octet].factors[central][channel];
         let zero = f32x16::splat(simd, 0.0);
-        let all_seeds = &mut members_work.seeds[octet * self.n_species()..][..self.n_species()];
+        let all_seeds = &mut members_work.seeds[octet * self.n_kinds()..][..self.n_kinds()];
         for family in &self.layout.families {
             let mut of_family = [[zero; MEMBERS]; MAX_TARGETS];
             for n in 0..family.count {
@@ -250,12 +250,12 @@ impl Bispectrum {
                     }
                 }
             }
-            for (species, seeds) in all_seeds.iter_mut().enumerate() {
-                if work.neighbors[species].is_empty() {
+            for (kind, seeds) in all_seeds.iter_mut().enumerate() {
+                let (weight, first) = (self.channel_weights[channel][kind] as f32, channel == 0);
+                if work.neighbors[kind].is_empty() || (weight == 0.0 && !first) {
                     continue;
                 }
-                let weight = f32x16::splat(simd, self.channel_weights[channel][species] as f32);
-                let first = channel == 0;
+                let weight = f32x16::splat(simd, weight);
                 for (seeds, more) in seeds[family.start..][..family.count].iter_mut().zip(&of_family) {
                     for m in 0..MEMBERS {
                         let before = if first { zero } else { seeds[m].load(simd) };
@@ -277,9 +277,9 @@ impl Bispectrum {
         mut add: impl FnMut(usize, usize, &Gradient),
     ) {
         let MembersWorkspace { seeds, phases, .. } = members_work;
-        for (species, slots) in slots.iter().enumerate() {
-            let seeds = &seeds[octet * self.n_species() + species];
-            for ((neighbor, radial), slots) in work.neighbors[species].iter().zip(&work.radial[species]).zip(slots) {
+        for (kind, slots) in slots.iter().enumerate() {
+            let seeds = &seeds[octet * self.n_kinds() + kind];
+            for ((neighbor, radial), slots) in work.neighbors[kind].iter().zip(&work.radial[kind]).zip(slots) {
                 let mut gradients = [[[0.0; MEMBERS]; 3]; LANES];
                 dispatch!(self.level, simd => {
                     gradient_of_members(simd, &self.layout, neighbor, radial, seeds, phases, &mut gradients);

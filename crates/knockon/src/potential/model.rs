@@ -8,7 +8,7 @@
 //! J. Comput. Phys. 285, 316 (2015)) in the same order of components.
 
 use super::coupling::component_triples;
-use super::grouping::MAX_SPECIES;
+use super::grouping::{MAX_KINDS, MAX_SPECIES};
 use super::zbl::Zbl;
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::{Error, Species};
@@ -49,11 +49,30 @@ pub struct ManyBody {
     pub cutoff_angstrom: f64,
     /// The polar angle on the 4-sphere is theta0 = pi * angle_fraction * r / cutoff (SNAP's rfac0).
     pub angle_fraction: f64,
+    /// Cutoff of each channel, as `cutoff_angstrom` and not beyond it; none: that of all. A channel of shorter reach
+    /// spreads its neighbours over the whole 4-sphere, so it tells near ones apart better.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channel_cutoffs_angstrom: Vec<f64>,
     /// Weight of the central atom in its own density, the same in every channel.
     pub self_weight: f64,
     /// Where neighbours are switched off towards short range; none: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner_switch: Option<InnerSwitch>,
+}
+
+impl ManyBody {
+    /// The cutoff of a channel in angstrom.
+    pub fn channel_cutoff_angstrom(&self, channel: usize) -> f64 {
+        self.channel_cutoffs_angstrom.get(channel).copied().unwrap_or(self.cutoff_angstrom)
+    }
+
+    /// The different cutoffs of the first `n_channels` channels, the longest first.
+    pub fn reaches_angstrom(&self, n_channels: usize) -> Vec<f64> {
+        let mut reaches: Vec<f64> = (0..n_channels).map(|c| self.channel_cutoff_angstrom(c)).collect();
+        reaches.sort_by(|a, b| b.total_cmp(a));
+        reaches.dedup();
+        reaches
+    }
 }
 
 /// Cosine switch towards short range, 0 at `start_angstrom` and 1 from `end_angstrom` on.
@@ -212,6 +231,27 @@ impl Model {
                 )
             })?;
         }
+        let cutoffs = &m.channel_cutoffs_angstrom;
+        check(cutoffs.is_empty() || cutoffs.len() == self.n_channels(), &|| {
+            format!(
+                "expected {} many_body.channel_cutoffs_angstrom or none, found {}",
+                self.n_channels(),
+                cutoffs.len()
+            )
+        })?;
+        for cutoff in cutoffs {
+            check(0.0 < *cutoff && *cutoff <= m.cutoff_angstrom, &|| {
+                format!(
+                    "expected many_body.channel_cutoffs_angstrom above 0 and up to {}, found {cutoff}",
+                    m.cutoff_angstrom
+                )
+            })?;
+        }
+        let n_reaches = m.reaches_angstrom(self.n_channels()).len();
+        check(n_reaches * n <= MAX_KINDS, &|| {
+            let most = MAX_KINDS / n;
+            format!("expected at most {most} different many_body.channel_cutoffs_angstrom, found {n_reaches}")
+        })?;
         let n_components = component_triples(m.two_j_max).len();
         for c in &self.central {
             check(self.central.iter().filter(|d| d.species == c.species).count() == 1, &|| {

@@ -171,8 +171,9 @@ impl LinearPotential {
                 let [a, b] = [i, j].map(|k| usize::from(grouping.species[k]));
                 let translation = translations[neighbors.translation[slot] as usize];
                 let distance = (atoms.positions[j] + translation - atoms.positions[i]).length();
-                if distance < kernel.cutoff_angstrom(a, b) && distance > kernel.inner_start_angstrom() {
-                    n_neighbors += 1.0;
+                if distance > kernel.inner_start_angstrom() {
+                    n_neighbors +=
+                        kernel.kinds_of(b).filter(|k| distance < kernel.cutoff_angstrom(a, *k)).count() as f64;
                 }
             }
         }
@@ -253,7 +254,8 @@ impl Bispectrum {
     fn operations(&self) -> UnitOperations {
         let (layout, coupling) = (&self.layout, &self.coupling);
         let kept = layout.kept_len() as f64;
-        let [channels, species] = [self.n_channels(), self.n_species()].map(|n| n as f64);
+        let channels = self.n_channels() as f64;
+        let weights = self.channel_weights.iter().flatten().filter(|w| **w != 0.0).count() as f64;
         let mut adjoint = Operations::default();
         for outputs in &coupling.outputs {
             adjoint += (PRODUCT + moved(2.0)) * outputs.products.len() as f64;
@@ -264,7 +266,7 @@ impl Bispectrum {
         // Both halves of the density; energy by Euler's theorem.
         let expanded = SCALED + moved(3.0);
         let energy = Operations { fused: 2.0, multiplications: 1.0, ..moved(2.0) };
-        let mixed = (ADD_SCALED + moved(3.0)) * kept * channels * species;
+        let mixed = (ADD_SCALED + moved(3.0)) * kept * weights;
         let transform = layout.transform().iter().map(Vec::len).sum::<usize>() as f64;
         let seeds = (SCALED + moved(1.0)) * kept + (ADD_SCALED + moved(2.0)) * transform;
         UnitOperations {
@@ -272,7 +274,7 @@ impl Bispectrum {
             densities_of_atom: mixed + ((ADD_SCALED + moved(1.0)) * transform + moved(kept)) * channels,
             adjoints_of_atom: (adjoint + expanded * kept) * channels,
             gradients_of_neighbor: derivative_operations(layout) + CARTESIAN,
-            gradients_of_atom: seeds * channels * species + energy * kept * channels,
+            gradients_of_atom: seeds * weights + energy * kept * channels,
         }
     }
 }

@@ -101,7 +101,8 @@ pub(super) fn components(model: &Model, central: usize, channel: usize, neighbor
         }
     }
     for (species, d) in neighbors {
-        let cutoff = m.cutoff_angstrom * (model.central[central].radius + model.central[*species].radius);
+        let radii = model.central[central].radius + model.central[*species].radius;
+        let cutoff = m.channel_cutoff_angstrom(channel) * radii;
         let r = d.length();
         if r >= cutoff {
             continue;

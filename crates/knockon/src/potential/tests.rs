@@ -20,7 +20,8 @@ fn species(symbol: &str) -> Species {
     Species::from_symbol(symbol).unwrap()
 }
 
-/// The paper's model structure with random coefficients, all terms of comparable size.
+/// The paper's model structure with random coefficients, all terms of comparable size. With an odd seed the second channel has
+/// a shorter cutoff.
 fn model(seed: u64) -> Model {
     let mut rng = random(seed);
     let symbols = ["Ca", "O", "W"];
@@ -52,6 +53,7 @@ fn model(seed: u64) -> Model {
             two_j_max: 8,
             cutoff_angstrom: 4.8,
             angle_fraction: 1.0 - 0.02 / std::f64::consts::PI,
+            channel_cutoffs_angstrom: if seed.is_multiple_of(2) { Vec::new() } else { vec![4.8, 3.3, 4.8] },
             self_weight: 1.0,
             inner_switch: Some(InnerSwitch { start_angstrom: 1.3, end_angstrom: 1.7 }),
         },

@@ -12,6 +12,7 @@ use crate::progress::say;
 use anyhow::{Result, bail};
 use glam::{DMat3, DVec3};
 use knockon::io::Frame;
+use knockon::io::labels::stamp_model;
 use knockon::potential::{LinearPotential, Model};
 use knockon::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
 use std::path::{Path, PathBuf};
@@ -81,12 +82,11 @@ impl Forces {
     }
 
     /// Says in a configuration that was relaxed what gave its energy, as labels do.
-    pub(crate) fn stamp(&self, frame: &mut Frame) -> Result<()> {
+    pub(crate) fn stamp(&self, frame: &mut Frame) {
         match self {
-            Self::Model(model) => frame.info.set("model", model.0.hash()),
-            Self::Calculator(calculator) => calculator.records.stamp(frame)?,
+            Self::Model(model) => stamp_model(frame, &model.0.hash()),
+            Self::Calculator(calculator) => calculator.records.stamp(frame),
         }
-        Ok(())
     }
 
     /// Names the model, or the settings of the calculator.

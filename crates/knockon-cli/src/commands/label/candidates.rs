@@ -2,6 +2,7 @@
 
 use super::settings::{Settings, StressChoice};
 use anyhow::{Context, Result, bail};
+use knockon::io::labels::remove_label;
 use knockon::io::{Frame, content_hash, read_extxyz};
 use std::collections::HashSet;
 use std::path::Path;
@@ -24,10 +25,6 @@ pub(crate) struct Candidate {
 /// The mesh that labels without the key `kpts` have.
 const GAMMA: [u32; 3] = [1, 1, 1];
 
-/// What a label brings; a candidate that was labelled before loses it.
-const OLD_LABEL: [&str; 8] =
-    ["stress_raw", "free_energy", "ecut", "xc", "code", "pseudopotentials", "label_settings", "energy_kind"];
-
 /// Reads the candidates; every id must be there once.
 pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Vec<Candidate>> {
     let mut seen = HashSet::new();
@@ -49,10 +46,7 @@ pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Vec<Candidate>> {
 impl Candidate {
     /// A configuration without its labels.
     pub(crate) fn new(mut frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
-        (frame.energy_ev, frame.forces, frame.stress) = (None, None, None);
-        for key in OLD_LABEL {
-            frame.info.remove(key);
-        }
+        remove_label(&mut frame);
         let geometry = geometry_hash(&frame);
         let id = frame.info.get("id").map_or_else(|| format!("geometry-{geometry}"), str::to_owned);
         frame.info.set("id", &id);

@@ -3,7 +3,7 @@
 //! Workers write records and nobody changes them, so they can be collected at any time and again, also by several
 //! programs on several machines.
 
-use super::candidates::{Candidate, mesh};
+use super::candidates::Candidate;
 use super::settings::{Settings, StressChoice};
 use anyhow::{Context, Result, bail};
 use glam::DVec3;
@@ -181,15 +181,16 @@ impl Records {
     }
 
     /// Says how the energy of a configuration was computed.
-    pub(crate) fn stamp(&self, frame: &mut Frame) -> Result<()> {
+    pub(crate) fn stamp(&self, frame: &mut Frame) {
         let Provenance { settings, described, .. } = &self.provenance;
-        let kpoints = mesh(frame, settings, "the relaxed configuration")?;
+        // Evaluations do not look at the mesh that the start asked for.
+        frame.info.remove("kpts");
+        let kpoints = settings.kpoints(&frame.atoms.cell);
         self.provenance.stamp(&mut frame.info, kpoints);
         frame.info.set("code", &described.code);
         if let Some(names) = &described.pseudopotentials {
             frame.info.set("pseudopotentials", names);
         }
-        Ok(())
     }
 
     /// Puts the labels of all candidates that have a record into the file, behind those that are there.

@@ -59,7 +59,7 @@ pub(super) fn thermalization(run: &Run) -> Option<Picture> {
     let (equilibrium, campaign) = (run.thermalization.as_ref()?, run.campaign.as_ref()?);
     let counted = campaign.kinetic_energies.as_ref();
     let element = |t: &knockon::cascade::SpeciesTemperature| {
-        let (value, error) = (t.mean_k, t.standard_error_k);
+        let (value, error) = (t.mean_k, t.standard_error_k.unwrap_or(0.0));
         (t.species.to_string(), Estimate { value, low: value - error, high: value + error })
     };
     let svg = thermalization::draw(&Thermalization {
@@ -79,16 +79,22 @@ pub(super) fn thermalization(run: &Run) -> Option<Picture> {
         )
     });
     let signed = |number: f64| format!("{number:+.1}").replace('-', "−");
+    let steadiness = match (equilibrium.temperature_trend, equilibrium.potential_energy_trend) {
+        (Some(temperature), Some(energy)) => format!(
+            "From the first half to the second the temperature changes by {} standard errors, the potential energy by {}.",
+            signed(temperature),
+            signed(energy)
+        ),
+        _ => "There are too few readings to say whether temperature and potential energy are steady.".to_owned(),
+    };
     let caption = format!(
         "The box at {} K, {} readings.{counted} The distribution at the end is at most {:.4} from the law; one box in a hundred \
-         that is in equilibrium passes {:.4}. (b) Means over the readings, with standard errors from blocks of time. (c) From the \
-         first half to the second the temperature changes by {} standard errors, the potential energy by {}.",
+         that is in equilibrium passes {:.4}. (b) Means over the readings, with standard errors from blocks of time where \
+         there are enough. (c) {steadiness}",
         equilibrium.bath_temperature_k,
         equilibrium.readings.len(),
         equilibrium.kinetic_energy_distance,
         equilibrium.allowed_distance,
-        signed(equilibrium.temperature_trend),
-        signed(equilibrium.potential_energy_trend),
     );
     Some(Picture {
         name: "thermalization",

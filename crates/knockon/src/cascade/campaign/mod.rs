@@ -1,6 +1,7 @@
 //! Doing the recoils of a plan, side by side and in any number of processes; each finished one is a file.
 
 mod files;
+mod memory;
 
 use super::checkpoint::underway;
 use super::claims::Claim;
@@ -14,6 +15,7 @@ use crate::potential::Extrapolation;
 use crate::progress::Progress;
 use crate::{Error, Potential};
 use files::{Failure, Files, StartFile, State};
+use memory::available_bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -59,6 +61,8 @@ pub struct CampaignStatus {
     pub done: usize,
     /// Recoils done, with flags: to be kept out of statistics.
     pub flagged: usize,
+    /// Recoils done without a look at extrapolation grades: no flag says whether they left the training data.
+    pub ungraded: usize,
     /// Recoils that some process is at.
     pub running: usize,
     /// Recoils that nobody is at, but that go on from a checkpoint.
@@ -81,6 +85,8 @@ pub struct CampaignSummary {
     pub n_done: usize,
     /// Recoils with flags, to be kept out of statistics.
     pub n_flagged: usize,
+    /// Recoils without a look at extrapolation grades: no flag says whether they left the training data.
+    pub n_ungraded: usize,
     /// Recoils that failed, which are not in the table.
     pub n_failed: usize,
 }
@@ -164,6 +170,7 @@ pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Err
             State::Done(record) => {
                 status.done += 1;
                 status.flagged += usize::from(!record.recoil.flags.is_empty());
+                status.ungraded += usize::from(record.recoil.max_extrapolation_grade.is_none());
                 wall_times_s.push(record.wall_time_s);
             }
             State::Failed(failure) => status.failed.push((run.run, failure.reason)),
@@ -201,6 +208,7 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
     }
     write_atomically(table, recoils_csv(plan, &records).as_bytes())?;
     let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
+    let n_ungraded = records.iter().filter(|r| r.recoil.max_extrapolation_grade.is_none()).count();
     let ideal_box = plan.ideal_box()?;
     let starts = (0..plan.settings.max_starts()).filter_map(|number| files.start(number).transpose());
     let starts = starts.collect::<Result<Vec<Start>, Error>>()?;
@@ -214,7 +222,7 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
         n_flagged,
     };
     file.write(&folder.join("campaign.json"))?;
-    Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_failed })
+    Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_ungraded, n_failed })
 }
 
 /// Finished runs, with the files of their boxes if these were kept.
@@ -278,10 +286,10 @@ impl<'a> Campaign<'a> {
             while let std::collections::btree_map::Entry::Vacant(free) = self.starts.entry(number) {
                 if let Some(start) = self.files.start(number)? {
                     free.insert(start);
-                } else if let Some(_claim) = Claim::take(&stem)? {
+                } else if let Some(claim) = Claim::take(&stem)? {
                     // Somebody may have made them between the look and the claim.
                     if self.files.start(number)?.is_none() {
-                        self.make_starts(&stem.with_extension("checkpoint"))?;
+                        self.make_starts(&stem.with_extension("checkpoint"), &claim)?;
                     }
                     Claim::clear(&stem);
                 } else if self.worker.progress.is_stopped() {
@@ -294,7 +302,7 @@ impl<'a> Campaign<'a> {
         Ok(())
     }
 
-    fn make_starts(&self, kept: &Path) -> Result<(), Error> {
+    fn make_starts(&self, kept: &Path, claim: &Claim) -> Result<(), Error> {
         let Plan { settings, key, .. } = self.files.plan;
         let thermalization = &settings.thermalization;
         self.worker.progress.message(&format!(
@@ -303,7 +311,7 @@ impl<'a> Campaign<'a> {
             thermalization.temperature_k
         ));
         remove_unfinished(kept);
-        let mut checkpoint = self.checkpoint(kept);
+        let mut checkpoint = self.checkpoint(kept).under(claim);
         let (potential, count, seed) = (self.worker.potential, settings.max_starts(), settings.seed);
         let Thermalized { starts, equilibrium } =
             thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
@@ -375,24 +383,26 @@ impl<'a> Campaign<'a> {
             return Err(Error::Stopped);
         }
         let stem = self.files.stem(run);
-        let Some(_claim) = Claim::take(&stem)? else { return Ok(()) };
+        let Some(claim) = Claim::take(&stem)? else { return Ok(()) };
         if let State::Open = self.files.state(run)? {
-            self.follow(run, watch)?;
+            self.follow(run, &claim, watch)?;
         }
         Claim::clear(&stem);
         Ok(())
     }
 
-    /// Does a run to its record, or to the reason why it failed.
-    fn follow(&self, run: &PlannedRun, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
+    /// Does a run to its record, or to the reason why it failed. Fails if another process has taken it over meanwhile.
+    fn follow(&self, run: &PlannedRun, claim: &Claim, watch: &mut dyn FnMut(f64)) -> Result<(), Error> {
         let (record_path, failure_path) = (self.files.record_path(run), self.files.failure_path(run));
         let checkpoint_path = self.files.checkpoint_path(run);
         let frames_path = self.files.frames_path(run);
         [&record_path, &failure_path, &checkpoint_path, &frames_path]
             .into_iter()
             .for_each(|path| remove_unfinished(path));
-        let mut checkpoint = self.checkpoint(&checkpoint_path);
-        match self.recoil(run, &mut checkpoint, watch) {
+        let mut checkpoint = self.checkpoint(&checkpoint_path).under(claim);
+        let result = self.recoil(run, &mut checkpoint, watch);
+        checkpoint.check_claim()?;
+        match result {
             Ok((record, boxes)) => {
                 // Before the record, which marks a run as done.
                 if self.files.plan.settings.frames.is_some() {
@@ -461,13 +471,6 @@ impl<'a> Campaign<'a> {
 /// What a recoil takes, per atom: 184 MiB were measured for 49152 atoms (docs/performance.md), and its checkpoint is made in
 /// memory.
 const BYTES_PER_ATOM: u64 = 6000;
-
-/// Memory that is free now; None where the system does not say (proc_meminfo(5)).
-fn available_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| 1024 * kib)
-}
 
 #[cfg(test)]
 mod tests;

@@ -119,6 +119,8 @@ fn two_workers_share_a_campaign() {
     assert!(outcomes.iter().all(|o| o.failed == 0 && o.resumed + o.done + o.elsewhere == 6), "{outcomes:?}");
     let found = campaign_status(&Plan::load(folder.path()).expect("a plan"), folder.path()).expect("files");
     assert_eq!((found.n_runs, found.done, found.running, found.failed.len()), (6, 6, 0, 0));
+    // Nobody looked at grades.
+    assert_eq!(found.ungraded, 6);
     assert_eq!(found.time_left_s, Some(0.0));
     let left: Vec<_> = std::fs::read_dir(folder.path().join("runs")).expect("a folder").collect();
     assert_eq!(left.len(), 6, "{left:?}");
@@ -256,6 +258,39 @@ fn failures_are_recorded_and_stop_no_other_run() {
     assert!(!found.failed[0].1.is_empty());
     assert_eq!(forget_failures(&plan, &ALL, folder.path()).expect("files"), 1);
     assert_eq!(run(), outcome(5, 0, 1, 0));
+}
+
+/// What limits let fail is tried again with higher ones.
+#[test]
+fn limits_can_be_raised() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limited = |max_steps: u64| {
+        let recoil = RecoilSettings { max_steps, ..settings().recoil };
+        plan(folder.path(), &CampaignSettings { recoil, ..settings() }).expect("a plan")
+    };
+    let first = limited(5);
+    assert_eq!(run_some(folder.path(), 2, &ALL), outcome(0, 0, 6, 0));
+    let raised = limited(10_000);
+    assert_eq!((&raised.key, raised.settings.recoil.max_steps), (&first.key, 10_000));
+    assert_eq!(forget_failures(&raised, &ALL, folder.path()).expect("files"), 6);
+    assert_eq!(run_some(folder.path(), 2, &ALL), outcome(0, 6, 0, 0));
+    // Earlier versions had the limits in the key.
+    let old = Plan { key: "with limits".to_owned(), ..first };
+    assert_eq!(raised.extending(&old, "plan.json").expect("the same plan").key, old.key);
+}
+
+/// As on a machine that was suspended: somebody else is at the recoil when it comes back.
+#[test]
+fn a_recoil_that_was_taken_over_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    let (potential, _) = argon_like([1, 1, 1]);
+    // Nobody looks for a successor as long as there is no claim.
+    write_atomically(&folder.path().join("runs/run-00000.claim1"), b"a successor").expect("written");
+    let error = run_campaign(&worker(&potential), &plan, &[0], folder.path()).expect_err("an error").to_string();
+    assert!(error.contains("run-00000 was taken over"), "{error}");
+    let files = Files { plan: &plan, folder: folder.path() };
+    assert!(matches!(files.state(&plan.runs[0]), Ok(State::Open)));
 }
 
 #[test]

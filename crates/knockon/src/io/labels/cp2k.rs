@@ -52,15 +52,15 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
             evaluations.push(Begun { hartree, energies, forces: None, stress: None, converged, vectors });
             (entropy, converged) = (0.0, true);
         } else if let Some(step) = evaluations.last_mut() {
-            if line.starts_with("ATOMIC FORCES in [a.u.]") {
-                let rows = (index + 3)..(index + 3 + species.len());
+            if let Some((below, words)) = force_table(line) {
+                let rows = (index + below)..(index + below + species.len());
                 let unit = HARTREE_EV / BOHR_ANGSTROM;
-                step.forces = Some(rows.map(|k| Ok(unit * text.vector(k, 3)?)).collect::<Result<_, Error>>()?);
-            } else if line.starts_with("STRESS| Analytical stress tensor [GPa]") {
+                step.forces = Some(rows.map(|k| Ok(unit * text.vector(k, words)?)).collect::<Result<_, Error>>()?);
+            } else if let Some(unit_gpa) = stress_unit_gpa(line) {
                 let row = |k: usize| text.vector(index + 2 + k, 2);
                 let [x, y, z] = [row(0)?, row(1)?, row(2)?];
                 // Positive in compression.
-                step.stress = Some([x.x, y.y, z.z, y.z, x.z, x.y].map(|s| -s / EV_PER_ANGSTROM3_IN_GPA));
+                step.stress = Some([x.x, y.y, z.z, y.z, x.z, x.y].map(|s| -s * unit_gpa / EV_PER_ANGSTROM3_IN_GPA));
             }
         }
     }
@@ -79,6 +79,27 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
         output.steps.push(Step { atoms, energies, forces, stress, converged });
     }
     Ok(output)
+}
+
+/// If forces stand below this line: how many lines below, and how many words before the numbers. The second form is that of
+/// CP2K 2025 and later.
+fn force_table(line: &str) -> Option<(usize, usize)> {
+    if line.starts_with("ATOMIC FORCES in [a.u.]") {
+        Some((3, 3))
+    } else if line.starts_with("FORCES| Atomic forces [hartree/bohr]") {
+        Some((2, 2))
+    } else {
+        None
+    }
+}
+
+/// If a stress tensor stands below this line: its unit. CP2K 2025 and later print bar unless asked for another one.
+fn stress_unit_gpa(line: &str) -> Option<f64> {
+    match line.strip_prefix("STRESS| Analytical stress tensor [")?.split(']').next()? {
+        "GPa" => Some(1.0),
+        "bar" => Some(1e-4),
+        _ => None,
+    }
 }
 
 /// Species and first positions.

@@ -5,9 +5,12 @@
 
 mod cp2k;
 mod espresso;
+mod keys;
 mod milady;
 mod vasp_outcar;
 mod vasp_xml;
+
+pub use keys::{is_of_model, remove_label, stamp_model};
 
 use super::{Frame, read_text};
 use crate::{Atoms, Error};
@@ -26,12 +29,23 @@ pub enum EnergyKind {
 }
 
 impl EnergyKind {
+    const ALL: [Self; 3] = [Self::Sigma0, Self::Free, Self::WithoutEntropy];
+
     /// As it is written into labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sigma0 => "sigma->0",
             Self::Free => "free",
             Self::WithoutEntropy => "without entropy",
+        }
+    }
+
+    /// The info key under which labels keep it, whichever kind is theirs.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Sigma0 => "energy_sigma_0",
+            Self::Free => "free_energy",
+            Self::WithoutEntropy => "energy_without_entropy",
         }
     }
 }
@@ -148,7 +162,8 @@ pub fn labels_of(output: Output, kind: EnergyKind, place: &str) -> Result<Labels
         let energy = step.energies.get(kind);
         if energy.is_none() && step.energies != Energies::default() {
             let problem = format!("expected the energy \"{}\", found {:?}", kind.name(), step.energies);
-            return Err(Error::input(place, problem, "Choose an energy that this code prints"));
+            let remedy = "Choose an energy that is there; the output of the code itself tells more than ASE's files";
+            return Err(Error::input(place, problem, remedy));
         }
         if energy.is_none() && step.forces.is_none() {
             labels.incomplete += 1;
@@ -157,20 +172,37 @@ pub fn labels_of(output: Output, kind: EnergyKind, place: &str) -> Result<Labels
         let mut frame = Frame::new(step.atoms);
         output.settings.iter().for_each(|(key, value)| frame.info.set(key, value));
         frame.info.set("energy_kind", kind.name());
-        let others = [
-            ("energy_sigma_0", step.energies.sigma_0_ev),
-            ("free_energy", step.energies.free_ev),
-            ("energy_without_entropy", step.energies.without_entropy_ev),
-        ];
-        for (key, value) in others {
-            if let Some(value) = value {
-                frame.info.set(key, format!("{value:?}"));
+        for known in EnergyKind::ALL {
+            if let Some(value) = step.energies.get(known) {
+                frame.info.set(known.key(), format!("{value:?}"));
             }
         }
         (frame.energy_ev, frame.forces, frame.stress) = (energy, step.forces, step.stress);
         labels.frames.push(frame);
     }
     Ok(labels)
+}
+
+/// Makes the energy of this kind the one of a label that keeps several; the one that it had stays under a key. Labels without
+/// any energy stay as they are.
+pub fn choose_energy(frame: &mut Frame, kind: EnergyKind, place: &str) -> Result<(), Error> {
+    let had = EnergyKind::ALL.into_iter().find(|k| frame.info.get("energy_kind") == Some(k.name()));
+    if had == Some(kind) && frame.energy_ev.is_some() {
+        return Ok(());
+    }
+    let Some(wanted) = frame.info.number(kind.key()) else {
+        if frame.energy_ev.is_none() {
+            return Ok(());
+        }
+        let problem = format!("expected {} or energy_kind=\"{}\", found neither", kind.key(), kind.name());
+        return Err(Error::input(place, problem, "Choose no energy to take the one of the file, or add what is known"));
+    };
+    if let Some(energy) = frame.energy_ev {
+        frame.info.set(had.map_or("other_energy", EnergyKind::key), format!("{energy:?}"));
+    }
+    frame.info.set("energy_kind", kind.name());
+    frame.energy_ev = Some(wanted);
+    Ok(())
 }
 
 /// The lines of an output, with what is needed to find numbers in them.
