@@ -69,7 +69,7 @@ def write_boxes(count):
 
 
 def write_settings(boxes, channels):
-    text = (ROOT / "examples/cawo4/laptop/fit.toml").read_text()
+    text = (ROOT / "examples/cawo4/paper_form.toml").read_text()
     text = re.sub(r"data_files = .*", f'data_files = ["{boxes}"]', text)
     weights = "[" + ", ".join(str(c) for c in channels) + "]"
     text = re.sub(r"channel_weights = .*", f"channel_weights = {weights}", text)

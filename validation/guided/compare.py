@@ -3,7 +3,7 @@
 
     cargo build && PYTHON validation/guided/compare.py target/debug/knockon       # PYTHON has ase; a minute; writes compare.md beside this file
 
-Another model (cawo4-19) stands for the code, through an ASE calculator that runs `knockon evaluate`. Frenkel pairs are relaxed with the
+Another model (cawo4-paper-form) stands for the code, through an ASE calculator that runs `knockon evaluate`. Frenkel pairs are relaxed with the
 guide (cawo4), as `knockon frenkel` leaves them, then with the "code" to 0.03 eV/A, alone and guided.
 """
 
@@ -18,7 +18,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 HERE = pathlib.Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "data/cawo4"
-GUIDE, CODE = DATA / "cawo4.model", DATA / "cawo4-19.model"
+GUIDE, CODE = DATA / "cawo4.model", DATA / "cawo4-paper-form.model"
 PAIRS = ["fpW-00", "frenkel-W-8-relaxed-a44c6b34", "fpCa-00", "frenkel-O-4-96-a1d01cae"]
 SETTINGS = 'xc = "none"\ncutoff_ev = 1.0\nkpoint_length_angstrom = 1.0\nstress = "none"\n'
 

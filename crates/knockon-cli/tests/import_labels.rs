@@ -5,7 +5,7 @@
 mod common;
 
 use common::python;
-use knockon::io::{Frame, read_extxyz};
+use knockon::io::{Frame, read_extxyz, write_extxyz};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -239,8 +239,13 @@ write(sys.argv[1], atoms)
 #[test]
 fn extended_xyz_with_several_energies() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4");
-    let both = data.join("unfitted.xyz");
-    let as_written = read_extxyz(&both).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let both = folder.path().join("both.xyz");
+    let has_both = |frame: &Frame| frame.info.get("energy_kind").is_some() && frame.info.get("free_energy").is_some();
+    let as_written: Vec<Frame> =
+        read_extxyz(&data.join("labels.xyz")).unwrap().into_iter().filter(has_both).take(4).collect();
+    assert_eq!(as_written.len(), 4);
+    write_extxyz(&both, &as_written).unwrap();
     assert_eq!(import(&both, &["--energy", "sigma-0"]).0, as_written);
     let (free, message) = import(&both, &["--energy", "free"]);
     assert_eq!(free.len(), as_written.len(), "{message}");

@@ -33,8 +33,12 @@ fn toy_fit() -> tempfile::TempDir {
     let end = start + shipped[start..].find('\n').unwrap();
     let mut toy = shipped.clone();
     toy.replace_range(start..end, "data_files = [\"labels.xyz\"]");
-    let smaller =
-        [("two_j_max = 8", "two_j_max = 2"), ("n_kernels = 30", "n_kernels = 10"), ("folds = 8", "folds = 4")];
+    let smaller = [
+        ("reaches_angstrom = [4.8, 4.2, 3.6, 3.1, 2.6]", "reaches_angstrom = [4.8, 3.1]"),
+        ("two_j_max = 3", "two_j_max = 2"),
+        ("n_kernels = 33", "n_kernels = 10"),
+        ("folds = 8", "folds = 4"),
+    ];
     for (old, new) in smaller {
         assert!(toy.contains(old), "{old}");
         toy = toy.replace(old, new);

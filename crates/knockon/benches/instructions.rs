@@ -22,7 +22,8 @@ fn main() {
 
 /// What is counted.
 fn run(name: &str, times: usize) {
-    let model = Model::from_text(include_str!("../../../data/cawo4/cawo4.model"), "the shipped model").unwrap();
+    let model =
+        Model::from_text(include_str!("../../../data/cawo4/cawo4-paper-form.model"), "the shipped model").unwrap();
     let crystal = parse_extxyz(include_str!("../../../data/cawo4/cawo4.xyz"), "the crystal", &Default::default());
     let atoms = rattled(&crystal.unwrap()[0].atoms.supercell([2, 2, 1]), 0.05, 1);
     let mut kernels = Kernels::new(&model, &atoms).unwrap();

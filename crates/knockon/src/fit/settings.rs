@@ -232,6 +232,15 @@ impl Settings {
             )?;
         }
         check(!self.model.channel_weights.is_empty(), "model.channel_weights", "at least one list", "none".into())?;
+        let (reaches, many_body) = (&self.model.reaches_angstrom, &self.model.many_body);
+        for reach in reaches {
+            let expected = format!("above 0 and up to the cutoff of {}", many_body.cutoff_angstrom);
+            let ok = *reach > 0.0 && *reach <= many_body.cutoff_angstrom;
+            check(ok, "model.reaches_angstrom", &expected, reach.to_string())?;
+        }
+        let once = reaches.is_empty() || many_body.channel_cutoffs_angstrom.is_empty();
+        let both = "left out where there are many_body.channel_cutoffs_angstrom";
+        check(once, "model.reaches_angstrom", both, format!("{reaches:?}"))?;
         let prior = &self.prior;
         positive("prior.offset_ev_per_atom", prior.offset_ev_per_atom)?;
         positive("prior.pair.amplitude_ev", prior.pair.amplitude_ev)?;

@@ -42,6 +42,9 @@ fn shipped_labels_fall_into_kinds_and_groups() {
 /// is of another kind, whose energies are shifted.
 fn made_labels(offset_ev_per_atom: f64) -> (Settings, Dataset) {
     let mut settings = shipped_settings();
+    settings.sharing = settings::SharingChoice::Best;
+    settings.model.channel_weights.truncate(3);
+    settings.model.reaches_angstrom = vec![4.8, 3.6];
     settings.model.many_body.two_j_max = 2;
     settings.model.pair.n_kernels = 8;
     settings.model.pair.sigma_angstrom = 0.5;
@@ -83,6 +86,25 @@ fn made_labels(offset_ev_per_atom: f64) -> (Settings, Dataset) {
     let frames = (0..12).map(frame).collect();
     let data = Dataset::from_frames(&settings, frames, "test".into()).unwrap();
     (settings, data)
+}
+
+#[test]
+fn channels_are_there_once_with_each_reach() {
+    let mut settings = shipped_settings();
+    settings.model.channel_weights.truncate(2);
+    settings.model.reaches_angstrom = vec![4.8, 3.0];
+    let model = settings.empty_model();
+    assert_eq!(model.many_body.channel_cutoffs_angstrom, [4.8, 4.8, 3.0, 3.0]);
+    assert_eq!(model.central[1].channel_weights, [1.0, 0.0, 1.0, 0.0]);
+    settings.validate("fit.toml").unwrap();
+    for (reaches, found) in [(vec![4.8, 4.9], "found 4.9"), (vec![0.0], "found 0")] {
+        settings.model.reaches_angstrom = reaches;
+        let refused = settings.validate("fit.toml").unwrap_err().to_string();
+        assert!(refused.contains("model.reaches_angstrom") && refused.contains(found), "{refused}");
+    }
+    settings.model.reaches_angstrom = vec![4.8];
+    settings.model.many_body.channel_cutoffs_angstrom = vec![4.8, 4.8];
+    assert!(settings.validate("fit.toml").is_err());
 }
 
 #[test]

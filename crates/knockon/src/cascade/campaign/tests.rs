@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::cascade::{
-    Attribution, Border, CLOSE_PAIR_ANGSTROM, CampaignSettings, Directions, Exported, FLAGS, FrameSettings,
-    RecoilEnergy, RecoilSettings, RunningSettings, Thermalization, export_campaign,
+    Attribution, Border, CampaignSettings, Directions, Exported, FLAGS, FrameSettings, RecoilEnergy, RecoilSettings,
+    RunningSettings, Thermalization, export_campaign,
 };
+use crate::dynamics::TimeStep;
 use crate::dynamics::testing::{argon_like, cubic_cell, element};
-use crate::dynamics::{QuenchSettings, TimeStep};
 use crate::io::read_text;
 use crate::progress::Silent;
 use glam::DVec3;
