@@ -259,7 +259,7 @@ mod tests {
         // 183W, 46.5 keV: 3/2-, half-life 185 ps, 8.4 electrons per gamma ray.
         let first = &levels("183W").unwrap()[1];
         assert_eq!((first.doubled_spin, first.parity, first.decays[0].to), (3, -1, 0));
-        assert!((first.mean_life_s.unwrap() * 0.693_147 - 1.85e-10).abs() < 1e-15);
+        assert!((first.mean_life_s.unwrap() * std::f64::consts::LN_2 - 1.85e-10).abs() < 1e-15);
         assert!((first.decays[0].converted - 8.4 / 9.4).abs() < 1e-12);
     }
 }
