@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 KNOCKON = pathlib.Path(sys.argv[1]).resolve()
 RESULT = []
-FLAGS = "drift,heat,small-box,hot-border,close-pair,quench,hole,extrapolation"
+FLAGS = "drift,heat,small-box,hot-border,close-pair,quench,hole,extrapolation,start"
 NEEDED = """attribution/name attribution/affiliation attribution/doi material/formula material/structure
     material/lattice_parameters/a material/lattice_parameters/gamma has_surface initially_perfect PKA_atomic_number PKA/energy PKA/recoil
     electronic_stopping thermostat simulation_time initial_temperature simulation_box/box_X_length

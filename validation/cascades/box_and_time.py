@@ -2,12 +2,13 @@
 """Which box and how many picoseconds does the stored energy of a 112 eV recoil of tungsten in CaWO4 need?
 
     cargo build --release && python3 validation/cascades/box_and_time.py target/release/knockon FOLDER [--directions N]
-        [--only NAME ...] [--campaign NAME=FOLDER ...] [--ends NAME=FOLDER ...] [--threads N]
+        [--only NAME ...] [--campaign NAME=FOLDER ...] [--ends NAME=FOLDER ...] [--reference NAME] [--threads N]
 
 The same kicks in boxes of several sizes, with and without a cooled layer at the faces. Each cascade is quenched at its end, and copies
 of it at earlier times. FOLDER keeps all campaigns: what is done is kept, and more directions can be added. --campaign adds the
-112 eV recoils of another one, --ends the same without earlier times. Writes box_and_time.csv (one line per cascade and time) and box_and_time.md (means) beside this file.
-Python 3.10 or newer, nothing else.
+112 eV recoils of another one, --ends the same without earlier times. After each box box_and_time.csv (one line per cascade and time) and
+box_and_time.md (means, and differences from the box --reference along each direction) are written beside this file; other boxes and
+other potentials that the table has stay in it. Python 3.10 or newer, nothing else.
 """
 
 import argparse
@@ -25,12 +26,21 @@ TIMES_FS = [600.0, 1000.0, 2000.0]
 END_FS = 4000.0
 ATOMS_PER_CELL = 24
 BORDER = "border = { thickness_angstrom = 4.0, friction_per_fs = 0.01, temperature_k = 133.0 }"
-BOXES = {  # name: (cells, cooled faces)
-    "5x5x3": ([5, 5, 3], False),
-    "6x6x3": ([6, 6, 3], False),
-    "6x6x3 cooled": ([6, 6, 3], True),
-    "8x8x4": ([8, 8, 4], False),
-    "8x8x4 cooled": ([8, 8, 4], True),
+REFERENCE = "6x6x3 cooled"
+START_FS = 2000.0
+BOXES = {  # name: (cells, cooled faces, thermalised for so many fs)
+    "5x5x3 reproduce": ([5, 5, 3], True, 500.0),  # what knockon reproduce takes
+    "5x5x3 cooled": ([5, 5, 3], True, START_FS),
+    "5x5x3": ([5, 5, 3], False, START_FS),
+    REFERENCE: ([6, 6, 3], True, START_FS),
+    "6x6x3": ([6, 6, 3], False, START_FS),
+    "8x8x4 cooled": ([8, 8, 4], True, START_FS),
+    "8x8x4": ([8, 8, 4], False, START_FS),
+    "10x10x5": ([10, 10, 5], False, START_FS),
+}
+COLUMNS = {  # of the table, with what reads them
+    "box": str, "n_atoms": int, "direction": int, "time_fs": float, "stored_energy_ev": float, "energy_drift_ev": float,
+    "border_energy_ev": float, "temperature_rise_k": float, "steps": int, "wall_time_s": float, "flags": str, "model_hash": str,
 }
 SETTINGS = """
 crystal = "{data}/cawo4.xyz"
@@ -46,8 +56,8 @@ energy_ev = 112.0
 starts = 1
 [thermalization]
 temperature_k = 133.0
-time_fs = 2000.0
-sampling_time_fs = 1000.0
+time_fs = {start_fs}
+sampling_time_fs = {sampling_fs}
 time_step_fs = 1.0
 friction_per_fs = 0.01
 [recoil]
@@ -67,11 +77,13 @@ def knockon(program, *arguments):
 
 def follow(program, folder, box, directions, threads):
     """Runs the campaign of one box."""
-    cells, cooled = box
+    cells, cooled, start_fs = box
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "settings.toml"
+    # One start, which is the end of the thermalisation: the sampling time only says which part is looked at.
+    start = {"start_fs": start_fs, "sampling_fs": start_fs / 2}
     border = BORDER if cooled else ""
-    settings.write_text(SETTINGS.format(data=DATA, cells=cells, border=border, end_fs=END_FS, times_fs=TIMES_FS))
+    settings.write_text(SETTINGS.format(data=DATA, cells=cells, border=border, end_fs=END_FS, times_fs=TIMES_FS, **start))
     knockon(program, "campaign", "plan", settings, "-o", folder)
     knockon(program, "--threads", threads, "campaign", "run", folder, "--runs", f"0-{directions - 1}")
 
@@ -94,7 +106,7 @@ def lines(program, folder, name, directions, threads, ends_only=False):
     n_atoms = ATOMS_PER_CELL * math.prod(settings["cells"])
     knockon(program, "campaign", "collect", folder)
     perfect_ev = json.loads((folder / "campaign.json").read_text())["perfect_energy_ev"]
-    for path in sorted((folder / "runs").glob("run-*.json")):
+    for path in sorted((folder / "runs").glob("run-?????.json")):
         record = json.loads(path.read_text())
         recoil = record["recoil"]
         if recoil["recoil_energy_ev"] != 112.0 or record["direction"] >= directions:
@@ -116,10 +128,36 @@ def lines(program, folder, name, directions, threads, ends_only=False):
             }
 
 
+def kept(rows, path):
+    """The lines of a table that `rows` do not replace."""
+    if not path.exists():
+        return []
+    replaced = {(row["model_hash"], row["box"]) for row in rows}
+    with open(path, newline="") as file:
+        old = [{name: read(line[name]) for name, read in COLUMNS.items()} for line in csv.DictReader(file)]
+    return [row for row in old if (row["model_hash"], row["box"]) not in replaced]
+
+
 def mean(values):
     if len(values) == 1:
         return f"{values[0]:.1f}"
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values) / math.sqrt(len(values)):.1f}"
+
+
+def differences(rows, reference):
+    """Stored energy less that in the reference box, for each direction that both boxes have, and the mean."""
+    stored = {(row["box"], row["direction"], row["time_fs"]): row["stored_energy_ev"] for row in rows}
+    directions = sorted({direction for box, direction, _ in stored if box == reference})
+    columns = [f"box less {reference}", "after", *(f"direction {d}" for d in directions), "mean"]
+    yield "| " + " | ".join(columns) + " |"
+    yield "|---" * len(columns) + "|"
+    for box in dict.fromkeys(row["box"] for row in rows if row["box"] != reference):
+        for time_fs in sorted({time_fs for name, _, time_fs in stored if name == box}):
+            pairs = {d: (stored.get((box, d, time_fs)), stored.get((reference, d, time_fs))) for d in directions}
+            found = {d: a - b for d, (a, b) in pairs.items() if a is not None and b is not None}
+            if found:
+                cells = [f"{found[d]:+.1f}" if d in found else "" for d in directions]
+                yield f"| {box} | {time_fs / 1000:g} ps | {' | '.join(cells)} | {mean(list(found.values()))} |"
 
 
 def report(rows):
@@ -142,6 +180,22 @@ def report(rows):
         yield f"| {name} | {len(ends)} | {means} | {rise:.0f} | {drift:.0f} | {steps:.0f} | {cost:.1f} | {flagged} |"
 
 
+def write(rows, reference):
+    """Table and means, of each potential on its own."""
+    with open(HERE / "box_and_time.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    text = "Stored energy in eV, mean and standard error over directions, of the same 112 eV kicks, flagged ones included.\n"
+    for model in dict.fromkeys(row["model_hash"] for row in rows):
+        of_model = [row for row in rows if row["model_hash"] == model]
+        text += f"\nPotential {model}:\n\n" + "\n".join(report(of_model)) + "\n"
+        boxes = {row["box"] for row in of_model}
+        if reference in boxes and len(boxes) > 1:
+            text += "\n" + "\n".join(differences(of_model, reference)) + "\n"
+    (HERE / "box_and_time.md").write_text(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("knockon", type=pathlib.Path)
@@ -150,24 +204,19 @@ def main():
     parser.add_argument("--only", nargs="*", choices=list(BOXES), default=list(BOXES))
     parser.add_argument("--campaign", nargs="+", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--ends", nargs="+", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--reference", default=REFERENCE, metavar="NAME")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     program = arguments.knockon.resolve()
-    campaigns = {name: arguments.folder / name.replace(" ", "-") for name in arguments.only}
-    for name, folder in campaigns.items():
-        follow(program, folder, BOXES[name], arguments.directions, arguments.threads)
+    own = {name: arguments.folder / name.replace(" ", "-") for name in arguments.only}
     named = {text: text.split("=", 1) for text in [*arguments.campaign, *arguments.ends]}
-    campaigns |= {name: pathlib.Path(folder) for name, folder in named.values()}
+    given = {name: pathlib.Path(folder) for name, folder in named.values()}
     ends_only = {named[text][0] for text in arguments.ends}
-    rows = []
-    for name, folder in campaigns.items():
-        rows += lines(program, folder, name, arguments.directions, arguments.threads, name in ends_only)
-    with open(HERE / "box_and_time.csv", "w", newline="") as file:
-        table = csv.DictWriter(file, rows[0])
-        table.writeheader()
-        table.writerows(rows)
-    text = f"Stored energy in eV, mean and standard error over directions, of the same 112 eV kicks, flagged ones included (potential {rows[0]['model_hash']}).\n\n"
-    (HERE / "box_and_time.md").write_text(text + "\n".join(report(rows)) + "\n")
+    for name, folder in (own | given).items():
+        if name not in given:
+            follow(program, folder, BOXES[name], arguments.directions, arguments.threads)
+        rows = list(lines(program, folder, name, arguments.directions, arguments.threads, name in ends_only))
+        write(kept(rows, HERE / "box_and_time.csv") + rows, arguments.reference)
 
 
 main()

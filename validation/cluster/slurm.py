@@ -9,6 +9,7 @@ settings in a temporary folder, and ends them. Writes what it saw to validation/
 
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from campaigns import KNOCKON, must, note, plan, table, undisturbed_for, wait_for, write_result
 
 HOST = socket.gethostname().split(".")[0]
+# Half of what the machine has: Slurm takes a node out of service that has less than it is said to have.
+MEMORY_MIB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**21
 CONF = """
 ClusterName=validation
 SlurmctldHost={host}
@@ -46,7 +49,7 @@ SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=100000
 MaxArraySize=4
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-NodeName={host} CPUs=2 State=UNKNOWN
+NodeName={host} CPUs=2 RealMemory={memory} State=UNKNOWN
 PartitionName=low Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=high Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10
 """
@@ -64,7 +67,7 @@ def start_cluster(work):
         slurm("apt-get", "install", "-y", "--no-install-recommends", "slurm-wlm", "munge")
     (work / "state").mkdir()
     (work / "spool").mkdir()
-    (work / "slurm.conf").write_text(CONF.format(host=HOST, work=work))
+    (work / "slurm.conf").write_text(CONF.format(host=HOST, work=work, memory=MEMORY_MIB))
     os.environ["SLURM_CONF"] = str(work / "slurm.conf")
     daemons = []
     if subprocess.run(["munge", "-n"], capture_output=True).returncode:
@@ -107,13 +110,28 @@ def node(state):
 
 
 def under_way(folder):
-    return len(list(folder.glob("runs/*.checkpoint")))
+    """Names of the recoils that have a checkpoint."""
+    return {path.stem for path in folder.glob("runs/*.checkpoint")}
+
+
+def running_recoils():
+    """Ids of the running tasks of the array."""
+    return [job.split()[0] for job in jobs("R") if "recoils" in job]
+
+
+def restarts(job):
+    """How often Slurm has put a task back into the queue."""
+    return int(re.search(r"Restarts=(\d+)", slurm("scontrol", "show", "job", job))[1])
+
+
+def went_on(folder):
+    """Names of the recoils that some task took up from their checkpoints."""
+    return set(re.findall(r"going on from \S*/(run-\d+)\.checkpoint", logs(folder)))
 
 
 def wait_for_recoils(folder):
     """Two are running, each with a checkpoint."""
-    running = lambda: sum("recoils" in job for job in jobs("R"))
-    wait_for(lambda: running() == 2 and under_way(folder) == 2, "two recoils to run")
+    wait_for(lambda: len(running_recoils()) == 2 and len(under_way(folder)) == 2, "two recoils to run")
 
 
 def logs(folder):
@@ -133,12 +151,17 @@ def drained_and_preempted(work, time_fs, expected):
     assert sinfo() == "drained" and not jobs("R")
     node("resume")
     wait_for_recoils(folder)
-    slurm("sbatch", "-p", "high", "-o", "/dev/null", "--cpus-per-task=2", "--wrap", "sleep 5")
+    preempted, earlier = running_recoils(), went_on(folder)
+    assert [restarts(job) for job in preempted] == [0, 0] and not earlier, (preempted, earlier)
+    slurm("sbatch", "-p", "high", "-o", "/dev/null", "--cpus-per-task=2", "--wrap", "sleep 20")
     wait_for(lambda: any("wrap" in job for job in jobs("R")), "the urgent job to run")
+    wait_for(lambda: all(restarts(job) == 1 for job in preempted), "Slurm to requeue both tasks", 60)
     kept = under_way(folder)
-    note(f"an urgent job took both CPUs: the tasks under way were requeued, {kept} checkpoints on disk")
-    assert kept > 0
+    note(f"an urgent job took both CPUs: {' and '.join(preempted)} were preempted and requeued, {len(kept)} checkpoints on disk")
+    assert kept
     end(folder, expected)
+    assert kept <= went_on(folder), f"{kept} were under way, {went_on(folder)} went on; look into {folder}"
+    note(f"  {len(kept)} preempted recoils went on from their checkpoints")
 
 
 def requeued_and_failed(work, time_fs, expected):
@@ -146,10 +169,10 @@ def requeued_and_failed(work, time_fs, expected):
     plan(folder, time_fs)
     submit(folder)
     wait_for_recoils(folder)
-    running = [job.split()[0] for job in jobs("R") if "recoils" in job]
-    slurm("scontrol", "requeue", running[0])
+    requeued = running_recoils()[0]
+    slurm("scontrol", "requeue", requeued)
     node("down")
-    note(f"scontrol requeue {running[0]}, then the node set down: {len(jobs('PD'))} tasks wait")
+    note(f"scontrol requeue {requeued}, then the node set down: {len(jobs('PD'))} tasks wait")
     time.sleep(3)
     node("resume")
     end(folder, expected)

@@ -51,7 +51,10 @@ fn message(output: &Output) -> String {
 fn atoms_relax_with_a_calculator_and_every_evaluation_is_a_label() {
     let folder = tempfile::tempdir().unwrap();
     let starts = [("site", DVec3::ZERO), ("a", DVec3::X * 0.2), ("b", DVec3::new(0.1, -0.1, 0.05))];
-    let starts: Vec<Frame> = starts.map(|(id, shift)| copper(id, shift)).to_vec();
+    let mut starts: Vec<Frame> = starts.map(|(id, shift)| copper(id, shift)).to_vec();
+    for (key, value) in [("cls", "frenkel"), ("site", "7"), ("kpts", "2 2 2"), ("xc", "model")] {
+        starts[1].info.set(key, value);
+    }
     write_extxyz(&folder.path().join("starts.xyz"), &starts).unwrap();
     let relax = || knockon(folder.path(), "relax", "ase:ase.calculators.emt.EMT", &["starts.xyz", "-o", "relaxed.xyz"]);
     let output = relax();
@@ -65,6 +68,20 @@ fn atoms_relax_with_a_calculator_and_every_evaluation_is_a_label() {
     }
     let labels = read_extxyz(&folder.path().join("relaxed.evaluations.xyz")).unwrap();
     assert!(labels.len() > 6 && labels.iter().all(|l| l.info.get("xc") == Some("EMT") && l.forces.is_some()));
+    // Steps have the keys by which a fit keeps relatives together.
+    for start in &starts {
+        let steps = labels.iter().filter(|l| l.info.get("parent") == start.info.get("id"));
+        let numbers: Vec<f64> = steps.clone().filter_map(|l| l.info.number("step")).collect();
+        assert!(!numbers.is_empty() && numbers.iter().enumerate().all(|(k, n)| *n == k as f64), "{numbers:?}");
+        let first = steps.clone().next().unwrap();
+        assert_eq!(first.atoms, start.atoms);
+        for label in steps {
+            let [of_label, of_start] = [label, start].map(|f| ["cls", "site"].map(|key| f.info.get(key)));
+            assert_eq!(of_label, of_start);
+            assert!(label.info.get("kpts").is_none(), "the mesh is that of the evaluation");
+        }
+    }
+    assert!(labels.iter().all(|l| l.info.get("parent").is_some()));
     // What was computed is looked up.
     let written = || {
         let files = std::fs::read_dir(folder.path().join("relaxed.evaluations.xyz.records")).unwrap().flatten();

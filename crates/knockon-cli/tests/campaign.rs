@@ -20,6 +20,12 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
     let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
     assert!(String::from_utf8(output).unwrap().contains("open       6"));
 
+    // As in a clone of a repository that keeps no copy of the potential beside the records.
+    std::fs::remove_file(Path::new(&out).join("potential.model")).unwrap();
+    let said = knockon(&["campaign", "run", &out]).failure().code(2).get_output().stderr.clone();
+    assert!(String::from_utf8(said).unwrap().contains("puts it back"));
+    knockon(&["campaign", "plan", config.to_str().unwrap(), "-o", &out]).success();
+
     scripts_are_sound(&out);
     knockon(&["campaign", "run", &out, "--index", "1"]).success();
     knockon(&["campaign", "run", &out, "--shard", "1/2"]).success();
@@ -59,6 +65,11 @@ fn scripts_are_sound(campaign: &str) {
     {
         Command::new("bash").arg("-n").arg(folder.join(script)).assert().success();
     }
+    arrays_fit_the_cluster(&folder.join("slurm/submit.sh"));
+    // Four threads, each with a recoil of 216 atoms.
+    for script in ["slurm/starts.sh", "slurm/recoils.sh"] {
+        assert!(std::fs::read_to_string(folder.join(script)).unwrap().contains("#SBATCH --mem=517M\n"));
+    }
     let array = std::fs::read_to_string(folder.join("slurm/recoils.sh")).unwrap();
     assert!(array.contains("#SBATCH --array=0-3\n") && array.contains("--shard $((SLURM_ARRAY_TASK_ID + 1))/4"));
     let job: toml::Value =
@@ -67,4 +78,49 @@ fn scripts_are_sound(campaign: &str) {
     assert_eq!(tasks.len(), 1 + 6);
     assert!(tasks[1..].iter().all(|task| task["deps"][0].as_integer() == Some(0)));
     assert_eq!(tasks[6]["request"][0]["resources"]["cpus"].as_integer(), Some(2));
+}
+
+/// Four tasks are handed over where there is no `scontrol`, and where it allows four; else nothing is.
+fn arrays_fit_the_cluster(submit: &Path) {
+    let submitted = |scontrol: &str| {
+        // Programs of the cluster as functions of the shell.
+        let cluster = "sbatch() { echo \"$@\"; }; export -f sbatch; bash \"$0\" --partition=low";
+        Command::new("bash").arg("-c").arg(format!("{scontrol}{cluster}")).arg(submit).output().unwrap()
+    };
+    let limit = |tasks: u32| {
+        format!(
+            "scontrol() {{ echo 'MaxArraySize            = {tasks}'; echo 'MaxArrayOther = 1'; }}; export -f scontrol; "
+        )
+    };
+    for scontrol in [String::new(), limit(4)] {
+        let output = submitted(&scontrol);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && said.ends_with("--partition=low recoils.sh\n"), "{said}");
+    }
+    let output = submitted(&limit(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{said}");
+    assert!(said.contains("found 4") && said.contains("--max-tasks 3"), "{said}");
+}
+
+#[test]
+fn the_record_of_a_recoil_says_how_it_was_made_and_from_no_equilibrium() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4");
+    let [model, crystal] = ["cawo4.model", "cawo4.xyz"].map(|name| data.join(name).to_str().unwrap().to_owned());
+    let files = ["recoil", "--model", &model, "--crystal", &crystal, "-o", out, "--cells", "3x3x1"];
+    // 20 fs after they were set in motion, tungsten atoms still have most of it.
+    let kick = ["--energy-ev", "20", "--direction", "0,0,1", "--time-fs", "10", "--thermalization-fs", "20"];
+    let said = knockon(&[&files[..], &kick].concat()).success().get_output().stderr.clone();
+    assert!(String::from_utf8(said).unwrap().contains("not in equilibrium"));
+    let record = std::fs::read_to_string(folder.path().join("recoil.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert!(record["recoil"]["flags"].as_array().unwrap().contains(&"start".into()), "{record}");
+    assert_eq!(record["program"], concat!("knockon ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(record["model_hash"], knockon::potential::Model::load(Path::new(&model)).unwrap().hash());
+    let protocol: knockon::cascade::Protocol = serde_json::from_value(record["protocol"].clone()).unwrap();
+    assert_eq!((protocol.cells, protocol.seed, protocol.graded_every_steps), ([3, 3, 1], 1, None));
+    assert_eq!((protocol.thermalization.time_fs, protocol.recoil.time_fs), (20.0, 10.0));
+    assert!(record["commit"].is_string());
 }

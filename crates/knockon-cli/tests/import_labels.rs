@@ -258,6 +258,69 @@ fn extended_xyz_with_several_energies() {
     assert!(none.is_empty() && message.contains("expected free_energy or energy_kind=\"free\""), "{message}");
 }
 
+/// Inputs of VASP for one candidate, and the output of a relaxation of the atoms O, O, W in their folder.
+fn with_inputs(candidate: &Frame, more: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    write_extxyz(&folder.path().join("candidates.xyz"), std::slice::from_ref(candidate)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
+    command.current_dir(folder.path()).args(["dft-input", "candidates.xyz", "-o", "inputs", "--code", "vasp"]);
+    command.arg("--config").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cawo4/label.toml"));
+    let run = command.args(more).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let output = folder.path().join("inputs/0000-pair_1/pbe/vasprun.xml");
+    let text = std::fs::read_to_string(outputs().join("vasprun.xml")).unwrap();
+    let [oxygen, tungsten] = ["<rc><c>O </c><c>   2</c></rc>", "<rc><c>W </c><c>   1</c></rc>"];
+    let rows = |order: [&str; 3]| order.map(|row| format!("    {row}\n")).concat();
+    let swapped = text.replace(&rows([tungsten, oxygen, oxygen]), &rows([oxygen, oxygen, tungsten]));
+    assert_ne!(swapped, text);
+    std::fs::write(&output, swapped).unwrap();
+    (folder, output)
+}
+
+/// A code elsewhere sorts the atoms and knows no names; the file beside its inputs gives the labels both back.
+#[test]
+fn labels_made_elsewhere_have_the_keys_and_the_order_of_their_candidates() {
+    let (plain, _) = import(&outputs().join("vasprun.xml"), &[]);
+    let mut candidate = Frame::new(plain[0].atoms.clone());
+    candidate.atoms.species.swap(0, 1); // O, W, O: VASP gets O, O, W
+    candidate.atoms.positions.swap(1, 2);
+    candidate.atoms.positions[2] += candidate.atoms.cell.vectors.x_axis;
+    for (key, value) in [("id", "pair 1"), ("cls", "frenkel"), ("species", "W"), ("kpts", "1 1 1"), ("xc", "model")] {
+        candidate.info.set(key, value);
+    }
+    let (_folder, output) = with_inputs(&candidate, &["--relax"]);
+    let (frames, message) = import(&output, &["--class", "thermal"]);
+    assert_eq!(frames.len(), 2, "{message}");
+    let info = |k: usize, key: &str| frames[k].info.get(key).unwrap_or("-").to_owned();
+    assert_eq!([info(0, "id"), info(0, "parent"), info(0, "step")], ["pair 1-step-0", "pair 1", "0"]);
+    assert_eq!([info(1, "id"), info(1, "parent")], ["pair 1", "-"]);
+    for k in 0..2 {
+        assert_eq!([info(k, "cls"), info(k, "species"), info(k, "dft_input")], ["frenkel", "W", "-"]);
+        assert_eq!([info(k, "xc"), info(k, "kpts"), info(k, "energy_kind")], ["PBE", "2 2 1", "sigma->0"]);
+        let [forces, expected] = [&frames[k], &plain[k]].map(|frame| frame.forces.clone().unwrap());
+        assert_eq!(forces, [expected[0], expected[2], expected[1]]);
+        assert_eq!((frames[k].energy_ev, frames[k].stress), (plain[k].energy_ev, plain[k].stress));
+    }
+    assert_eq!(frames[0].atoms, candidate.atoms, "nothing has moved yet");
+    let moved = frames[1].atoms.positions[1] - candidate.atoms.positions[1];
+    assert!((moved - (plain[1].atoms.positions[2] - plain[0].atoms.positions[2])).length() < 1e-6, "{moved}");
+
+    // What is not the candidate does not get its name.
+    let (_folder, output) = with_inputs(&candidate, &[]);
+    let (none, message) = import(&output, &[]);
+    assert!(none.is_empty() && message.contains("A away, where it may be 0.001"), "{message}");
+    let mut other = candidate.clone();
+    other.atoms.cell.vectors *= 1.001;
+    let (_folder, output) = with_inputs(&other, &["--relax"]);
+    assert!(import(&output, &[]).1.contains("found another cell"));
+    candidate.atoms.species.swap(0, 1); // W, O, O
+    let (_folder, output) = with_inputs(&candidate, &["--relax"]);
+    let (none, message) = import(&output, &[]);
+    assert!(none.is_empty() && message.contains("found other atoms, or in another order"), "{message}");
+    std::fs::remove_file(output.with_file_name("knockon-candidate.xyz")).unwrap();
+    assert_eq!(import(&output, &[]).0.len(), 2);
+}
+
 #[test]
 fn gpaw_trajectories_and_milady_folders_are_read() {
     let (frames, message) = import(&outputs().join("al.traj"), &["--python", python().to_str().unwrap()]);

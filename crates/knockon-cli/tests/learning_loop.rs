@@ -137,6 +137,14 @@ fn a_potential_chooses_labels_and_is_recorded() {
     let parsed: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
     assert_eq!(parsed["n_configurations"], 15);
     assert_eq!(parsed["recoils"][0]["n_atoms"], 24);
+    let form = &parsed["form"];
+    assert_eq!(form["channels"], 20);
+    assert_eq!(form["two_j_max"], 2);
+    assert_eq!(form["cutoffs_angstrom"], serde_json::json!([4.8, 3.1]));
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(at("model/fit.json")).unwrap()).unwrap();
+    assert_eq!(form["n_parameters"], report["n_columns"]);
+    assert_eq!(parsed["settings_hash"], report["settings_hash"]);
     let parts: Vec<f64> =
         parsed["learning_curve"].as_array().unwrap().iter().filter_map(|p| p["n_labels"].as_f64()).collect();
     assert!(parts.windows(2).all(|p| p[0] <= p[1]) && parts.iter().all(|n| *n < 15.0), "{parts:?}");

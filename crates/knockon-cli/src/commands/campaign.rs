@@ -229,6 +229,15 @@ fn with_worker<T>(
     act: impl FnOnce(&Worker<'_>) -> Result<T, knockon::Error>,
 ) -> Result<T> {
     let path = folder.join("potential.model");
+    if !path.exists() {
+        bail!(
+            "{}: expected the potential of the plan, {}, found no such file. `knockon campaign plan SETTINGS -o {}` with the \
+             settings of the plan puts it back and keeps what is done",
+            path.display(),
+            plan.model_hash,
+            folder.display()
+        );
+    }
     let model = Model::load(&path)?;
     if model.hash() != plan.model_hash {
         bail!("{} is not the potential of the plan; plan the campaign in another folder", path.display());

@@ -1,8 +1,10 @@
 //! `knockon dft-input`: folders that are ready to run, for those who have VASP or CP2K elsewhere.
 
+use super::candidate_file::{self, sorted_by_species};
 use super::label::settings::Settings;
 use crate::progress::say;
 use anyhow::{Context, Result, bail};
+use glam::DVec3;
 use knockon::io::{Frame, format_poscar, read_extxyz, write_atomically};
 use knockon::{Atoms, Species};
 use std::collections::BTreeMap;
@@ -15,7 +17,8 @@ use std::path::PathBuf;
     after_help = "Example:\n  knockon dft-input candidates.xyz -o inputs --code vasp --config examples/cawo4/label.toml --hse06\n\n\
     Each configuration gets a folder with pbe and, if asked for, hse06, which starts from the orbitals of pbe. Run pbe first.\n\
     VASP's pseudopotentials cannot be shipped: POTCAR.txt names them and says how to join them. CP2K's come with CP2K.\n\
-    knockon data import reads the results."
+    knockon data import reads the results; from knockon-candidate.xyz, beside the inputs, it takes what a configuration is called.\n\
+    Keep the two together."
 )]
 pub(crate) struct Arguments {
     /// Configurations (extended XYZ).
@@ -71,16 +74,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         );
     }
     let chosen = chosen_potentials(&arguments.potcar)?;
-    let frames = read_extxyz(&arguments.candidates)?;
+    let mut frames = read_extxyz(&arguments.candidates)?;
     let mut all = Vec::new();
-    for (index, frame) in frames.iter().enumerate() {
+    for (index, frame) in frames.iter_mut().enumerate() {
         let place = format!("{}, configuration {}", arguments.candidates.display(), index + 1);
         if !frame.atoms.cell.periodic.all() {
             bail!("{place}: expected a box that repeats in all directions, found open ones. Give it a periodic cell");
         }
-        let id = frame.info.get("id").unwrap_or("configuration");
+        if frame.info.get("id").is_none() {
+            frame.info.set("id", format!("configuration-{}", index + 1));
+        }
+        let id = frame.info.get("id").unwrap_or_default();
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
         let name = format!("{index:04}-{}", id.chars().map(plain).take(100).collect::<String>());
+        let candidate = candidate_file::text(frame, arguments.relax)?;
         let folder = arguments.output.join(name);
         let sorted = sorted(frame, &settings, &place)?;
         for (sub, hse06) in [("pbe", false), ("hse06", true)] {
@@ -91,7 +98,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 Code::Vasp => vasp(&sorted, &settings, arguments, hse06, &chosen)?,
                 Code::Cp2k => cp2k(&sorted, arguments, hse06, &place)?,
             };
-            all.extend(files.into_iter().map(|(file, text)| (folder.join(sub).join(file), text)));
+            let files = files.into_iter().chain([(candidate_file::NAME, candidate.clone())]);
+            all.extend(files.map(|(file, text)| (folder.join(sub).join(file), text)));
         }
     }
     for (path, text) in all {
@@ -103,18 +111,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn sorted(frame: &Frame, settings: &Settings, place: &str) -> Result<Prepared> {
     let atoms = &frame.atoms;
-    let mut species: Vec<Species> = Vec::new();
-    for s in &atoms.species {
-        if !species.contains(s) {
-            species.push(*s);
-        }
-    }
-    let order: Vec<usize> = species.iter().flat_map(|s| (0..atoms.len()).filter(|i| atoms.species[*i] == *s)).collect();
-    let pick = |k: &usize| (atoms.species[*k], atoms.positions[*k]);
-    let (symbols, positions) = order.iter().map(pick).unzip();
+    let pick = |k: usize| (atoms.species[k], atoms.positions[k]);
+    let (symbols, positions): (Vec<Species>, Vec<DVec3>) = sorted_by_species(atoms).into_iter().map(pick).unzip();
+    let mut species = symbols.clone();
+    species.dedup();
     let mesh = super::label::candidates::mesh(frame, settings, place)?;
     let mut bare = Frame::new(Atoms::new(atoms.cell, symbols, positions, place)?);
-    bare.info.set("id", frame.info.get("id").unwrap_or("configuration"));
+    bare.info.set("id", frame.info.get("id").unwrap_or_default());
     Ok(Prepared { frame: bare, species, mesh })
 }
 

@@ -28,9 +28,9 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  knockon fit examples/cawo4/laptop/fit.toml -o OUT/model\n  \
     knockon history examples/cawo4/history.toml --fit OUT/model --file data/cawo4/history.jsonl -o OUT/history\n\n\
-    One line of --file is one potential: its labels by class, held-out errors, checks (lattice, elastic constants, pair\n\
-    scans), Frenkel pairs against their labels, stored energies of fixed recoils, and how errors fall with the number of\n\
-    labels. OUTPUT holds history.csv (one row per potential), learning-curve.csv, and the figure learning-curve.svg/.png.")]
+    One line of --file is one potential: its form, the hash of the settings of its fit, its labels by class, held-out errors,\n\
+    checks (lattice, elastic constants, pair scans), Frenkel pairs against their labels, stored energies of fixed recoils, and\n\
+    how errors fall with the number of labels. Lines of earlier versions lack the first two. OUTPUT holds history.csv (one row per potential), learning-curve.csv, and the figure learning-curve.svg/.png.")]
 pub(crate) struct Arguments {
     /// TOML file with the settings; see examples/cawo4/history.toml.
     config: PathBuf,
@@ -80,12 +80,35 @@ struct Kick {
 struct Record {
     model_hash: String,
     data_hash: String,
+    /// Of the settings of the fit.
+    settings_hash: String,
+    form: Form,
     n_configurations: u64,
     held_out: Vec<Value>,
     checks: Vec<Value>,
     frenkel_pairs: Vec<LabelledPair>,
     recoils: Vec<RecordedRecoil>,
     learning_curve: Vec<LearningPoint>,
+}
+
+/// What kind of model it is: errors of one form and of another are not to be compared by the number of labels alone.
+#[derive(Serialize)]
+struct Form {
+    /// Density channels, those of all cutoffs together.
+    channels: usize,
+    /// The longest first.
+    cutoffs_angstrom: Vec<f64>,
+    two_j_max: usize,
+    /// Unknowns of the fit.
+    n_parameters: u64,
+}
+
+impl Form {
+    fn new(model: &Model, n_parameters: u64) -> Self {
+        let channels = model.central.first().map_or(0, |c| c.channel_weights.len());
+        let (cutoffs_angstrom, two_j_max) = (model.many_body.reaches_angstrom(channels), model.many_body.two_j_max);
+        Self { channels, cutoffs_angstrom, two_j_max, n_parameters }
+    }
 }
 
 #[derive(Serialize)]
@@ -129,6 +152,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let record = Record {
         model_hash: model.hash(),
         data_hash: data.hash.clone(),
+        settings_hash: fit_settings.hash(),
+        form: Form::new(&model, report["n_columns"].as_u64().context("fit.json has no n_columns")?),
         n_configurations: report["n_configurations"].as_u64().context("fit.json has no n_configurations")?,
         held_out: list(&report["errors"]).iter().filter(held_out).cloned().collect(),
         checks: list(&json(&arguments.fit.join("checks.json"))?).iter().map(short_check).collect(),
@@ -272,7 +297,8 @@ fn curves(records: &[Value]) -> Result<Vec<Curve>> {
 fn table(records: &[Value]) -> String {
     let mut text = String::from(
         "model_hash,data_hash,n_labels,held_out_force_mae_ev_per_angstrom,held_out_energy_mae_ev_per_box,\
-         failed_checks,frenkel_pairs,frenkel_rms_error_ev,mean_stored_energy_ev\n",
+         failed_checks,frenkel_pairs,frenkel_rms_error_ev,mean_stored_energy_ev,channels,cutoffs_angstrom,two_j_max,\
+         n_parameters,settings_hash\n",
     );
     for r in records {
         let [force, energy] = QUANTITIES.map(|(key, ..)| error(&r["held_out"], "all", key).unwrap_or(f64::NAN));
@@ -281,16 +307,28 @@ fn table(records: &[Value]) -> String {
         let stored: Vec<f64> = list(&r["recoils"]).iter().filter_map(|k| k["stored_energy_ev"].as_f64()).collect();
         let _ = writeln!(
             text,
-            "{},{},{},{force:.4},{energy:.4},{failed},{},{:.4},{:.3}",
+            "{},{},{},{force:.4},{energy:.4},{failed},{},{:.4},{:.3},{},{}",
             r["model_hash"].as_str().unwrap_or_default(),
             r["data_hash"].as_str().unwrap_or_default(),
             r["n_configurations"],
             pairs.len(),
             frenkel_error(&pairs),
             stored.iter().sum::<f64>() / stored.len().max(1) as f64,
+            ["channels", "cutoffs_angstrom", "two_j_max", "n_parameters"].map(|key| plain(&r["form"][key])).join(","),
+            plain(&r["settings_hash"]),
         );
     }
     text
+}
+
+/// As it stands in a table; nothing where a line of an earlier version does not say.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
 }
 
 /// Root mean square deviation in eV of the model's formation energies from the labels', at the labels' positions.
@@ -348,4 +386,40 @@ fn summary(records: &[Value], record: &Record) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines are compared by form and settings; those of earlier versions have neither and stay as they are.
+    #[test]
+    fn new_lines_say_their_form_and_old_ones_are_kept() -> Result<()> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let model = Model::load(&root.join("data/cawo4/cawo4.model"))?;
+        let file = tempfile::NamedTempFile::new()?;
+        let old = r#"{"data_hash":"d","held_out":[],"model_hash":"old","n_configurations":32}"#;
+        std::fs::write(file.path(), format!("{old}\n"))?;
+        let record = Record {
+            model_hash: model.hash(),
+            data_hash: "d".into(),
+            settings_hash: "0123456789abcdef".into(),
+            form: Form::new(&model, 1500),
+            n_configurations: 69,
+            held_out: Vec::new(),
+            checks: Vec::new(),
+            frenkel_pairs: Vec::new(),
+            recoils: Vec::new(),
+            learning_curve: Vec::new(),
+        };
+        let records = add(file.path(), &record)?;
+        assert_eq!(read_text(file.path())?.lines().next(), Some(old));
+        let table = table(&records);
+        let rows: Vec<&str> = table.lines().collect();
+        assert!(rows[0].ends_with(",channels,cutoffs_angstrom,two_j_max,n_parameters,settings_hash"), "{table}");
+        assert!(rows[1].starts_with("old,d,32,") && rows[1].ends_with(",,,,,"), "{table}");
+        assert!(rows[2].ends_with(",50,4.8 4.2 3.6 3.1 2.6,3,1500,0123456789abcdef"), "{table}");
+        assert!(rows.iter().all(|row| row.split(',').count() == 14), "{table}");
+        Ok(())
+    }
 }

@@ -1,5 +1,6 @@
 //! `knockon data import`.
 
+use super::candidate_file::CandidateFile;
 use super::data::LabelArguments;
 use super::label::environment;
 use crate::progress::say;
@@ -20,8 +21,9 @@ use std::path::{Path, PathBuf};
     PROJECT-pos-1.xyz beside it, if there are several steps), .poscar files of MILADY or folders of them, extended XYZ, and\n\
     .traj files of GPAW and ASE. The content of a file decides, not its name. Every label keeps all energies that the code\n\
     tells (energy_sigma_0, free_energy, energy_without_entropy); the one that --energy names becomes its energy. Stresses\n\
-    become eV/A^3, positive in tension. Steps that did not converge or are not complete are left out and counted, labels\n\
-    without forces are counted.")]
+    become eV/A^3, positive in tension. Beside an output knockon-candidate.xyz, which knockon dft-input writes, gives its labels\n\
+    id, class and all other keys, and the order of atoms. Steps that did not converge or are not complete are left out and\n\
+    counted, labels without forces are counted.")]
 pub(crate) struct Arguments {
     /// Outputs of codes, or folders of .poscar files.
     #[arg(required = true, value_name = "FILE")]
@@ -134,10 +136,25 @@ fn stem(path: &Path) -> String {
     }
 }
 
+/// The labels in a file, with the keys of the candidate beside it.
 fn read(path: &Path, arguments: &Arguments) -> Result<Labels> {
+    let mut labels = read_as_written(path, arguments)?;
+    if !is_extxyz(path)
+        && let Some(candidate) = CandidateFile::beside(path)?
+    {
+        labels.frames = candidate.carry_over(labels.frames, path)?;
+    }
+    Ok(labels)
+}
+
+fn is_extxyz(path: &Path) -> bool {
+    ["xyz", "extxyz"].contains(&ending(path).as_str())
+}
+
+fn read_as_written(path: &Path, arguments: &Arguments) -> Result<Labels> {
     let kind = arguments.energy.map_or(EnergyKind::Sigma0, EnergyKind::from);
     let place = path.display().to_string();
-    if ["xyz", "extxyz"].contains(&ending(path).as_str()) {
+    if is_extxyz(path) {
         let mut frames = parse_extxyz(&read_text(path)?, &place, &arguments.labels.keys())?;
         if arguments.energy.is_some() {
             for (index, frame) in frames.iter_mut().enumerate() {

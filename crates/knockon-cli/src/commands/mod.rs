@@ -2,6 +2,7 @@
 
 mod bench;
 mod campaign;
+mod candidate_file;
 mod correct;
 mod data;
 mod dft_input;

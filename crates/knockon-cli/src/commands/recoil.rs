@@ -5,7 +5,7 @@ use crate::signals;
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    Border, CLOSE_PAIR_ANGSTROM, Checkpoint, Defects, Disorder, Followed, GradeWatch, PerfectBox, Recoil,
+    Border, CLOSE_PAIR_ANGSTROM, Checkpoint, Defects, Disorder, Followed, GradeWatch, PerfectBox, Protocol, Recoil,
     RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization, check_size, run_recoil, snapshots,
     thermalize,
 };
@@ -126,12 +126,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     say(&format!("{} atoms, kicked atom: {}", perfect.atoms.len(), perfect.central_atom + 1));
     let key = key(arguments, &model, &unit_cell);
     let _listening = signals::listen()?;
-    let start = {
+    let (start, doubts) = {
         let bar = Bar::new("thermalisation");
         let mut checkpoint = kept(arguments, "thermalisation", &key, &bar);
         let thermalized = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &mut checkpoint)?;
-        thermalized.starts.into_iter().next().context("the thermalisation gave no start")?
+        let start = thermalized.starts.into_iter().next().context("the thermalisation gave no start")?;
+        (start, thermalized.equilibrium.warning(&perfect.atoms))
     };
+    doubts.iter().for_each(|warning| say(warning));
     let bar = Bar::new("recoil (fs)");
     let mut checkpoint = kept(arguments, "recoil", &key, &bar);
     if arguments.slowing_down.is_some() {
@@ -151,15 +153,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         grades: extrapolation.as_ref().map(|extrapolation| GradeWatch { extrapolation, every_steps }),
         frames_fs: &arguments.frames,
     };
-    let followed = run_recoil(&task, &mut checkpoint, &mut |s| {
+    let mut followed = run_recoil(&task, &mut checkpoint, &mut |s| {
         bar.update(s.time_fs() as u64, settings.time_fs as u64);
         slowing_down.see(s, perfect.central_atom);
     })?;
+    if doubts.is_some() {
+        followed.recoil.flag_start();
+    }
     print!("{}", ledger(&followed.recoil));
     if let Some(path) = &arguments.slowing_down {
         write_atomically(path, slowing_down.text(arguments).as_bytes())?;
     }
-    write(arguments, &model, &perfect.atoms, &followed)?;
+    let protocol = Protocol {
+        cells: arguments.cells,
+        thermalization,
+        recoil: settings,
+        seed: arguments.seed,
+        graded_every_steps: task.grades.map(|grades| grades.every_steps),
+    };
+    write(arguments, &model, &perfect.atoms, &followed, &protocol)?;
     checkpoint.remove()?;
     Ok(kept(arguments, "thermalisation", &key, &bar).remove()?)
 }
@@ -176,9 +188,8 @@ fn kept<'a>(arguments: &Arguments, stage: &str, key: &str, progress: &'a dyn Pro
 
 /// Names what checkpoints depend on besides what the stages know themselves.
 fn key(arguments: &Arguments, model: &Model, unit_cell: &Atoms) -> String {
-    let (program, commit, hash) = (crate::PROGRAM, crate::COMMIT, model.hash());
     let crystal = (&unit_cell.species, unit_cell.cell.vectors, &unit_cell.positions);
-    format!("{program} {commit} {hash} {:?} {} {crystal:?}", arguments.cells, arguments.species)
+    format!("{} {:?} {} {crystal:?}", model.hash(), arguments.cells, arguments.species)
 }
 
 /// Momentum of the kicked atom along its first direction over its first momentum, 0 where it moves backwards.
@@ -237,16 +248,23 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
     }
 }
 
-fn write(arguments: &Arguments, model: &Model, perfect: &Atoms, followed: &Followed) -> Result<()> {
+fn write(
+    arguments: &Arguments,
+    model: &Model,
+    perfect: &Atoms,
+    followed: &Followed,
+    protocol: &Protocol,
+) -> Result<()> {
     let Followed { recoil, quenched, frames } = followed;
     let json = serde_json::json!({
+        "program": crate::PROGRAM,
+        "commit": crate::COMMIT,
         "model_hash": model.hash(),
         "crystal_file": arguments.crystal,
-        "cells": arguments.cells,
+        "relax_cell": !arguments.keep_cell,
         "species": arguments.species,
-        "seed": arguments.seed,
-        "temperature_k": arguments.temperature_k,
         "n_atoms": quenched.len(),
+        "protocol": protocol,
         "recoil": recoil,
     });
     let path = arguments.output.join("recoil.json");

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 /// Arguments of `knockon relax`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  knockon relax pair.xyz --model data/cawo4/cawo4.model -o relaxed.xyz\n\n\
-    With a calculator, every evaluation is kept beside OUTPUT and becomes a label in OUTPUT.evaluations.xyz; the same command\n\
-    started again looks up what was computed and goes on.")]
+    With a calculator, every evaluation is kept beside OUTPUT and becomes a label in OUTPUT.evaluations.xyz, with the keys of\n\
+    what it is a step of, whose id it has as parent; the same command started again looks up what was computed and goes on.")]
 pub(crate) struct Arguments {
     /// What to relax: extended XYZ with one configuration or many (each on its own), POSCAR or LAMMPS data.
     input: PathBuf,
@@ -67,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (n_starts, mut relaxed, mut unfinished) = (starts.len(), Vec::new(), Vec::new());
     for (index, start) in starts.into_iter().enumerate() {
         bar.update(index as u64, n_starts as u64);
+        forces.follow(&start)?;
         match relax(forces.potential(), leader, start, arguments.cell, &settings) {
             Ok((mut frame, quenched)) if quenched.converged => {
                 forces.stamp(&mut frame);

@@ -1,8 +1,8 @@
 //! A computation under way, kept in a file, so that a process that is killed loses minutes and not hours.
 //!
 //! Whoever goes on from the file ends with the same bits as if nothing had happened: the file holds every number as it
-//! stands in memory. It is bound to the inputs of the computation and to the program by a hash, and to its own content
-//! by another; a file that does not fit is not used.
+//! stands in memory. It is bound to the inputs of the computation and to the sources of this library by a hash, and to its own
+//! content by another; a file that does not fit is not used.
 
 use super::claims::Claim;
 use crate::Error;
@@ -76,9 +76,13 @@ impl Underway {
 /// Digits of [`content_hash`].
 const HASH_DIGITS: usize = 16;
 
+/// Hash of the sources that this library was built from (build.rs): they say what a state means and how it goes on. Two builds of one
+/// commit may differ, and two commits may have the same.
+const SOURCES: &str = env!("KNOCKON_SOURCES");
+
 impl<'a> Checkpoint<'a> {
-    /// A checkpoint in the file `path`. `key` names all that the computation does not see of what it depends on: the
-    /// potential and the program.
+    /// A checkpoint in the file `path`. `key` names all that the computation does not see of what it depends on, such as the
+    /// potential.
     pub fn new(path: &Path, key: &str, settings: RunningSettings, progress: &'a dyn Progress) -> Self {
         Self { path: Some(path.to_owned()), key: key.to_owned(), settings, ..Self::nowhere(progress) }
     }
@@ -129,8 +133,7 @@ impl<'a> Checkpoint<'a> {
     /// The state in the file if it belongs to a computation with these `inputs`. One that does not is reported and left
     /// alone until the next is written.
     pub(super) fn resume<T: DeserializeOwned>(&mut self, inputs: &impl Serialize) -> Result<Option<T>, Error> {
-        let bytes = postcard::to_stdvec(&(&self.key, inputs)).expect("plain numbers and text");
-        self.inputs = content_hash(&bytes);
+        self.inputs = name(&self.key, SOURCES, inputs);
         let Some(path) = self.path.as_ref().filter(|path| path.exists()) else { return Ok(None) };
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let place = path.display();
@@ -193,6 +196,11 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
+/// Names a computation: equal names, equal bits.
+fn name(key: &str, sources: &str, inputs: &impl Serialize) -> String {
+    content_hash(&postcard::to_stdvec(&(key, sources, inputs)).expect("plain numbers and text"))
+}
+
 /// How far the computation was that keeps its state in the file `path`; none if there is no such file, or if this version of
 /// the program cannot read it.
 pub(super) fn underway(path: &Path) -> Option<Underway> {
@@ -212,8 +220,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8], inputs: &str) -> Result<Content<T>, &
         return Err(damaged);
     }
     // The inputs come first: what follows need not be a state that this program knows.
-    let other =
-        "expected a checkpoint of this work, found one made with other inputs or another version of the program";
+    let other = "expected a checkpoint of this work, found one made with other inputs or by a program of other sources";
     let (found, _) = postcard::take_from_bytes::<String>(body).map_err(|_| other)?;
     if found != inputs {
         return Err(other);
@@ -255,6 +262,21 @@ mod tests {
         }
         first.remove().expect("removed");
         first.remove().expect("nothing to remove");
+    }
+
+    /// As by a program that was changed and built again from the same commit.
+    #[test]
+    fn a_checkpoint_of_other_sources_is_not_used() {
+        assert_eq!(SOURCES.len(), 16);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.checkpoint");
+        let open = || Checkpoint::new(&path, "key", EVERY, &Silent);
+        for (sources, state) in [(SOURCES, Some(7_u8)), ("those of another build", None)] {
+            let mut other = open();
+            other.inputs = name("key", sources, &1);
+            other.write(0.5, 7_u8).expect("written");
+            assert_eq!(open().resume::<u8>(&1).expect("readable"), state);
+        }
     }
 
     /// Twelve steps and gradient changes of a quench of 49152 atoms, and six vectors more.

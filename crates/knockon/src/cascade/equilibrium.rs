@@ -37,7 +37,8 @@ pub struct Equilibrium {
     /// Equipartition: one entry for each element.
     pub temperatures: Vec<SpeciesTemperature>,
     /// Stationarity: mean temperature of all atoms in the second half of the readings less that in the first, over its
-    /// standard error. Within 3 in equilibrium; none where the readings are too few for a standard error.
+    /// standard error. Within 5 or so in equilibrium, since standard errors are about half of the true ones; none where the
+    /// readings are too few for one.
     pub temperature_trend: Option<f64>,
     /// The same of the potential energy.
     pub potential_energy_trend: Option<f64>,
@@ -108,6 +109,15 @@ fn reduced_kinetic_energies(atoms: &Atoms, start: &Start, temperature_k: f64) ->
 /// Means over so many parts of the readings are taken as independent.
 const BLOCKS: usize = 10;
 
+/// In equilibrium temperatures are within this part of that of the bath, and as steady ...
+const ALLOWED_PART: f64 = 0.05;
+/// ... and so many standard errors. Blocks are no longer than the bath takes to change the energy, so that these are two of the
+/// true ones: none of 140 simulated boxes of oscillators is beyond (1800 and 2592 atoms, thermalised for 0.5 and 2 ps).
+const ALLOWED_ERRORS: f64 = 4.0;
+/// Kinetic energies may be so many times farther from Maxwell and Boltzmann than one box in a hundred is: one in sixteen
+/// thousand is.
+const ALLOWED_DISTANCES: f64 = 1.4;
+
 impl Reading {
     /// Reads a box.
     pub fn of(simulation: &Simulation<'_>) -> Self {
@@ -135,15 +145,11 @@ impl Equilibrium {
             let (mean_k, standard_error_k) = mean_and_error(&series(index));
             SpeciesTemperature { species: *species, mean_k, standard_error_k }
         };
-        let share =
-            |element: &Species| atoms.species.iter().filter(|s| *s == element).count() as f64 / atoms.len() as f64;
-        let shares: Vec<f64> = elements.iter().map(share).collect();
-        let all = |r: &Reading| r.temperatures_k.iter().zip(&shares).map(|(t, share)| t * share).sum();
         let potential: Vec<f64> = readings.iter().map(|r| r.potential_energy_ev).collect();
         Self {
             bath_temperature_k: settings.temperature_k,
             temperatures: elements.iter().enumerate().map(of).collect(),
-            temperature_trend: trend(&readings.iter().map(all).collect::<Vec<f64>>()),
+            temperature_trend: trend(&temperatures_of_all_k(atoms, readings)),
             potential_energy_trend: trend(&potential),
             kinetic_energy_distance: distance_from_maxwell_boltzmann(atoms, start, settings.temperature_k),
             // Quantile 0.99 of Kolmogorov's distribution.
@@ -151,6 +157,63 @@ impl Equilibrium {
             readings: readings.to_vec(),
         }
     }
+
+    /// What to tell the user where the box, `atoms`, was not in equilibrium: recoils from it are flagged `start`. Nothing is
+    /// told from readings too few for a standard error.
+    pub fn warning(&self, atoms: &Atoms) -> Option<String> {
+        let faults = [self.unequal_temperatures(), self.changes(atoms), self.other_distribution()].concat();
+        (!faults.is_empty() && self.bath_temperature_k > 0.0).then(|| {
+            let faults = faults.join("; ");
+            format!(
+                "WARNING: the thermalised box is not in equilibrium, and recoils from it are flagged `start`: {faults}. \
+                 Thermalise longer, or take a larger box"
+            )
+        })
+    }
+
+    fn unequal_temperatures(&self) -> Vec<String> {
+        let is_off = |t: &&SpeciesTemperature| self.is_beyond(t.mean_k - self.bath_temperature_k, t.standard_error_k);
+        let fault = |t: &SpeciesTemperature| {
+            format!("expected {} K for {}, found {:.1} K", self.bath_temperature_k, t.species, t.mean_k)
+        };
+        self.temperatures.iter().filter(is_off).map(fault).collect()
+    }
+
+    /// The potential energy counts as the temperature at which a harmonic crystal has it.
+    fn changes(&self, atoms: &Atoms) -> Vec<String> {
+        let ev_per_k = 1.5 * BOLTZMANN_EV_PER_K * atoms.len() as f64;
+        let potential: Vec<f64> = self.readings.iter().map(|r| r.potential_energy_ev / ev_per_k).collect();
+        let series = [("temperature", temperatures_of_all_k(atoms, &self.readings)), ("potential energy", potential)];
+        let fault = |(name, values): &(&str, Vec<f64>)| {
+            let (change_k, error_k) = change(values);
+            let text =
+                || format!("expected a steady {name}, found one that changed by the equivalent of {change_k:+.1} K");
+            self.is_beyond(change_k, error_k).then(text)
+        };
+        series.iter().filter_map(fault).collect()
+    }
+
+    fn other_distribution(&self) -> Vec<String> {
+        let (found, allowed) = (self.kinetic_energy_distance, ALLOWED_DISTANCES * self.allowed_distance);
+        let fault =
+            || format!("expected kinetic energies within {allowed:.3} of Maxwell and Boltzmann, found {found:.3}");
+        (found > allowed).then(fault).into_iter().collect()
+    }
+
+    /// Whether a difference of temperatures is more than a box in equilibrium has.
+    fn is_beyond(&self, difference_k: f64, standard_error_k: Option<f64>) -> bool {
+        standard_error_k.is_some_and(|error_k| {
+            difference_k.abs() > ALLOWED_PART * self.bath_temperature_k + ALLOWED_ERRORS * error_k
+        })
+    }
+}
+
+/// Kinetic temperature in K of all atoms in each reading.
+fn temperatures_of_all_k(atoms: &Atoms, readings: &[Reading]) -> Vec<f64> {
+    let share = |element: &Species| atoms.species.iter().filter(|s| *s == element).count() as f64 / atoms.len() as f64;
+    let shares: Vec<f64> = elements(atoms).iter().map(share).collect();
+    let all = |r: &Reading| r.temperatures_k.iter().zip(&shares).map(|(t, share)| t * share).sum::<f64>();
+    readings.iter().map(all).collect()
 }
 
 fn elements(atoms: &Atoms) -> Vec<Species> {
@@ -172,12 +235,17 @@ fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
     (all, Some((squares / (BLOCKS * (BLOCKS - 1)) as f64).sqrt()))
 }
 
-/// Second half less first half, over the standard error of that, if there is one.
-fn trend(values: &[f64]) -> Option<f64> {
+/// Mean of the second half less that of the first, and its standard error, if there is one.
+fn change(values: &[f64]) -> (f64, Option<f64>) {
     let (first, second) = values.split_at(values.len() / 2);
     let [(a, of_a), (b, of_b)] = [first, second].map(mean_and_error);
-    let error = of_a?.hypot(of_b?);
-    (error > 0.0).then(|| (b - a) / error)
+    (b - a, of_a.zip(of_b).map(|(of_a, of_b)| of_a.hypot(of_b)))
+}
+
+/// The change over its standard error, if there is one.
+fn trend(values: &[f64]) -> Option<f64> {
+    let (change, error) = change(values);
+    error.filter(|error| *error > 0.0).map(|error| change / error)
 }
 
 fn distance_from_maxwell_boltzmann(atoms: &Atoms, start: &Start, temperature_k: f64) -> f64 {
@@ -227,6 +295,7 @@ mod tests {
         assert!(is_small(found.temperature_trend) && is_small(found.potential_energy_trend));
         assert!(found.kinetic_energy_distance < found.allowed_distance, "{}", found.kinetic_energy_distance);
         assert!((500..=1000).contains(&found.readings.len()), "{}", found.readings.len());
+        assert_eq!(found.warning(&perfect.atoms), None);
     }
 
     #[test]
@@ -261,6 +330,16 @@ mod tests {
         let few = Equilibrium::new(&atoms, &settings(133.0), &readings[..9], &start(133.0));
         let errors: Vec<Option<f64>> = few.temperatures.iter().map(|t| t.standard_error_k).collect();
         assert_eq!((errors, few.temperature_trend, few.potential_energy_trend), (vec![None; 3], None, None));
+        // What is told, and what flags recoils: W too cold, a drift of the potential energy by 30 K, atoms of one speed.
+        assert_eq!(few.warning(&atoms), None);
+        let told = narrow.warning(&atoms).expect("a warning");
+        for part in ["133 K for W, found 100.0 K", "steady potential energy", "by the equivalent of +29.", "found 0.60"]
+        {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(!told.contains("for O") && !told.contains("steady temperature"), "{told}");
+        let still = Equilibrium { bath_temperature_k: 0.0, ..narrow.clone() };
+        assert_eq!(still.warning(&atoms), None);
         let text = serde_json::to_string(&few).expect("plain numbers");
         assert_eq!(serde_json::from_str::<Equilibrium>(&text).expect("the same"), few);
     }

@@ -18,7 +18,7 @@ mod wigner_seitz;
 
 pub use campaign::{
     CampaignStatus, CampaignSummary, RunOutcome, Worker, campaign_status, collect_campaign, forget_failures,
-    make_starts, run_campaign,
+    make_starts, memory_bytes, run_campaign,
 };
 pub use checkpoint::{Checkpoint, RunningSettings, Underway};
 pub use directions::{Direction, chosen_directions, generic_point, irreducible_directions};
@@ -26,7 +26,7 @@ pub use disorder::Disorder;
 pub use equilibrium::{Equilibrium, KineticEnergies, Reading, SpeciesTemperature};
 pub use export::{Attribution, Exported, export_campaign};
 pub use grade_watch::GradeWatch;
-pub use output::{UnitCell, snapshots};
+pub use output::{Protocol, UnitCell, snapshots};
 pub use plan::{Plan, PlannedRun, check_size};
 pub use recoil::{
     Border, CLOSE_PAIR_ANGSTROM, Displacement, FLAGS, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot,

@@ -1,6 +1,9 @@
 //! What a campaign leaves on disk.
 
-use super::{Defects, Direction, KineticEnergies, Plan, Recoil, Snapshot, SpeciesDefects, central_atom};
+use super::{
+    Defects, Direction, KineticEnergies, Plan, Recoil, RecoilSettings, Snapshot, SpeciesDefects, Thermalization,
+    central_atom,
+};
 use crate::io::{Frame, write_atomically};
 use crate::symmetry::SiteSymmetry;
 use crate::{Atoms, Cell, Error, Species};
@@ -9,10 +12,26 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
 
+/// How a recoil was made: with the potential, the crystal and the program that its record names, enough to make it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// The box was this many unit cells along each lattice vector.
+    pub cells: [usize; 3],
+    /// How its start was made.
+    pub thermalization: Thermalization,
+    /// How it was followed.
+    pub recoil: RecoilSettings,
+    /// All random numbers follow from it.
+    pub seed: u64,
+    /// Extrapolation grades were looked at every so many steps; none where nobody looked.
+    pub graded_every_steps: Option<u64>,
+}
+
 /// The file of one finished recoil.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunRecord {
     pub(super) run: usize,
+    /// That of the plan, which has crystal and directions.
     pub(super) key: String,
     pub(super) species: Species,
     pub(super) direction: usize,
@@ -30,6 +49,9 @@ pub(super) struct RunRecord {
     /// Commit that it was built from, where that was known.
     #[serde(default)]
     pub(super) commit: String,
+    /// Records of earlier versions have none: the plan beside them says how they were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) protocol: Option<Protocol>,
 }
 
 impl RunRecord {
@@ -70,7 +92,7 @@ pub(super) fn recoils_csv(plan: &Plan, records: &[RunRecord]) -> String {
         elements.iter().for_each(|element| write!(text, ",{kind}_{element}").expect("text grows"));
     }
     text.push_str(",max_grade,flags,wall_time_s,program,commit,model_hash\n");
-    let n_atoms = plan.unit_cell.species.len() * plan.settings.cells.iter().product::<usize>();
+    let n_atoms = plan.n_atoms();
     for record in records {
         let r = &record.recoil;
         let cells = [

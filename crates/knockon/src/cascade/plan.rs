@@ -99,7 +99,8 @@ impl Plan {
         Ok(plan)
     }
 
-    fn own_key(&self) -> String {
+    /// What [`Plan::key`] is where no earlier version chose it.
+    pub(super) fn own_key(&self) -> String {
         let s = &self.settings;
         let shared = (&self.model_hash, s.seed, s.cells, &s.thermalization, s.recoil.without_limits());
         let text = serde_json::to_string(&(shared, s.species, &self.unit_cell)).expect("plain numbers");
@@ -212,6 +213,11 @@ impl Plan {
             .expect("text grows");
         }
         text
+    }
+
+    /// Atoms of the box.
+    pub fn n_atoms(&self) -> usize {
+        self.unit_cell.species.len() * self.settings.cells.iter().product::<usize>()
     }
 
     /// The crystal.

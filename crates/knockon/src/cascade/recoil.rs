@@ -143,7 +143,7 @@ pub struct Recoil {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_extrapolation_grade: Option<f64>,
     /// Reasons not to trust this run: `drift`, `heat`, `small-box`, `hot-border`, `close-pair`, `quench`, `hole`,
-    /// `extrapolation`.
+    /// `extrapolation`, `start`.
     pub flags: Vec<String>,
 }
 
@@ -158,6 +158,12 @@ impl Recoil {
     /// crystal: to be compared with `temperature_rise_k`.
     pub fn heat_temperature_rise_k(&self, n_atoms: usize) -> f64 {
         self.heat_ev() / (3.0 * n_atoms as f64 * BOLTZMANN_EV_PER_K)
+    }
+
+    /// Flags a recoil whose start was not in equilibrium ([`crate::cascade::Equilibrium::warning`]): whoever made the start
+    /// knows.
+    pub fn flag_start(&mut self) {
+        self.flags.push(START.to_owned());
     }
 
     /// Whether the temperature rose as the heat says.
@@ -180,13 +186,17 @@ pub struct Displacement {
 }
 
 /// Names of all flags.
-pub const FLAGS: [&str; 8] =
-    ["drift", "heat", "small-box", "hot-border", "close-pair", "quench", "hole", "extrapolation"];
+pub const FLAGS: [&str; 9] =
+    ["drift", "heat", "small-box", "hot-border", "close-pair", "quench", "hole", "extrapolation", START];
 
-/// Total energy, borders and electrons included, may drift by this part of the recoil energy ...
-const DRIFT_PART: f64 = 1e-3;
-/// ... or by so many eV, whichever is more: a hundredth of what a recoil of 100 eV stores.
-const DRIFT_EV: f64 = 0.1;
+/// The one flag that is not raised by what happens in a recoil.
+const START: &str = "start";
+
+/// Total energy, borders and electrons included, may drift by so many eV: half a percent of what a recoil of 100 eV stores ...
+const DRIFT_EV: f64 = 0.05;
+/// ... or by this part of the recoil energy, whichever is more (from 167 eV on): the drift grows with the number of fast atoms, which
+/// grows with the energy, and so does, more slowly, what is stored.
+const DRIFT_PART: f64 = 3e-4;
 /// The temperature after a cascade may differ from what the heat makes of a harmonic crystal by this part of the rise ...
 const HEAT_PART: f64 = 0.15;
 /// ... and so many standard deviations of the kinetic temperature of a box of its size.
@@ -517,8 +527,8 @@ impl<'a> Cascade<'a> {
             max_extrapolation_grade: books.max_grade,
             flags: Vec::new(),
         };
-        let flags: [(&str, bool); FLAGS.len()] = [
-            ("drift", end.energy_drift_ev.abs() > DRIFT_EV.max(DRIFT_PART * energy_ev)),
+        let flags: [(&str, bool); FLAGS.len() - 1] = [
+            ("drift", end.energy_drift_ev.abs() > allowed_drift_ev(energy_ev)),
             ("heat", !recoil.heat_is_found(simulation.atoms().len())),
             ("small-box", books.hot_at_border || damage.reaches_border),
             ("hot-border", border_heating_k > allowed_heating_k),
@@ -527,10 +537,14 @@ impl<'a> Cascade<'a> {
             ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
             ("extrapolation", books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
         ];
-        debug_assert_eq!(flags.map(|(name, _)| name), FLAGS);
+        debug_assert_eq!(flags.map(|(name, _)| name)[..], FLAGS[..flags.len()]);
         recoil.flags = flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect();
         Ok(Followed { recoil, quenched: simulation.atoms().clone(), frames: books.frames })
     }
+}
+
+fn allowed_drift_ev(recoil_energy_ev: f64) -> f64 {
+    DRIFT_EV.max(DRIFT_PART * recoil_energy_ev)
 }
 
 /// Gives the thermal velocities to all atoms and the recoil to one; returns the kinetic energy that it had before.

@@ -126,12 +126,20 @@ fn energy_drift_falls_with_the_square_of_the_displacement_per_step() {
         let settings = RecoilSettings { time_step, ..settings(40.0) };
         let mut task = task(&prepared, 60.0, &settings);
         task.frames_fs = &[];
-        let followed = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect("a recoil");
-        followed.recoil.energy_drift_ev.abs()
+        let recoil = run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect("a recoil").recoil;
+        let drift_ev = recoil.energy_drift_ev.abs();
+        assert_eq!(recoil.flags.contains(&"drift".to_owned()), drift_ev > 0.05, "{drift_ev}");
+        drift_ev
     };
     let errors = [0.04, 0.02, 0.01].map(drift);
     let slope = (errors[0] / errors[2]).log2() / 2.0;
     assert!((1.5..2.6).contains(&slope), "{slope} {errors:?}");
+}
+
+#[test]
+fn allowed_drift_is_that_of_the_project_up_to_160_ev() {
+    assert_eq!([1.0, 160.0].map(allowed_drift_ev), [0.05; 2]);
+    assert!((allowed_drift_ev(1000.0) - 0.3).abs() < 1e-12);
 }
 
 #[test]

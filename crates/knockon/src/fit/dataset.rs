@@ -2,6 +2,7 @@
 
 use super::origin::Origin;
 use super::settings::{ClassSettings, Settings};
+use crate::io::labels::refuse_model;
 use crate::io::{Frame, content_hash, parse_extxyz, read_text};
 use crate::{Atoms, Cell, Error};
 use glam::DVec3;
@@ -115,6 +116,7 @@ impl Dataset {
         if settings.leave_out.contains(&id) {
             return Ok(());
         }
+        refuse_model(&frame, place)?;
         if self.configurations.iter().any(|c| c.id == id) {
             let found = format!("expected every id once, found \"{id}\" again");
             return Err(Error::input(place, found, "Remove one of the two or give them different ids"));

@@ -142,6 +142,13 @@ fn labels_of_other_settings_are_refused_or_shifted() {
     let refused = Dataset::from_frames(&settings, frames.clone(), "test".into()).unwrap_err().to_string();
     assert!(refused.contains("xc PBE,") && refused.contains("xc PBEsol,"), "{refused}");
     settings.prior.offset_per_species_ev = Some(0.5);
+    // Constants between settings do not make labels of what a model computed; what is left out may be anything.
+    let mut computed = frames.clone();
+    crate::io::labels::stamp_model(&mut computed[1].1, "0123456789abcdef");
+    let refused = Dataset::from_frames(&settings, computed.clone(), "test".into()).unwrap_err().to_string();
+    assert!(refused.contains("found those of a model (knockon 0123456789abcdef)"), "{refused}");
+    let without = Settings { leave_out: vec![computed[1].1.info.get("id").unwrap().to_owned()], ..settings.clone() };
+    assert!(Dataset::from_frames(&without, computed, "test".into()).is_ok());
     let mixed = Dataset::from_frames(&settings, frames, "test".into()).unwrap();
     let fit = run(&settings, &mixed, &Silent).unwrap();
     let held_out = fit.report.errors.iter().find(|e| e.split == Split::HeldOut && e.class == "all").unwrap();

@@ -4,7 +4,7 @@ use crate::dataset::cell_kinds;
 use crate::dynamics::{QuenchSettings, Simulation, quench};
 use crate::fit::origin::Origin;
 use crate::io::Frame;
-use crate::io::labels::is_of_model;
+use crate::io::labels::refuse_model;
 use crate::{Error, Potential};
 use serde::Serialize;
 
@@ -68,13 +68,7 @@ pub fn labelled_pairs(
 
 /// Energies of a model are no label to judge one by.
 pub(super) fn refuse_models(labels: &[Frame]) -> Result<(), Error> {
-    let Some(frame) = labels.iter().find(|f| f.energy_ev.is_some() && is_of_model(f)) else { return Ok(()) };
-    let problem = format!(
-        "expected energies from first principles, found those of a model ({}) in \"{}\"",
-        frame.info.get("code").unwrap_or("?"),
-        frame.info.get("id").unwrap_or("?")
-    );
-    Err(Error::input("labels", problem, "Label it, for example with knockon label, or leave it out"))
+    labels.iter().filter(|frame| frame.energy_ev.is_some()).try_for_each(|frame| refuse_model(frame, "labels"))
 }
 
 fn same_origin(a: &Frame, b: &Frame) -> bool {

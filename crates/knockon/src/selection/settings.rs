@@ -22,7 +22,7 @@ pub struct SelectionSettings {
     pub waiting: Vec<PathBuf>,
     /// How many configurations to choose.
     pub number: usize,
-    /// Seed of all random numbers.
+    /// Seed of all random numbers. Another one for every round: the same gives relatives of the last round's recoils.
     pub seed: u64,
     /// No two atoms of a candidate are closer than this, in angstrom: pseudopotentials and two-body data end somewhere.
     pub min_distance_angstrom: f64,

@@ -2,7 +2,7 @@
 //! stopped, killed and called again as often as a scheduler likes.
 
 use anyhow::{Context, Result, bail};
-use knockon::cascade::Plan;
+use knockon::cascade::{Plan, memory_bytes};
 use knockon::io::write_atomically;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(super) struct ScriptArguments {
     /// Threads of each task.
     #[arg(long, value_name = "N", default_value_t = 4)]
     cpus: usize,
-    /// Largest number of tasks in the Slurm array, below the cluster's MaxArraySize; with more recoils, tasks do several.
+    /// Largest number of tasks in the Slurm array, at most the cluster's MaxArraySize; with more recoils, tasks do several.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max_tasks: usize,
     /// Time limit of each Slurm job; one that needs longer queues again.
@@ -46,7 +46,7 @@ pub(super) fn write(arguments: &ScriptArguments) -> Result<()> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let run = format!("{} --threads {} campaign run {}", quoted(&program)?, arguments.cpus, quoted(&folder)?);
     let (name, files) = match arguments.scheduler {
-        Scheduler::Slurm => ("slurm", slurm(arguments, &run, &folder.join("slurm"), plan.runs.len())?),
+        Scheduler::Slurm => ("slurm", slurm(arguments, &run, &folder.join("slurm"), &plan)?),
         Scheduler::Hyperqueue => ("hyperqueue", hyperqueue(arguments, &run, &folder.join("hyperqueue"), &plan)?),
     };
     for (file, text) in files {
@@ -59,8 +59,10 @@ pub(super) fn write(arguments: &ScriptArguments) -> Result<()> {
 type Files = Vec<(&'static str, String)>;
 
 /// A job that makes the starts, then an array of jobs that share the recoils.
-fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, n_runs: usize) -> Result<Files> {
-    let tasks = n_runs.min(arguments.max_tasks);
+fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, plan: &Plan) -> Result<Files> {
+    let tasks = plan.runs.len().min(arguments.max_tasks);
+    // As many recoils side by side as there are threads.
+    let memory_mib = memory_bytes(plan.n_atoms(), arguments.cpus).div_ceil(1 << 20);
     let job = |name: &str, array: &str, command: &str, log: &str| {
         let ScriptArguments { cpus, time, .. } = arguments;
         let log = folder.join(log);
@@ -68,6 +70,7 @@ fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, n_runs: usize) -
             "#!/bin/bash\n\
              #SBATCH --job-name=knockon-{name}\n{array}\
              #SBATCH --cpus-per-task={cpus}\n\
+             #SBATCH --mem={memory_mib}M\n\
              #SBATCH --time={time}\n\
              #SBATCH --requeue\n\
              #SBATCH --open-mode=append\n\
@@ -87,6 +90,8 @@ fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, n_runs: usize) -
          # done is kept.\n\
          set -e\n\
          cd {}\n\
+         tasks={tasks}\n\
+         {CHECK_ARRAY}\
          starts=$(sbatch --parsable \"$@\" starts.sh)\n\
          sbatch --dependency=afterok:${{starts%%;*}} --kill-on-invalid-dep=yes \"$@\" recoils.sh\n",
         quoted(folder)?
@@ -97,6 +102,15 @@ fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, n_runs: usize) -
         ("submit.sh", submit),
     ])
 }
+
+/// Slurm numbers the tasks of an array from 0 to less than this limit, and says no more than that an array is invalid.
+const CHECK_ARRAY: &str = "limit=$(scontrol show config 2> /dev/null | sed -n 's/^MaxArraySize *= *//p')
+if [ -n \"$limit\" ] && [ $tasks -gt \"$limit\" ]; then
+    echo \"error: expected at most $limit tasks (MaxArraySize of this cluster), found $tasks in recoils.sh. Write the scripts again:\" \\
+        \"knockon campaign script slurm with --max-tasks $limit\" >&2
+    exit 2
+fi
+";
 
 /// The job takes its place in the queue again if it was its own time limit that stopped it. Where a job is preempted or
 /// requeued, Slurm sends SIGTERM and does that itself; where it is cancelled, it should be gone.

@@ -4,15 +4,15 @@
 //! interrupted therefore goes on: what was computed is looked up, and the same steps lead to the same place.
 
 use super::candidates::Candidate;
-use super::environment;
+use super::environment::EnvironmentArguments;
 use super::records::Records;
 use super::settings::{Settings, StressChoice};
 use super::workers::{Job, Server};
 use crate::progress::say;
 use anyhow::{Result, bail};
 use glam::{DMat3, DVec3};
-use knockon::io::Frame;
 use knockon::io::labels::stamp_model;
+use knockon::io::{Frame, Info};
 use knockon::potential::{LinearPotential, Model};
 use knockon::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
 use std::path::{Path, PathBuf};
@@ -32,9 +32,8 @@ pub(crate) struct ForcesArguments {
     /// Settings of the calculator, as for `knockon label --config`.
     #[arg(long, value_name = "TOML", requires = "calculator")]
     calculator_config: Option<PathBuf>,
-    /// A Python that has ASE and the calculator, instead of one that is installed into the cache.
-    #[arg(long, value_name = "PYTHON", requires = "calculator")]
-    python: Option<PathBuf>,
+    #[command(flatten)]
+    environment: EnvironmentArguments,
 }
 
 /// What gives forces.
@@ -56,7 +55,7 @@ impl ForcesArguments {
             }
             (None, Some(name), Some(config)) => {
                 let settings = Settings::load(config)?;
-                let calculator = Calculator::new(name, settings, self.python.as_deref(), evaluations, species, stress)?;
+                let calculator = Calculator::new(name, settings, &self.environment, evaluations, species, stress)?;
                 Ok(Forces::Calculator(Box::new(calculator)))
             }
             _ => bail!("expected --model, or --calculator with --calculator-config, found neither. Give one of them"),
@@ -78,6 +77,14 @@ impl Forces {
         match self {
             Self::Model(model) => Some(&model.0),
             Self::Calculator(_) => None,
+        }
+    }
+
+    /// What is relaxed from now on: labels of its steps have its keys, its id as `parent`, and `step` from 0.
+    pub(crate) fn follow(&self, start: &Frame) -> Result<()> {
+        match self {
+            Self::Model(_) => Ok(()),
+            Self::Calculator(calculator) => calculator.follow(start),
         }
     }
 
@@ -109,6 +116,26 @@ pub(crate) struct Calculator {
     idle: Mutex<Vec<Server>>,
     /// What has been asked for, each geometry once.
     asked: Mutex<Vec<Candidate>>,
+    /// What is being relaxed, where one thing is at a time.
+    parent: Mutex<Option<Parent>>,
+}
+
+/// A configuration that is being relaxed.
+struct Parent {
+    /// Its id and keys.
+    info: Info,
+    /// Geometries evaluated on the way so far.
+    n_steps: usize,
+}
+
+impl Parent {
+    /// Gives the next geometry on the way the keys of the parent, by which a fit keeps relatives together; its id stays its own.
+    fn mark(&mut self, info: &mut Info) {
+        self.info.iter().filter(|(key, _)| *key != "id").for_each(|(key, value)| info.set(key, value));
+        info.set("parent", self.info.get("id").unwrap_or_default());
+        info.set("step", self.n_steps);
+        self.n_steps += 1;
+    }
 }
 
 /// How long to wait for a process elsewhere that is at the same configuration.
@@ -118,7 +145,7 @@ impl Calculator {
     fn new(
         name: &str,
         settings: Settings,
-        python: Option<&Path>,
+        environment: &EnvironmentArguments,
         evaluations: &Path,
         species: &[Species],
         stress: bool,
@@ -129,7 +156,7 @@ impl Calculator {
                 "stress: expected \"marked\" or \"all\" in the settings, found \"none\". The cell cannot relax without a stress"
             );
         }
-        let job = Job::new(environment::python(python, name, false)?, name, false, 0, &settings)?;
+        let job = Job::new(environment.open(name)?, name, 0, &settings)?;
         let records = Records::open(evaluations, name, &settings, job.describe()?)?;
         job.give(&records, &[])?;
         Ok(Self {
@@ -141,7 +168,19 @@ impl Calculator {
             stress,
             idle: Mutex::default(),
             asked: Mutex::default(),
+            parent: Mutex::default(),
         })
+    }
+
+    fn follow(&self, start: &Frame) -> Result<()> {
+        let mut start = start.clone();
+        // Evaluations have the mesh of the settings, and a stress where the relaxation needs one.
+        for key in ["kpts", "want_stress"] {
+            start.info.remove(key);
+        }
+        let info = Candidate::new(start, &self.settings, "calculator")?.frame.info;
+        *self.parent.lock().expect("no evaluation panics") = Some(Parent { info, n_steps: 0 });
+        Ok(())
     }
 
     /// The label of these atoms, from its record or computed now.
@@ -150,12 +189,15 @@ impl Calculator {
         if self.stress {
             frame.info.set("want_stress", "T");
         }
-        let candidate = Candidate::new(frame, &self.settings, "calculator")?;
+        let mut candidate = Candidate::new(frame, &self.settings, "calculator")?;
         loop {
             if let Some(record) = self.records.result(&candidate)? {
                 let label = self.records.label(&candidate, record)?;
                 let mut asked = self.asked.lock().expect("no evaluation panics");
                 if !asked.iter().any(|other| other.id == candidate.id) {
+                    if let Some(parent) = self.parent.lock().expect("no evaluation panics").as_mut() {
+                        parent.mark(&mut candidate.frame.info);
+                    }
                     asked.push(candidate);
                 }
                 return Ok(label);

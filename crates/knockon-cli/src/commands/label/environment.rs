@@ -31,16 +31,73 @@ const SITECONFIG: &str = "mpi = False\nscalapack = False\nfftw = True\ncompiler 
 const SITECONFIG_GPU: &str = "gpu = True\ngpu_target = 'cuda'\ngpu_compiler = 'nvcc'\ngpu_include_dirs = []\n\
                               gpu_compile_args = ['-O3', '-g']\nlibraries += ['cudart', 'cublas']\n";
 
+/// Succeeds where GPAW is built for NVIDIA devices, CuPy is there, and it sees a device.
+const GPU_PROBE: &str = "import sys, gpaw.gpu; sys.exit(gpaw.gpu.cupy_is_fake)";
+
+/// Which Python labels, and where GPAW runs.
+#[derive(clap::Args)]
+pub(crate) struct EnvironmentArguments {
+    /// A Python that has ASE and the calculator, instead of one that is installed into the cache.
+    #[arg(long, value_name = "PYTHON", requires = "calculator")]
+    python: Option<PathBuf>,
+    /// Run GPAW on an NVIDIA device through CuPy, and install what that needs (tested only with a stand-in for CuPy)
+    /// [default: where the Python has it all and sees a device].
+    #[arg(long, requires = "calculator", conflicts_with = "no_gpu")]
+    gpu: bool,
+    /// Run GPAW on the processor even where there is a device.
+    #[arg(long, requires = "calculator")]
+    no_gpu: bool,
+}
+
+/// What labels.
+pub(crate) struct Environment {
+    /// With ASE and the calculator.
+    pub(crate) python: PathBuf,
+    /// Whether GPAW runs on an NVIDIA device.
+    pub(crate) gpu: bool,
+}
+
+impl EnvironmentArguments {
+    /// As the user says; otherwise on a device where everything is there for it.
+    pub(crate) fn open(&self, calculator: &str) -> Result<Environment> {
+        if self.gpu && calculator != "gpaw" {
+            bail!(
+                "--gpu: expected --calculator gpaw, found {calculator}. Give the options of this code in its settings"
+            );
+        }
+        if calculator == "gpaw" && !self.gpu && !self.no_gpu {
+            let ready = match &self.python {
+                Some(python) => Some(python.clone()),
+                None => installed_before(&packages(calculator, true))?,
+            };
+            if let Some(python) = ready.filter(|python| sees_device(python)) {
+                say("GPAW runs on an NVIDIA device (--no-gpu: on the processor)");
+                return Ok(Environment { python, gpu: true });
+            }
+        }
+        Ok(Environment { python: python(self.python.as_deref(), calculator, self.gpu)?, gpu: self.gpu })
+    }
+}
+
+fn sees_device(python: &Path) -> bool {
+    let probe = Command::new(python).args(["-B", "-c", GPU_PROBE]).stdin(Stdio::null()).output();
+    probe.is_ok_and(|output| output.status.success())
+}
+
+fn packages(calculator: &str, gpu: bool) -> Vec<&'static str> {
+    let mut packages = if calculator == "gpaw" { GPAW.to_vec() } else { vec![ASE] };
+    if gpu {
+        packages.push(CUPY);
+    }
+    packages
+}
+
 /// The Python to use: the user's, or the one for this calculator in the cache, installed if it is not there.
 pub(crate) fn python(given: Option<&Path>, calculator: &str, gpu: bool) -> Result<PathBuf> {
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
-    let mut packages = if calculator == "gpaw" { GPAW.to_vec() } else { vec![ASE] };
-    if gpu {
-        packages.push(CUPY);
-    }
-    installed(&packages, |folder, python, install| {
+    installed(&packages(calculator, gpu), |folder, python, install| {
         if calculator == "gpaw" {
             prepare_libraries(python)?;
             let siteconfig = folder.join("siteconfig.py");
@@ -57,8 +114,7 @@ pub(crate) fn installed(
     packages: &[&str],
     prepare: impl FnOnce(&Path, &Path, &mut Command) -> Result<()>,
 ) -> Result<PathBuf> {
-    let wanted = packages.join(" ");
-    let folder = cache_folder()?.join(format!("python-{}", content_hash(wanted.as_bytes())));
+    let (wanted, folder) = (packages.join(" "), environment_folder(packages)?);
     let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let lock = std::fs::File::create(folder.join("lock")).context("cannot lock the Python environment")?;
@@ -75,6 +131,16 @@ pub(crate) fn installed(
     run(&mut install).context("pip could not install; it needs the network once. Or name a Python with --python")?;
     knockon::io::write_atomically(&complete, wanted.as_bytes())?;
     Ok(python)
+}
+
+/// The Python in the cache that has these packages, if it is there.
+fn installed_before(packages: &[&str]) -> Result<Option<PathBuf>> {
+    let folder = environment_folder(packages)?;
+    Ok(folder.join("complete").exists().then(|| folder.join("bin/python")))
+}
+
+fn environment_folder(packages: &[&str]) -> Result<PathBuf> {
+    Ok(cache_folder()?.join(format!("python-{}", content_hash(packages.join(" ").as_bytes()))))
 }
 
 fn cache_folder() -> Result<PathBuf> {
@@ -133,4 +199,23 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{name} failed ({}):\n{}", output.status, lines[lines.len().saturating_sub(25)..].join("\n"));
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// `true` and `false` stand for Pythons whose GPAW finds a device and does not.
+    #[test]
+    fn a_device_is_used_where_it_is_found_unless_the_user_says_otherwise() -> Result<()> {
+        let gpu = |python: &str, gpu: bool, no_gpu: bool, calculator: &str| {
+            let arguments = EnvironmentArguments { python: Some(python.into()), gpu, no_gpu };
+            arguments.open(calculator).map(|environment| environment.gpu)
+        };
+        assert!(gpu("true", false, false, "gpaw")? && gpu("false", true, false, "gpaw")?);
+        assert!(!gpu("false", false, false, "gpaw")? && !gpu("true", false, true, "gpaw")?);
+        assert!(!gpu("true", false, false, "vasp")? && !gpu("no such program", false, false, "gpaw")?);
+        assert!(gpu("true", true, false, "vasp").is_err());
+        Ok(())
+    }
 }

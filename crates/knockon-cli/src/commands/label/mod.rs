@@ -10,6 +10,7 @@ mod workers;
 use crate::progress::say;
 use anyhow::{Result, bail};
 use candidates::Candidate;
+use environment::EnvironmentArguments;
 use records::{Record, Records};
 use settings::Settings;
 use std::collections::HashMap;
@@ -45,12 +46,8 @@ pub(crate) struct Arguments {
     /// Added to the niceness of the workers; 19 leaves the machine to everything else.
     #[arg(long, value_name = "N", default_value_t = 0)]
     nice: u8,
-    /// A Python that has ASE and the calculator, instead of one that is installed into the cache.
-    #[arg(long, value_name = "PYTHON")]
-    python: Option<PathBuf>,
-    /// Run GPAW on an NVIDIA device through CuPy (tested only with a stand-in for CuPy).
-    #[arg(long)]
-    gpu: bool,
+    #[command(flatten)]
+    environment: EnvironmentArguments,
     /// Try configurations again that failed.
     #[arg(long)]
     retry_failed: bool,
@@ -61,8 +58,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     check(arguments)?;
     let settings = Settings::load(&arguments.config)?;
     let candidates = candidates::read(&arguments.candidates, &settings)?;
-    let python = environment::python(arguments.python.as_deref(), &arguments.calculator, arguments.gpu)?;
-    let job = Job::new(python, &arguments.calculator, arguments.gpu, arguments.nice, &settings)?;
+    let environment = arguments.environment.open(&arguments.calculator)?;
+    let job = Job::new(environment, &arguments.calculator, arguments.nice, &settings)?;
     let records = Records::open(&arguments.output, &arguments.calculator, &settings, job.describe()?)?;
     records.collect(&candidates)?;
     let open = not_labelled(&records, &candidates, arguments.retry_failed)?;
@@ -75,11 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn check(arguments: &Arguments) -> Result<()> {
-    let name = arguments.calculator.as_str();
-    check_name(name)?;
-    if arguments.gpu && name != "gpaw" {
-        bail!("--gpu: expected --calculator gpaw, found {name}. Give the options of this code in its settings");
-    }
+    check_name(&arguments.calculator)?;
     if !(1..=1000).contains(&arguments.workers) {
         bail!("--workers: expected 1 to 1000, found {}", arguments.workers);
     }

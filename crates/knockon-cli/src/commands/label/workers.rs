@@ -1,7 +1,7 @@
 //! The processes that label.
 
 use super::candidates::Candidate;
-use super::environment::SCRIPTS;
+use super::environment::{Environment, SCRIPTS};
 use super::records::{Described, Failure, Records};
 use super::settings::Settings;
 use anyhow::{Context, Result, bail};
@@ -43,7 +43,8 @@ struct Owner {
 }
 
 impl Job {
-    pub(crate) fn new(python: PathBuf, calculator: &str, gpu: bool, nice: u8, settings: &Settings) -> Result<Self> {
+    pub(crate) fn new(environment: Environment, calculator: &str, nice: u8, settings: &Settings) -> Result<Self> {
+        let Environment { python, gpu } = environment;
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         for (name, text) in SCRIPTS {
             std::fs::write(folder.path().join(name), text).context("cannot write into a temporary folder")?;

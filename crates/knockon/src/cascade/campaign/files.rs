@@ -3,7 +3,7 @@
 use super::super::claims::Claim;
 use super::super::output::RunRecord;
 use crate::Error;
-use crate::cascade::{Plan, PlannedRun, Start};
+use crate::cascade::{Equilibrium, Plan, PlannedRun, Start};
 use crate::io::{read_text, remove_unfinished};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -100,6 +100,25 @@ impl Files<'_> {
         // The plan may number more directions than when the run was done.
         record.direction = run.direction;
         Ok(record)
+    }
+
+    /// What is known of the starts as a whole.
+    pub(super) fn equilibrium_path(&self) -> PathBuf {
+        self.folder.join("starts").join("thermalization.json")
+    }
+
+    /// None where the starts came without it.
+    pub(super) fn equilibrium(&self) -> Result<Option<Equilibrium>, Error> {
+        let path = self.equilibrium_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let read = |e| {
+            let found = format!("expected readings of a thermalisation, found: {e}");
+            let remedy = "Restore this file, or remove it: without it nobody looks whether starts were in equilibrium";
+            Error::input(path.display().to_string(), found, remedy)
+        };
+        serde_json::from_str(&read_text(&path)?).map(Some).map_err(read)
     }
 
     /// Starts that are there.

@@ -1,7 +1,23 @@
-//! How much memory this process may still take.
+//! How much memory recoils take, and how much this process may still take.
 
 use std::fs::read_to_string;
 use std::path::Path;
+
+/// What a recoil takes, per atom: 184 MiB were measured for 49152 atoms (docs/performance.md), and its checkpoint is made in
+/// memory.
+const BYTES_PER_ATOM: u64 = 6000;
+/// What the program takes without any recoil: 75 MiB were measured with the potential that ships and its grades, in small boxes.
+const BYTES_OF_PROGRAM: u64 = 512 << 20;
+
+/// What one recoil takes in a box of so many atoms.
+pub(super) fn bytes_of_recoil(n_atoms: usize) -> u64 {
+    BYTES_PER_ATOM.saturating_mul(n_atoms as u64)
+}
+
+/// Memory in bytes, with room to spare, for a process that follows so many recoils side by side in boxes of `n_atoms` atoms.
+pub fn memory_bytes(n_atoms: usize, side_by_side: usize) -> u64 {
+    BYTES_OF_PROGRAM.saturating_add(bytes_of_recoil(n_atoms).saturating_mul(side_by_side as u64))
+}
 
 /// The least that machine, control group and Slurm job leave; None where none of them says.
 pub(super) fn available_bytes() -> Option<u64> {
@@ -43,6 +59,15 @@ fn of_job(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Measured: 184 MiB (docs/performance.md).
+    #[test]
+    fn the_box_of_the_paper_has_room() {
+        assert_eq!(memory_bytes(0, 4), 512 << 20);
+        let each = memory_bytes(49152, 2) - memory_bytes(49152, 1);
+        let mib = |n: u64| n << 20;
+        assert!((mib(184)..mib(400)).contains(&each), "{each}");
+    }
 
     #[test]
     fn the_tightest_limit_counts_and_what_is_missing_is_none() {

@@ -7,20 +7,22 @@ use super::checkpoint::underway;
 use super::claims::Claim;
 use super::output::{CampaignFile, RunRecord, recoils_csv};
 use super::{
-    Checkpoint, Followed, GradeWatch, KineticEnergies, PerfectBox, Plan, PlannedRun, RecoilTask, Start, Thermalized,
-    Underway, run_recoil, snapshots, thermalize,
+    Checkpoint, Followed, GradeWatch, KineticEnergies, PerfectBox, Plan, PlannedRun, Protocol, RecoilTask, Start,
+    Thermalized, Underway, run_recoil, snapshots, thermalize,
 };
 use crate::io::{Frame, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
 use crate::progress::Progress;
 use crate::{Error, Potential};
 use files::{Failure, Files, StartFile, State};
-use memory::available_bytes;
+use memory::{available_bytes, bytes_of_recoil};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+
+pub use memory::memory_bytes;
 
 /// What does the recoils of a campaign.
 #[derive(Clone, Copy)]
@@ -257,6 +259,8 @@ struct Campaign<'a> {
     files: Files<'a>,
     perfect: PerfectBox,
     starts: BTreeMap<usize, Start>,
+    /// Whether there is evidence against the equilibrium of the starts.
+    starts_are_doubtful: bool,
 }
 
 impl<'a> Campaign<'a> {
@@ -267,14 +271,13 @@ impl<'a> Campaign<'a> {
         let perfect = PerfectBox::new(worker.potential, ideal, settings.species, quench, skin_angstrom)?;
         let runs = files.folder.join("runs");
         std::fs::create_dir_all(&runs).map_err(|e| Error::io("create", &runs, e))?;
-        Ok(Self { worker, files, perfect, starts: BTreeMap::new() })
+        Ok(Self { worker, files, perfect, starts: BTreeMap::new(), starts_are_doubtful: false })
     }
 
-    /// A checkpoint bound to this campaign and program.
+    /// A checkpoint bound to this campaign.
     fn checkpoint(&self, path: &Path) -> Checkpoint<'a> {
-        let Worker { program, commit, progress, .. } = self.worker;
-        let key = format!("{} {program} {commit}", self.files.plan.key);
-        Checkpoint::new(path, &key, self.files.plan.settings.running, progress)
+        let Plan { key, settings, .. } = self.files.plan;
+        Checkpoint::new(path, key, settings.running, self.worker.progress)
     }
 
     /// Reads some starts. One process makes all that the plan needs, the others wait for it.
@@ -299,6 +302,8 @@ impl<'a> Campaign<'a> {
                 }
             }
         }
+        let warning = self.files.equilibrium()?.and_then(|found| found.warning(&self.perfect.atoms));
+        self.starts_are_doubtful = warning.is_some();
         Ok(())
     }
 
@@ -315,8 +320,11 @@ impl<'a> Campaign<'a> {
         let (potential, count, seed) = (self.worker.potential, settings.max_starts(), settings.seed);
         let Thermalized { starts, equilibrium } =
             thermalize(potential, &self.perfect, thermalization, count, seed, &mut checkpoint)?;
-        let path = self.files.folder.join("starts").join("thermalization.json");
-        write_atomically(&path, serde_json::to_string_pretty(&equilibrium).expect("plain numbers").as_bytes())?;
+        if let Some(warning) = equilibrium.warning(&self.perfect.atoms) {
+            self.worker.progress.message(&warning);
+        }
+        let text = serde_json::to_string_pretty(&equilibrium).expect("plain numbers");
+        write_atomically(&self.files.equilibrium_path(), text.as_bytes())?;
         for (number, start) in starts.into_iter().enumerate() {
             let path = self.files.start_path(number);
             remove_unfinished(&path);
@@ -331,7 +339,7 @@ impl<'a> Campaign<'a> {
 
     /// How many recoils fit into the memory that is free, at least one.
     fn recoils_in_memory(&self) -> usize {
-        let each = self.perfect.atoms.len() as u64 * BYTES_PER_ATOM;
+        let each = bytes_of_recoil(self.perfect.atoms.len());
         available_bytes().map_or(usize::MAX, |bytes| usize::try_from(bytes / each.max(1)).unwrap_or(usize::MAX)).max(1)
     }
 
@@ -444,8 +452,11 @@ impl<'a> Campaign<'a> {
             grades: self.worker.extrapolation.map(|extrapolation| GradeWatch { extrapolation, every_steps }),
             frames_fs: settings.frames.as_ref().map_or(&[], |frames| &frames.times_fs),
         };
-        let Followed { recoil, quenched, frames } =
+        let Followed { mut recoil, quenched, frames } =
             run_recoil(&task, checkpoint, &mut |simulation| watch(simulation.time_fs()))?;
+        if self.starts_are_doubtful {
+            recoil.flag_start();
+        }
         let mut boxes = snapshots(&self.perfect.atoms, &frames);
         let mut last = Frame::new(quenched);
         last.info.set("stored_energy_ev", recoil.stored_energy_ev);
@@ -463,14 +474,17 @@ impl<'a> Campaign<'a> {
             model_hash: model_hash.clone(),
             program: self.worker.program.to_owned(),
             commit: self.worker.commit.to_owned(),
+            protocol: Some(Protocol {
+                cells: settings.cells,
+                thermalization: settings.thermalization,
+                recoil: settings.recoil,
+                seed: settings.seed,
+                graded_every_steps: task.grades.map(|grades| grades.every_steps),
+            }),
         };
         Ok((record, boxes))
     }
 }
-
-/// What a recoil takes, per atom: 184 MiB were measured for 49152 atoms (docs/performance.md), and its checkpoint is made in
-/// memory.
-const BYTES_PER_ATOM: u64 = 6000;
 
 #[cfg(test)]
 mod tests;

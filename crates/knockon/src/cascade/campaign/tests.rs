@@ -279,6 +279,69 @@ fn limits_can_be_raised() {
     assert_eq!(raised.extending(&old, "plan.json").expect("the same plan").key, old.key);
 }
 
+/// By the evidence that lies beside the starts; what is done, and what starts without evidence, stays as it is.
+#[test]
+fn recoils_from_a_start_that_is_not_in_equilibrium_are_flagged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    let files = Files { plan: &plan, folder: folder.path() };
+    run_some(folder.path(), 1, &[0]);
+    let mut found = files.equilibrium().expect("readable").expect("readings");
+    found.readings.clear();
+    found.kinetic_energy_distance = 0.0;
+    let mut is_flagged = |number: usize, mean_k: f64| {
+        found.temperatures[0].mean_k = mean_k;
+        found.temperatures[0].standard_error_k = Some(1.0);
+        let text = serde_json::to_string(&found).expect("numbers");
+        write_atomically(&files.equilibrium_path(), text.as_bytes()).expect("written");
+        run_some(folder.path(), 1, &[number]);
+        record(&files, number).recoil.flags.contains(&"start".to_owned())
+    };
+    // 60 K with an error of 1 K: up to 67 K.
+    assert!(!is_flagged(1, 66.0) && is_flagged(2, 68.0));
+    std::fs::remove_file(files.equilibrium_path()).expect("removed");
+    run_some(folder.path(), 1, &[3]);
+    assert!(!record(&files, 3).recoil.flags.contains(&"start".to_owned()));
+}
+
+fn record(files: &Files<'_>, number: usize) -> RunRecord {
+    match files.state(&files.plan.runs[number]).expect("readable") {
+        State::Done(record) => *record,
+        _ => panic!("run {number} is not done"),
+    }
+}
+
+/// Records say how they were made; those of earlier versions need not.
+#[test]
+fn records_name_their_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    run_some(folder.path(), 1, &[4]);
+    let files = Files { plan: &plan, folder: folder.path() };
+    let protocol = record(&files, 4).protocol.expect("settings");
+    assert_eq!((protocol.cells, protocol.thermalization), (plan.settings.cells, plan.settings.thermalization));
+    assert_eq!((protocol.recoil, protocol.seed), (plan.settings.recoil, plan.settings.seed));
+    assert_eq!(protocol.graded_every_steps, None);
+    let path = files.record_path(&plan.runs[4]);
+    let mut old: serde_json::Value = serde_json::from_str(&read_text(&path).expect("a record")).expect("JSON");
+    old.as_object_mut().expect("a record").remove("protocol").expect("settings");
+    write_atomically(&path, old.to_string().as_bytes()).expect("written");
+    assert_eq!(record(&files, 4).protocol, None);
+}
+
+/// Campaigns that are on disk go on: their records are read, and settings of today have their keys.
+#[test]
+fn the_campaign_that_ships_can_be_read_and_extended() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4/campaign");
+    let plan = Plan::load(&folder).expect("a plan");
+    assert_eq!(plan.own_key(), plan.key);
+    let found = campaign_status(&plan, &folder).expect("records");
+    assert!(found.done > 0 && found.failed.is_empty(), "{found:?}");
+    let files = Files { plan: &plan, folder: &folder };
+    let evidence = files.equilibrium().expect("readable").expect("readings");
+    assert_eq!(evidence.warning(&plan.ideal_box().expect("a box")), None);
+}
+
 /// As on a machine that was suspended: somebody else is at the recoil when it comes back.
 #[test]
 fn a_recoil_that_was_taken_over_is_left_alone() {

@@ -1,5 +1,6 @@
 //! What a configuration says of how its energies were computed.
 
+use crate::Error;
 use crate::io::Frame;
 
 /// Info keys that come with a label and go with it.
@@ -49,4 +50,17 @@ pub fn stamp_model(frame: &mut Frame, model_hash: &str) {
 /// True if a model computed the energies.
 pub fn is_of_model(frame: &Frame) -> bool {
     frame.info.get("xc") == Some(MODEL)
+}
+
+/// An error if a model computed the energies: they are no label to fit a model to, or to judge one by.
+pub fn refuse_model(frame: &Frame, place: &str) -> Result<(), Error> {
+    if !is_of_model(frame) {
+        return Ok(());
+    }
+    let problem = format!(
+        "expected energies from first principles, found those of a model ({}) in \"{}\"",
+        frame.info.get("code").unwrap_or("?"),
+        frame.info.get("id").unwrap_or("?")
+    );
+    Err(Error::input(place, problem, "Label it, for example with knockon label, or leave it out"))
 }

@@ -10,7 +10,7 @@ mod milady;
 mod vasp_outcar;
 mod vasp_xml;
 
-pub use keys::{is_of_model, remove_label, stamp_model};
+pub use keys::{is_of_model, refuse_model, remove_label, stamp_model};
 
 use super::{Frame, read_text};
 use crate::{Atoms, Error};

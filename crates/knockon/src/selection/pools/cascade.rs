@@ -57,11 +57,12 @@ pub(super) fn make(
     workshop.in_parallel(&recoils, progress, |seed, (species, perfect, energy_ev, k)| {
         let name = format!("{species}{energy_ev}-{k}");
         let candidate = |(time, atoms): (String, Atoms)| {
+            // Direction and random forces follow from the seed: another model's recoil of the same seed is a relative.
             let details = [
                 ("sampler", "knockon select: recoil".to_owned()),
                 ("species", species.to_string()),
                 ("recoil_energy_ev", energy_ev.to_string()),
-                ("recoil", format!("{name}-{}", workshop.model_tag)),
+                ("recoil", format!("{species}{energy_ev}-{seed}")),
                 ("frame", time.clone()),
             ];
             let pool = if time == QUENCHED { Pool::Cascade } else { Pool::HotCascade };

@@ -31,7 +31,7 @@ pub(super) fn make(
     };
     let jobs: Vec<([usize; 2], DVec3, f64)> = nearest_pairs(workshop.crystal).into_iter().flat_map(closer).collect();
     workshop.in_parallel(&jobs, progress, |_, (atoms, vector, distance)| {
-        let names = atoms.map(|a| workshop.crystal.species[a]);
+        let pair = pair_name(workshop.crystal, *atoms);
         let mut close = workshop.crystal.clone();
         let change = *vector * (0.5 * (1.0 - distance / vector.length()));
         close.positions[atoms[0]] += change;
@@ -45,15 +45,20 @@ pub(super) fn make(
         quench_others(&mut simulation, &settings, atoms)?;
         let details = [
             ("sampler", "knockon select: others relaxed".to_owned()),
-            ("pair", format!("{}-{}", names[0], names[1])),
+            ("pair", pair.clone()),
             ("distance", distance.to_string()),
         ];
-        let name = format!("{}{}-{distance}", names[0], names[1]);
+        let name = format!("{}-{distance}", pair.replace('-', ""));
         Ok(vec![workshop.candidate(Pool::ClosePair, &name, simulation.atoms().clone(), &details)])
     })
 }
 
-/// For each pair of elements the nearest two atoms, with the vector from the first to the second.
+/// What a pair from [`nearest_pairs`] is called, as the labels that ship call it: a fit keeps all of one pair together.
+fn pair_name(crystal: &Atoms, [light, heavy]: [usize; 2]) -> String {
+    format!("{}-{}", crystal.species[heavy], crystal.species[light])
+}
+
+/// For each pair of elements the nearest two atoms, the lighter first, with the vector from the first to the second.
 fn nearest_pairs(crystal: &Atoms) -> Vec<([usize; 2], DVec3)> {
     let mut elements: Vec<Species> = crystal.species.clone();
     elements.sort();
@@ -75,4 +80,29 @@ fn nearest_pairs(crystal: &Atoms) -> Vec<([usize; 2], DVec3)> {
         }
     }
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::calcium_tungstate;
+    use crate::io::read_extxyz;
+    use std::path::Path;
+
+    #[test]
+    fn pairs_are_called_as_in_the_shipped_labels() {
+        let crystal = calcium_tungstate();
+        let names: Vec<String> =
+            nearest_pairs(&crystal).into_iter().map(|(pair, _)| pair_name(&crystal, pair)).collect();
+        let mut known = 0;
+        for file in ["cawo4_pbe.xyz", "labels.xyz"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4").join(file);
+            for label in read_extxyz(&path).expect("labels") {
+                let Some(pair) = label.info.get("pair") else { continue };
+                assert!(names.iter().any(|name| name == pair), "{pair} is none of {names:?}");
+                known += 1;
+            }
+        }
+        assert!(known > 3, "{known}");
+    }
 }

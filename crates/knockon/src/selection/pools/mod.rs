@@ -136,3 +136,60 @@ impl Workshop<'_> {
         Candidate { id: format!("{class}-{name}-{}-{}", self.model_tag, self.seed), pool, atoms, details: info }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::{PairPotential, cubic_cell};
+    use crate::progress::Silent;
+    use std::collections::BTreeSet;
+
+    const POOLS: &str = "
+[cascade]
+species = [\"Ar\"]
+energies_ev = [5.0]
+recoils = 2
+temperature_k = 40.0
+frame_times_fs = [10.0]
+quenched = false
+
+[frenkel]
+species = [\"Ar\"]
+starts = 1
+supercell = 4
+grid_spacing_angstrom = 1.98
+min_distance_angstrom = 1.8
+reach_angstrom = 5.3
+frames_after_evaluations = []
+
+[close_pair]
+distances_angstrom = [2.4]
+max_force_ev_per_angstrom = 0.1
+";
+
+    /// Ids, and the values of the keys by which a fit keeps relatives together.
+    fn made(depth_ev: f64, model_tag: &str, seed: u64) -> (BTreeSet<String>, Vec<String>) {
+        let potential = PairPotential::lennard_jones(depth_ev, 2.8, 4.6);
+        let unit_cell = cubic_cell(2.8);
+        let crystal = unit_cell.supercell([3, 3, 3]);
+        let workshop =
+            Workshop { potential: &potential, model_tag, unit_cell: &unit_cell, crystal: &crystal, defects: &[], seed };
+        let settings: PoolSettings = toml::from_str(POOLS).expect("settings");
+        let candidates = make(&workshop, &settings, &Silent).expect("candidates");
+        let group = |c: &Candidate| ["recoil", "site", "pair"].iter().find_map(|k| c.details.get(k).map(str::to_owned));
+        let groups = candidates.iter().map(|c| group(c).expect("a key")).collect();
+        (candidates.into_iter().map(|c| c.id).collect(), groups)
+    }
+
+    #[test]
+    fn relatives_of_different_rounds_are_known_as_such() {
+        let (ids, groups) = made(0.6, "aaaaaaaa", 1);
+        assert!(ids.len() == 4 && groups.len() == 4 && groups[0] != groups[1], "{ids:?} {groups:?}");
+        // Another model makes other configurations of the same recoils, places and pairs.
+        let (other_ids, other_groups) = made(0.5, "bbbbbbbb", 1);
+        assert!(ids.is_disjoint(&other_ids) && groups == other_groups, "{other_ids:?} {other_groups:?}");
+        // Another seed has other recoils, from the same places.
+        let (_, later) = made(0.5, "bbbbbbbb", 2);
+        assert!(later[..2].iter().all(|recoil| !groups.contains(recoil)) && later[2..] == groups[2..], "{later:?}");
+    }
+}
