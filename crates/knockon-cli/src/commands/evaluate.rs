@@ -177,6 +177,11 @@ impl Deviations {
         if rows.len() > 1 {
             push_aligned(&mut text, &rows);
         }
+        if self.energy_per_atom.count > 0 {
+            text.push_str(
+                "Energies as they are: constants between kinds of cells (k-points), which knockon fit takes out, are in it.\n",
+            );
+        }
         text
     }
 }
