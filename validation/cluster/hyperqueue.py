@@ -41,6 +41,7 @@ with LocalCluster() as cluster:
         tasks[task["id"]] = job.program(
             task["command"],
             deps=[tasks[before] for before in task.get("deps", [])],
+            # Workers of this interface have CPUs only, not the memory that job.toml asks for.
             resources=ResourceRequest(cpus=request["resources"]["cpus"]),
             crash_limit=task["crash_limit"],
         )

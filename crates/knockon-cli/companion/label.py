@@ -67,15 +67,16 @@ def label(job, entry, atoms, folder):
     numbers = [record['energy'], *np.ravel(record['forces']), *(record['stress'] or [])]
     if not np.all(np.isfinite(numbers)):
         raise calculators.Unconverged('energy, forces or stress are not finite')
-    return {**record, 'code': calculators.code(job, folder), 'pseudopotentials': calculators.pseudopotentials(job),
-            'host': socket.gethostname(), 'seconds': time.time() - start}
+    return {**record, 'geometry': entry['geometry'], 'code': calculators.code(job, folder),
+            'pseudopotentials': calculators.pseudopotentials(job), 'host': socket.gethostname(), 'seconds': time.time() - start}
 
 
-def failure(error, folder):
+def failure(entry, error, folder):
     """Why there is no label, with the end of what the code wrote."""
     tail = [line for text in calculators.outputs(folder) for line in text.splitlines()[-15:]]
     reason = calculators.gave_up(folder) or f'{type(error).__name__}: {error}'.strip()
-    return {'reason': reason[:500], 'trace': traceback.format_exc()[-4000:], 'output': tail, 'host': socket.gethostname()}
+    return {'reason': reason[:500], 'geometry': entry['geometry'], 'trace': traceback.format_exc()[-4000:], 'output': tail,
+            'host': socket.gethostname()}
 
 
 def settle(job, entry, atoms):
@@ -98,7 +99,7 @@ def settle(job, entry, atoms):
                 try:
                     write(result, label(job, entry, atoms, folder))
                 except Exception as error:
-                    write(failed, failure(error, folder))
+                    write(failed, failure(entry, error, folder))
     finally:
         current.release()
         current = None

@@ -104,6 +104,19 @@ fn bad_models_and_settings_are_refused() {
 }
 
 #[test]
+fn limits_that_no_relaxation_meets_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = write_model(folder.path());
+    let (crystal, output) = (project("data/cawo4/cawo4.xyz"), folder.path().join("output.xyz"));
+    let [crystal, to] = [&crystal, &output].map(|path| path.to_str().unwrap());
+    for (limit, unit) in [("--max-force=-1", "eV/A"), ("--max-stress=-1", "eV/A^3"), ("--max-stress=nan", "eV/A^3")] {
+        let message = refused(&["relax", crystal, "--model", &model, "-o", to, limit], &output);
+        let (name, _) = limit.split_once('=').unwrap();
+        assert!(message.contains(&format!("{name}: expected a positive number of {unit}, found")), "{message}");
+    }
+}
+
+#[test]
 fn bad_imports_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("output.model");
@@ -179,6 +192,7 @@ fn help_is_enough_to_use_a_verb() {
         ("data", ["FILE", "--json", "--csv", "Examples:"]),
         ("label", ["CANDIDATES", "--calculator", "--retry-failed", "Example:"]),
         ("dft-input", ["CANDIDATES", "--hse06", "POTCAR", "Example:"]),
+        ("fit", ["[[class]]", "elastic_gpa", "examples/silicon/fit.toml", "Example:"]),
         ("evaluate", ["MODEL", "INPUT", "eV/A^3", "Example:"]),
         ("import", [".pot", ".snapcoeff", "--output", "Examples:"]),
     ] {

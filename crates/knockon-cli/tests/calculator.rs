@@ -95,7 +95,23 @@ fn atoms_relax_with_a_calculator_and_every_evaluation_is_a_label() {
     let (before, table) = (written(), std::fs::read(folder.path().join("relaxed.xyz")).unwrap());
     std::fs::remove_file(folder.path().join("relaxed.xyz")).unwrap();
     assert!(relax().status.success());
-    assert_eq!((written(), std::fs::read(folder.path().join("relaxed.xyz")).unwrap()), (before, table));
+    assert_eq!((written(), std::fs::read(folder.path().join("relaxed.xyz")).unwrap()), (before, table.clone()));
+
+    // A record of another geometry with the same name is refused; those of earlier versions do not say of which they are.
+    let record = written().remove(0).0;
+    let text = std::fs::read_to_string(&record).unwrap();
+    let mut changed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(changed["geometry"].as_str().map(str::len), Some(16), "{text}");
+    changed["geometry"] = "0123456789abcdef".into();
+    std::fs::write(&record, changed.to_string()).unwrap();
+    let refused = relax();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(message(&refused).contains("another that has the same name"), "{}", message(&refused));
+    changed.as_object_mut().unwrap().remove("geometry");
+    std::fs::write(&record, changed.to_string()).unwrap();
+    let accepted = relax();
+    assert!(accepted.status.success(), "{}", message(&accepted));
+    assert_eq!(std::fs::read(folder.path().join("relaxed.xyz")).unwrap(), table);
 }
 
 #[test]

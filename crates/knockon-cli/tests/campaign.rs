@@ -77,7 +77,11 @@ fn scripts_are_sound(campaign: &str) {
     let tasks = job["task"].as_array().unwrap();
     assert_eq!(tasks.len(), 1 + 6);
     assert!(tasks[1..].iter().all(|task| task["deps"][0].as_integer() == Some(0)));
-    assert_eq!(tasks[6]["request"][0]["resources"]["cpus"].as_integer(), Some(2));
+    // Each has one recoil at a time, and the starts one box.
+    for task in tasks {
+        let resources = &task["request"][0]["resources"];
+        assert_eq!(["cpus", "mem"].map(|name| resources[name].as_integer()), [Some(2), Some(514)]);
+    }
 }
 
 /// Four tasks are handed over where there is no `scontrol`, and where it allows four; else nothing is.

@@ -53,8 +53,19 @@ fn recoils_become_a_response_spectra_and_a_report() {
     let first = recoils(folder);
     assert_eq!(first.len(), 3);
 
+    // A recoil that failed is missing in the table, and the command says so at its end.
+    let [record, failure] =
+        ["json", "failed.json"].map(|ending| folder.join("out/campaign/runs/run-00001").with_extension(ending));
+    std::fs::remove_file(record).unwrap();
+    std::fs::write(&failure, r#"{"reason": "no time"}"#).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_knockon")).current_dir(folder).args(campaign).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("1 recoils failed"), "{said}");
+    assert!(said.contains("of the 2 directions of the plan") && said.contains("1 at 40 eV"), "{said}");
+    assert_eq!(recoils(folder), first[..2]);
+
     // A recoil that was lost is run again, to the same bits, on another number of threads; the other is kept.
-    std::fs::remove_file(folder.join("out/campaign/runs/run-00001.json")).unwrap();
+    std::fs::remove_file(failure).unwrap();
     let mut again = campaign;
     again[1] = "2";
     let said = knockon(folder, &again);

@@ -122,6 +122,41 @@ fn events_become_a_histogram_on_either_scale() {
     assert!((named - 112.44).abs() < 0.5 && comments.contains("fixed by the W capture peak"), "{named} {comments}");
 }
 
+/// What may be wrong with the input, and what was left as it is, is said on standard error; the former in the output, too.
+#[test]
+fn doubts_about_the_input_are_said() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let row = |i: i32| format!("{i}.5,{}\n", 1e3 * (-f64::from(i) / 40.0).exp());
+    let rows: String = (0..200).map(row).collect();
+    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    write("short.csv", format!("energy_ev,rate\n{rows}"));
+    write("ended.csv", format!("energy_ev,rate\n{rows}200.5,0\n"));
+    write("parts.csv", "energy_ev,ca_rate,w_rate,o_rate\n50,1,2,1\n60,1,2,1\n70,0,0,0\n".to_owned());
+    write("kev.txt", "0.01 5\n0.02 3\n0.03 0\n".to_owned());
+    write("kev-events.txt", "0.01\n0.3\n".to_owned());
+    let said = |file: &str| {
+        let options = ["--response", "paper", "--resolution-ev", "5", "--edges", "0:190:1", "-o", "out.csv"];
+        let output = run(folder, &[&["correct", file], &options[..]].concat());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{file}: {message}");
+        let header = column(folder, "out.csv", "ratio").1;
+        (message, header)
+    };
+    // 26.6 eV are exceeded by one recoil of 200 eV in a thousand; three times the resolution are 15 eV.
+    let lacking = "input ends at 200 eV: bins above 158 eV lack recoils from above";
+    let (message, header) = said("short.csv");
+    assert!(message.contains(lacking) && header.contains(lacking), "{message} {header}");
+    assert!(header.contains("docs/limits.md"), "{header}");
+    assert!(!said("ended.csv").0.contains("lack recoils"));
+    let message = said("parts.csv").0;
+    assert!(message.contains("left uncorrected: Ca, O\n"), "{message}");
+    for file in ["kev.txt", "kev-events.txt"] {
+        let (message, header) = said(file);
+        assert!(message.contains("energies are read in eV") && header.contains("read in eV"), "{file}: {message}");
+    }
+}
+
 #[test]
 fn a_model_is_fitted_to_measured_counts() {
     let temporary = tempfile::tempdir().unwrap();
@@ -184,11 +219,15 @@ fn bad_input_is_refused_with_row_and_remedy() {
     write("unsorted.csv", "energy_ev,counts\n10,5\n20,4\n15,4\n");
     write("nan.csv", "energy_ev,counts\n10,nan\n20,4\n");
     write("high.csv", "energy_ev,counts\n10,5\n2000,4\n");
+    write("kev.csv", "energy_kev,counts\n0.01,5\n0.02,4\n");
+    write("silicon.csv", "energy_ev,si_rate\n10,5\n20,4\n");
     for (arguments, expected) in [
         (vec!["negative.csv", "--response", "paper"], ["line 3", "docs/experimenters.md"]),
         (vec!["unsorted.csv", "--response", "paper"], ["line 4", "ascending"]),
         (vec!["nan.csv", "--response", "paper"], ["line 2", "0 or more"]),
         (vec!["high.csv", "--response", "paper"], ["line 3", "Cut the spectrum"]),
+        (vec!["kev.csv", "--response", "paper"], ["found the column \"energy_kev\"", "energy_ev"]),
+        (vec!["silicon.csv", "--response", "paper"], ["expected recoils of W", "found Si"]),
         (vec!["good.csv", "--response", "cawo4-ca"], ["cawo4-ca", "cawo4-w, paper"]),
         (vec!["good.csv", "--response", "good.csv"], ["good.csv", "response-format.md"]),
         (vec!["good.csv", "--response", "paper", "--column", "rate"], ["rate", "counts"]),

@@ -78,9 +78,83 @@ fn a_tagged_response_is_used_like_any_other() {
         succeed(folder, &["correct", "counts.csv", "--response", response, "--resolution-ev", "5", "-o", "out.csv"]);
         std::fs::read_to_string(folder.join("out.csv")).unwrap()
     };
+    for table in ["stored_energy.csv", "directions.csv"] {
+        let text = std::fs::read_to_string(folder.join("along-c").join(table)).unwrap();
+        assert!(text.contains("closeness: along (0.000, 0.000, 1.000)"), "{text}");
+    }
     let (tagged, shipped) = (correct("along-c/response.json"), correct("CaWO4-W"));
     assert!(tagged.contains("directions: along (0.000, 0.000, 1.000)") && shipped.contains("\"name\":\"cawo4-w\""));
     assert_ne!(tagged.lines().last(), shipped.lines().last());
+}
+
+/// The table of the shipped campaign with the lines that `keep` wants.
+fn shipped_recoils(keep: impl Fn(&str) -> bool) -> String {
+    let text = std::fs::read_to_string(root().join("data/cawo4/campaign/recoils.csv")).unwrap();
+    let mut lines = text.lines();
+    let header = lines.next().unwrap();
+    std::iter::once(header).chain(lines.filter(|l| keep(l))).map(|l| format!("{l}\n")).collect()
+}
+
+/// Tables beside a response hold the recoils of all campaigns that it rests on.
+#[test]
+fn several_campaigns_are_tabulated_together() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let energy = |line: &str| line.split(',').nth(2).unwrap().parse::<f64>().unwrap();
+    std::fs::write(folder.join("low.csv"), shipped_recoils(|l| energy(l) < 100.0)).unwrap();
+    std::fs::write(folder.join("high.csv"), shipped_recoils(|l| energy(l) > 100.0)).unwrap();
+    let settings = "accepted_flags = [\"extrapolation\"]\nreplicates = 20\nmodel_form_spread = false\n";
+    std::fs::write(folder.join("s.toml"), settings).unwrap();
+    succeed(folder, &["response", "s.toml", "--campaign", "low.csv", "--campaign", "high.csv", "-o", "out"]);
+    let rows = |name: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(folder.join("out").join(name)).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    let stored = rows("stored_energy.csv");
+    let of_campaign: Vec<&String> = stored.iter().filter(|l| l.ends_with(",campaign")).collect();
+    assert_eq!((of_campaign.len(), stored.iter().filter(|l| l.ends_with(",paper")).count()), (6, 2), "{stored:?}");
+    // Four recoils have a flag that is not accepted here.
+    let counts = "# cascades: 32 used, 4 left out; 34 of all have flags (n_flagged)";
+    assert!(stored.iter().any(|l| l == counts), "{stored:?}");
+    assert!(of_campaign.iter().any(|l| l.starts_with("160,6,8,2,")), "{of_campaign:?}");
+    assert!(stored.iter().filter(|l| !l.starts_with('#')).all(|l| l.matches(',').count() == 13), "{stored:?}");
+    assert!(["20,", "160,"].iter().all(|energy| rows("directions.csv").iter().any(|l| l.starts_with(energy))));
+}
+
+/// The paper's numbers fill no gaps of other species and crystals; a crystal in which sites differ does not say which one recoiled.
+#[test]
+fn other_recoils_and_crystals_are_told_apart() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let one_energy = shipped_recoils(|l| l.split(',').nth(2) == Some("112"));
+    std::fs::write(folder.join("w.csv"), &one_energy).unwrap();
+    std::fs::write(folder.join("si.csv"), one_energy.replace(",W,", ",Si,")).unwrap();
+    for species in ["W", "O", "Si"] {
+        let accepted = "accepted_flags = [\"extrapolation\", \"small-box\"]\nreplicates = 20\n";
+        let settings = format!("species = \"{species}\"\n{accepted}");
+        std::fs::write(folder.join(format!("{species}.toml")), settings).unwrap();
+    }
+    let crystal = "4\nLattice=\"3.8 0 0 0 3.8 0 0 0 3.8\" Properties=species:S:1:pos:R:3 pbc=\"T T T\"\n\
+                   W 0 0 0\nO 1.9 0 0\nO 0 1.9 0\nO 0 0 1.9\n";
+    std::fs::write(folder.join("wo3.xyz"), crystal).unwrap();
+    let campaign = "{\"unit_cell\": {\"species\": [\"W\", \"O\", \"O\", \"O\"]}}";
+    std::fs::create_dir(folder.join("campaign")).unwrap();
+    std::fs::write(folder.join("campaign/campaign.json"), campaign).unwrap();
+    std::fs::copy(folder.join("w.csv"), folder.join("campaign/recoils.csv")).unwrap();
+    let gaps = "the paper's numbers are for W in CaWO4";
+    for (arguments, expected) in [
+        (vec!["Si.toml", "--campaign", "si.csv"], ["recoils of Si to fix", "8 of 8 at 112 eV", gaps]),
+        (vec!["W.toml", "--campaign", "w.csv", "--crystal", "wo3.xyz"], ["W in another crystal", "w.csv", gaps]),
+        (vec!["W.toml", "--campaign", "campaign"], ["W in another crystal", "recoils.csv", gaps]),
+        (vec!["O.toml", "--campaign", "w.csv", "--crystal", "wo3.xyz"], ["oriented alike", "wo3.xyz", "campaign.json"]),
+    ] {
+        let output = run(folder, &[&["response", "-o", "out"], &arguments[..]].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(expected.iter().all(|e| message.contains(e)), "{arguments:?}: {message}");
+        assert!(!folder.join("out").exists());
+    }
+    succeed(folder, &["response", "W.toml", "--campaign", "w.csv", "-o", "out"]);
 }
 
 /// CSV, JSON, NPZ and ROOT say the same; ROOT goes through uproot, which is installed once from PyPI.

@@ -169,6 +169,31 @@ fn frenkel_searches_are_valid_and_their_candidates_fit_the_labels() {
     }
 }
 
+/// The example of another crystal: one element, compared with values of its own.
+#[test]
+fn the_settings_for_silicon_are_valid() {
+    let path = |name: &str| format!("examples/silicon/{name}");
+    let fit: Settings = settings(&path("fit.toml"));
+    fit.validate("fit.toml").unwrap();
+    assert_eq!((fit.checks.elastic_gpa.len(), fit.checks.lattice_angstrom.a), (3, Some(5.469)));
+    let campaign: CampaignSettings = settings(&path("campaign.toml"));
+    campaign.validate("campaign.toml").unwrap();
+    let search: FrenkelSettings = settings(&path("frenkel.toml"));
+    search.validate("frenkel.toml").unwrap();
+    let select: knockon::selection::SelectionSettings = settings(&path("select.toml"));
+    select.validate("select.toml").unwrap();
+    let response: knockon::response::Settings = settings(&path("response.toml"));
+    response.validate().unwrap();
+    for crystal in [&campaign.crystal, &search.crystal, &select.crystal] {
+        assert_eq!(read_structure(&root().join("examples/silicon").join(crystal)).unwrap().atoms.len(), 8);
+    }
+    assert!(root().join("examples/silicon").join(&select.fit).exists());
+    // A pool without a class would be refused when its labels come back.
+    for pool in knockon::selection::Pool::ALL {
+        assert!(fit.classes.iter().any(|class| class.name == pool.class()), "{}", pool.class());
+    }
+}
+
 /// Paths in backticks of the documents exist.
 #[test]
 fn documents_name_only_what_is_there() {
@@ -180,6 +205,7 @@ fn documents_name_only_what_is_there() {
         "docs/frenkel.md",
         "docs/uncertainty.md",
         "docs/labels.md",
+        "docs/new-crystal.md",
         "docs/performance.md",
     ] {
         let text = std::fs::read_to_string(root().join(document)).unwrap();

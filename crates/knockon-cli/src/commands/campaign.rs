@@ -5,8 +5,8 @@ use crate::progress::{Bar, say};
 use crate::signals;
 use anyhow::{Context, Result, bail};
 use knockon::cascade::{
-    Attribution, CampaignSettings, Plan, RunOutcome, Worker, campaign_status, collect_campaign, export_campaign,
-    forget_failures, make_starts, run_campaign,
+    Attribution, CampaignSettings, CampaignSummary, Plan, RunOutcome, Worker, campaign_status, collect_campaign,
+    export_campaign, forget_failures, make_starts, run_campaign,
 };
 use knockon::io::{read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
@@ -140,7 +140,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Plans, runs and collects the campaign of a settings file; `seed` replaces the one in the file.
+/// Plans, runs and collects the campaign of a settings file; `seed` replaces the one in the file. Fails after that if recoils
+/// failed.
 pub(crate) fn run_files(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -> Result<()> {
     let plan = plan(config, model, output, seed)?;
     let all: Vec<usize> = (0..plan.runs.len()).collect();
@@ -152,7 +153,8 @@ pub(crate) fn run_files(config: &Path, model: Option<&Path>, output: &Path, seed
             output.display()
         );
     }
-    collect(output, &output.join("recoils.csv"))
+    collect(output, &output.join("recoils.csv"))?;
+    ensure_none_failed(&outcome)
 }
 
 /// Writes the plan, and the potential beside it: the folder is then all that a worker needs.
@@ -211,8 +213,15 @@ fn run_part(arguments: &RunArguments) -> Result<()> {
     }
     let o = work(&plan, &numbers, folder, arguments.wait)?;
     say(&format!("{} done before, {} now, {} failed, {} left to others", o.resumed, o.done, o.failed, o.elsewhere));
-    if o.failed > 0 {
-        bail!("{} recoils failed: `knockon campaign status` says why, `run --retry-failed` tries them again", o.failed);
+    ensure_none_failed(&o)
+}
+
+fn ensure_none_failed(outcome: &RunOutcome) -> Result<()> {
+    if outcome.failed > 0 {
+        bail!(
+            "{} recoils failed: `knockon campaign status` says why, `run --retry-failed` tries them again",
+            outcome.failed
+        );
     }
     Ok(())
 }
@@ -289,7 +298,22 @@ fn collect(folder: &Path, table: &Path) -> Result<()> {
         table.display()
     ));
     about_ungraded(summary.n_ungraded).iter().for_each(|text| say(text));
+    about_directions(&summary).iter().for_each(|text| say(text));
     Ok(())
+}
+
+/// Weights in the table are those of all directions of the plan, done or not.
+fn about_directions(summary: &CampaignSummary) -> Option<String> {
+    let n_directions = summary.n_directions;
+    let at = |(energy_ev, n_covered): &(f64, usize)| format!("{n_covered} at {energy_ev} eV");
+    let covered: Vec<String> = summary.partly_covered.iter().map(at).collect();
+    (!covered.is_empty()).then(|| {
+        format!(
+            "of the {n_directions} directions of the plan only these numbers have recoils: {}. Weights are those of all, so \
+             that means over directions change until `knockon campaign run` has done the others",
+            covered.join(", ")
+        )
+    })
 }
 
 /// Recoils that nobody graded are not clean for lack of a flag.
@@ -333,5 +357,22 @@ mod tests {
         assert_eq!((parse_runs("10-20"), parse_shard("4/4")), (Ok((10, 20)), Ok((4, 4))));
         assert!(parse_runs("20-10").is_err() && parse_runs("3").is_err());
         assert!(parse_shard("0/4").is_err() && parse_shard("5/4").is_err() && parse_shard("1/0").is_err());
+    }
+
+    #[test]
+    fn directions_without_recoils_are_named() {
+        let mut summary = CampaignSummary {
+            n_runs: 24,
+            n_done: 12,
+            n_flagged: 0,
+            n_ungraded: 0,
+            n_failed: 0,
+            n_directions: 8,
+            partly_covered: vec![],
+        };
+        assert_eq!(about_directions(&summary), None);
+        summary.partly_covered = vec![(20.0, 4), (112.5, 7)];
+        let text = about_directions(&summary).unwrap_or_default();
+        assert!(text.starts_with("of the 8 directions") && text.contains("4 at 20 eV, 7 at 112.5 eV"), "{text}");
     }
 }

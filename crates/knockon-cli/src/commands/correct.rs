@@ -6,21 +6,26 @@ use anyhow::Result;
 use clap::ValueEnum;
 use knockon::Error;
 use knockon::io::{content_hash, read_text};
+use knockon::response::Response;
 use knockon::spectra::calibration::Calibration;
 use knockon::spectra::detector::{Detector, Resolution, Trigger};
 use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
-use knockon::spectra::{AnyResponse, DetectedSpectrum, Event, detect_into, parse_energies, simulate, simulate_binned};
+use knockon::spectra::{
+    AnyResponse, DetectedSpectrum, Event, complete_up_to_ev, detect_into, parse_energies, simulate, simulate_binned,
+};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// What `--help` says below the options.
 const HELP: &str = "\
-SPECTRUM is a spectrum of recoil energies in eV:
+SPECTRUM is a spectrum of true recoil energies in eV, as theory or a simulation gives it. A measured
+spectrum has lost the stored energy already and would lose it twice: fit it (knockon fit-spectrum).
   - a binned table with a header: energy_low_ev,energy_high_ev or energy_ev (centres), then a value
     (counts, or a rate per energy under any other name), then optionally VALUE_error;
   - columns w_VALUE, ca_VALUE ... beside VALUE, or without it: parts by element, as `knockon spectrum`
     writes them. Only the response's element is corrected, the others are seen by the detector as
-    they are, and the output says so. Columns of any other meaning are refused; --column chooses one;
+    they are, and the output says so; a spectrum without that element is refused. Columns of any
+    other meaning are refused; --column chooses one;
   - without a header: centre, rate per energy, optionally error;
   - a single column: a list of events, each of which is simulated, or with --edges folded into a
     histogram.
@@ -36,7 +41,9 @@ E_measured = a (E_recoil - E_stored) + noise, with a such that the 112.44 eV lin
 and resolution, has its maximum at 112.44 eV; resolution, threshold and bins are in eV of that scale.
 
 The output has each bin without (uncorrected) and with (corrected) stored energy, their ratio, and
-16-84 % bands over the response's bootstrap sets. Internal bins are halved until no bin of the output
+16-84 % bands over the response's bootstrap sets, which hold the spread of recoils and directions, not
+the systematics of the potential (docs/limits.md): compare responses. Bins near the end of the input
+lack recoils from above it; a note says from where. Internal bins are halved until no bin of the output
 changes by more than 0.1 %; where that cannot be reached the command ends with an error.
 
 Examples:
@@ -151,18 +158,65 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let name = arguments.spectrum.display().to_string();
     let range = response.best().usable_range_ev();
     let spectrum = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?;
+    let uncorrected = left_uncorrected(&spectrum, &response, &name)?;
     let parameters = json!({ "spectrum": name, "spectrum_hash": content_hash(text.as_bytes()), "detector": detector,
         "calibration": detector.calibration.in_words(), "response": describe(&response)? });
-    let table = match arguments.events {
+    let mut table = match arguments.events {
         Some(number) => arguments.draw(&spectrum, number, &response, &detector, parameters)?,
         None => arguments.fold(&spectrum, &response, &detector, parameters)?,
     };
+    for doubt in arguments.doubts(&spectrum, &response, &detector)? {
+        progress::say(&doubt);
+        table.notes.push(doubt);
+    }
     table.write(arguments.format, Some(&arguments.output))?;
+    if !uncorrected.is_empty() {
+        progress::say(&format!("left uncorrected: {}", uncorrected.join(", ")));
+    }
     progress::say(&format!("wrote {}", arguments.output.display()));
     Ok(())
 }
 
+/// Elements that the response does not hold for. A spectrum of nothing else is refused: nothing would be corrected.
+fn left_uncorrected<'a>(spectrum: &'a UserSpectrum, response: &AnyResponse, name: &str) -> Result<Vec<&'a str>> {
+    let UserSpectrum::Binned(binned) = spectrum else { return Ok(Vec::new()) };
+    let elements = binned.parts.iter().filter_map(|p| p.species.as_deref());
+    let others: Vec<&str> = elements.filter(|element| *element != response.species()).collect();
+    if others.len() == binned.parts.len() {
+        let problem =
+            format!("expected recoils of {}, as the response is for, found {}", response.species(), others.join(", "));
+        let remedy = "Give a response for one of these elements: docs/experimenters.md, \"Other crystals\"";
+        return Err(Error::input(name, problem, remedy).into());
+    }
+    Ok(others)
+}
+
+/// What looks like energies in keV: nothing is stored below 1 eV.
+pub(super) fn doubt_unit(highest_ev: f64) -> Option<String> {
+    (highest_ev < 1.0).then(|| "all energies are below 1 eV: energies are read in eV".to_owned())
+}
+
 impl Arguments {
+    /// What may be wrong with the input, in words.
+    fn doubts(&self, spectrum: &UserSpectrum, response: &AnyResponse, detector: &Detector) -> Result<Vec<String>> {
+        let binned = match spectrum {
+            UserSpectrum::Events(recoils) => {
+                return Ok(doubt_unit(recoils.iter().copied().fold(0.0, f64::max)).into_iter().collect());
+            }
+            UserSpectrum::Binned(binned) => binned,
+        };
+        let end = binned.edges_ev[binned.edges_ev.len() - 1];
+        let mut doubts: Vec<String> = doubt_unit(end).into_iter().collect();
+        let asked = self.edges.as_deref().map(parse_energies).transpose()?;
+        let top = asked.and_then(|edges| edges.last().copied()).unwrap_or(end);
+        if let Some(limit) = complete_up_to_ev(binned, response, detector)?.filter(|limit| top > *limit) {
+            let seen = if self.events.is_some() { "events" } else { "bins" };
+            let from = limit.max(0.0);
+            doubts.push(format!("input ends at {end} eV: {seen} above {from:.0} eV lack recoils from above"));
+        }
+        Ok(doubts)
+    }
+
     /// Events drawn from a binned spectrum.
     fn draw(
         &self,
@@ -273,10 +327,7 @@ fn folded(
     let mut notes = vec![
         "measured energy; uncorrected: resolution and trigger only; corrected: energy stored in defects taken off first"
             .to_owned(),
-        match response {
-            AnyResponse::Matrix(m) if m.bootstrap.is_empty() => "low, high: nan, this matrix has no bootstrap sets".to_owned(),
-            _ => "low, high: 16 % and 84 % quantiles over the response's bootstrap sets".to_owned(),
-        },
+        bands_in_words(response).to_owned(),
     ];
     let species = response.species();
     let parts: Vec<Option<String>> = match spectrum {
@@ -295,6 +346,24 @@ fn folded(
     }
     let title = "recoil spectrum as a detector sees it, without and with energy stored in defects".to_owned();
     Table { title, notes, parameters, columns }
+}
+
+/// What the columns low and high hold.
+fn bands_in_words(response: &AnyResponse) -> &'static str {
+    let one_potential = |response: &Response| response.campaign.as_ref().is_some_and(|c| c.other_potentials.is_empty());
+    match response {
+        AnyResponse::Matrix(matrix) if matrix.bootstrap.is_empty() => {
+            "low, high: nan, this matrix has no bootstrap sets"
+        }
+        AnyResponse::Curves(response) if one_potential(response) => {
+            "low, high: 16 % and 84 % quantiles over the response's bootstrap sets: the spread of recoils and directions, not the \
+             systematics of the potential (docs/limits.md)"
+        }
+        _ => {
+            "low, high: 16 % and 84 % quantiles over the response's bootstrap sets, as far as these go (see its caption); no other \
+             systematics (docs/limits.md)"
+        }
+    }
 }
 
 fn simulated(events: &[Event], parameters: Value) -> Table {

@@ -3,9 +3,10 @@
 use super::data::{LabelArguments, push_aligned};
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
+use glam::DVec3;
 use knockon::dataset::DataSet;
-use knockon::io::labels::{remove_label, stamp_model};
-use knockon::io::{Column, Frame, write_extxyz};
+use knockon::io::labels::{is_of_model, remove_label, stamp_model};
+use knockon::io::{Column, Frame, LabelKeys, write_extxyz};
 use knockon::potential::{Committee, CommitteeFile, Extrapolation, GradeFile, LinearPotential, Model};
 use knockon::progress::Progress;
 use knockon::{Evaluation, NeighborList, Potential};
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
     OUTPUT holds energy (eV), forces (eV/A), stress (eV/A^3, positive in tension; boxes that repeat in all directions)\n\
     and the energy of each atom (column energies, eV). Labels of INPUT are kept as label_energy, label_forces and\n\
     label_stress, and the deviations from them are shown; energies of first-principles codes have zeros of their own.\n\
+    Where a model computed those of INPUT, the labels are what it has under these names already.\n\
     What says how they were computed does not stay: code and xc name the model.\n\
     With --committee there is energy_std (eV, of the box) and a column force_std (eV/A, of a force component); with --grade\n\
     max_grade and a column grade: from 2 on an environment lies outside of the training data."
@@ -49,7 +51,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let potential = LinearPotential::new(&model)?;
     let committee = arguments.committee.as_ref().map(|path| load_committee(&model, path)).transpose()?;
     let extrapolation = arguments.grade.as_ref().map(|path| load_grades(&model, path)).transpose()?;
-    let data = DataSet::load(std::slice::from_ref(&arguments.input), &arguments.labels.keys())?;
+    let keys = arguments.labels.keys();
+    let data = DataSet::load(std::slice::from_ref(&arguments.input), &keys)?;
     let bar = Bar::new("evaluating");
     let hash = model.hash();
     let mut frames = Vec::with_capacity(data.frames.len());
@@ -59,7 +62,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let place = || format!("configuration {} ({}) of {}", index + 1, data.names[index], arguments.input.display());
         let neighbors = NeighborList::build(&frame.atoms, potential.cutoff_angstrom());
         potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
-        let mut evaluated = evaluated(frame, &evaluation, &hash);
+        let label = label(frame, &keys);
+        let mut evaluated = evaluated(frame, &label, &evaluation, &hash);
         if let Some(committee) = &committee {
             let found = committee.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
             evaluated.info.set("energy_std", format!("{:?}", found.energy_std_ev));
@@ -70,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             evaluated.info.set("max_grade", format!("{:?}", grades.iter().copied().fold(0.0, f64::max)));
             set_column(&mut evaluated, "grade", &grades);
         }
-        deviations.add(frame, &evaluated);
+        deviations.add(&label, &evaluated);
         frames.push(evaluated);
         bar.update(index as u64 + 1, data.frames.len() as u64);
     }
@@ -95,20 +99,51 @@ fn set_column(frame: &mut Frame, name: &str, values: &[f64]) {
     frame.columns.push(Column::reals(name, values));
 }
 
+/// Names under which labels are kept.
+const LABEL_ENERGY: &str = "label_energy";
+const LABEL_FORCES: &str = "label_forces";
+const LABEL_STRESS: &str = "label_stress";
+
+/// What the model is compared with: the labels of the configuration or, where an earlier model took their place, those that were
+/// kept then. What the user named is a label in any case.
+fn label(frame: &Frame, keys: &LabelKeys) -> Frame {
+    let is_label = |key: &Option<String>| key.is_some() || !is_of_model(frame);
+    let mut label = Frame::new(frame.atoms.clone());
+    label.energy_ev = if is_label(&keys.energy) { frame.energy_ev } else { frame.info.number(LABEL_ENERGY) };
+    label.forces = if is_label(&keys.forces) { frame.forces.clone() } else { kept_forces(frame) };
+    label.stress = if is_label(&keys.stress) { frame.stress } else { kept_stress(frame) };
+    label
+}
+
+fn kept_forces(frame: &Frame) -> Option<Vec<DVec3>> {
+    let column = frame.column(LABEL_FORCES).filter(|c| c.width == 3)?;
+    let numbers = finite(column.words.iter().map(String::as_str))?;
+    Some(numbers.chunks_exact(3).map(DVec3::from_slice).collect())
+}
+
+fn kept_stress(frame: &Frame) -> Option<[f64; 6]> {
+    finite(frame.info.words(LABEL_STRESS)?.into_iter())?.try_into().ok()
+}
+
+/// All of them, if all are finite numbers.
+fn finite<'a>(words: impl Iterator<Item = &'a str>) -> Option<Vec<f64>> {
+    words.map(|word| word.parse().ok().filter(|x: &f64| x.is_finite())).collect()
+}
+
 /// The configuration with the model's results in place of its labels, which are kept under other names.
-fn evaluated(frame: &Frame, evaluation: &Evaluation, model_hash: &str) -> Frame {
+fn evaluated(frame: &Frame, label: &Frame, evaluation: &Evaluation, model_hash: &str) -> Frame {
     let mut result = frame.clone();
     remove_label(&mut result);
     stamp_model(&mut result, model_hash);
-    result.columns.retain(|c| c.name != "label_forces" || frame.forces.is_none());
-    if let Some(energy) = frame.energy_ev {
-        result.info.set("label_energy", format!("{energy:?}"));
+    result.columns.retain(|c| c.name != LABEL_FORCES || label.forces.is_none());
+    if let Some(energy) = label.energy_ev {
+        result.info.set(LABEL_ENERGY, format!("{energy:?}"));
     }
-    if let Some(stress) = frame.stress {
-        result.info.set("label_stress", stress.map(|s| format!("{s:?}")).join(" "));
+    if let Some(stress) = label.stress {
+        result.info.set(LABEL_STRESS, stress.map(|s| format!("{s:?}")).join(" "));
     }
-    if let Some(forces) = &frame.forces {
-        result.columns.push(Column::vectors("label_forces", forces));
+    if let Some(forces) = &label.forces {
+        result.columns.push(Column::vectors(LABEL_FORCES, forces));
     }
     result.energy_ev = Some(evaluation.energy_ev());
     result.forces = Some(evaluation.forces.clone());

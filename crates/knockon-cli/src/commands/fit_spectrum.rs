@@ -1,6 +1,6 @@
 //! `knockon fit-spectrum`.
 
-use super::correct::{DetectorArguments, KnownContent, describe};
+use super::correct::{DetectorArguments, KnownContent, describe, doubt_unit};
 use super::table::{Column, Format, Table};
 use crate::figures::{fitted_spectrum, raster};
 use crate::{config, progress};
@@ -106,6 +106,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let problem = format!("expected a column of counts, found \"{}\"", measured.column);
         let remedy = "A Poisson likelihood needs counts as observed: name the column counts, or say --content counts";
         return Err(Error::input(name, problem, remedy).into());
+    }
+    if let Some(doubt) = measured.edges_ev.last().and_then(|end| doubt_unit(*end)) {
+        progress::say(&doubt);
     }
     let fit = fit_spectrum(&measured, &model, &response, &detector)?;
     let parameters = json!({ "measured": name, "measured_hash": content_hash(text.as_bytes()), "model": arguments.model,

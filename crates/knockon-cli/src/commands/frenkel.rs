@@ -70,6 +70,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let attached = table.attach_labels(&labels)?;
         attached.foreign.iter().for_each(|label| say(label));
         say(&format!("{} structures have labels", attached.found));
+    }
+    table.write(&arguments.output)?;
+    print!("{}", text(&table));
+    if !labels.is_empty() {
         let quench = QuenchSettings {
             max_force_ev_per_angstrom: settings.max_force_ev_per_angstrom,
             max_evaluations: settings.max_evaluations,
@@ -79,9 +83,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let text = serde_json::to_string_pretty(&pairs)?;
         write_atomically(&arguments.output.join("labelled.json"), text.as_bytes())?;
         print!("{}", labelled_text(&pairs));
+        for (id, failure) in pairs.iter().filter_map(|p| Some((&p.id, p.failure.as_ref()?))) {
+            say(&format!("labelled pair {id}: {failure}"));
+        }
     }
-    table.write(&arguments.output)?;
-    print!("{}", text(&table));
     let o = table.outcomes;
     say(&format!(
         "starts: {} defects, {} recombined, {} unfinished, {} below the perfect crystal, {} failed; {}",
@@ -184,14 +189,19 @@ fn text(table: &FrenkelTable) -> String {
 
 fn cells(entry: &Entry) -> [String; 2] {
     let remark = match (entry.outcome, &entry.same_as) {
-        (Outcome::Defect, None) => format!("{:.3}", entry.corrected_formation_energy_ev),
+        (Outcome::Defect, None) => cell(entry.corrected_formation_energy_ev),
         (Outcome::Defect, Some(id)) => format!("= {id}"),
         (Outcome::Recombined, _) => "recombined".to_owned(),
         (Outcome::Unfinished, _) => "unfinished".to_owned(),
         (Outcome::BelowCrystal, _) => "below crystal".to_owned(),
         (Outcome::Failed, _) => "failed".to_owned(),
     };
-    [format!("{:.3}", entry.formation_energy_ev), remark]
+    [cell(entry.formation_energy_ev), remark]
+}
+
+/// Empty where there is no energy.
+fn cell(energy_ev: Option<f64>) -> String {
+    energy_ev.map(|energy| format!("{energy:.3}")).unwrap_or_default()
 }
 
 fn labelled_text(pairs: &[knockon::frenkel::LabelledPair]) -> String {
@@ -199,8 +209,7 @@ fn labelled_text(pairs: &[knockon::frenkel::LabelledPair]) -> String {
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for p in pairs {
         let force = p.label_max_force_ev_per_angstrom.map(|f| format!("{f:.2}")).unwrap_or_default();
-        let numbers = [p.label_ev, p.model_ev, p.model_relaxed_ev].map(|x| format!("{x:.3}"));
-        let [label, model, relaxed] = numbers;
+        let [label, model, relaxed] = [Some(p.label_ev), p.model_ev, p.model_relaxed_ev].map(cell);
         rows.push(vec![p.id.clone(), label, model, relaxed, force]);
     }
     let mut text = String::new();

@@ -8,10 +8,10 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    CLOSE_PAIR_ANGSTROM, Checkpoint, PerfectBox, Recoil, RecoilSettings, RecoilTask, Thermalization, run_recoil,
-    thermalize,
+    CLOSE_PAIR_ANGSTROM, Checkpoint, PerfectBox, Recoil, RecoilSettings, RecoilTask, Thermalization, check_size,
+    run_recoil, thermalize,
 };
-use knockon::dynamics::{QuenchSettings, TimeStep, relax_cell};
+use knockon::dynamics::{QuenchSettings, Quenched, TimeStep, ensure_relaxed, relax_cell};
 use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
 use knockon::fit::{self, Dataset};
 use knockon::frenkel::{LabelledPair, labelled_pairs};
@@ -65,6 +65,30 @@ struct FixedRecoils {
     time_fs: f64,
     seed: u64,
     kicks: Vec<Kick>,
+}
+
+impl HistorySettings {
+    /// Checks what types cannot; `place` names the file.
+    fn validate(&self, place: &str) -> Result<(), Error> {
+        const MAX_ENERGY_EV: f64 = 1e5;
+        let fixed = &self.recoils;
+        let energies = fixed.kicks.iter().all(|k| k.energy_ev > 0.0 && k.energy_ev <= MAX_ENERGY_EV);
+        let directions = fixed.kicks.iter().all(|k| k.direction.try_normalize().is_some());
+        let checks = [
+            (fixed.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
+            (fixed.temperature_k >= 0.0 && fixed.temperature_k.is_finite(), "temperature_k", "zero or more"),
+            (fixed.time_fs > 0.0 && fixed.time_fs.is_finite(), "time_fs", "a positive time"),
+            (energies, "kicks.energy_ev", "positive energies of at most 1e5 eV"),
+            (directions, "kicks.direction", "directions that are not zero"),
+        ];
+        match checks.iter().find(|(fine, ..)| !fine) {
+            None => Ok(()),
+            Some((_, name, expected)) => {
+                let (place, problem) = (format!("{place}: recoils.{name}"), format!("expected {expected}"));
+                Err(Error::input(place, problem, "Change this setting"))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -127,6 +151,7 @@ struct RecordedRecoil {
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: HistorySettings = config::load(&arguments.config)?;
+    settings.validate(&arguments.config.display().to_string())?;
     let folder = arguments.config.parent().unwrap_or(Path::new("."));
     let fit_file = folder.join(&settings.fit);
     let fit_settings: fit::Settings = config::load(&fit_file)?;
@@ -190,7 +215,11 @@ fn short_check(check: &Value) -> Value {
 fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotential) -> Result<Vec<RecordedRecoil>> {
     let (fixed, quench) = (&settings.recoils, QuenchSettings::default());
     let cell = read_structure(&folder.join(&settings.crystal))?.atoms;
-    let crystal = relax_cell(potential, &cell, &quench)?.atoms.supercell(fixed.cells);
+    check_size(&cell, fixed.cells)?;
+    let relaxed = relax_cell(potential, &cell, &quench)?;
+    let Quenched { converged, max_force_ev_per_angstrom, .. } = relaxed.quenched;
+    ensure_relaxed("the unit cell", converged, max_force_ev_per_angstrom)?;
+    let crystal = relaxed.atoms.supercell(fixed.cells);
     let thermal = Thermalization {
         temperature_k: fixed.temperature_k,
         time_fs: 300.0,
@@ -211,8 +240,8 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
     let bar = Bar::new("fixed recoils");
     let mut done = Vec::new();
     for kick in &fixed.kicks {
-        let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
         let follow = || -> Result<Recoil, Error> {
+            let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
             let mut nowhere = Checkpoint::nowhere(&Silent);
             let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut nowhere)?.starts.remove(0);
             let task = RecoilTask {
@@ -230,20 +259,21 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
         };
         let mut record = RecordedRecoil {
             kick: kick.clone(),
-            n_atoms: perfect.atoms.len(),
+            n_atoms: crystal.len(),
             stored_energy_ev: None,
             vacancies: 0,
             flags: Vec::new(),
             failure: None,
         };
-        // A potential that cannot follow a recoil is worth recording too.
         match follow() {
             Ok(found) => {
                 record.stored_energy_ev = Some(found.stored_energy_ev);
                 record.vacancies = found.defects.species.iter().map(|s| s.vacancies).sum();
                 record.flags = found.flags;
             }
-            Err(error) => record.failure = Some(error.to_string()),
+            // A potential that cannot follow a recoil is worth recording too.
+            Err(error @ Error::Computation { .. }) => record.failure = Some(error.to_string()),
+            Err(other) => return Err(other.into()),
         }
         done.push(record);
         knockon::progress::Progress::update(&bar, done.len() as u64, fixed.kicks.len() as u64);
@@ -301,19 +331,19 @@ fn table(records: &[Value]) -> String {
          n_parameters,settings_hash\n",
     );
     for r in records {
-        let [force, energy] = QUANTITIES.map(|(key, ..)| error(&r["held_out"], "all", key).unwrap_or(f64::NAN));
+        let [force, energy] = QUANTITIES.map(|(key, ..)| cell(error(&r["held_out"], "all", key), 4));
         let failed = list(&r["checks"]).iter().filter(|c| c["passed"] == false).count();
         let pairs = list(&r["frenkel_pairs"]);
         let stored: Vec<f64> = list(&r["recoils"]).iter().filter_map(|k| k["stored_energy_ev"].as_f64()).collect();
         let _ = writeln!(
             text,
-            "{},{},{},{force:.4},{energy:.4},{failed},{},{:.4},{:.3},{},{}",
+            "{},{},{},{force},{energy},{failed},{},{},{},{},{}",
             r["model_hash"].as_str().unwrap_or_default(),
             r["data_hash"].as_str().unwrap_or_default(),
             r["n_configurations"],
             pairs.len(),
-            frenkel_error(&pairs),
-            stored.iter().sum::<f64>() / stored.len().max(1) as f64,
+            cell(frenkel_error(&pairs), 4),
+            cell(mean(&stored), 3),
             ["channels", "cutoffs_angstrom", "two_j_max", "n_parameters"].map(|key| plain(&r["form"][key])).join(","),
             plain(&r["settings_hash"]),
         );
@@ -331,11 +361,20 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// A number as it stands in a table; nothing where there is none.
+fn cell(value: Option<f64>, digits: usize) -> String {
+    value.map(|x| format!("{x:.digits$}")).unwrap_or_default()
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
 /// Root mean square deviation in eV of the model's formation energies from the labels', at the labels' positions.
-fn frenkel_error(pairs: &[Value]) -> f64 {
+fn frenkel_error(pairs: &[Value]) -> Option<f64> {
     let square = |p: &Value| Some((p["model_ev"].as_f64()? - p["label_ev"].as_f64()?).powi(2));
     let squares: Vec<f64> = pairs.iter().filter_map(square).collect();
-    (squares.iter().sum::<f64>() / squares.len().max(1) as f64).sqrt()
+    mean(&squares).map(f64::sqrt)
 }
 
 fn curve_csv(record: &Record) -> String {
@@ -358,13 +397,13 @@ fn curve_csv(record: &Record) -> String {
 fn summary(records: &[Value], record: &Record) -> String {
     let mut rows = vec![["potential", "labels", "force eV/A", "energy eV/box", "Frenkel rms eV"].map(str::to_owned)];
     for r in records {
-        let [force, energy] = QUANTITIES.map(|(key, ..)| error(&r["held_out"], "all", key).unwrap_or(f64::NAN));
+        let [force, energy] = QUANTITIES.map(|(key, ..)| cell(error(&r["held_out"], "all", key), 3));
         rows.push([
             r["model_hash"].as_str().unwrap_or_default().to_owned(),
             r["n_configurations"].to_string(),
-            format!("{force:.3}"),
-            format!("{energy:.3}"),
-            format!("{:.2}", frenkel_error(&list(&r["frenkel_pairs"]))),
+            force,
+            energy,
+            cell(frenkel_error(&list(&r["frenkel_pairs"])), 2),
         ]);
     }
     let mut text = String::new();
@@ -400,6 +439,26 @@ mod tests {
         let file = tempfile::NamedTempFile::new()?;
         let old = r#"{"data_hash":"d","held_out":[],"model_hash":"old","n_configurations":32}"#;
         std::fs::write(file.path(), format!("{old}\n"))?;
+        let pair = LabelledPair {
+            id: "fpW-00".into(),
+            species: "W".into(),
+            n_atoms: 96,
+            label_ev: 9.3,
+            label_max_force_ev_per_angstrom: None,
+            model_ev: None,
+            model_relaxed_ev: None,
+            failure: Some("a hole".into()),
+        };
+        let kick =
+            Kick { species: Species::from_symbol("W").context("an element")?, energy_ev: 60.0, direction: DVec3::X };
+        let recoil = RecordedRecoil {
+            kick,
+            n_atoms: 768,
+            stored_energy_ev: None,
+            vacancies: 0,
+            flags: Vec::new(),
+            failure: Some("a hole".into()),
+        };
         let record = Record {
             model_hash: model.hash(),
             data_hash: "d".into(),
@@ -408,8 +467,8 @@ mod tests {
             n_configurations: 69,
             held_out: Vec::new(),
             checks: Vec::new(),
-            frenkel_pairs: Vec::new(),
-            recoils: Vec::new(),
+            frenkel_pairs: vec![pair],
+            recoils: vec![recoil],
             learning_curve: Vec::new(),
         };
         let records = add(file.path(), &record)?;
@@ -420,6 +479,25 @@ mod tests {
         assert!(rows[1].starts_with("old,d,32,") && rows[1].ends_with(",,,,,"), "{table}");
         assert!(rows[2].ends_with(",50,4.8 4.2 3.6 3.1 2.6,3,1500,0123456789abcdef"), "{table}");
         assert!(rows.iter().all(|row| row.split(',').count() == 14), "{table}");
+        // Where nothing was found there is no number, neither of errors, nor of pairs, nor of recoils.
+        assert!(rows[1].starts_with("old,d,32,,,0,0,,,") && rows[2].contains(",d,69,,,0,1,,,50,"), "{table}");
+        assert!(!summary(&records, &record).contains("0.00"));
+        Ok(())
+    }
+
+    #[test]
+    fn settings_that_no_recoil_can_have_are_refused() -> Result<()> {
+        let text = read_text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cawo4/history.toml"))?;
+        let refused = |old: &str, new: &str| -> Result<String> {
+            anyhow::ensure!(text.contains(old), "{old}");
+            let settings: HistorySettings = toml::from_str(&text.replacen(old, new, 1))?;
+            Ok(settings.validate("file").err().map(|e| e.to_string()).unwrap_or_default())
+        };
+        assert_eq!(refused("seed = 1", "seed = 2")?, "");
+        assert!(refused("cells = [4, 4, 2]", "cells = [4, 0, 2]")?.contains("file: recoils.cells: expected three"));
+        assert!(refused("time_fs = 300.0", "time_fs = 0.0")?.contains("file: recoils.time_fs: expected a positive"));
+        assert!(refused("energy_ev = 112.0", "energy_ev = -1.0")?.contains("kicks.energy_ev: expected positive"));
+        assert!(refused("[0.3, 0.5, 0.8]", "[0.0, 0.0, 0.0]")?.contains("kicks.direction: expected directions"));
         Ok(())
     }
 }

@@ -9,7 +9,9 @@ use knockon::cascade::{
     RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization, check_size, run_recoil, snapshots,
     thermalize,
 };
-use knockon::dynamics::{ElectronicStopping, QuenchSettings, Simulation, TimeStep, relax_cell};
+use knockon::dynamics::{
+    ElectronicStopping, QuenchSettings, Quenched, Simulation, TimeStep, ensure_relaxed, relax_cell,
+};
 use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
@@ -118,7 +120,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let extrapolation = arguments.grade.as_ref().map(|path| super::evaluate::load_grades(&model, path)).transpose()?;
     let mut unit_cell = read_structure(&arguments.crystal)?.atoms;
     if !arguments.keep_cell {
-        unit_cell = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?.atoms;
+        let relaxed = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?;
+        let Quenched { converged, max_force_ev_per_angstrom, .. } = relaxed.quenched;
+        ensure_relaxed("the unit cell", converged, max_force_ev_per_angstrom)?;
+        unit_cell = relaxed.atoms;
     }
     check_size(&unit_cell, arguments.cells)?;
     let crystal = unit_cell.supercell(arguments.cells);

@@ -49,11 +49,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let starts = read_structures(&arguments.input)?;
     let species: BTreeSet<Species> = starts.iter().flat_map(|start| start.atoms.species.iter().copied()).collect();
     let species: Vec<Species> = species.into_iter().collect();
-    anyhow::ensure!(
-        arguments.max_force > 0.0 && arguments.max_force.is_finite(),
-        "--max-force: expected a positive number of eV/A, found {}. Change it",
-        arguments.max_force
-    );
+    for (name, unit, value) in
+        [("--max-force", "eV/A", arguments.max_force), ("--max-stress", "eV/A^3", arguments.max_stress)]
+    {
+        anyhow::ensure!(
+            value > 0.0 && value.is_finite(),
+            "{name}: expected a positive number of {unit}, found {value}. Change it"
+        );
+    }
     let guide = arguments.guide.as_deref().map(|path| open_guide(path, &species)).transpose()?;
     let evaluations = arguments.output.with_extension("evaluations.xyz");
     let forces = arguments.forces.open(&evaluations, &species, arguments.cell)?;
@@ -140,6 +143,10 @@ fn relax(
     let mut frame = Frame::new(end.atoms().clone());
     frame.info = start.info;
     remove_label(&mut frame);
+    // Atoms have moved away from where these labels are.
+    for key in ["label_energy", "label_stress"] {
+        frame.info.remove(key);
+    }
     frame.energy_ev = Some(evaluation.energy_ev());
     frame.forces = Some(evaluation.forces.clone());
     // A calculator may give no stress.

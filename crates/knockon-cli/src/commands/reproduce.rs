@@ -21,8 +21,9 @@ use std::time::Instant;
   knockon report OUT
 
 A stage is run again only if its settings, its inputs or this program have changed. Stop it at any moment and start it
-again: finished recoils are kept. To go further, copy the folder examples/cawo4/laptop, edit the copies and run
-`knockon reproduce COPY/chain.toml -o OTHER`. examples/cawo4/full holds the paper's own numbers.")]
+again: finished recoils are kept. To go further, copy the folder examples/cawo4/laptop to one beside it (paths in
+it are relative), edit the copies and run `knockon reproduce COPY/chain.toml -o OTHER`. examples/cawo4/full holds
+the paper's own numbers. Other crystals and species take the stages one by one: docs/new-crystal.md.")]
 pub(crate) struct Arguments {
     /// Chain file: which settings file each stage uses, relative to the chain file.
     #[arg(value_name = "CHAIN", default_value = "examples/cawo4/laptop/chain.toml")]

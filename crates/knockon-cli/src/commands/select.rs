@@ -4,6 +4,7 @@ use super::data::push_aligned;
 use crate::config;
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
+use knockon::cascade::check_size;
 use knockon::fit::{self, Dataset, Posterior};
 use knockon::io::{Frame, read_extxyz, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{Committee, CommitteeFile, LinearPotential, Model};
@@ -92,6 +93,7 @@ fn candidates(
     potential: &LinearPotential,
 ) -> Result<Vec<Candidate>> {
     let unit_cell = read_structure(&folder.join(&settings.crystal))?.atoms;
+    check_size(&unit_cell, settings.cells)?;
     let crystal = unit_cell.supercell(settings.cells);
     let defects = settings.pools.thermal.iter().filter_map(|t| t.with_defects.as_ref());
     let mut pairs = Vec::new();

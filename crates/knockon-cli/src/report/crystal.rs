@@ -100,7 +100,7 @@ mod tests {
         };
         let run = |direction, start, weight, stored_energy_ev| Run { direction, start, weight, stored_energy_ev };
         let runs = vec![run(0, 0, 0.125, 2.0), run(0, 1, 0.125, 4.0), run(2, 0, 0.75, 8.0)];
-        let samples = EnergySamples { recoil_energy_ev: 112.0, n_flagged: 0, runs };
+        let samples = EnergySamples { recoil_energy_ev: 112.0, n_flagged: 0, n_left_out: 0, runs };
         assert_eq!(mean_by_direction(&campaign, &samples), [(DVec3::Z, 3.0), (DVec3::X, 8.0)]);
         assert!(nearest(&[EnergySamples { runs: vec![], ..samples.clone() }], 112.0).is_none());
         assert!(nearest(&[samples], 20.0).is_some());

@@ -6,7 +6,7 @@
 
 use super::claims::Claim;
 use crate::Error;
-use crate::io::{content_hash, write_atomically};
+use crate::io::{content_hash, remove_if_there, write_atomically};
 use crate::progress::Progress;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -187,12 +187,10 @@ impl<'a> Checkpoint<'a> {
 
     /// Removes the file: the result is on disk.
     pub fn remove(&self) -> Result<(), Error> {
-        match self.path.as_ref().map(|path| (path, std::fs::remove_file(path))) {
-            Some((path, Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", path, error))
-            }
-            _ => Ok(()),
+        if let Some(path) = &self.path {
+            remove_if_there(path)?;
         }
+        Ok(())
     }
 }
 

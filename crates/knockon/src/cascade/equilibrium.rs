@@ -25,7 +25,8 @@ pub struct SpeciesTemperature {
     pub species: Species,
     /// Mean over the readings, in K.
     pub mean_k: f64,
-    /// Standard error of the mean in K, from the spread of [`BLOCKS`] blocks of time; none with fewer readings than blocks.
+    /// Standard error of the mean in K, from the spread of [`BLOCKS`] blocks of time and the memory of the bath; none with
+    /// fewer readings than blocks.
     pub standard_error_k: Option<f64>,
 }
 
@@ -34,11 +35,14 @@ pub struct SpeciesTemperature {
 pub struct Equilibrium {
     /// Temperature of the bath in K.
     pub bath_temperature_k: f64,
+    /// Time in fs that the bath takes to change the energy: readings closer than that are of one state. Zero in files of earlier
+    /// versions, whose standard errors are up to half of the true ones.
+    #[serde(default)]
+    pub memory_fs: f64,
     /// Equipartition: one entry for each element.
     pub temperatures: Vec<SpeciesTemperature>,
     /// Stationarity: mean temperature of all atoms in the second half of the readings less that in the first, over its
-    /// standard error. Within 5 or so in equilibrium, since standard errors are about half of the true ones; none where the
-    /// readings are too few for one.
+    /// standard error. Within 3 or so in equilibrium; none where the readings are too few for one.
     pub temperature_trend: Option<f64>,
     /// The same of the potential energy.
     pub potential_energy_trend: Option<f64>,
@@ -109,11 +113,13 @@ fn reduced_kinetic_energies(atoms: &Atoms, start: &Start, temperature_k: f64) ->
 /// Means over so many parts of the readings are taken as independent.
 const BLOCKS: usize = 10;
 
+/// After so many times that the bath takes to change the energy, 2 % are left of what was off at first.
+const MEMORIES: f64 = 4.0;
 /// In equilibrium temperatures are within this part of that of the bath, and as steady ...
 const ALLOWED_PART: f64 = 0.05;
-/// ... and so many standard errors. Blocks are no longer than the bath takes to change the energy, so that these are two of the
-/// true ones: none of 140 simulated boxes of oscillators is beyond (1800 and 2592 atoms, thermalised for 0.5 and 2 ps).
-const ALLOWED_ERRORS: f64 = 4.0;
+/// ... and so many standard errors: none of 120 simulated boxes of oscillators is beyond (1800 and 2592 atoms, read for 0.25 to
+/// 6 ps).
+const ALLOWED_ERRORS: f64 = 2.5;
 /// Kinetic energies may be so many times farther from Maxwell and Boltzmann than one box in a hundred is: one in sixteen
 /// thousand is.
 const ALLOWED_DISTANCES: f64 = 1.4;
@@ -140,17 +146,21 @@ impl Equilibrium {
     /// `readings` are at equal intervals; `start` is the box whose kinetic energies are looked at.
     pub(super) fn new(atoms: &Atoms, settings: &Thermalization, readings: &[Reading], start: &Start) -> Self {
         let elements = elements(atoms);
+        // The friction acts on the kinetic energy, half of a harmonic crystal's, at twice its rate.
+        let memory_fs = 1.0 / settings.friction_per_fs;
+        let memory = memory_in_readings(readings, memory_fs);
         let series = |index: usize| readings.iter().map(|r| r.temperatures_k[index]).collect::<Vec<f64>>();
         let of = |(index, species): (usize, &Species)| {
-            let (mean_k, standard_error_k) = mean_and_error(&series(index));
+            let (mean_k, standard_error_k) = mean_and_error(&series(index), memory);
             SpeciesTemperature { species: *species, mean_k, standard_error_k }
         };
         let potential: Vec<f64> = readings.iter().map(|r| r.potential_energy_ev).collect();
         Self {
             bath_temperature_k: settings.temperature_k,
+            memory_fs,
             temperatures: elements.iter().enumerate().map(of).collect(),
-            temperature_trend: trend(&temperatures_of_all_k(atoms, readings)),
-            potential_energy_trend: trend(&potential),
+            temperature_trend: trend(&temperatures_of_all_k(atoms, readings), memory),
+            potential_energy_trend: trend(&potential, memory),
             kinetic_energy_distance: distance_from_maxwell_boltzmann(atoms, start, settings.temperature_k),
             // Quantile 0.99 of Kolmogorov's distribution.
             allowed_distance: 1.628 / (atoms.len() as f64).sqrt(),
@@ -161,7 +171,8 @@ impl Equilibrium {
     /// What to tell the user where the box, `atoms`, was not in equilibrium: recoils from it are flagged `start`. Nothing is
     /// told from readings too few for a standard error.
     pub fn warning(&self, atoms: &Atoms) -> Option<String> {
-        let faults = [self.unequal_temperatures(), self.changes(atoms), self.other_distribution()].concat();
+        let faults =
+            [self.too_short(), self.unequal_temperatures(), self.changes(atoms), self.other_distribution()].concat();
         (!faults.is_empty() && self.bath_temperature_k > 0.0).then(|| {
             let faults = faults.join("; ");
             format!(
@@ -169,6 +180,17 @@ impl Equilibrium {
                  Thermalise longer, or take a larger box"
             )
         })
+    }
+
+    fn too_short(&self) -> Vec<String> {
+        let (found_fs, expected_fs) = (self.readings.last().map(|r| r.time_fs), MEMORIES * self.memory_fs);
+        let fault = |found_fs: f64| {
+            format!(
+                "expected {expected_fs:.0} fs, {MEMORIES} times one over the bath's friction, found {found_fs:.0} fs"
+            )
+        };
+        // The last reading may lie some steps before the end.
+        found_fs.filter(|found_fs| *found_fs < 0.99 * expected_fs).map(fault).into_iter().collect()
     }
 
     fn unequal_temperatures(&self) -> Vec<String> {
@@ -184,8 +206,9 @@ impl Equilibrium {
         let ev_per_k = 1.5 * BOLTZMANN_EV_PER_K * atoms.len() as f64;
         let potential: Vec<f64> = self.readings.iter().map(|r| r.potential_energy_ev / ev_per_k).collect();
         let series = [("temperature", temperatures_of_all_k(atoms, &self.readings)), ("potential energy", potential)];
+        let memory = memory_in_readings(&self.readings, self.memory_fs);
         let fault = |(name, values): &(&str, Vec<f64>)| {
-            let (change_k, error_k) = change(values);
+            let (change_k, error_k) = change(values, memory);
             let text =
                 || format!("expected a steady {name}, found one that changed by the equivalent of {change_k:+.1} K");
             self.is_beyond(change_k, error_k).then(text)
@@ -223,8 +246,14 @@ fn elements(atoms: &Atoms) -> Vec<Species> {
     elements
 }
 
-/// Mean and its standard error from the spread of blocks; no error of fewer values than blocks.
-fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
+/// The memory of the bath in intervals between readings.
+fn memory_in_readings(readings: &[Reading], memory_fs: f64) -> f64 {
+    let interval_fs = readings.windows(2).next().map_or(f64::INFINITY, |pair| pair[1].time_fs - pair[0].time_fs);
+    memory_fs / interval_fs
+}
+
+/// Mean and its standard error from the spread of blocks, which remember each other; no error of fewer values than blocks.
+fn mean_and_error(values: &[f64], memory: f64) -> (f64, Option<f64>) {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let all = mean(values);
     if values.len() < BLOCKS {
@@ -232,19 +261,35 @@ fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
     }
     let edge = |block: usize| block * values.len() / BLOCKS;
     let squares: f64 = (0..BLOCKS).map(|b| (mean(&values[edge(b)..edge(b + 1)]) - all).powi(2)).sum();
-    (all, Some((squares / (BLOCKS * (BLOCKS - 1)) as f64).sqrt()))
+    let of_independent_blocks = (squares / (BLOCKS * (BLOCKS - 1)) as f64).sqrt();
+    (all, Some(of_independent_blocks * memory_factor(values.len() as f64, memory)))
+}
+
+/// How much larger the standard error of a mean is than blocks say that were independent, for a quantity that forgets its past
+/// exponentially: the spread of the blocks around their common mean is that of block means less that of the mean.
+fn memory_factor(length: f64, memory: f64) -> f64 {
+    if memory == 0.0 {
+        return 1.0;
+    }
+    // Variance of a mean over `length` in units of that of single values.
+    let variance = |length: f64| {
+        let memories = length / memory;
+        2.0 / memories * (1.0 + (-memories).exp_m1() / memories)
+    };
+    let (of_mean, of_blocks) = (variance(length), variance(length / BLOCKS as f64));
+    (of_mean * (BLOCKS - 1) as f64 / (of_blocks - of_mean)).sqrt()
 }
 
 /// Mean of the second half less that of the first, and its standard error, if there is one.
-fn change(values: &[f64]) -> (f64, Option<f64>) {
+fn change(values: &[f64], memory: f64) -> (f64, Option<f64>) {
     let (first, second) = values.split_at(values.len() / 2);
-    let [(a, of_a), (b, of_b)] = [first, second].map(mean_and_error);
+    let [(a, of_a), (b, of_b)] = [first, second].map(|half| mean_and_error(half, memory));
     (b - a, of_a.zip(of_b).map(|(of_a, of_b)| of_a.hypot(of_b)))
 }
 
 /// The change over its standard error, if there is one.
-fn trend(values: &[f64]) -> Option<f64> {
-    let (change, error) = change(values);
+fn trend(values: &[f64], memory: f64) -> Option<f64> {
+    let (change, error) = change(values, memory);
     error.filter(|error| *error > 0.0).map(|error| change / error)
 }
 
@@ -269,6 +314,7 @@ mod tests {
     use crate::dynamics::testing::{argon_like, calcium_tungstate, element};
     use crate::dynamics::{QuenchSettings, thermal_velocities};
     use crate::progress::Silent;
+    use rand_distr::{Distribution, StandardNormal};
     use rand_pcg::Pcg64;
 
     fn settings(temperature_k: f64) -> Thermalization {
@@ -299,6 +345,32 @@ mod tests {
     }
 
     #[test]
+    fn standard_errors_know_what_the_bath_remembers() {
+        // A quantity of unit variance that forgets its past in 20 readings, 400 times: the mean of 200 readings, as of 10
+        // memories, has the variance 0.18.
+        let mut random = Pcg64::new(5, 1);
+        let (memory, n) = (20.0_f64, 200);
+        let keep = (-1.0 / memory).exp();
+        let mut means_and_errors = Vec::new();
+        for _ in 0..400 {
+            let mut value: f64 = StandardNormal.sample(&mut random);
+            let mut next = || {
+                let noise: f64 = StandardNormal.sample(&mut random);
+                value = keep * value + (1.0 - keep * keep).sqrt() * noise;
+                value
+            };
+            let values: Vec<f64> = (0..n).map(|_| next()).collect();
+            let (mean, error) = mean_and_error(&values, memory);
+            means_and_errors.push((mean, error.expect("enough readings")));
+        }
+        let mean_of = |of: fn(&(f64, f64)) -> f64| means_and_errors.iter().map(of).sum::<f64>() / 400.0;
+        let (true_variance, said) = (mean_of(|(mean, _)| mean * mean), mean_of(|(_, error)| error * error));
+        assert!((true_variance - 0.18).abs() < 0.04 && (said - 0.18).abs() < 0.03, "{true_variance} {said}");
+        // Without memory, blocks are independent.
+        assert!((memory_factor(1000.0, 0.01) - 1.0).abs() < 1e-3 && memory_factor(1000.0, 0.0) == 1.0);
+    }
+
+    #[test]
     fn other_distributions_and_unsteady_readings_are_seen() {
         let atoms = calcium_tungstate().supercell([6, 6, 3]);
         let start = |temperature_k: f64| Start {
@@ -307,7 +379,7 @@ mod tests {
             velocities: thermal_velocities(&atoms.masses_u(), temperature_k, &mut Pcg64::new(2, 1)),
         };
         let reading = |step: usize| Reading {
-            time_fs: step as f64,
+            time_fs: 10.0 * step as f64,
             potential_energy_ev: 0.1 * step as f64 + (step % 3) as f64,
             temperatures_k: vec![133.0 + (step % 5) as f64, 133.0, 100.0],
         };
@@ -331,7 +403,8 @@ mod tests {
         let errors: Vec<Option<f64>> = few.temperatures.iter().map(|t| t.standard_error_k).collect();
         assert_eq!((errors, few.temperature_trend, few.potential_energy_trend), (vec![None; 3], None, None));
         // What is told, and what flags recoils: W too cold, a drift of the potential energy by 30 K, atoms of one speed.
-        assert_eq!(few.warning(&atoms), None);
+        let short = few.warning(&atoms).expect("a warning");
+        assert!(short.contains("expected 400 fs, 4 times one over the bath's friction, found 80 fs. "), "{short}");
         let told = narrow.warning(&atoms).expect("a warning");
         for part in ["133 K for W, found 100.0 K", "steady potential energy", "by the equivalent of +29.", "found 0.60"]
         {

@@ -3,7 +3,7 @@
 use super::{
     CampaignSettings, Direction, Directions, UnitCell, central_atom, chosen_directions, irreducible_directions,
 };
-use crate::dynamics::{QuenchSettings, relax_cell};
+use crate::dynamics::{QuenchSettings, Quenched, ensure_relaxed, relax_cell};
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::symmetry::{SiteSymmetry, site_symmetry};
 use crate::{Atoms, Error, Potential, Species};
@@ -80,7 +80,10 @@ impl Plan {
                 max_stress_ev_per_angstrom3: 0.01 * quench.max_stress_ev_per_angstrom3,
                 ..quench
             };
-            relax_cell(potential, crystal, &tight)?.atoms
+            let relaxed = relax_cell(potential, crystal, &tight)?;
+            let Quenched { converged, max_force_ev_per_angstrom, .. } = relaxed.quenched;
+            ensure_relaxed("the unit cell", converged, max_force_ev_per_angstrom)?;
+            relaxed.atoms
         } else {
             crystal.clone()
         };
@@ -177,9 +180,12 @@ impl Plan {
         }
         let read = |e| Error::input(&place, format!("expected the plan of a campaign, found: {e}"), remedy);
         let plan: Self = serde_json::from_str(&read_text(&path)?).map_err(read)?;
-        let sound = |(number, r): (usize, &PlannedRun)| r.run == number && r.direction < plan.directions.len();
+        // Nobody makes other starts: a run would wait for its own for ever.
+        let (n_directions, n_starts) = (plan.directions.len(), plan.settings.max_starts());
+        let sound =
+            |(number, r): (usize, &PlannedRun)| r.run == number && r.direction < n_directions && r.start < n_starts;
         if !plan.runs.iter().enumerate().all(sound) {
-            return Err(Error::input(place, "expected runs in order, with directions of the plan", remedy));
+            return Err(Error::input(place, "expected runs in order, with directions and starts of the plan", remedy));
         }
         Ok(plan)
     }

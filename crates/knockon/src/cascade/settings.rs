@@ -1,6 +1,7 @@
 //! What a campaign is to do.
 
 use super::recoil::MAX_ENERGY_EV;
+use super::starts::sampling_window;
 use super::{Border, RecoilSettings, RunningSettings, Thermalization};
 use crate::settings::{check, is_not_negative, is_positive};
 use crate::{Error, Species};
@@ -188,6 +189,9 @@ impl CampaignSettings {
             ],
         )?;
         self.thermalization.validate(place)?;
+        // A plan cannot take back what was asked for, and starts are only made when recoils are run.
+        let setting = format!("{place}: thermalization.sampling_time_fs");
+        sampling_window(&self.thermalization, self.max_starts(), &setting)?;
         self.recoil.validate(place)
     }
 

@@ -113,8 +113,8 @@ pub fn thermalize(
     seed: u64,
     checkpoint: &mut Checkpoint<'_>,
 ) -> Result<Thermalized, Error> {
-    let n_steps = (settings.time_fs / settings.time_step_fs).ceil().max(1.0) as usize;
-    let places = sampling_steps(settings, n_steps, count)?;
+    let n_steps = n_steps(settings);
+    let places = sampling_steps(settings, count)?;
     let (atoms, skin) = (perfect.atoms.clone(), perfect.skin_angstrom);
     let (mut simulation, mut run) = match checkpoint.resume::<Sampling>(&(settings, count, seed))? {
         Some(run) => (Simulation::resume(potential, atoms, skin, run.simulation.clone())?, run),
@@ -201,14 +201,27 @@ impl Sampling {
     }
 }
 
-/// Steps after which starts are taken: the end of the run less the van der Corput sequence in base 2 times the window.
-fn sampling_steps(settings: &Thermalization, n_steps: usize, count: usize) -> Result<Vec<usize>, Error> {
-    let window = ((settings.sampling_time_fs / settings.time_step_fs) as usize).min(n_steps.saturating_sub(1));
+/// Time steps of the whole run.
+fn n_steps(settings: &Thermalization) -> usize {
+    (settings.time_fs / settings.time_step_fs).ceil().max(1.0) as usize
+}
+
+/// How many steps at the end of the run `count` starts are drawn from. Fails if these are too few; `setting` names the
+/// sampling time in errors.
+pub(super) fn sampling_window(settings: &Thermalization, count: usize, setting: &str) -> Result<usize, Error> {
+    let window = ((settings.sampling_time_fs / settings.time_step_fs) as usize).min(n_steps(settings) - 1);
     if count > 1 && window < count.next_power_of_two() {
         let needed = count.next_power_of_two() as f64 * settings.time_step_fs;
         let found = format!("expected at least {needed} fs for {count} starts, found {}", settings.sampling_time_fs);
-        return Err(Error::input("thermalization.sampling_time_fs", found, "Sample longer, or from fewer starts"));
+        return Err(Error::input(setting, found, "Sample longer, or from fewer starts"));
     }
+    Ok(window)
+}
+
+/// Steps after which starts are taken: the end of the run less the van der Corput sequence in base 2 times the window.
+fn sampling_steps(settings: &Thermalization, count: usize) -> Result<Vec<usize>, Error> {
+    let n_steps = n_steps(settings);
+    let window = sampling_window(settings, count, "thermalization.sampling_time_fs")?;
     // The bits of the number mirrored at the binary point: 0, 1/2, 1/4, 3/4, 1/8, ...
     let part = |k: usize| (k as u32).reverse_bits() as f64 / 2.0_f64.powi(32);
     Ok((0..count).map(|k| n_steps - (window as f64 * part(k)) as usize).collect())
@@ -271,7 +284,7 @@ mod tests {
             time_step_fs: 1.0,
             friction_per_fs: 0.01,
         };
-        let steps = |count| sampling_steps(&settings, 100, count).expect("room for them");
+        let steps = |count| sampling_steps(&settings, count).expect("room for them");
         assert_eq!(steps(5), [100, 84, 92, 76, 96]);
         let all = steps(32);
         for count in 1..32 {
@@ -280,6 +293,6 @@ mod tests {
         let mut sorted = all;
         sorted.sort_unstable();
         assert_eq!(sorted, (69..=100).collect::<Vec<_>>());
-        assert!(sampling_steps(&settings, 100, 33).is_err());
+        assert!(sampling_steps(&settings, 33).is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! What a cascade needs of a potential, checked: the crystal, its elasticity and vibrations, molecular dynamics that
 //! stays crystalline, recoils that find no hole, and repulsion at short range where there are no data.
 //!
-//! A check never stops a fit. It says what was found, what was expected and whether that is good enough; the campaign
-//! reads the verdict and does not run with a potential that failed unless told to.
+//! A check never stops a fit. It says what was found, what was expected and whether that is good enough. The model file
+//! has the verdict: `knockon campaign` and `knockon recoil` warn of a potential that failed, and `knockon reproduce` stops
+//! before its cascades unless told `--accept-failing-potential`.
 
 mod distances;
 mod elastic;
+mod expected;
 mod lattice;
 mod phonons;
 mod recoils;
@@ -14,6 +16,7 @@ mod scans;
 
 pub use distances::DataDistances;
 pub use elastic::elastic_constants_gpa;
+pub use expected::{ElasticComponent, LatticeConstants};
 pub use phonons::{gamma_frequencies_per_cm, hessian};
 pub use scans::{ScanPoint, pair_scans, scans_csv};
 
@@ -21,6 +24,7 @@ use crate::potential::Model;
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Entry of a model's provenance that holds the verdict of its checks.
 pub(crate) const CHECKS_ENTRY: &str = "checks";
@@ -62,21 +66,23 @@ impl Check {
     }
 }
 
-/// What the checks do and expect. The defaults are those of scheelite CaWO4.
+/// What the checks do and expect. Values to compare with may each be left out: then those of scheelite are taken where
+/// the crystal is CaWO4, and elsewhere nothing is compared. What needs no such value is checked in any crystal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckSettings {
-    /// Lattice constants in angstrom: PBE, Soum-Sidikov et al. (2024).
+    /// Lattice constants, best those of the functional of the labels.
     pub lattice_angstrom: LatticeConstants,
     /// Allowed relative deviation of the lattice constants.
     pub lattice_tolerance: f64,
-    /// Vector from W to O in units of a, a, c, its horizontal components sorted by size and all of them positive: PBE
-    /// coordinates O (0.7568, 0.1537, 0.0864) relative to W at (1, 0, 0).
-    pub oxygen_fractional: [f64; 3],
+    /// Vector from W to O in units of a, a, c, its horizontal components sorted by size and all of them positive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oxygen_fractional: Option<[f64; 3]>,
     /// Allowed deviation of these.
     pub oxygen_tolerance: f64,
-    /// Experimental elastic constants in GPa; the sign of C16 depends on the choice of axes, only its size counts.
-    pub elastic_gpa: ElasticConstants,
+    /// Elastic constants in GPa, those that are to be compared, in the axes of the reference crystal. Where the sign
+    /// depends on the choice of axes, as that of C16, only the size counts.
+    pub elastic_gpa: BTreeMap<ElasticComponent, f64>,
     /// Allowed relative deviation of the elastic constants: PBE is softer than experiment by some 10 %, and what a
     /// cascade needs of them is stability and the right order ...
     pub elastic_tolerance: f64,
@@ -84,10 +90,14 @@ pub struct CheckSettings {
     pub elastic_tolerance_gpa: f64,
     /// Largest strain of the finite differences.
     pub elastic_strain: f64,
-    /// Highest frequency at Gamma in 1/cm (Raman, nu_1) ...
-    pub highest_frequency_per_cm: f64,
+    /// Highest frequency at Gamma in 1/cm ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highest_frequency_per_cm: Option<f64>,
     /// ... and its allowed relative deviation.
     pub frequency_tolerance: f64,
+    /// Where elastic constants and frequency come from, in a few words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Temperatures of the molecular dynamics.
     pub temperatures_k: Vec<f64>,
     /// Temperature at which the box is shaken out of its crystal for the check of disorder: the order of what the track
@@ -111,53 +121,20 @@ pub struct CheckSettings {
     pub max_drift_ev_per_atom_ps: f64,
 }
 
-/// Lattice constants of a tetragonal crystal.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LatticeConstants {
-    /// In the plane.
-    pub a: f64,
-    /// Along the fourfold axis.
-    pub c: f64,
-}
-
-/// The elastic constants of a tetragonal crystal of Laue class 4/m, in GPa.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct ElasticConstants {
-    pub c11: f64,
-    pub c12: f64,
-    pub c13: f64,
-    pub c16: f64,
-    pub c33: f64,
-    pub c44: f64,
-    pub c66: f64,
-}
-
 impl Default for CheckSettings {
     fn default() -> Self {
         Self {
-            lattice_angstrom: LatticeConstants { a: 5.334, c: 11.51 },
+            lattice_angstrom: LatticeConstants::default(),
             lattice_tolerance: 0.01,
-            oxygen_fractional: [0.2432, 0.1537, 0.0864],
+            oxygen_fractional: None,
             oxygen_tolerance: 0.01,
-            // Mean of three measurements (Weber's handbook; Farley, Saunders et al.; Gluyas et al. 1973), which differ
-            // from each other by up to 8 GPa.
-            elastic_gpa: ElasticConstants {
-                c11: 143.6,
-                c12: 59.9,
-                c13: 42.3,
-                c16: 17.8,
-                c33: 127.5,
-                c44: 33.6,
-                c66: 41.5,
-            },
+            elastic_gpa: BTreeMap::new(),
             elastic_tolerance: 0.3,
             elastic_tolerance_gpa: 8.0,
             elastic_strain: 0.004,
-            highest_frequency_per_cm: 911.0,
+            highest_frequency_per_cm: None,
             frequency_tolerance: 0.1,
+            source: None,
             temperatures_k: vec![133.0, 300.0, 1000.0],
             disorder_temperature_k: 6000.0,
             run_time_fs: 300.0,
@@ -172,8 +149,8 @@ impl Default for CheckSettings {
     }
 }
 
-/// All checks of a potential, in the order of the report. `crystal` is the conventional cell, near its minimum;
-/// `scans` come from [`pair_scans`].
+/// All checks of a potential, in the order of the report. `crystal` is the conventional cell, near its minimum, and says
+/// what else it is compared with ([`CheckSettings`]); `scans` come from [`pair_scans`].
 pub fn check(
     potential: &dyn Potential,
     crystal: &Atoms,
@@ -181,11 +158,12 @@ pub fn check(
     settings: &CheckSettings,
     progress: &dyn Progress,
 ) -> Vec<Check> {
+    let settings = &settings.for_crystal(crystal);
     let total = 5 + settings.temperatures_k.len() as u64;
     progress.update(0, total);
     let (relaxed, mut checks) = lattice::check(potential, crystal, settings);
     progress.update(1, total);
-    checks.extend(elastic::check(potential, &relaxed, settings));
+    checks.extend(elastic::check(potential, &relaxed, &crystal.cell, settings));
     progress.update(2, total);
     checks.extend(phonons::check(potential, &relaxed, settings));
     checks.extend(scans::check(scans));
@@ -208,4 +186,46 @@ pub fn summary(checks: &[Check]) -> String {
         format!("{verdict} {:34} {:>10.4} {:12} expected {}; {}", c.name, c.value, c.unit, c.expected, c.detail)
     };
     checks.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::argon_like;
+    use crate::progress::Silent;
+
+    /// No crystal is judged by the values of another, and all that needs no value is checked.
+    #[test]
+    fn a_crystal_without_values_of_its_own_is_checked_all_the_same() {
+        let (potential, argon) = argon_like([1, 1, 1]);
+        let mut settings = CheckSettings {
+            repeat: [2, 2, 2],
+            temperatures_k: vec![100.0],
+            disorder_temperature_k: 3000.0,
+            run_time_fs: 400.0,
+            time_step_fs: 2.0,
+            recoil_repeat: [3, 3, 3],
+            recoils_per_species: 1,
+            recoil_energy_ev: 40.0,
+            ..CheckSettings::default()
+        };
+        let found = check(&potential, &argon, &[], &settings, &Silent);
+        assert!(found.iter().all(|c| c.passed), "{}", summary(&found));
+        assert!(summary(&found).contains("no reference given"), "{}", summary(&found));
+        let internal = [
+            "lattice constant a",
+            "lattice constant c",
+            "elastic stability margin",
+            "acoustic modes at Gamma",
+            "NVT at 100 K",
+            "NVE at 100 K",
+            "energy of disorder at 3000 K",
+            "stored energy of Ar recoils",
+        ];
+        assert_eq!(found.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), internal);
+        settings.elastic_gpa = toml::from_str("c44 = 1.0").unwrap();
+        settings.lattice_angstrom.a = Some(5.0);
+        let failed = check(&potential, &argon, &[], &settings, &Silent).into_iter().filter(|c| !c.passed);
+        assert_eq!(failed.map(|c| c.name).collect::<Vec<_>>(), ["lattice constant a", "C44"]);
+    }
 }

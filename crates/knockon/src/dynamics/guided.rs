@@ -4,6 +4,7 @@
 //! is where the dear one is evaluated next. This is model management with a first-order consistent correction in a trust region
 //! (N. M. Alexandrov et al., J. Aircraft 38, 1093 (2001)). `validation/guided` measures what it saves.
 
+use super::minimize::{Descent, Objective, minimize};
 use super::{QuenchSettings, Quenched, Simulation, quench};
 use crate::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
 use glam::DVec3;
@@ -44,8 +45,9 @@ impl Point {
 }
 
 /// Moves the atoms to a local minimum of `potential` with few evaluations of it, about `settings.max_evaluations` at most, by means of
-/// `guide`, which should have about the same minima; one that has not costs evaluations, and may lead to another minimum. Fails where
-/// the guide does not know the elements, or `potential` has no forces at the start; a search that gave up says so in what it returns.
+/// `guide`, which should have about the same minima; one that has not costs evaluations, and may lead to another minimum. Of computations
+/// that fail only those at the start are errors: anywhere else no result is taken as a high energy, and a search that gave up says so in
+/// what it returns.
 pub fn quench_guided(
     potential: &dyn Potential,
     guide: &dyn Potential,
@@ -60,7 +62,8 @@ pub fn quench_guided(
         && evaluations < settings.max_evaluations
         && reach > SMALLEST_REACH
     {
-        let (positions, expected) = Surrogate::new(guide, &best, reach).minimum(atoms, best.max_force)?;
+        let surrogate = Surrogate::new(guide, &best, reach);
+        let Some((positions, expected)) = unless_failed(surrogate.minimum(atoms, best.max_force))? else { break };
         let longest = positions.iter().zip(&best.positions).map(|(a, b)| a.distance(*b)).fold(0.0, f64::max);
         let trial = evaluate(&mut dear, &mut cheap, &positions)?;
         evaluations += 1;
@@ -80,23 +83,69 @@ pub fn quench_guided(
     // Where the guide leads nowhere, the potential finds the rest of the way alone.
     dear.set_positions(&best.positions)?;
     let left = settings.max_evaluations.saturating_sub(evaluations).max(1);
-    let quenched = quench(&mut dear, &QuenchSettings { max_evaluations: left, ..*settings })?;
+    let quenched = descend(&mut dear, &QuenchSettings { max_evaluations: left, ..*settings })?;
     // The first evaluation of the quench was the last one here.
     let evaluations = evaluations as u64 + quenched.evaluations - 1;
     Ok((dear.atoms().clone(), Quenched { evaluations, ..quenched }))
 }
 
-/// Both potentials there; nothing where the dear one has no result, as a calculation of electrons that does not converge.
+/// Nothing where a computation failed, as one of electrons that does not converge.
+fn unless_failed<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Computation { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Both potentials there, if both have a result.
 fn evaluate(
     dear: &mut Simulation<'_>,
     cheap: &mut Simulation<'_>,
     positions: &[DVec3],
 ) -> Result<Option<Point>, Error> {
-    cheap.set_positions(positions)?;
-    match dear.set_positions(positions) {
-        Ok(()) => Ok(Some(Point::new(dear, cheap))),
-        Err(Error::Computation { .. }) => Ok(None),
-        Err(other) => Err(other),
+    if unless_failed(cheap.set_positions(positions))?.is_none() {
+        return Ok(None);
+    }
+    Ok(unless_failed(dear.set_positions(positions))?.map(|()| Point::new(dear, cheap)))
+}
+
+/// As [`quench`], but a step to where there is no result was only too long.
+fn descend(dear: &mut Simulation<'_>, settings: &QuenchSettings) -> Result<Quenched, Error> {
+    let start = dear.atoms().positions.clone();
+    let mut objective = Alone { dear, max_force: settings.max_force_ev_per_angstrom, failed: false };
+    let mut descent = Descent::new(&mut objective, start)?;
+    let converged = minimize(&mut objective, &mut descent, settings.max_evaluations)?;
+    Ok(Quenched {
+        energy_ev: dear.potential_energy_ev(),
+        max_force_ev_per_angstrom: dear.evaluation().max_force(),
+        evaluations: descent.evaluations() as u64,
+        converged,
+    })
+}
+
+/// The dear potential without a guide.
+struct Alone<'s, 'p> {
+    dear: &'s mut Simulation<'p>,
+    max_force: f64,
+    /// Whether the last point has no result.
+    failed: bool,
+}
+
+impl Objective for Alone<'_, '_> {
+    fn evaluate(&mut self, x: &[DVec3], gradient: &mut [DVec3]) -> Result<f64, Error> {
+        self.failed = unless_failed(self.dear.set_positions(x))?.is_none();
+        if self.failed {
+            return Ok(f64::INFINITY);
+        }
+        for (gradient, force) in gradient.iter_mut().zip(&self.dear.evaluation().forces) {
+            *gradient = -*force;
+        }
+        Ok(self.dear.potential_energy_ev())
+    }
+
+    fn converged(&self) -> bool {
+        !self.failed && self.dear.evaluation().max_force() <= self.max_force
     }
 }
 
@@ -165,6 +214,7 @@ mod tests {
     use super::*;
     use crate::dynamics::thermal_velocities;
     use rand_pcg::Pcg64;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn rattled() -> Atoms {
         let mut atoms = cubic_cell(2.8).supercell([3, 3, 3]);
@@ -194,10 +244,10 @@ mod tests {
         assert!(2 * with.evaluations < without.evaluations, "{} and {}", with.evaluations, without.evaluations);
     }
 
-    /// Fails above an energy of the box, in eV, as a code does far from equilibrium.
-    struct Fails(PairPotential, f64);
+    /// Fails where the function says so, which gets the positions and the energy of the box in eV.
+    struct Fails<F>(PairPotential, F);
 
-    impl Potential for Fails {
+    impl<F: Fn(&[DVec3], f64) -> bool + Sync> Potential for Fails<F> {
         fn cutoff_angstrom(&self) -> f64 {
             self.0.cutoff_angstrom()
         }
@@ -208,7 +258,7 @@ mod tests {
 
         fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
             self.0.evaluate(atoms, neighbors, evaluation)?;
-            let fails = evaluation.energy_ev() >= self.1;
+            let fails = (self.1)(&atoms.positions, evaluation.energy_ev());
             if fails { Err(Error::computation("not converged", "Try another start")) } else { Ok(()) }
         }
     }
@@ -218,7 +268,8 @@ mod tests {
     fn a_guide_that_leads_to_failures_is_left() {
         let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
         let start = Simulation::new(&potential, rattled(), 0.5).expect("a simulation").potential_energy_ev();
-        let potential = Fails(potential, start + 1e-6);
+        // As a code does far from equilibrium.
+        let potential = Fails(potential, |_: &[DVec3], energy_ev: f64| energy_ev >= start + 1e-6);
         let guide = PairPotential::lennard_jones(3.0, 3.3, 4.6);
         let (_, quenched) =
             quench_guided(&potential, &guide, &rattled(), &QuenchSettings::default()).expect("a minimum");
@@ -226,6 +277,36 @@ mod tests {
         let few = QuenchSettings { max_evaluations: 0, ..QuenchSettings::default() };
         let (_, quenched) = quench_guided(&potential, &guide, &rattled(), &few).expect("a start");
         assert!(!quenched.converged && quenched.evaluations < 4, "{quenched:?}");
+    }
+
+    /// The guide has forces at the start only, and the potential fails at the first step without it and at every fourth evaluation
+    /// from there.
+    #[test]
+    fn steps_to_failures_are_shortened() {
+        let numbered = AtomicUsize::new(0);
+        let every_fourth = |_: &[DVec3], _: f64| numbered.fetch_add(1, Ordering::Relaxed) % 4 == 3;
+        let potential = Fails(PairPotential::lennard_jones(0.6, 2.8, 4.6), every_fourth);
+        let asked = AtomicUsize::new(0);
+        let after_the_first = |_: &[DVec3], _: f64| asked.fetch_add(1, Ordering::Relaxed) > 0;
+        let guide = Fails(PairPotential::lennard_jones(0.5, 2.83, 4.6), after_the_first);
+        let (_, quenched) =
+            quench_guided(&potential, &guide, &rattled(), &QuenchSettings::default()).expect("a minimum");
+        assert!(quenched.converged && quenched.max_force_ev_per_angstrom <= 1e-3, "{quenched:?}");
+        assert!(quenched.evaluations > 4, "{quenched:?}");
+    }
+
+    /// Wherever it goes there is no result: what it returns is the start.
+    #[test]
+    fn the_best_point_survives_failures() {
+        let start = rattled().positions;
+        let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
+        let before = Simulation::new(&potential, rattled(), 0.5).expect("a simulation").potential_energy_ev();
+        let potential = Fails(potential, |positions: &[DVec3], _: f64| positions != start.as_slice());
+        let guide = PairPotential::lennard_jones(0.5, 2.83, 4.6);
+        let (atoms, quenched) =
+            quench_guided(&potential, &guide, &rattled(), &QuenchSettings::default()).expect("a start");
+        assert!(!quenched.converged && quenched.evaluations < 40, "{quenched:?}");
+        assert!(atoms.positions == start && (quenched.energy_ev - before).abs() < 1e-9, "{quenched:?}");
     }
 
     #[test]

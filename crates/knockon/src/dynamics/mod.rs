@@ -13,7 +13,9 @@ pub(crate) mod testing;
 
 pub use guided::quench_guided;
 pub use minimize::Descent;
-pub use quench::{QuenchSettings, Quenched, RelaxedCell, Watch, quench, quench_on, quench_others, relax_cell};
+pub use quench::{
+    QuenchSettings, Quenched, RelaxedCell, Watch, ensure_relaxed, quench, quench_on, quench_others, relax_cell,
+};
 pub use simulation::{Simulation, SimulationState};
 pub use stopping::{ElectronicStopping, Friction};
 pub use thermostat::{Bath, thermal_velocities};

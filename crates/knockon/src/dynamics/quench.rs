@@ -160,6 +160,18 @@ pub fn relax_cell(potential: &dyn Potential, atoms: &Atoms, settings: &QuenchSet
     })
 }
 
+/// Fails if the search for the minimum that `name` is to be in gave up: what is built of it, or is a difference from its
+/// energy, would be off.
+pub fn ensure_relaxed(name: &str, converged: bool, max_force_ev_per_angstrom: f64) -> Result<(), Error> {
+    if converged {
+        return Ok(());
+    }
+    let problem = format!("{name} did not relax as far as asked for: {max_force_ev_per_angstrom:.1e} eV/A are left");
+    let remedy = "Allow more max_evaluations, start closer to the minimum, or keep the cell as it is (relax_cell = \
+                  false, --keep-cell)";
+    Err(Error::computation(problem, remedy))
+}
+
 /// The variables are the positions before deformation and, as three more vectors, the columns of the deformation F
 /// times `scale`: r = F u, cell = F cell_0 (Tadmor et al., Phys. Rev. B 59, 235 (1999)).
 struct CellAndPositions<'p> {

@@ -280,8 +280,8 @@ pub struct Report {
     pub uncertainty: UncertaintyReport,
     /// The paper's errors, for comparison.
     pub paper: PaperErrors,
-    /// True if the potential has passed everything that a cascade needs. A campaign asks for it and does not run
-    /// with a potential that failed unless told to.
+    /// True if the potential has passed everything that a cascade needs. `knockon reproduce` stops before its cascades where
+    /// it is false, unless told `--accept-failing-potential`.
     pub checks_passed: bool,
     /// Names of the checks that failed.
     pub failed_checks: Vec<String>,

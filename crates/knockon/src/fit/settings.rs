@@ -35,7 +35,7 @@ pub struct Settings {
     /// Weights and grouping, one entry for each class of configurations in the data.
     #[serde(rename = "class")]
     pub classes: Vec<ClassSettings>,
-    /// What the checks of the fitted potential do.
+    /// What the checks of the fitted potential do, and what they compare with.
     #[serde(default)]
     pub checks: CheckSettings,
 }
@@ -267,12 +267,15 @@ impl Settings {
             let fraction = class.force_fraction;
             check(fraction >= 0.0, "class.force_fraction", "zero or positive", fraction.to_string())?;
         }
+        self.checks.validate(place)?;
         self.empty_model().validate(place)
     }
 
-    /// A hash of all settings that have an influence on the model.
+    /// A hash of all settings that have an influence on the model. Values that the checks leave open stand in it as those of
+    /// scheelite, as they did when models were first fitted.
     pub fn hash(&self) -> String {
-        content_hash(toml::to_string(self).expect("settings hold only what TOML can hold").as_bytes())
+        let filled = Self { checks: self.checks.clone().or_scheelite(), ..self.clone() };
+        content_hash(toml::to_string(&filled).expect("settings hold only what TOML can hold").as_bytes())
     }
 
     /// The model with all coefficients zero.

@@ -32,8 +32,9 @@ pub(super) struct Relaxation {
     pub(super) converged: bool,
     /// Voigt order xx yy zz yz xz xy, positive in tension.
     pub(super) stress_ev_per_angstrom3: [f64; 6],
-    /// Why there is no result, e.g. because energies stopped being finite numbers.
-    pub(super) failure: Option<String>,
+    /// Earlier versions wrote files of what failed, too, with numbers that mean nothing.
+    #[serde(default, skip_serializing)]
+    failure: Option<String>,
     /// Not wrapped.
     pub(super) positions: Vec<DVec3>,
 }
@@ -48,8 +49,8 @@ pub(super) struct Relaxer<'a> {
 
 impl Relaxer<'_> {
     /// All jobs that are not yet done, as many at a time as rayon has threads, one thread each. A call that is stopped
-    /// loses only the relaxations under way; results do not depend on the number of threads.
-    pub(super) fn relax_all(&self, jobs: &[Job], progress: &dyn Progress) -> Result<Vec<Relaxation>, Error> {
+    /// loses only the relaxations under way; results do not depend on the number of threads. None: the job failed.
+    pub(super) fn relax_all(&self, jobs: &[Job], progress: &dyn Progress) -> Result<Vec<Option<Relaxation>>, Error> {
         let mut results: Vec<Option<Relaxation>> =
             jobs.iter().map(|job| self.finished(job)).collect::<Result<_, _>>()?;
         let missing: Vec<usize> = (0..jobs.len()).filter(|job| results[*job].is_none()).collect();
@@ -61,7 +62,7 @@ impl Relaxer<'_> {
         let work = || {
             while !stop.load(Ordering::Relaxed) {
                 let Some(job) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                let result = self.relax(&jobs[*job]);
+                let result = self.relax(&jobs[*job], progress);
                 stop.fetch_or(result.is_err(), Ordering::Relaxed);
                 found.lock().expect("no relaxation panics").push((*job, result));
                 progress.update(done.fetch_add(1, Ordering::Relaxed) as u64 + 1, missing.len() as u64);
@@ -80,9 +81,9 @@ impl Relaxer<'_> {
         let mut found = found.into_inner().expect("no relaxation panics");
         found.sort_by_key(|(job, _)| *job);
         for (job, result) in found {
-            results[job] = Some(result?);
+            results[job] = result?;
         }
-        Ok(results.into_iter().flatten().collect())
+        Ok(results)
     }
 
     fn path(&self, job: &Job) -> std::path::PathBuf {
@@ -112,31 +113,23 @@ impl Relaxer<'_> {
             let found = "expected a relaxation of this search, found one made with another model or other settings";
             return Err(Error::input(place, found, "Write this search to another folder, or remove the old one"));
         }
-        Ok(Some(relaxation))
+        Ok(relaxation.failure.is_none().then_some(relaxation))
     }
 
-    fn relax(&self, job: &Job) -> Result<Relaxation, Error> {
+    fn relax(&self, job: &Job, progress: &dyn Progress) -> Result<Option<Relaxation>, Error> {
         let relaxation = match self.relaxed(&job.atoms) {
             Ok(relaxation) => Relaxation { key: self.key(job), ..relaxation },
             // A start may fall into a hole of the potential: that says something about this start, not about the search. It is
             // not kept: what is asked for again is tried again.
             Err(error @ Error::Computation { .. }) => {
-                return Ok(Relaxation {
-                    key: self.key(job),
-                    energy_ev: 0.0,
-                    max_force_ev_per_angstrom: 0.0,
-                    evaluations: 0,
-                    converged: false,
-                    stress_ev_per_angstrom3: [0.0; 6],
-                    failure: Some(error.to_string()),
-                    positions: job.atoms.positions.clone(),
-                });
+                progress.message(&format!("{} has no result: {error}", job.name));
+                return Ok(None);
             }
             Err(other) => return Err(other),
         };
         let text = serde_json::to_string(&relaxation).expect("plain numbers and text");
         write_atomically(&self.path(job), text.as_bytes())?;
-        Ok(relaxation)
+        Ok(Some(relaxation))
     }
 
     /// Relaxes a box at fixed cell, without a file.

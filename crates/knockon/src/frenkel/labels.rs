@@ -7,6 +7,8 @@ use crate::io::Frame;
 use crate::io::labels::refuse_model;
 use crate::{Error, Potential};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A labelled configuration of the class `frenkel` and the label of a perfect box of the same kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,9 +24,12 @@ pub struct LabelledPair {
     /// Largest force of the label: how far from relaxed it is.
     pub label_max_force_ev_per_angstrom: Option<f64>,
     /// The model at the same positions, minus the model at the positions of the perfect box.
-    pub model_ev: f64,
+    pub model_ev: Option<f64>,
     /// The model after relaxing both with it.
-    pub model_relaxed_ev: f64,
+    pub model_relaxed_ev: Option<f64>,
+    /// Why one of them is missing: a hole of the model, or a relaxation that found no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// Compares the labels of the class `frenkel` with the model. Labels without a perfect box of the same kind of cell and the same
@@ -36,6 +41,7 @@ pub fn labelled_pairs(
 ) -> Result<Vec<LabelledPair>, Error> {
     refuse_models(labels)?;
     let kinds = cell_kinds(labels);
+    let mut references: BTreeMap<usize, ModelEnergies> = BTreeMap::new();
     let mut pairs = Vec::new();
     for (number, frame) in labels.iter().enumerate() {
         let of_class = |frame: &Frame, class: &str| frame.info.get("cls") == Some(class) && frame.energy_ev.is_some();
@@ -50,8 +56,12 @@ pub fn labelled_pairs(
             })
             .min_by(|a, b| difference(&labels[*a]).total_cmp(&difference(&labels[*b])));
         let (true, Some(perfect)) = (of_class(frame, "frenkel"), perfect) else { continue };
-        let [here, reference] = [frame, &labels[perfect]].map(|f| model_energies(potential, f, settings));
-        let (here, reference) = (here?, reference?);
+        let reference = match references.entry(perfect) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(ModelEnergies::new(potential, &labels[perfect], settings)?),
+        };
+        let here = ModelEnergies::new(potential, frame, settings)?;
+        let above = |(pair, perfect): (f64, f64)| pair - perfect;
         let energy = |f: &Frame| f.energy_ev.unwrap_or(f64::NAN);
         pairs.push(LabelledPair {
             id: frame.info.get("id").unwrap_or_default().to_owned(),
@@ -59,8 +69,9 @@ pub fn labelled_pairs(
             n_atoms: frame.atoms.len(),
             label_ev: energy(frame) - energy(&labels[perfect]),
             label_max_force_ev_per_angstrom: frame.max_force_ev_per_angstrom(),
-            model_ev: here.0 - reference.0,
-            model_relaxed_ev: here.1 - reference.1,
+            model_ev: here.labelled_ev.zip(reference.labelled_ev).map(above),
+            model_relaxed_ev: here.relaxed_ev.zip(reference.relaxed_ev).map(above),
+            failure: here.failure.or_else(|| Some(format!("the perfect box: {}", reference.failure.as_ref()?))),
         });
     }
     Ok(pairs)
@@ -76,9 +87,105 @@ fn same_origin(a: &Frame, b: &Frame) -> bool {
     Origin::find(&mut origins, a) == Origin::find(&mut origins, b)
 }
 
-/// As labelled, and relaxed at fixed cell.
-fn model_energies(potential: &dyn Potential, frame: &Frame, settings: &QuenchSettings) -> Result<(f64, f64), Error> {
-    let mut simulation = Simulation::new(potential, frame.atoms.clone(), 0.5)?;
-    let before = simulation.potential_energy_ev();
-    Ok((before, quench(&mut simulation, settings)?.energy_ev))
+/// What a model says of one box.
+#[derive(Default)]
+struct ModelEnergies {
+    /// As labelled.
+    labelled_ev: Option<f64>,
+    /// Relaxed at fixed cell.
+    relaxed_ev: Option<f64>,
+    failure: Option<String>,
+}
+
+impl ModelEnergies {
+    /// A box in a hole of the potential is what labels are compared for: it ends nothing.
+    fn new(potential: &dyn Potential, frame: &Frame, settings: &QuenchSettings) -> Result<Self, Error> {
+        let mut energies = Self::default();
+        match energies.find(potential, frame, settings) {
+            Err(error @ Error::Computation { .. }) => energies.failure = Some(error.to_string()),
+            other => other?,
+        }
+        Ok(energies)
+    }
+
+    fn find(&mut self, potential: &dyn Potential, frame: &Frame, settings: &QuenchSettings) -> Result<(), Error> {
+        let mut simulation = Simulation::new(potential, frame.atoms.clone(), 0.5)?;
+        self.labelled_ev = Some(simulation.potential_energy_ev());
+        let found = quench(&mut simulation, settings)?;
+        if !found.converged {
+            let (force, evaluations) = (found.max_force_ev_per_angstrom, found.evaluations);
+            let problem = format!("did not relax: {force:.1e} eV/A are left after {evaluations} evaluations");
+            return Err(Error::computation(problem, "Allow more evaluations, or a larger force"));
+        }
+        self.relaxed_ev = Some(found.energy_ev);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::{PairPotential, argon_like};
+    use crate::{Atoms, Evaluation, NeighborList, Species};
+    use glam::DVec3;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Fails where two atoms are close, and counts how often it is asked for the perfect box.
+    struct Holed {
+        potential: PairPotential,
+        perfect: Atoms,
+        asked: AtomicUsize,
+    }
+
+    impl Potential for Holed {
+        fn cutoff_angstrom(&self) -> f64 {
+            self.potential.cutoff_angstrom()
+        }
+
+        fn species(&self) -> &[Species] {
+            self.potential.species()
+        }
+
+        fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
+            self.asked.fetch_add(usize::from(*atoms == self.perfect), Ordering::Relaxed);
+            if neighbors.shortest_distance_angstrom(atoms) < 1.2 {
+                return Err(Error::computation("a hole", "Take another model"));
+            }
+            self.potential.evaluate(atoms, neighbors, evaluation)
+        }
+    }
+
+    fn label(atoms: &Atoms, class: &str, moved: DVec3) -> Frame {
+        let mut frame = Frame::new(atoms.clone());
+        frame.atoms.positions[0] += moved;
+        frame.info.set("cls", class);
+        frame.energy_ev = Some(if class == "perfect" { -10.0 } else { -7.0 });
+        frame
+    }
+
+    #[test]
+    fn a_pair_in_a_hole_is_told_with_the_others() {
+        let (potential, perfect) = argon_like([2, 2, 2]);
+        let towards = (perfect.positions[1] - perfect.positions[0]).normalize();
+        let labels = [
+            label(&perfect, "frenkel", DVec3::X * 0.3),
+            label(&perfect, "perfect", DVec3::ZERO),
+            label(&perfect, "frenkel", towards * 1.8),
+        ];
+        let potential = Holed { potential, perfect, asked: AtomicUsize::new(0) };
+        let compare = |settings: &QuenchSettings| labelled_pairs(&potential, &labels, settings).expect("pairs");
+        let pairs = compare(&QuenchSettings::default());
+        // To begin with, and as the first point of the only descent.
+        assert_eq!(potential.asked.load(Ordering::Relaxed), 2, "the perfect box is relaxed once");
+        assert!(pairs.len() == 2 && pairs.iter().all(|p| p.label_ev == 3.0), "{pairs:?}");
+        assert!(pairs[0].model_ev.is_some_and(|e| e > 0.05) && pairs[0].failure.is_none(), "{pairs:?}");
+        assert!(pairs[0].model_relaxed_ev.is_some_and(|e| e.abs() < 1e-3), "{pairs:?}");
+        assert_eq!((pairs[1].model_ev, pairs[1].model_relaxed_ev), (None, None));
+        assert!(pairs[1].failure.as_ref().is_some_and(|f| f.contains("a hole")), "{pairs:?}");
+
+        // What did not relax has no relaxed energy.
+        let pairs = compare(&QuenchSettings { max_evaluations: 1, ..QuenchSettings::default() });
+        assert!(pairs[0].model_ev.is_some() && pairs[0].model_relaxed_ev.is_none(), "{pairs:?}");
+        assert!(pairs[0].failure.as_ref().is_some_and(|f| f.contains("did not relax")), "{pairs:?}");
+    }
 }

@@ -1,12 +1,12 @@
 //! What a search leaves on disk: a table and the structures.
 
 use super::labels::refuse_models;
-use super::search::{FrenkelSearch, Outcome, Outcomes, separation};
+use super::search::{BoxResult, FrenkelSearch, Outcome, Outcomes, PerfectSupercell, Structure, separation};
 use super::settings::FrenkelSettings;
 use crate::fit::origin::Origin;
 use crate::io::{Frame, write_atomically, write_extxyz};
 use crate::{Atoms, Error};
-use glam::DVec3;
+use glam::{DMat3, DVec3};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -27,12 +27,12 @@ pub struct Entry {
     pub outcome: Outcome,
     /// Another structure that became the same in this box.
     pub same_as: Option<String>,
-    /// Energy above the perfect box.
-    pub formation_energy_ev: f64,
+    /// Energy above the perfect box; like all other results, none where the relaxation failed.
+    pub formation_energy_ev: Option<f64>,
     /// Elastic energy with the periodic images.
-    pub image_energy_ev: f64,
+    pub image_energy_ev: Option<f64>,
     /// Formation energy minus elastic energy with the images.
-    pub corrected_formation_energy_ev: f64,
+    pub corrected_formation_energy_ev: Option<f64>,
     /// Formation energy from first principles in the same box, without elastic correction.
     pub first_principles_formation_energy_ev: Option<f64>,
     /// The same minus the elastic energy with the images, which is that of the model.
@@ -52,9 +52,9 @@ pub struct Entry {
     /// Number of inequivalent starts that led here, in the smallest box.
     pub starts: usize,
     /// Elastic dipole, xx yy zz yz xz xy.
-    pub dipole_ev: [f64; 6],
+    pub dipole_ev: Option<[f64; 6]>,
     /// Largest force left.
-    pub max_force_ev_per_angstrom: f64,
+    pub max_force_ev_per_angstrom: Option<f64>,
     /// The model.
     pub model_hash: String,
 }
@@ -99,7 +99,7 @@ pub struct Attached {
 impl FrenkelTable {
     /// Tabulates a search.
     pub fn new(search: &FrenkelSearch, settings: &FrenkelSettings) -> Self {
-        let perfect = |p: &super::search::PerfectSupercell| {
+        let perfect = |p: &PerfectSupercell| {
             let v = p.atoms.cell.vectors;
             PerfectEntry {
                 supercell: p.supercell,
@@ -162,7 +162,8 @@ impl FrenkelTable {
                 return Err(Error::input("labels", problem, "Give the labels of one functional and code at a time"));
             }
             entry.first_principles_formation_energy_ev = Some(energy - perfect);
-            entry.first_principles_corrected_formation_energy_ev = Some(energy - perfect - entry.image_energy_ev);
+            entry.first_principles_corrected_formation_energy_ev =
+                entry.image_energy_ev.map(|images| energy - perfect - images);
             entry.first_principles_max_force_ev_per_angstrom = frame.max_force_ev_per_angstrom();
             attached.found += 1;
         }
@@ -189,18 +190,19 @@ impl FrenkelTable {
         let vector = |v: Option<DVec3>| [v.map(|v| v.x), v.map(|v| v.y), v.map(|v| v.z)].map(number).join(",");
         for e in &self.entries {
             let outcome = serde_json::to_string(&e.outcome).expect("a word");
+            let dipole = e.dipole_ev.map(|d| d.map(|x| format!("{x:.4}")).join(","));
             writeln!(
                 text,
-                "{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{},{},{},{},{},{},{},{:.3e},{}",
+                "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
                 e.id,
                 e.kind,
                 e.n_atoms,
                 e.supercell,
                 outcome.trim_matches('"'),
                 e.same_as.as_deref().unwrap_or_default(),
-                e.formation_energy_ev,
-                e.image_energy_ev,
-                e.corrected_formation_energy_ev,
+                number(e.formation_energy_ev),
+                number(e.image_energy_ev),
+                number(e.corrected_formation_energy_ev),
                 number(e.first_principles_formation_energy_ev),
                 number(e.first_principles_corrected_formation_energy_ev),
                 number(e.first_principles_max_force_ev_per_angstrom),
@@ -210,8 +212,8 @@ impl FrenkelTable {
                 e.interstitial_species,
                 e.from_species,
                 e.starts,
-                e.dipole_ev.map(|x| format!("{x:.4}")).join(","),
-                e.max_force_ev_per_angstrom,
+                dipole.unwrap_or_else(|| ",".repeat(5)),
+                e.max_force_ev_per_angstrom.map(|force| format!("{force:.3e}")).unwrap_or_default(),
                 e.model_hash,
             )
             .expect("text grows");
@@ -257,36 +259,47 @@ fn difference(label: &Atoms, written: &Atoms) -> Option<String> {
 fn entries(search: &FrenkelSearch) -> Vec<Entry> {
     let mut entries = Vec::new();
     for structure in &search.structures {
-        for (result, perfect) in structure.boxes.iter().zip(&search.perfect) {
-            let pair = separation(&result.occupation, &result.atoms, &perfect.atoms);
-            let d = result.dipole_ev;
-            let extra = result.occupation.interstitials.iter().map(|i| result.atoms.species[*i].symbol());
-            entries.push(Entry {
-                id: structure.id.clone(),
-                kind: structure.kind.clone(),
-                n_atoms: result.atoms.len(),
-                supercell: result.supercell,
-                outcome: result.outcome,
-                same_as: result.same_as.clone(),
-                formation_energy_ev: result.formation_energy_ev,
-                image_energy_ev: result.image_energy_ev,
-                corrected_formation_energy_ev: result.corrected_ev(),
-                first_principles_formation_energy_ev: None,
-                first_principles_corrected_formation_energy_ev: None,
-                first_principles_max_force_ev_per_angstrom: None,
-                distance_angstrom: pair.map(|(_, vector)| vector.length()),
-                vacancy_angstrom: pair.map(|(vacancy, _)| vacancy),
-                interstitial_angstrom: pair.map(|(vacancy, vector)| vacancy + vector),
-                interstitial_species: extra.collect::<Vec<_>>().join("+"),
-                from_species: structure.from_species.iter().map(|s| s.symbol()).collect::<Vec<_>>().join("+"),
-                starts: structure.starts,
-                dipole_ev: [d.x_axis.x, d.y_axis.y, d.z_axis.z, d.y_axis.z, d.x_axis.z, d.x_axis.y],
-                max_force_ev_per_angstrom: result.max_force_ev_per_angstrom,
-                model_hash: search.model_hash.clone(),
-            });
+        for perfect in &search.perfect {
+            let result = structure.in_supercell(perfect.supercell);
+            if result.is_some() || structure.failed_supercells.contains(&perfect.supercell) {
+                entries.push(entry(structure, perfect, result, &search.model_hash));
+            }
         }
     }
     entries
+}
+
+/// Without a result the relaxation failed.
+fn entry(structure: &Structure, perfect: &PerfectSupercell, result: Option<&BoxResult>, model_hash: &str) -> Entry {
+    let pair = result.and_then(|r| separation(&r.occupation, &r.atoms, &perfect.atoms));
+    let dipole = |d: DMat3| [d.x_axis.x, d.y_axis.y, d.z_axis.z, d.y_axis.z, d.x_axis.z, d.x_axis.y];
+    let extra = |r: &BoxResult| {
+        let symbols = r.occupation.interstitials.iter().map(|i| r.atoms.species[*i].symbol());
+        symbols.collect::<Vec<_>>().join("+")
+    };
+    Entry {
+        id: structure.id.clone(),
+        kind: structure.kind.clone(),
+        n_atoms: perfect.atoms.len(),
+        supercell: perfect.supercell,
+        outcome: result.map_or(Outcome::Failed, |r| r.outcome),
+        same_as: result.and_then(|r| r.same_as.clone()),
+        formation_energy_ev: result.map(|r| r.formation_energy_ev),
+        image_energy_ev: result.map(|r| r.image_energy_ev),
+        corrected_formation_energy_ev: result.map(BoxResult::corrected_ev),
+        first_principles_formation_energy_ev: None,
+        first_principles_corrected_formation_energy_ev: None,
+        first_principles_max_force_ev_per_angstrom: None,
+        distance_angstrom: pair.map(|(_, vector)| vector.length()),
+        vacancy_angstrom: pair.map(|(vacancy, _)| vacancy),
+        interstitial_angstrom: pair.map(|(vacancy, vector)| vacancy + vector),
+        interstitial_species: result.map(extra).unwrap_or_default(),
+        from_species: structure.from_species.iter().map(|s| s.symbol()).collect::<Vec<_>>().join("+"),
+        starts: structure.starts,
+        dipole_ev: result.map(|r| dipole(r.dipole_ev)),
+        max_force_ev_per_angstrom: result.map(|r| r.max_force_ev_per_angstrom),
+        model_hash: model_hash.to_owned(),
+    }
 }
 
 impl FrenkelSearch {
@@ -316,8 +329,8 @@ impl FrenkelSearch {
         frame
     }
 
-    fn structure_frame(&self, structure: &super::Structure, index: usize) -> Option<Frame> {
-        let result = structure.boxes.get(index)?;
+    fn structure_frame(&self, structure: &Structure, index: usize) -> Option<Frame> {
+        let result = structure.in_supercell(self.perfect[index].supercell)?;
         let mut frame = self.frame(&result.atoms, &structure.id, "frenkel");
         frame.info.set("species", &structure.kind);
         frame.info.set("model_formation_energy_ev", format!("{:.4}", result.formation_energy_ev));

@@ -8,7 +8,7 @@ use super::occupation::{Occupation, occupation};
 use super::settings::FrenkelSettings;
 use super::starts::{Start, inequivalent_starts, site_at};
 use crate::checks::elastic_constants_gpa;
-use crate::dynamics::{QuenchSettings, relax_cell};
+use crate::dynamics::{QuenchSettings, ensure_relaxed, relax_cell};
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential, Species};
 use glam::{DMat3, DVec3};
@@ -35,7 +35,7 @@ pub enum Outcome {
     Unfinished,
     /// Lower in energy than the perfect crystal: the potential cannot be trusted there.
     BelowCrystal,
-    /// The potential gave no finite numbers.
+    /// There is no result, e.g. because energies stopped being finite numbers.
     Failed,
 }
 
@@ -101,8 +101,18 @@ pub struct Structure {
     pub start: Start,
     /// Number of this start, from 0.
     pub start_number: usize,
-    /// The structure in each box, the box of the search first; one only, if it was not carried over.
+    /// The structure in each box where its relaxation did not fail, the box of the search first; one only, if it was not
+    /// carried over.
     pub boxes: Vec<BoxResult>,
+    /// The [`BoxResult::supercell`] of each box where its relaxation failed.
+    pub failed_supercells: Vec<usize>,
+}
+
+impl Structure {
+    /// The structure in this box, if there is a result.
+    pub(super) fn in_supercell(&self, supercell: usize) -> Option<&BoxResult> {
+        self.boxes.iter().find(|b| b.supercell == supercell)
+    }
 }
 
 /// How many starts ended how.
@@ -116,7 +126,7 @@ pub struct Outcomes {
     pub unfinished: usize,
     /// Starts that ended below the perfect crystal.
     pub below_crystal: usize,
-    /// Starts at which the potential gave no finite numbers.
+    /// Starts without a result, e.g. because energies stopped being finite numbers.
     pub failed: usize,
 }
 
@@ -165,10 +175,10 @@ pub fn find_frenkel_pairs(
     progress.message(&format!("{} inequivalent starts in {} atoms", starts.len(), search.perfect[0].atoms.len()));
     let jobs = starts.iter().enumerate().map(|(number, start)| search.start_job(number, start));
     let relaxations = search.relaxer.relax_all(&jobs.collect::<Result<Vec<_>, _>>()?, progress)?;
-    let results: Vec<BoxResult> = relaxations.into_iter().map(|r| search.result(0, r)).collect();
+    let results: Vec<Option<BoxResult>> = relaxations.into_iter().map(|r| r.map(|r| search.result(0, r))).collect();
     let mut outcomes = Outcomes::default();
     for result in &results {
-        *match result.outcome {
+        *match result.as_ref().map_or(Outcome::Failed, |r| r.outcome) {
             Outcome::Defect => &mut outcomes.defect,
             Outcome::Recombined => &mut outcomes.recombined,
             Outcome::Unfinished => &mut outcomes.unfinished,
@@ -248,9 +258,7 @@ impl<'a> Search<'a> {
         let atoms = Atoms { positions: relaxation.positions, ..perfect.atoms.clone() };
         let formation_energy_ev = relaxation.energy_ev - perfect.energy_ev;
         let fingerprint = Fingerprint::new(&atoms, self.relaxer.potential.species());
-        let outcome = if relaxation.failure.is_some() {
-            Outcome::Failed
-        } else if formation_energy_ev < BELOW_CRYSTAL_EV {
+        let outcome = if formation_energy_ev < BELOW_CRYSTAL_EV {
             Outcome::BelowCrystal
         } else if !relaxation.converged {
             Outcome::Unfinished
@@ -276,9 +284,9 @@ impl<'a> Search<'a> {
     }
 
     /// The different defects among the results, by kind and energy.
-    fn different_structures(&self, starts: &[Start], results: Vec<BoxResult>) -> Vec<Structure> {
-        let mut found: Vec<(usize, BoxResult)> =
-            results.into_iter().enumerate().filter(|(_, r)| r.outcome == Outcome::Defect).collect();
+    fn different_structures(&self, starts: &[Start], results: Vec<Option<BoxResult>>) -> Vec<Structure> {
+        let numbered = results.into_iter().enumerate().filter_map(|(number, result)| Some((number, result?)));
+        let mut found: Vec<(usize, BoxResult)> = numbered.filter(|(_, r)| r.outcome == Outcome::Defect).collect();
         found.sort_by(|a, b| a.1.formation_energy_ev.total_cmp(&b.1.formation_energy_ev).then(a.0.cmp(&b.0)));
         let mut structures: Vec<(Structure, Fingerprint)> = Vec::new();
         for (number, result) in found {
@@ -305,6 +313,7 @@ impl<'a> Search<'a> {
                 start,
                 start_number: number,
                 boxes: vec![result],
+                failed_supercells: Vec::new(),
             };
             structures.push((structure, fingerprint));
         }
@@ -330,7 +339,10 @@ impl<'a> Search<'a> {
             progress.message(&format!("{} structures in {} atoms", jobs.len(), self.perfect[index].atoms.len()));
             let relaxations = self.relaxer.relax_all(&jobs, progress)?;
             for (number, relaxation) in kept.iter().zip(relaxations) {
-                structures[*number].boxes.push(self.result(index, relaxation));
+                match relaxation {
+                    Some(relaxation) => structures[*number].boxes.push(self.result(index, relaxation)),
+                    None => structures[*number].failed_supercells.push(self.perfect[index].supercell),
+                }
             }
             self.mark_equal(structures, index);
         }
@@ -339,9 +351,10 @@ impl<'a> Search<'a> {
 
     /// Structures that were different in the smallest box may become one in a larger one.
     fn mark_equal(&self, structures: &mut [Structure], index: usize) {
+        let supercell = self.perfect[index].supercell;
         let mut known: Vec<(String, f64, Fingerprint)> = Vec::new();
         for structure in structures.iter_mut() {
-            let Some(result) = structure.boxes.get_mut(index) else { continue };
+            let Some(result) = structure.boxes.iter_mut().find(|b| b.supercell == supercell) else { continue };
             if result.outcome != Outcome::Defect {
                 continue;
             }
@@ -371,18 +384,6 @@ impl<'a> Search<'a> {
         }
         Ok(positions)
     }
-}
-
-/// All energies are differences from what `name` is.
-fn ensure_relaxed(name: &str, converged: bool, max_force_ev_per_angstrom: f64) -> Result<(), Error> {
-    if converged {
-        return Ok(());
-    }
-    let problem = format!("{name} did not relax: {max_force_ev_per_angstrom:.1e} eV/A are left");
-    Err(Error::computation(
-        problem,
-        "Allow more max_evaluations, start closer to the minimum, or set relax_cell = false",
-    ))
 }
 
 /// Elements of the empty sites, or of the atom that has moved farthest.

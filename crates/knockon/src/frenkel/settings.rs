@@ -71,6 +71,9 @@ fn candidates() -> usize {
     4
 }
 
+/// Boxes are at most this many primitive cells long: images no longer matter then, and far beyond there is no memory for them.
+const LONGEST: usize = 50;
+
 /// Symmetric and positive definite (Born).
 fn is_stable(c: &[[f64; 6]; 6]) -> bool {
     let c = Matrix6::from_fn(|i, j| c[i][j]);
@@ -81,12 +84,13 @@ impl FrenkelSettings {
     /// Checks what types cannot.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
         let increasing = self.supercells.windows(2).all(|w| w[0] < w[1]);
+        let fit = self.supercells.iter().all(|n| (1..=LONGEST).contains(n));
         let checks = [
             (!self.species.is_empty(), "species", "at least one element"),
             (
-                !self.supercells.is_empty() && self.supercells[0] > 0 && increasing,
+                !self.supercells.is_empty() && increasing && fit,
                 "supercells",
-                "increasing positive numbers",
+                "one number or more from 1 to 50, increasing",
             ),
             (is_positive(self.grid_spacing_angstrom), "grid_spacing_angstrom", "a positive length"),
             (is_not_negative(self.min_distance_angstrom), "min_distance_angstrom", "zero or a positive length"),
@@ -105,7 +109,22 @@ impl FrenkelSettings {
 
 #[cfg(test)]
 mod tests {
-    use super::is_stable;
+    use super::{FrenkelSettings, is_stable};
+
+    #[test]
+    fn boxes_that_fit_into_no_memory_are_refused() {
+        let refused = |supercells: &str| {
+            let text = format!(
+                "crystal = \"c.xyz\"\nrelax_cell = true\nspecies = [\"O\"]\nreach_angstrom = 5.0\nsupercells = {supercells}"
+            );
+            let settings: FrenkelSettings = toml::from_str(&text).expect("settings");
+            settings.validate("file").err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused("[2, 50]"), "");
+        for supercells in ["[]", "[0]", "[3, 2]", "[2, 3000000]"] {
+            assert!(refused(supercells).contains("file: supercells: expected one number or more"), "{supercells}");
+        }
+    }
 
     #[test]
     fn elastic_constants_of_no_crystal_are_refused() {

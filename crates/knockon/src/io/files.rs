@@ -2,7 +2,7 @@
 
 use crate::Error;
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// Reads a text file.
@@ -18,6 +18,24 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
             "Give a text file, not a binary or compressed one",
         )
     })
+}
+
+/// The same; None if there is no such file. Between a look whether a file is there and its reading, another process may
+/// remove it.
+pub fn read_text_if_there(path: &Path) -> Result<Option<String>, Error> {
+    match read_text(path) {
+        Err(Error::Io { reason, .. }) if reason.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Removes a file; returns whether it was there. Another process may be removing it at the same time.
+pub(crate) fn remove_if_there(path: &Path) -> Result<bool, Error> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("remove", path, error)),
+    }
 }
 
 /// Writes `content` into a temporary file beside `path`, flushes it to disk and renames it: `path` then holds either
@@ -55,7 +73,7 @@ pub(crate) fn create_atomically(path: &Path, content: &[u8]) -> Result<bool, Err
     file.write_all(content).map_err(failed)?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(true),
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(failed(e.error)),
     }
 }

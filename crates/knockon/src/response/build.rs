@@ -1,6 +1,6 @@
 //! From samples to a response: which part the campaign fixes, which part the paper's numbers stand in for.
 
-use super::evolution::{self, Evolution, Rule};
+use super::evolution::{self, Evolution, Rule, SMALLEST_LEVER};
 use super::fermi::{self, FermiPrior, Trials};
 use super::samples::{EnergySamples, ShapePoints, StartVariance, all_trials, resample};
 use super::shape::{Profile, ShapeModel};
@@ -90,6 +90,70 @@ impl Settings {
     }
 }
 
+/// What stands in where samples do not suffice.
+pub(super) enum Known {
+    /// The paper's numbers with assumptions, which are for W in CaWO4.
+    Paper,
+    /// The campaign's own best parameters, for recoils that the paper says nothing about.
+    Own(Box<Parameters>),
+}
+
+impl Known {
+    /// The most likely numbers.
+    pub(super) fn best(&self, shape: ShapeModel) -> Parameters {
+        match self {
+            Self::Paper => published::parameters(shape),
+            Self::Own(parameters) => (**parameters).clone(),
+        }
+    }
+
+    /// Those of one bootstrap replicate.
+    fn draw(&self, shape: ShapeModel, seed: u64, replicate: u64) -> Parameters {
+        match self {
+            Self::Paper => published::draw(shape, seed, replicate),
+            Self::Own(parameters) => (**parameters).clone(),
+        }
+    }
+}
+
+/// Refuses samples that leave a part to the paper's numbers, for `recoils` that these say nothing about. A width that is a share of the
+/// mean is the campaign's own.
+pub(super) fn check_alone(
+    fitted: &Fitted,
+    samples: &[EnergySamples],
+    settings: &Settings,
+    recoils: &str,
+    place: &str,
+) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    if !fermi::is_determined_by(&all_trials(samples)) {
+        missing.push(
+            "the defect probability (two recoil energies at which some leave defects and some do not)".to_owned(),
+        );
+    }
+    if !matches!(fitted.mean_rule, Rule::Fitted { .. }) {
+        missing.push(format!(
+            "the mean stored energy (two recoil energies, one {SMALLEST_LEVER} times the other or more, with {} recoils with \
+             defects each and means that grow)",
+            settings.minimum_nonzero
+        ));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let of_energy =
+        |s: &EnergySamples| format!("{} of {} at {} eV", s.nonzero().0.len(), s.runs.len(), s.recoil_energy_ev);
+    let found: Vec<String> = samples.iter().map(of_energy).collect();
+    let problem = format!(
+        "expected enough recoils of {recoils} to fix {}, found defects left by {}; the paper's numbers are for W in CaWO4",
+        missing.join(" and "),
+        found.join(", ")
+    );
+    let remedy = "Add recoil energies and directions to the campaign, which goes on where it stopped: energies at which some recoils \
+                  leave defects, and above";
+    Err(Error::input(place, problem, remedy))
+}
+
 /// Fitted parameters with the rules that gave them.
 pub(super) struct Fitted {
     pub(super) parameters: Parameters,
@@ -102,7 +166,7 @@ pub(super) fn shape_points(samples: &[EnergySamples], shape: ShapeModel, minimum
     samples.iter().filter_map(|s| s.shape_points(shape, minimum)).collect()
 }
 
-/// Fits the parameters; `known` (published numbers and assumptions) fills what the samples do not fix.
+/// Fits the parameters; `known` fills what the samples do not fix.
 pub(super) fn fit(samples: &[EnergySamples], form: Form, minimum: usize, known: &Parameters) -> Fitted {
     fit_points(samples, &shape_points(samples, form.shape, minimum), &all_trials(samples), form, known)
 }
@@ -151,14 +215,15 @@ fn profile(samples: &[EnergySamples], shapes: &[ShapePoints], curves: &Parameter
     Profile::of(&values, &weights)
 }
 
-/// What the bootstrap draws from: the samples of each potential, and the forms.
+/// What the bootstrap draws from: the samples of each potential, the forms, and what fills gaps.
 pub(super) struct Pool<'a> {
     pub(super) potentials: &'a [Vec<EnergySamples>],
     pub(super) forms: &'a [Form],
+    pub(super) known: &'a Known,
 }
 
 /// One set of parameters per bootstrap replicate: each draws one of the potentials and one of the forms, then directions and
-/// starts of that potential's campaign; known numbers are varied too.
+/// starts of that potential's campaign; the paper's numbers, where they fill gaps, are varied too.
 pub(super) fn bootstrap(pool: &Pool, settings: &Settings) -> Vec<Parameters> {
     let common: Vec<StartVariance> = pool.potentials.iter().map(|samples| StartVariance::of(samples)).collect();
     (0..settings.replicates)
@@ -168,7 +233,7 @@ pub(super) fn bootstrap(pool: &Pool, settings: &Settings) -> Vec<Parameters> {
             let mut random = Pcg64::seed_from_u64(seed);
             let potential = random.random_range(0..pool.potentials.len());
             let form = pool.forms[random.random_range(0..pool.forms.len())];
-            let known = published::draw(form.shape, settings.seed, replicate);
+            let known = pool.known.draw(form.shape, settings.seed, replicate);
             let drawn = resample(&pool.potentials[potential], common[potential], settings.seed, replicate);
             let shapes = shape_points(&drawn.energies, form.shape, settings.minimum_nonzero);
             fit_points(&drawn.energies, &shapes, &all_trials(&drawn.classes), form, &known).parameters

@@ -3,7 +3,7 @@
 //! azimuthal angle in radians and the energy losses in eV.
 
 use super::directional::Tag;
-use super::matrix::{FORMAT, MatrixSet, ResponseMatrix, VERSION};
+use super::matrix::{FORMAT, MOST_STEPS, MatrixSet, ResponseMatrix, VERSION};
 use crate::Error;
 use glam::DVec3;
 use rand::{RngExt, SeedableRng};
@@ -58,11 +58,19 @@ impl ResponseMatrix {
             line.split_whitespace().map(cell).collect()
         };
         let energies = lines.next().map(numbers).transpose()?.unwrap_or_default().split_off(2);
+        let highest = energies.iter().copied().fold(0.0, f64::max);
         let mut directions: Vec<(f64, Vec<f64>)> = Vec::new();
         for line in lines {
             let row = numbers(line)?;
             if row.len() != energies.len() + 2 || !row[..2].iter().all(|a| a.is_finite()) {
                 let problem = format!("expected two angles and {} losses, found {} numbers", energies.len(), row.len());
+                return Err(Error::input(format!("{name}, line {}", line.0 + 1), problem, remedy));
+            }
+            // Noise, but no more, may take a loss above the recoil energy or below 0.
+            if let Some(other) = row[2..].iter().find(|l| l.is_finite() && l.abs() > 2.0 * highest) {
+                let problem =
+                    format!("expected losses up to the recoil energies (highest {highest} eV), found {other}");
+                let remedy = "Write nan where there is no loss";
                 return Err(Error::input(format!("{name}, line {}", line.0 + 1), problem, remedy));
             }
             let ((sine, cosine), (y, x)) = (row[0].sin_cos(), row[1].sin_cos());
@@ -74,7 +82,18 @@ impl ResponseMatrix {
                 format!("expected several directions and energies, found {} and {}", directions.len(), energies.len());
             return Err(Error::input(name, problem, remedy));
         }
-        let largest = directions.iter().flat_map(|d| &d.1).copied().filter(|l| l.is_finite()).fold(0.0, f64::max);
+        let capped = |d: &(f64, Vec<f64>)| -> f64 {
+            let losses = d.1.iter().zip(&energies).filter(|(loss, _)| loss.is_finite());
+            losses.map(|(loss, energy)| loss.min(*energy)).fold(0.0, f64::max)
+        };
+        let largest = directions.iter().map(capped).fold(0.0, f64::max);
+        if largest / settings.step_ev > MOST_STEPS {
+            let step = settings.step_ev;
+            let problem = format!(
+                "expected at most {MOST_STEPS} steps up to the largest loss, found {largest} eV in steps of {step} eV"
+            );
+            return Err(Error::input("matrix", problem, "Take a step such as 0.5 eV"));
+        }
         let n_bins = (largest / settings.step_ev).floor() as usize + 1;
         let table = |times: &dyn Fn(usize) -> f64| -> MatrixSet {
             let (mut zero_probability, mut probability) = (Vec::new(), Vec::new());
@@ -151,9 +170,25 @@ mod tests {
         let tag = Some(Tag::new(DVec3::Z, 10.0).unwrap());
         let tagged = ResponseMatrix::from_energy_losses(TABLE, "t", &EnergyLossSettings { tag, ..settings() }).unwrap();
         assert!(tagged.zero_probability[2] < 1e-6 && tagged.zero_probability[1] > 1.0 - 1e-6);
-        let sets = ResponseMatrix::from_energy_losses(TABLE, "t", &EnergyLossSettings { sets: 3, ..settings() });
-        // Three directions drawn twice: some sets may lack every number of a column, which is refused, not hidden.
-        assert!(sets.is_err() || sets.is_ok_and(|m| m.bootstrap.len() == 3));
+        let sets =
+            |seed| ResponseMatrix::from_energy_losses(TABLE, "t", &EnergyLossSettings { sets: 3, seed, ..settings() });
+        // Two directions are drawn of three: a set may lack every number of a column, which is refused, not hidden.
+        assert!(sets(1).unwrap_err().to_string().contains("at 20 eV"));
+        assert_eq!(sets(4).unwrap().bootstrap.len(), 3);
+    }
+
+    /// The recoil energy is all that can be stored; fill values are no losses, and the table stays as small as it should.
+    #[test]
+    fn losses_end_at_the_recoil_energy() {
+        let above = TABLE.replace("3.4", "25");
+        let matrix = ResponseMatrix::from_energy_losses(&above, "t", &settings()).unwrap();
+        assert_eq!((matrix.stored_edges_ev.len(), matrix.probability[1][20]), (22, 0.5));
+        for fill in ["1e30", "1e15", "-999"] {
+            let error = ResponseMatrix::from_energy_losses(&TABLE.replace("3.4", fill), "t", &settings()).unwrap_err();
+            assert!(error.to_string().contains("line 4") && error.to_string().contains("nan"), "{error}");
+        }
+        let fine = EnergyLossSettings { step_ev: 1e-9, ..settings() };
+        assert!(ResponseMatrix::from_energy_losses(TABLE, "t", &fine).unwrap_err().to_string().contains("steps"));
     }
 
     #[test]

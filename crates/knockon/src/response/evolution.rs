@@ -176,7 +176,7 @@ impl Rule {
 }
 
 /// Energies closer than this ratio say nothing about a slope.
-const SMALLEST_LEVER: f64 = 1.2;
+pub(super) const SMALLEST_LEVER: f64 = 1.2;
 /// Curves are used up to here, beyond the highest recoil of a campaign: a fitted polynomial must not turn over before.
 pub(super) const HIGHEST_USE_EV: f64 = 500.0;
 

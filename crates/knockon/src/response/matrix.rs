@@ -11,6 +11,8 @@ use std::fmt::Write;
 pub(super) const FORMAT: &str = "knockon-response-matrix";
 /// Version of the format; bootstrap sets came without a new one, since they may be left out.
 pub(super) const VERSION: u32 = 1;
+/// Most intervals of stored energy that a table is made with.
+pub(super) const MOST_STEPS: f64 = 20_000.0;
 /// Rows of a file sum to 1 within this; they are normalised when read.
 const TOLERANCE: f64 = 1e-4;
 pub(super) const REMEDY: &str = "See docs/response-format.md";
@@ -67,7 +69,7 @@ impl ResponseMatrix {
     ) -> Result<Self, Error> {
         let stored = StoredEnergy::Curves(response, &response.parameters);
         let highest = recoil_energies_ev.last().copied().unwrap_or(0.0);
-        if !(step_ev > 0.0 && highest > 0.0 && highest / step_ev <= 20_000.0) {
+        if !(step_ev > 0.0 && highest > 0.0 && highest / step_ev <= MOST_STEPS) {
             let problem = format!("expected a step above 0 and at most 20000 of them, found {step_ev} eV");
             return Err(Error::input("matrix", problem, "Take a step such as 0.5 eV"));
         }

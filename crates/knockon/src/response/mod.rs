@@ -26,6 +26,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use build::Known;
 pub use build::Settings;
 pub use directional::{DirectionStatistics, Tag, TagIdentity, by_direction};
 pub use elosssim::EnergyLossSettings;
@@ -142,7 +143,7 @@ pub struct CampaignIdentity {
     pub recoils_hash: String,
     /// Cascades used.
     pub n_cascades: usize,
-    /// Flagged cascades.
+    /// Cascades with flags, those that were used all the same among them.
     pub n_flagged: usize,
     /// Recoil energies in eV.
     pub energies_ev: Vec<f64>,
@@ -196,7 +197,7 @@ impl Response {
     /// The same with another shape or bootstrap. The paper's numbers are for tungsten.
     pub fn from_paper_with(settings: Settings) -> Result<Self, Error> {
         settings.validate()?;
-        if settings.species != "W" {
+        if settings.species != published::SPECIES {
             let problem = format!("expected W, the species of the paper's numbers, found {}", settings.species);
             return Err(Error::input("species", problem, "Give a campaign with recoils of this species"));
         }
@@ -210,15 +211,16 @@ impl Response {
     fn of_paper(settings: Settings) -> Self {
         let settings = Settings { name: "paper".to_owned(), ..settings };
         let potentials = [Vec::new()];
-        let pool = build::Pool { potentials: &potentials, forms: &[settings.form()] };
+        let pool = build::Pool { potentials: &potentials, forms: &[settings.form()], known: &Known::Paper };
         let fitted = build::fit(&[], settings.form(), settings.minimum_nonzero, &published::parameters(settings.shape));
         Self::build(&fitted, &pool, settings)
     }
 
-    /// The response that the recoils of a campaign give, completed by the paper's numbers where they do not suffice.
+    /// The response that the recoils of a campaign give. Where recoils of W do not suffice, the paper's numbers complete it; such
+    /// recoils of another species are refused.
     pub fn from_recoils(recoils: &[Recoil], recoils_hash: &str, settings: Settings) -> Result<Self, Error> {
-        let table =
-            RecoilTable { name: "campaign".to_owned(), hash: recoils_hash.to_owned(), recoils: recoils.to_vec() };
+        let (name, hash) = ("campaign".to_owned(), recoils_hash.to_owned());
+        let table = RecoilTable { name, hash, crystal: None, recoils: recoils.to_vec() };
         Self::from_tables(&[table], settings, None)
     }
 
@@ -231,30 +233,14 @@ impl Response {
         tag: Option<(Tag, &[DMat3])>,
     ) -> Result<Self, Error> {
         settings.validate()?;
-        let mut groups: Vec<(&str, Vec<&RecoilTable>)> = Vec::new();
-        for table in tables {
-            let Some(potential) = table.potential(&settings.species)? else {
-                let problem =
-                    format!("expected recoils of {}, found none among {} runs", settings.species, table.recoils.len());
-                return Err(Error::input(&table.name, problem, "Set species to one that the campaign has"));
-            };
-            match groups.iter_mut().find(|(hash, _)| *hash == potential) {
-                Some((_, group)) => group.push(table),
-                None => groups.push((potential, vec![table])),
-            }
-        }
-        let Some((first, reference)) = groups.first() else {
-            return Err(Error::input("campaign", "expected a table of recoils, found none", "Give one"));
-        };
+        let groups = table::by_potential(tables, &settings.species)?;
+        let (first, reference) = &groups[0];
         let mut potentials = Vec::new();
         let mut identity = None;
         let mut n_flagged = 0;
         for (_, group) in &groups {
-            let mut recoils = table::merged(group)?;
-            if let Some((tag, operations)) = tag {
-                let found = directional::weigh(&mut recoils, &settings.species, tag, operations)?;
-                identity.get_or_insert(found);
-            }
+            let (recoils, found) = weighted(group, &settings.species, tag)?;
+            identity = identity.or(found);
             let all = samples::group(&recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
             let usable: Vec<EnergySamples> = all.iter().filter(|s| !s.runs.is_empty()).cloned().collect();
             if usable.is_empty() {
@@ -283,6 +269,17 @@ impl Response {
         };
         let known = published::parameters(settings.shape);
         let fitted = build::fit(&potentials[0], settings.form(), settings.minimum_nonzero, &known);
+        let known = match tables.iter().find(|t| !t.is_of_paper(&settings.species)) {
+            None => Known::Paper,
+            Some(other) => {
+                let recoils = match settings.species.as_str() {
+                    published::SPECIES => "W in another crystal than CaWO4",
+                    species => species,
+                };
+                build::check_alone(&fitted, &potentials[0], &settings, recoils, &other.name)?;
+                Known::Own(Box::new(fitted.parameters.clone()))
+            }
+        };
         if fitted.parameters.shape != settings.shape {
             let problem = format!(
                 "expected at least {} different non-zero stored energies at one recoil energy to smooth, found fewer",
@@ -290,11 +287,22 @@ impl Response {
             );
             return Err(Error::input("shape", problem, "Choose another shape than empirical"));
         }
-        let models = selection::scores(&potentials[0], &settings);
+        let models = selection::scores(&potentials[0], &settings, &known);
         let forms = if settings.model_form_spread { selection::accepted(&models) } else { vec![settings.form()] };
-        let pool = build::Pool { potentials: &potentials, forms: &forms };
+        let pool = build::Pool { potentials: &potentials, forms: &forms, known: &known };
         let response = Self::build(&fitted, &pool, settings);
         Ok(Self { campaign: Some(campaign), models, tag: identity, ..response })
+    }
+
+    /// The recoils that the best parameters of [`Self::from_tables`] rest on: all that the tables of the first one's potential have,
+    /// with a tag those near it, weighted by closeness.
+    pub fn reference_recoils(
+        tables: &[RecoilTable],
+        species: &str,
+        tag: Option<(Tag, &[DMat3])>,
+    ) -> Result<Vec<Recoil>, Error> {
+        let groups = table::by_potential(tables, species)?;
+        Ok(weighted(&groups[0].1, species, tag)?.0)
     }
 
     fn build(fitted: &build::Fitted, pool: &build::Pool, settings: Settings) -> Self {
@@ -407,6 +415,20 @@ impl Response {
     pub fn content_hash(&self) -> Result<String, Error> {
         Ok(content_hash(self.to_json()?.as_bytes()))
     }
+}
+
+/// The recoils of several tables of one potential, with a tag weighted by closeness to it.
+fn weighted(
+    tables: &[&RecoilTable],
+    species: &str,
+    tag: Option<(Tag, &[DMat3])>,
+) -> Result<(Vec<Recoil>, Option<TagIdentity>), Error> {
+    let mut recoils = table::merged(tables)?;
+    let identity = match tag {
+        Some((tag, operations)) => Some(directional::weigh(&mut recoils, species, tag, operations)?),
+        None => None,
+    };
+    Ok((recoils, identity))
 }
 
 /// Version 1 had one shape for all parameter sets and polynomials only.

@@ -11,6 +11,17 @@ use rand_pcg::Pcg64;
 /// Mean non-zero stored energies printed in the paper: (recoil energy in eV, mean in eV, cascades).
 pub const MEANS: [(f64, f64, usize); 2] = [(81.0, 7.5, 160), (160.0, 11.0, 320)];
 
+/// What recoils in the paper, and the atoms of the formula unit of its crystal.
+pub(super) const SPECIES: &str = "W";
+const CRYSTAL: [(&str, usize); 3] = [("Ca", 1), ("O", 4), ("W", 1)];
+
+/// Whether these are all atoms of a cell of the paper's crystal.
+pub(super) fn is_crystal(symbols: &[String]) -> bool {
+    let units = symbols.len() / 6;
+    let count = |symbol: &str| symbols.iter().filter(|s| *s == symbol).count();
+    units > 0 && symbols.len() == 6 * units && CRYSTAL.iter().all(|(symbol, n)| count(symbol) == n * units)
+}
+
 /// Standard deviation over mean of the non-zero stored energies. The paper shows it in a figure and prints no number:
 /// an assumption.
 const RELATIVE_WIDTH: f64 = 0.35;

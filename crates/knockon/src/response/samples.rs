@@ -15,8 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct EnergySamples {
     /// Recoil energy in eV.
     pub recoil_energy_ev: f64,
-    /// Flagged runs that were left out.
+    /// Runs with flags, those with accepted ones among them.
     pub n_flagged: usize,
+    /// Runs left out: flagged otherwise, or without a stored energy.
+    pub n_left_out: usize,
     /// The runs.
     pub runs: Vec<Run>,
 }
@@ -79,6 +81,7 @@ pub fn group(
         all.push(EnergySamples {
             recoil_energy_ev: f64::from_bits(bits),
             n_flagged: runs.iter().filter(|r| !r.flags.is_empty()).count(),
+            n_left_out: runs.len() - good.len(),
             runs: good
                 .iter()
                 .map(|r| Run {

@@ -1,12 +1,12 @@
 //! All combinations of shape and evolution side by side: how well each predicts cascades it has not seen, and what each would
 //! change. The user sees whether the choice matters.
 
-use super::build::{Fitted, Form, Settings, fit_points, shape_points};
+use super::Parameters;
+use super::build::{Fitted, Form, Known, Settings, fit_points, shape_points};
 use super::evolution::Evolution;
 use super::observable::Observables;
 use super::samples::{EnergySamples, all_trials};
 use super::shape::ShapeModel;
-use super::{Parameters, published};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ pub struct ModelScore {
 }
 
 /// The scores of all combinations that the samples can carry, best first where they can be held out.
-pub(super) fn scores(samples: &[EnergySamples], settings: &Settings) -> Vec<ModelScore> {
+pub(super) fn scores(samples: &[EnergySamples], settings: &Settings, known: &Known) -> Vec<ModelScore> {
     let mut rows = Vec::new();
     let mut by_cluster: Vec<Vec<f64>> = Vec::new();
     let directions: Vec<u32> =
@@ -68,7 +68,7 @@ pub(super) fn scores(samples: &[EnergySamples], settings: &Settings) -> Vec<Mode
     // The defect probability takes no part in the scores: that of all directions serves every fold.
     let trials = all_trials(samples);
     for shape in ShapeModel::ALL {
-        let known = published::parameters(shape);
+        let known = known.best(shape);
         let points = shape_points(samples, shape, settings.minimum_nonzero);
         // Each fold's training samples and shapes, shared by all evolutions.
         let training: Vec<_> = (0..if held_out { folds } else { 0 })

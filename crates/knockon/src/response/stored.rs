@@ -66,14 +66,30 @@ impl<'a> StoredEnergy<'a> {
         if class >= self.defect_probability(recoil_energy_ev) {
             return 0.0;
         }
-        let cdf = self.nonzero_cdf(recoil_energy_ev);
-        let (mut low, mut high) = (0.0, recoil_energy_ev);
-        for _ in 0..50 {
-            let middle = 0.5 * (low + high);
-            if cdf(middle) < position { low = middle } else { high = middle }
-        }
-        0.5 * (low + high)
+        inverse(self.nonzero_cdf(recoil_energy_ev), position, recoil_energy_ev)
     }
+
+    /// Stored energy in eV that one recoil in a thousand of this energy (eV) exceeds; 0 where fewer leave defects.
+    pub fn rarely_exceeded_ev(&self, recoil_energy_ev: f64) -> f64 {
+        let damaged = self.defect_probability(recoil_energy_ev);
+        if damaged <= RARE {
+            return 0.0;
+        }
+        inverse(self.nonzero_cdf(recoil_energy_ev), 1.0 - RARE / damaged, recoil_energy_ev)
+    }
+}
+
+/// One recoil in a thousand.
+const RARE: f64 = 1e-3;
+
+/// Where a distribution function of stored energies up to `highest` (eV) reaches `position`, by bisection.
+fn inverse(cdf: impl Fn(f64) -> f64, position: f64, highest: f64) -> f64 {
+    let (mut low, mut high) = (0.0, highest);
+    for _ in 0..50 {
+        let middle = 0.5 * (low + high);
+        if cdf(middle) < position { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
 }
 
 #[cfg(test)]
@@ -90,6 +106,19 @@ mod tests {
             assert!((mean / expected - 1.0).abs() < 0.01, "{energy} eV: {mean}");
         }
         assert_eq!(stored.mean_ev(0.0), 0.0);
+    }
+
+    /// All recoils of 200 eV leave defects: 3.09 standard deviations above the mean.
+    #[test]
+    fn stored_energies_that_are_rarely_exceeded() {
+        let response = Response::from_paper();
+        let stored = StoredEnergy::Curves(&response, &response.parameters);
+        let mean = response.parameters.mean.at(200.0);
+        let found = stored.rarely_exceeded_ev(200.0);
+        assert!((found / (mean * (1.0 + 3.09 * 0.35)) - 1.0).abs() < 2e-3, "{found} {mean}");
+        assert!(stored.rarely_exceeded_ev(45.0) < stored.rarely_exceeded_ev(55.0));
+        let matrix = ResponseMatrix::from_response(&response, &[0.0, 100.0], 0.5).unwrap();
+        assert_eq!(StoredEnergy::Matrix(&matrix).rarely_exceeded_ev(0.0), 0.0);
     }
 
     #[test]

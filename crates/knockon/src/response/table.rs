@@ -1,5 +1,6 @@
 //! The recoils of a campaign: read from `recoils.csv`, several tables put together.
 
+use super::published;
 use crate::Error;
 use glam::DVec3;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,11 +110,40 @@ pub struct RecoilTable {
     pub name: String,
     /// Hash of the file.
     pub hash: String,
+    /// Chemical symbols of all atoms of the crystal's cell, where they are known.
+    pub crystal: Option<Vec<String>>,
     /// Its recoils.
     pub recoils: Vec<Recoil>,
 }
 
+/// Tables by the hash of their potential, in the order in which these appear; at least one.
+pub(super) fn by_potential<'a>(
+    tables: &'a [RecoilTable],
+    species: &str,
+) -> Result<Vec<(&'a str, Vec<&'a RecoilTable>)>, Error> {
+    let mut groups: Vec<(&str, Vec<&RecoilTable>)> = Vec::new();
+    for table in tables {
+        let Some(potential) = table.potential(species)? else {
+            let problem = format!("expected recoils of {species}, found none among {} runs", table.recoils.len());
+            return Err(Error::input(&table.name, problem, "Set species to one that the campaign has"));
+        };
+        match groups.iter_mut().find(|(hash, _)| *hash == potential) {
+            Some((_, group)) => group.push(table),
+            None => groups.push((potential, vec![table])),
+        }
+    }
+    if groups.is_empty() {
+        return Err(Error::input("campaign", "expected a table of recoils, found none", "Give one"));
+    }
+    Ok(groups)
+}
+
 impl RecoilTable {
+    /// Whether recoils of `species` are those that the paper has numbers for, W in CaWO4, as far as the crystal is known.
+    pub fn is_of_paper(&self, species: &str) -> bool {
+        species == published::SPECIES && self.crystal.as_deref().is_none_or(published::is_crystal)
+    }
+
     /// Hash of the potential of all recoils of a species.
     pub(super) fn potential(&self, species: &str) -> Result<Option<&str>, Error> {
         let mut of_species = self.recoils.iter().filter(|r| r.species == species);

@@ -223,7 +223,7 @@ fn coverage(common: Common, campaigns: u64, replicates: u64) -> [f64; 6] {
             let raw_mean = bands(&samples, 3, replicates, seed)[1];
             let raw_probability = bands(&samples, 1, replicates, seed)[0];
             let potentials = [samples];
-            let pool = build::Pool { potentials: &potentials, forms: &[settings.form()] };
+            let pool = build::Pool { potentials: &potentials, forms: &[settings.form()], known: &Known::Paper };
             let sets = build::bootstrap(&pool, &Settings { seed, ..settings.clone() });
             let band = |of: &dyn Fn(&Parameters) -> f64| {
                 let mut values: Vec<f64> = sets.iter().map(of).collect();
@@ -307,7 +307,7 @@ fn weights_spread_a_mean_as_much_as_asked() {
 }
 
 fn table(name: &str, recoils: Vec<Recoil>) -> RecoilTable {
-    RecoilTable { name: name.to_owned(), hash: name.to_owned(), recoils }
+    RecoilTable { name: name.to_owned(), hash: name.to_owned(), crystal: None, recoils }
 }
 
 const SMALL: Common = Common { directions: 12, starts: 2, direction_ev: 1.0, start_ev: 0.0 };
@@ -321,7 +321,9 @@ fn tables_of_one_potential_make_one_campaign() {
     let all = crossed(&[40.0, 60.0, 112.0, 160.0], SMALL, 9);
     let whole = Response::from_tables(&[table("all", all.clone())], quick(), None).unwrap();
     let (low, high): (Vec<Recoil>, Vec<Recoil>) = all.iter().cloned().partition(|r| r.recoil_energy_ev < 100.0);
-    let parts = Response::from_tables(&[table("low", low.clone()), table("high", high)], quick(), None).unwrap();
+    let tables = [table("low", low.clone()), table("high", high)];
+    let parts = Response::from_tables(&tables, quick(), None).unwrap();
+    assert_eq!(Response::reference_recoils(&tables, "W", None).unwrap().len(), all.len());
     for energy in [40.0, 112.0] {
         assert!((whole.parameters.mean.at(energy) - parts.parameters.mean.at(energy)).abs() < 1e-6);
     }
@@ -345,6 +347,8 @@ fn campaigns_of_other_potentials_widen_the_bands_only() {
     let tables = [table("first", first), member(1, 2.5), member(2, -2.0)];
     let committee = Response::from_tables(&tables, quick(), None).unwrap();
     assert_eq!(alone.parameters, committee.parameters);
+    let used = Response::reference_recoils(&tables, "W", None).unwrap();
+    assert!(used.len() == tables[0].recoils.len() && used.iter().all(|r| r.model_hash == "abc"));
     let spread = |r: &Response| {
         let values: Vec<f64> = r.bootstrap.iter().map(|p| p.mean.at(112.0)).collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
@@ -353,6 +357,54 @@ fn campaigns_of_other_potentials_widen_the_bands_only() {
     assert!(spread(&committee) > 2.0 * spread(&alone), "{} {}", spread(&committee), spread(&alone));
     assert!(committee.caption().contains("3 potentials") && alone.caption().contains("one potential"));
     assert_eq!(committee.campaign.unwrap().other_potentials, ["member-1", "member-2"]);
+}
+
+/// The paper's numbers fill gaps of W in CaWO4 only. Other recoils that leave gaps are refused; those that suffice stand alone.
+#[test]
+fn other_recoils_take_nothing_from_the_paper() {
+    let of = |species: &str, cell: &[&str], energies: &[f64]| {
+        let mut recoils = crossed(energies, SMALL, 9);
+        recoils.iter_mut().for_each(|r| r.species = species.to_owned());
+        let crystal = (!cell.is_empty()).then(|| cell.iter().map(|symbol| (*symbol).to_owned()).collect());
+        let table = RecoilTable { crystal, ..table("recoils.csv", recoils) };
+        Response::from_tables(&[table], Settings { species: species.to_owned(), ..quick() }, None)
+    };
+    let unknown: [&str; 0] = [];
+    let (lead, calcium) = (["Pb", "W", "O", "O", "O", "O"], ["Ca", "W", "O", "O", "O", "O"]);
+    for (species, cell, named) in
+        [("Si", &unknown[..], "recoils of Si to fix"), ("W", &lead[..], "W in another crystal than CaWO4 to fix")]
+    {
+        let message = of(species, cell, &[160.0]).unwrap_err().to_string();
+        let parts =
+            ["recoils.csv", named, "defect probability", "mean stored energy", "24 of 24 at 160 eV", "W in CaWO4"];
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        let message = of(species, cell, &[112.0, 400.0]).unwrap_err().to_string();
+        assert!(message.contains("defect probability") && !message.contains("mean stored energy"), "{message}");
+    }
+    let paper = of("W", &calcium, &[160.0]).unwrap();
+    assert_eq!(paper.parameters, of("W", &unknown, &[160.0]).unwrap().parameters);
+    assert!(paper.sources.iter().any(|s| s.origin == Origin::CampaignAndPaper));
+    let enough = [30.0, 45.0, 60.0, 112.0, 160.0];
+    let [tungsten, silicon] = ["W", "Si"].map(|species| of(species, &unknown, &enough).unwrap());
+    assert_eq!(silicon.parameters, tungsten.parameters);
+    assert!(silicon.species == "Si" && !silicon.caption().contains("paper"), "{}", silicon.caption());
+}
+
+/// A replicate may lack what fixes a curve: the campaign's own best one stands in, never the paper's.
+#[test]
+fn gaps_of_replicates_are_filled_from_the_campaign_itself() {
+    let recoils = crossed(&[30.0, 60.0, 112.0, 160.0], SMALL, 5);
+    let potentials = [group(&recoils, "W", 0.5, &[])];
+    // Too few stored energies for any shape: what stands in is all that is seen.
+    let settings = Settings { minimum_nonzero: 100, ..quick() };
+    let mean = Curve::Polynomial(Polynomial([0.0, 1.0, 0.0]));
+    let known = Known::Own(Box::new(Parameters { mean, ..published::parameters(ShapeModel::Gaussian) }));
+    let pool = build::Pool { potentials: &potentials, forms: &[settings.form()], known: &known };
+    let sets = build::bootstrap(&pool, &settings);
+    assert!(sets.iter().all(|p| p.mean.at(50.0) == 50.0), "{:?}", sets[0]);
+    let rows = selection::scores(&potentials[0], &settings, &known);
+    assert!(!rows.is_empty() && rows.iter().all(|r| r.fitted_as == "known curve"), "{rows:?}");
+    assert!(rows.iter().all(|r| (r.consequences[0].mean_nonzero_ev - 7.5).abs() > 10.0), "{rows:?}");
 }
 
 #[test]
@@ -372,6 +424,12 @@ fn a_tagged_direction_sees_its_own_stored_energies() {
     let identity = up.tag.clone().unwrap();
     assert!(identity.effective_directions < 10.0 && identity.mean_angle_deg < 35.0, "{identity:?}");
     assert!(up.caption().contains("directions: along (0.000, 0.000, 1.000)"), "{}", up.caption());
+    let anywhere: &[DMat3] = &[];
+    let tag = Some((Tag::new(glam::DVec3::Z, 15.0).unwrap(), anywhere));
+    let used = Response::reference_recoils(&[table("t", recoils.clone())], "W", tag).unwrap();
+    let rows = by_direction(&used, "W", 0.5, &[]);
+    assert!(rows.len() == 2 * identity.n_directions && identity.n_directions < 40, "{identity:?}");
+    assert!(rows.iter().map(|d| d.weight).fold(0.0, f64::max) > 0.1, "weights know the direction");
     // Under a mirror both poles are the same.
     let mirror = [DMat3::IDENTITY, DMat3::from_diagonal(glam::DVec3::new(1.0, 1.0, -1.0))];
     let (up, down) = (toward(glam::DVec3::Z, &mirror), toward(-glam::DVec3::Z, &mirror));
@@ -428,7 +486,8 @@ fn weights_are_solid_angles_shared_by_the_starts_and_flags_are_left_out() {
         W,100,0,2.0,6.0,,m\nW,100,0,2.0,10.0,,m\nW,100,1,1.0,0.2,,m\nW,100,2,1.0,nan,unstable,m\nO,100,0,9.0,50.0,,m\n";
     let samples = group(&parse_recoils(text, "x").unwrap(), "W", 0.5, &[]);
     let statistics = samples[0].statistics();
-    assert_eq!((samples.len(), samples[0].runs.len(), samples[0].n_flagged), (1, 3, 1));
+    assert_eq!((samples.len(), samples[0].runs.len()), (1, 3));
+    assert_eq!((samples[0].n_flagged, samples[0].n_left_out), (1, 1));
     assert!((statistics.defect_probability - 2.0 / 3.0).abs() < 1e-15);
     assert!((statistics.mean_nonzero_ev - 8.0).abs() < 1e-12);
     assert!((statistics.std_nonzero_ev - 8f64.sqrt()).abs() < 1e-12);
@@ -441,6 +500,11 @@ fn accepted_flags_do_not_exclude_a_run_but_any_other_does() {
     let recoils = parse_recoils(text, "x").unwrap();
     let used = |accepted: &[String]| group(&recoils, "W", 0.5, accepted)[0].runs.len();
     assert_eq!((used(&[]), used(&["small-box".into()])), (1, 2));
+    let counts = |accepted: &[String]| {
+        let samples = &group(&recoils, "W", 0.5, accepted)[0];
+        (samples.n_flagged, samples.n_left_out)
+    };
+    assert_eq!((counts(&[]), counts(&["small-box".into()])), ((2, 2), (2, 1)));
 }
 
 #[test]

@@ -48,16 +48,21 @@ pub struct PoolSettings {
     pub strain: Option<StrainPool>,
 }
 
+/// Thermal boxes are new long before.
+const LONGEST_INTERVAL_FS: f64 = 1e6;
+
 impl SelectionSettings {
     /// Checks what types cannot; `place` names the file.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
         let p = &self.pools;
+        let intervals_fine = p.thermal.iter().all(|t| t.interval_fs > 0.0 && t.interval_fs <= LONGEST_INTERVAL_FS);
         let temperatures = p.thermal.iter().flat_map(|t| &t.temperatures_k);
         let energies = p.cascade.iter().flat_map(|c| &c.energies_ev);
         let recoils_fine = p.cascade.iter().all(|c| is_not_negative(c.temperature_k));
         let frames_fine = p.cascade.iter().flat_map(|c| &c.frame_times_fs).copied().all(is_not_negative);
         let strains_fine =
             p.strain.iter().all(|s| is_not_negative(s.strain) && is_not_negative(s.displacement_angstrom));
+        let close_forces_fine = p.close_pair.iter().all(|c| is_positive(c.max_force_ev_per_angstrom));
         let distances = p.close_pair.iter().flat_map(|c| &c.distances_angstrom);
         let checks = [
             (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
@@ -66,11 +71,13 @@ impl SelectionSettings {
             (is_positive(self.max_force_ev_per_angstrom), "max_force_ev_per_angstrom", "a positive force"),
             (*p != PoolSettings::default(), "pools", "at least one pool"),
             (temperatures.copied().all(is_positive), "pools.thermal.temperatures_k", "positive temperatures"),
+            (intervals_fine, "pools.thermal.interval_fs", "a positive time of at most 1e6 fs"),
             (energies.copied().all(is_positive), "pools.cascade.energies_ev", "positive energies"),
             (recoils_fine, "pools.cascade.temperature_k", "zero or more"),
             (frames_fine, "pools.cascade.frame_times_fs", "times of zero or more"),
             (strains_fine, "pools.strain", "deviations of zero or more"),
             (distances.copied().all(is_positive), "pools.close_pair.distances_angstrom", "positive lengths"),
+            (close_forces_fine, "pools.close_pair.max_force_ev_per_angstrom", "a positive force"),
         ];
         check(place, &checks)?;
         p.frenkel.iter().try_for_each(|pool| pool.validate(&format!("{place}: pools.frenkel")))
@@ -87,5 +94,31 @@ impl SelectionSettings {
             Pool::Strain => p.strain.as_ref().and_then(|s| s.at_most),
         };
         limit.unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn settings_that_lead_to_no_end_are_refused() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cawo4/select.toml");
+        let text = crate::io::read_text(&file).expect("an example");
+        let refused = |old: &str, new: &str| {
+            assert!(text.contains(old), "{old}");
+            let settings: SelectionSettings = toml::from_str(&text.replacen(old, new, 1)).expect("settings");
+            settings.validate("file").err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused("interval_fs = 300.0", "interval_fs = 2.5"), "");
+        for interval in ["inf", "nan", "0.0", "1e18"] {
+            let problem = refused("interval_fs = 300.0", &format!("interval_fs = {interval}"));
+            assert!(problem.contains("pools.thermal.interval_fs: expected a positive time"), "{problem}");
+        }
+        let problem = refused("supercell = 2", "supercell = 3000000");
+        assert!(problem.contains("pools.frenkel: supercells: expected one number or more"), "{problem}");
+        let problem = refused("max_force_ev_per_angstrom = 0.05", "max_force_ev_per_angstrom = -0.05");
+        assert!(problem.contains("pools.close_pair.max_force_ev_per_angstrom: expected a positive force"), "{problem}");
     }
 }

@@ -5,7 +5,7 @@
 use super::detector::Detector;
 use super::eye::{Eye, Fineness};
 use super::fold::{Grid, Line, RecoilSpectrum, StorageKernel};
-use super::user::{BinnedSpectrum, UserSpectrum};
+use super::user::{BinnedSpectrum, UserPart, UserSpectrum};
 use crate::Error;
 use crate::math::quantile;
 use crate::response::{Response, ResponseMatrix, StoredEnergy};
@@ -130,6 +130,32 @@ pub fn detect_into(
         UserSpectrum::Binned(binned) => fold(&Recoils::binned(binned), edges_ev, response, detector),
         UserSpectrum::Events(events) => fold(&Recoils::events(events), edges_ev, response, detector),
     }
+}
+
+/// A last bin with less than this share of the largest is empty: the spectrum has ended by itself.
+const EMPTY: f64 = 1e-9;
+/// Standard deviations of the resolution from which hardly a count arrives.
+const FAR: f64 = 3.0;
+
+/// Measured energy in eV above which a spectrum that ends before its recoils do gives too few counts: what is stored, and the
+/// resolution, bring recoils down from above its last edge. None if its last bin is empty, so that nothing is missing.
+pub fn complete_up_to_ev(
+    spectrum: &BinnedSpectrum,
+    response: &AnyResponse,
+    detector: &Detector,
+) -> Result<Option<f64>, Error> {
+    let last = spectrum.edges_ev.len() - 2;
+    let counts = |bin: usize| spectrum.parts.iter().map(|p| p.counts[bin]).sum::<f64>();
+    let largest = (0..=last).map(counts).fold(0.0, f64::max);
+    if counts(last) <= EMPTY * largest {
+        return Ok(None);
+    }
+    let end = spectrum.edges_ev[last + 1];
+    let is_own = |p: &UserPart| p.species.as_deref().is_none_or(|s| s == response.species()) && p.counts[last] > 0.0;
+    let stored = response.best();
+    let highest = if spectrum.parts.iter().any(is_own) { stored.rarely_exceeded_ev(end) } else { 0.0 };
+    let scale = response.scale(stored, detector)?;
+    Ok(Some(scale * (end - highest) - FAR * detector.resolution.at(scale * end)))
 }
 
 fn fold(
@@ -385,7 +411,7 @@ mod tests {
     use super::super::calibration::{CAPTURE_PEAK_EV, Calibration};
     use super::super::detector::{Resolution, Trigger};
     use super::super::events::{simulate, simulate_binned};
-    use super::super::user::{Content, UserPart};
+    use super::super::user::Content;
     use super::*;
 
     fn spectrum() -> BinnedSpectrum {
@@ -422,6 +448,31 @@ mod tests {
             let inside = (40..60).all(|i| found.after_band[0][i] < found.after_band[1][i]);
             assert!(inside && found.after_error.is_some());
         }
+    }
+
+    /// A spectrum that is cut off gives what the whole one gives up to the energy that is said, and too little above.
+    #[test]
+    fn a_spectrum_that_ends_too_low_is_told() {
+        let bins = |end: i32| -> BinnedSpectrum {
+            let edges_ev: Vec<f64> = (0..=end / 2).map(|i| 2.0 * f64::from(i)).collect();
+            let counts = edges_ev[1..].iter().map(|e| (-e / 40.0).exp()).collect();
+            let parts = vec![UserPart { species: None, counts, errors: None }];
+            BinnedSpectrum { edges_ev, column: "counts".to_owned(), content: Content::Counts, parts }
+        };
+        let (response, resolution) = (paper(0), Resolution { constant_ev: 5.0, slope: 0.0 });
+        for calibration in [Calibration::ElectronRecoils, Calibration::CapturePeak] {
+            let detector = Detector { resolution, calibration, ..Detector::default() };
+            let seen = |end| detect(&bins(end), &response, &detector).unwrap().after;
+            let (whole, cut) = (seen(360), seen(200));
+            let limit = complete_up_to_ev(&bins(200), &response, &detector).unwrap().unwrap();
+            assert!((130.0..200.0).contains(&limit), "{limit}");
+            let bin = (limit / 2.0) as usize - 1;
+            assert!(whole[..bin].iter().zip(&cut).all(|(w, c)| (c / w - 1.0).abs() < 0.01), "{limit}");
+            assert!(cut[99] < 0.95 * whole[99]);
+        }
+        let mut ended = bins(200);
+        ended.parts[0].counts[99] = 0.0;
+        assert_eq!(complete_up_to_ev(&ended, &response, &Detector::default()).unwrap(), None);
     }
 
     #[test]

@@ -140,6 +140,11 @@ pub fn parse_spectrum(
         }
         names[..first.len()].iter().map(|n| (*n).to_owned()).collect()
     };
+    if let Some(other) = header.iter().find(|h| is_in_another_unit(h)) {
+        let problem = format!("expected energies in eV, found the column \"{other}\"");
+        let remedy = "Convert them into eV and name the column energy_ev (edges: energy_low_ev, energy_high_ev)";
+        return Err(Error::input(format!("{name}, header"), problem, remedy));
+    }
     let mut rows: Vec<(usize, Vec<f64>)> = Vec::new();
     for (index, line) in lines {
         let found = cells(line);
@@ -357,6 +362,13 @@ impl Table<'_> {
     }
 }
 
+/// Whether a column's name says energies in another unit than eV. A rate may well be one per keV.
+fn is_in_another_unit(header: &str) -> bool {
+    let header = header.to_lowercase();
+    let is_energy = header.contains("energy") || header.starts_with("e_");
+    is_energy && !header.contains("per") && ["kev", "mev", "gev"].iter().any(|unit| header.contains(unit))
+}
+
 fn is_error(header: &str) -> bool {
     header == "error" || header.ends_with("_error")
 }
@@ -413,6 +425,8 @@ mod tests {
             }
         }
         assert_eq!(read("energy_ev\n12\n3\n").unwrap(), UserSpectrum::Events(vec![12.0, 3.0]));
+        // A rate per keV says nothing of the energies.
+        assert_eq!(binned("energy_ev,e_rate_per_kev_kg_day\n1,3\n2,3\n").column, "e_rate_per_kev_kg_day");
     }
 
     #[test]
@@ -470,6 +484,9 @@ mod tests {
             ("energy_low_ev,energy_high_ev,counts\n1,2,3\n3,4,5\n", "line 3", "touch"),
             ("energy_ev,counts\n1,2\n2\n", "line 3", "2 numbers"),
             ("energy,counts\n1,2\n", "header", "energy_ev"),
+            ("energy_kev,counts\n1,2\n", "header", "in eV, found the column \"energy_kev\""),
+            ("energy_low_keV,energy_high_keV,counts\n1,2,3\n", "header", "energy_low_keV"),
+            ("recoil_energy_MeV\n1\n", "header", "name the column energy_ev"),
             ("", "mine.csv", "empty"),
         ] {
             let message = read(text).unwrap_err().to_string();

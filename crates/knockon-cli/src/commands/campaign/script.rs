@@ -62,7 +62,7 @@ type Files = Vec<(&'static str, String)>;
 fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, plan: &Plan) -> Result<Files> {
     let tasks = plan.runs.len().min(arguments.max_tasks);
     // As many recoils side by side as there are threads.
-    let memory_mib = memory_bytes(plan.n_atoms(), arguments.cpus).div_ceil(1 << 20);
+    let memory_mib = memory_mib(plan, arguments.cpus);
     let job = |name: &str, array: &str, command: &str, log: &str| {
         let ScriptArguments { cpus, time, .. } = arguments;
         let log = folder.join(log);
@@ -138,6 +138,8 @@ fn hyperqueue(arguments: &ScriptArguments, run: &str, folder: &Path, plan: &Plan
          [ $code = 75 ] && sleep 600\n\
          exit $code\n"
     );
+    // One recoil at a time. MiB since HyperQueue 0.17; its workers find out by themselves what they have.
+    let memory_mib = memory_mib(plan, 1);
     let script = folder.join("task.sh");
     let script = script.to_str().context("expected a folder whose name is text")?;
     let mut job = String::from("name = \"knockon\"\n");
@@ -145,7 +147,8 @@ fn hyperqueue(arguments: &ScriptArguments, run: &str, folder: &Path, plan: &Plan
         let command: Vec<&str> = ["bash", script].iter().chain(options).copied().collect();
         write!(
             job,
-            "\n[[task]]\nid = {id}\n{after}command = {command:?}\ncrash_limit = 1000\n\n[[task.request]]\nresources = {{ \"cpus\" = {} }}\n",
+            "\n[[task]]\nid = {id}\n{after}command = {command:?}\ncrash_limit = 1000\n\n[[task.request]]\n\
+             resources = {{ \"cpus\" = {}, \"mem\" = {memory_mib} }}\n",
             arguments.cpus
         )
     };
@@ -158,6 +161,11 @@ fn hyperqueue(arguments: &ScriptArguments, run: &str, folder: &Path, plan: &Plan
         quoted(folder)?
     );
     Ok(vec![("task.sh", task), ("job.toml", job), ("submit.sh", submit)])
+}
+
+/// What a task needs that follows so many recoils side by side.
+fn memory_mib(plan: &Plan, side_by_side: usize) -> u64 {
+    memory_bytes(plan.n_atoms(), side_by_side).div_ceil(1 << 20)
 }
 
 /// A path as one word of a shell command.

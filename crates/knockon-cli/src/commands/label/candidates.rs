@@ -11,9 +11,11 @@ use std::path::Path;
 pub(crate) struct Candidate {
     /// Its name: the info key `id`, or one made from its geometry.
     pub(crate) id: String,
-    /// Its files begin with this: the id as far as file names allow, a hash of the geometry, the mesh unless it is Gamma, and
-    /// `stress` if one is wanted.
+    /// Its files begin with this: the id as far as file names allow, the short name of the geometry, the mesh unless it is
+    /// Gamma, and `stress` if one is wanted.
     pub(crate) stem: String,
+    /// Hash of the geometry; records hold it, because short names of two geometries may be equal.
+    pub(crate) geometry: String,
     /// Without labels.
     pub(crate) frame: Frame,
     /// Mesh of k-points.
@@ -47,8 +49,8 @@ impl Candidate {
     /// A configuration without its labels.
     pub(crate) fn new(mut frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
         remove_label(&mut frame);
-        let geometry = geometry_hash(&frame);
-        let id = frame.info.get("id").map_or_else(|| format!("geometry-{geometry}"), str::to_owned);
+        let Geometry { short_name, hash: geometry } = Geometry::of(&frame);
+        let id = frame.info.get("id").map_or_else(|| format!("geometry-{short_name}"), str::to_owned);
         frame.info.set("id", &id);
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
         let kpoints = mesh(&frame, settings, place)?;
@@ -58,24 +60,25 @@ impl Candidate {
             StressChoice::Marked => periodic && frame.info.boolean("want_stress") == Some(true),
             StressChoice::None => false,
         };
-        let mut stem = format!("{}.{geometry}", id.chars().map(plain).take(100).collect::<String>());
+        let mut stem = format!("{}.{short_name}", id.chars().map(plain).take(100).collect::<String>());
         if kpoints != GAMMA {
             stem += &format!(".{}", kpoints.map(|n| n.to_string()).join("x"));
         }
         if stress {
             stem += ".stress";
         }
-        Ok(Self { id, stem, frame, kpoints, stress })
+        Ok(Self { id, stem, geometry, frame, kpoints, stress })
     }
 
-    /// True if the label has the same cell, species and positions, up to the digits that programs write, the same mesh, and
-    /// a stress if one is wanted.
+    /// True if the label has the same cell, periodic in the same directions, the same species and positions, up to the
+    /// digits that programs write, the same mesh, and a stress if one is wanted.
     pub(crate) fn is_labelled_by(&self, label: &Frame) -> bool {
         let (a, b) = (&self.frame.atoms, &label.atoms);
         let mesh = label.info.get("kpts").map_or(Some(GAMMA), parse_mesh);
         a.species == b.species
             && mesh == Some(self.kpoints)
             && (label.stress.is_some() || !self.stress)
+            && a.cell.periodic == b.cell.periodic
             && a.cell.vectors.abs_diff_eq(b.cell.vectors, 1e-6)
             && a.positions.iter().zip(&b.positions).all(|(p, q)| p.abs_diff_eq(*q, 1e-6))
     }
@@ -94,13 +97,57 @@ fn parse_mesh(text: &str) -> Option<[u32; 3]> {
     numbers?.try_into().ok()
 }
 
-/// First digits of a hash of cell, species and positions.
-fn geometry_hash(frame: &Frame) -> String {
-    let atoms = &frame.atoms;
-    let numbers = (atoms.cell.vectors.to_cols_array().into_iter())
-        .chain(atoms.positions.iter().flat_map(|p| p.to_array()))
-        .flat_map(f64::to_le_bytes);
-    let mut bytes: Vec<u8> = atoms.species.iter().flat_map(|s| s.symbol().bytes().chain([b' '])).collect();
-    bytes.extend(numbers);
-    content_hash(&bytes)[..8].to_owned()
+/// What names a geometry.
+struct Geometry {
+    /// For files and for ids that are made up: the first digits of a hash of cell, species and positions, the same in all
+    /// versions, so that each finds the records of the others.
+    short_name: String,
+    /// Of these and of the directions in which the cell repeats.
+    hash: String,
+}
+
+impl Geometry {
+    fn of(frame: &Frame) -> Self {
+        let atoms = &frame.atoms;
+        let numbers = (atoms.cell.vectors.to_cols_array().into_iter())
+            .chain(atoms.positions.iter().flat_map(|p| p.to_array()))
+            .flat_map(f64::to_le_bytes);
+        let mut bytes: Vec<u8> = atoms.species.iter().flat_map(|s| s.symbol().bytes().chain([b' '])).collect();
+        bytes.extend(numbers);
+        let short_name = content_hash(&bytes)[..8].to_owned();
+        let periodic: [bool; 3] = atoms.cell.periodic.into();
+        bytes.extend(periodic.map(u8::from));
+        Self { short_name, hash: content_hash(&bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glam::{BVec3, DMat3, DVec3};
+    use knockon::{Atoms, Cell, Species};
+
+    fn candidate(position: DVec3, periodic: BVec3) -> Result<Candidate> {
+        let cell = Cell { vectors: DMat3::from_diagonal(DVec3::new(4.0, 4.0, 5.0)), periodic };
+        let species = Species::from_symbol("Cu").context("copper")?;
+        let settings = "xc = \"EMT\"\ncutoff_ev = 1.0\nkpoint_length_angstrom = 1.0\nstress = \"none\"";
+        Candidate::new(
+            Frame::new(Atoms::new(cell, vec![species], vec![position], "copper")?),
+            &toml::from_str(settings)?,
+            "copper",
+        )
+    }
+
+    /// Records of earlier versions are found, and of what repeats in other directions only the record says that it is another.
+    #[test]
+    fn short_names_stay_and_hashes_know_where_the_cell_repeats() -> Result<()> {
+        let position = DVec3::new(0.25, 0.5, 0.75);
+        let [bulk, slab] = [BVec3::TRUE, BVec3::new(true, true, false)].map(|periodic| candidate(position, periodic));
+        let (bulk, slab, moved) = (bulk?, slab?, candidate(DVec3::X, BVec3::TRUE)?);
+        assert_eq!((bulk.id.as_str(), bulk.stem.as_str()), ("geometry-a076b78d", "geometry-a076b78d.a076b78d"));
+        assert_eq!((&slab.stem, slab.geometry.len()), (&bulk.stem, 16));
+        assert!(slab.geometry != bulk.geometry && moved.stem != bulk.stem && moved.geometry != bulk.geometry);
+        assert!(bulk.is_labelled_by(&bulk.frame) && !slab.is_labelled_by(&bulk.frame));
+        Ok(())
+    }
 }

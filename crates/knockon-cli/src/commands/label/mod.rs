@@ -151,7 +151,7 @@ impl<'a> Watch<'a> {
     /// Runs workers until there is nothing left that they can do.
     fn work(&mut self, job: &Job) -> Result<()> {
         let n_workers = self.n_workers.min(self.settled.iter().filter(|s| !**s).count());
-        let mut workers = (0..n_workers).map(|k| job.start(k)).collect::<Result<Vec<Worker>>>()?;
+        let mut workers = (0..n_workers).map(|_| job.start()).collect::<Result<Vec<Worker>>>()?;
         while !workers.is_empty() {
             std::thread::sleep(POLL);
             let mut living = Vec::new();
@@ -161,7 +161,7 @@ impl<'a> Watch<'a> {
                     Some(status) if status.success() => {}
                     Some(status) => {
                         self.death(&worker, status)?;
-                        living.push(job.start(0)?);
+                        living.push(job.start()?);
                     }
                 }
             }

@@ -7,7 +7,9 @@ use super::candidates::Candidate;
 use super::settings::{Settings, StressChoice};
 use anyhow::{Context, Result, bail};
 use glam::DVec3;
-use knockon::io::{Frame, Info, content_hash, read_extxyz, read_text, write_atomically, write_extxyz};
+use knockon::io::{
+    Frame, Info, content_hash, read_extxyz, read_text, read_text_if_there, write_atomically, write_extxyz,
+};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,8 @@ pub(crate) struct Record {
     stress: Option<[f64; 6]>,
     code: String,
     pseudopotentials: Option<String>,
+    /// Of which geometry, by its hash; none in records of earlier versions.
+    geometry: Option<String>,
     /// Wall-clock time.
     pub(crate) seconds: f64,
 }
@@ -37,6 +41,26 @@ impl Record {
 pub(crate) struct Failure {
     /// One line.
     pub(crate) reason: String,
+    /// Of which geometry, by its hash; none in records of earlier versions.
+    pub(crate) geometry: Option<String>,
+}
+
+/// A file about one geometry.
+trait OfGeometry {
+    /// Its hash, if the file says it.
+    fn geometry(&self) -> Option<&str>;
+}
+
+impl OfGeometry for Record {
+    fn geometry(&self) -> Option<&str> {
+        self.geometry.as_deref()
+    }
+}
+
+impl OfGeometry for Failure {
+    fn geometry(&self) -> Option<&str> {
+        self.geometry.as_deref()
+    }
 }
 
 /// What the Python side says of its code before it has computed anything.
@@ -172,12 +196,12 @@ impl Records {
 
     /// The label, if it is done.
     pub(crate) fn result(&self, candidate: &Candidate) -> Result<Option<Record>> {
-        read_json(&self.result_path(candidate))
+        read_json(&self.result_path(candidate), candidate)
     }
 
     /// The reason why there is none, if it was tried.
     pub(crate) fn failure(&self, candidate: &Candidate) -> Result<Option<Failure>> {
-        read_json(&self.failure_path(candidate))
+        read_json(&self.failure_path(candidate), candidate)
     }
 
     /// Says how the energy of a configuration was computed.
@@ -247,12 +271,19 @@ impl Records {
     }
 }
 
-fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = read_text(path)?;
-    let value = serde_json::from_str(&text)
+/// What stands in the file about a candidate. The name of the file has only the short name of the geometry, which others may
+/// have, too.
+fn read_json<T: for<'a> Deserialize<'a> + OfGeometry>(path: &Path, candidate: &Candidate) -> Result<Option<T>> {
+    let Some(text) = read_text_if_there(path)? else { return Ok(None) };
+    let value: T = serde_json::from_str(&text)
         .with_context(|| format!("{}: not a record of a label. Remove it to have it made again", path.display()))?;
+    if value.geometry().is_some_and(|found| found != candidate.geometry) {
+        bail!(
+            "{}: expected a record of this geometry, {}, found one of another that has the same name. Give the configuration \
+             an id of its own, or choose another -o for it",
+            path.display(),
+            candidate.geometry
+        );
+    }
     Ok(Some(value))
 }

@@ -32,14 +32,24 @@ struct Orders<'a> {
 #[derive(Serialize)]
 struct Entry<'a> {
     stem: &'a str,
+    geometry: &'a str,
     kpts: [u32; 3],
     stress: bool,
 }
 
-/// Who holds a claim, as far as needed here.
-#[derive(Deserialize)]
+impl<'a> Entry<'a> {
+    fn of(candidate: &'a Candidate) -> Self {
+        let Candidate { stem, geometry, kpoints, stress, .. } = candidate;
+        Self { stem, geometry, kpts: *kpoints, stress: *stress }
+    }
+}
+
+/// Who holds a claim (`companion/claims.py`).
+#[derive(Clone, Deserialize)]
 struct Owner {
+    host: String,
     pid: u32,
+    started: Option<String>,
 }
 
 impl Job {
@@ -92,8 +102,7 @@ impl Job {
         let path = self.folder.path().join("candidates.extxyz");
         let bare = |c: &&Candidate| Frame::new(c.frame.atoms.clone());
         write_extxyz(&path, &candidates.iter().map(bare).collect::<Vec<_>>())?;
-        let entries: Vec<Entry<'_>> =
-            candidates.iter().map(|c| Entry { stem: &c.stem, kpts: c.kpoints, stress: c.stress }).collect();
+        let entries: Vec<Entry<'_>> = candidates.iter().map(|c| Entry::of(c)).collect();
         let mut orders = self.settings.clone();
         orders["candidates"] = serde_json::to_value(&path)?;
         orders["folder"] = serde_json::to_value(std::path::absolute(&records.folder).context("no current folder")?)?;
@@ -103,22 +112,19 @@ impl Job {
 
     /// Starts a process that labels what it is asked for.
     pub(crate) fn serve(&self) -> Result<Server> {
-        let log = tempfile::Builder::new().suffix(".log").tempfile_in(self.folder.path());
-        let log =
-            log.and_then(|log| log.keep().map_err(|e| e.error)).context("cannot write into a temporary folder")?;
+        let (file, log) = self.log()?;
         let mut command = self.command("serve");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.python.display()))?;
         let answers = BufReader::new(child.stdout.take().context("a process without standard output")?);
-        Ok(Server { worker: Worker { child, log: log.1 }, answers })
+        Ok(Server { worker: Worker::new(child, log), answers })
     }
 
     /// Starts one worker.
-    pub(crate) fn start(&self, number: usize) -> Result<Worker> {
-        let log = self.folder.path().join(format!("worker-{number}.log"));
-        let file = File::create(&log).context("cannot write into a temporary folder")?;
+    pub(crate) fn start(&self) -> Result<Worker> {
+        let (file, log) = self.log()?;
         let mut command = self.command("work");
         let outputs = [file.try_clone(), Ok(file)].map(|f| f.map(Stdio::from));
         let [stdout, stderr] = outputs;
@@ -127,7 +133,13 @@ impl Job {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.python.display()))?;
-        Ok(Worker { child, log })
+        Ok(Worker::new(child, log))
+    }
+
+    /// A file that is one process's alone.
+    fn log(&self) -> Result<(File, PathBuf)> {
+        let log = tempfile::Builder::new().suffix(".log").tempfile_in(self.folder.path());
+        log.and_then(|log| log.keep().map_err(|e| e.error)).context("cannot write into a temporary folder")
     }
 }
 
@@ -135,9 +147,16 @@ impl Job {
 pub(crate) struct Worker {
     child: Child,
     log: PathBuf,
+    /// As its claims say it; None where the system does not.
+    started: Option<String>,
 }
 
 impl Worker {
+    fn new(child: Child, log: PathBuf) -> Self {
+        let started = started(child.id());
+        Self { child, log, started }
+    }
+
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("cannot ask for the state of a worker")
@@ -155,10 +174,31 @@ impl Worker {
                 .map(|generation| records.folder.join(format!("{stem}.claim{generation}")))
                 .map_while(|path| std::fs::read_to_string(path).ok())
                 .filter_map(|text| serde_json::from_str::<Owner>(&text).ok())
-                .any(|owner| owner.pid == self.child.id())
+                .any(|owner| self.is(&owner))
         };
         candidates.iter().copied().find(|c| claimed_by_it(&c.stem))
     }
+
+    /// Others in this folder may have its number: on other machines, in other containers, or at another time.
+    fn is(&self, owner: &Owner) -> bool {
+        let same = |known: Option<&str>, found: Option<&str>| known.is_none_or(|known| found == Some(known));
+        owner.pid == self.child.id()
+            && same(self.started.as_deref(), owner.started.as_deref())
+            && same(host().as_deref(), Some(&owner.host))
+    }
+}
+
+/// This machine since it was started, and the container within it, as claims name them; None where the system does not say it.
+fn host() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let container = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), container.display()))
+}
+
+/// When a process was started, in the system's own count (field 22 of /proc/PID/stat).
+fn started(pid: u32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
 }
 
 /// A process that labels one configuration after the other.
@@ -184,7 +224,7 @@ impl Server {
         let atoms = &candidate.frame.atoms;
         let v = atoms.cell.vectors;
         let question = Question {
-            entry: Entry { stem: &candidate.stem, kpts: candidate.kpoints, stress: candidate.stress },
+            entry: Entry::of(candidate),
             symbols: atoms.species.iter().map(|s| s.symbol()).collect(),
             cell: [v.x_axis, v.y_axis, v.z_axis].map(|v| v.to_array()),
             pbc: atoms.cell.periodic.into(),
@@ -212,7 +252,8 @@ impl Drop for Server {
 
 /// Writes down that a configuration kills its workers.
 pub(crate) fn record_death(records: &Records, candidate: &Candidate, status: ExitStatus, words: &str) -> Result<()> {
-    let failure = Failure { reason: format!("the worker died twice ({status}; out of memory?) {words}") };
+    let reason = format!("the worker died twice ({status}; out of memory?) {words}");
+    let failure = Failure { reason, geometry: Some(candidate.geometry.clone()) };
     let text = serde_json::to_string(&failure)?;
     Ok(knockon::io::write_atomically(&records.failure_path(candidate), text.as_bytes())?)
 }
@@ -220,4 +261,45 @@ pub(crate) fn record_death(records: &Records, candidate: &Candidate, status: Exi
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// `echo` stands for a Python that says a line.
+    #[test]
+    fn what_one_worker_says_is_not_lost_when_the_next_begins() -> Result<()> {
+        let (folder, settings) = (tempfile::tempdir()?, serde_json::Value::Null);
+        let job = Job { folder, python: PathBuf::from("echo"), settings };
+        let mut first = job.start()?;
+        first.child.wait()?;
+        let said = first.last_words();
+        let mut second = job.start()?;
+        assert!(said.contains("label.py work") && first.last_words() == said && second.log != first.log);
+        second.child.wait()?;
+        assert_eq!(second.last_words(), said);
+        Ok(())
+    }
+
+    #[test]
+    fn a_worker_knows_its_own_claims() -> Result<()> {
+        let child = Command::new("sleep").arg("60").spawn()?;
+        let mut worker = Worker::new(child, PathBuf::new());
+        let own = Owner {
+            host: host().context("a machine with a number")?,
+            pid: worker.child.id(),
+            started: started(worker.child.id()),
+        };
+        let others = [
+            Owner { pid: std::process::id(), ..own.clone() },
+            Owner { host: "another container".to_owned(), ..own.clone() },
+            Owner { started: Some("1".to_owned()), ..own.clone() },
+        ];
+        worker.child.kill()?;
+        worker.child.wait()?;
+        assert!(own.started.is_some() && worker.is(&own));
+        assert!(others.iter().all(|other| !worker.is(other)));
+        Ok(())
+    }
 }

@@ -9,6 +9,7 @@ use crate::report::{axes, operations};
 use crate::{config, progress};
 use anyhow::{Context, Result, bail};
 use glam::{DMat3, DVec3};
+use knockon::Atoms;
 use knockon::io::{content_hash, read_structure, read_text, write_atomically};
 use knockon::response::{
     self, DirectionStatistics, EnergyLossSettings, RecoilTable, Response, ResponseMatrix, Settings, Tag,
@@ -22,9 +23,11 @@ const HELP: &str = "\
 Reads recoils.csv of a campaign, gives every energy's defect probability, mean and spread of the
 stored energies (weighted by solid angle, with bootstrap intervals), and fits the continuous
 response: a Fermi function for the defect probability, and a family of distributions whose mean and
-width are curves in the recoil energy. What the campaign does not fix is filled with the numbers
-printed in the paper or with assumptions; response.json says which is which.
-Without --campaign: the response of the printed numbers alone.
+width are curves in the recoil energy. What a campaign of W in CaWO4 does not fix is filled with the
+numbers printed in the paper or with assumptions; response.json says which is which. Campaigns of
+other recoils must fix every part: two energies at which some recoils leave defects and some do not,
+and two with enough stored energies. The crystal is that of --crystal or of the campaign.json beside
+the table. Without --campaign: the response of the printed numbers alone.
 
 Writes into the output folder: response.json; stored_energy.csv; models.csv, where all combinations
 of shape and evolution stand with their scores and with what each would change; directions.csv; and
@@ -74,7 +77,8 @@ pub(crate) struct Arguments {
     /// Standard deviation in degrees of the angle from this direction.
     #[arg(long, value_name = "DEGREES", default_value_t = 20.0, requires = "direction")]
     pub(crate) direction_width_deg: f64,
-    /// Unit cell, from which the symmetry of the site is found where no campaign.json lies beside the table.
+    /// Unit cell of the campaign, where no campaign.json lies beside the table: for the symmetry of the site, and for whether the
+    /// paper's numbers hold.
     #[arg(long, value_name = "FILE")]
     pub(crate) crystal: Option<PathBuf>,
     /// Also write the response as a table, CSV, JSON, NPZ or ROOT by the ending; see docs/response-format.md.
@@ -135,29 +139,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return write_matrix(&table, arguments);
     }
     let crystal = Crystal::find(arguments, &settings)?;
-    let tables = arguments.campaign.iter().map(|path| read_table(path)).collect::<Result<Vec<_>>>()?;
-    let response = match (&tables[..], tag) {
-        ([], None) => Response::from_paper_with(settings)?,
-        ([], Some(_)) => bail!("--direction: expected --campaign with it, found none. The paper prints no directions"),
-        (_, None) => Response::from_tables(&tables, settings, None)?,
-        (_, Some(tag)) => {
-            let Some(crystal) = &crystal else {
-                bail!(
-                    "--direction: expected campaign.json beside the table for the symmetry of the site, found none. \
-                     Give the unit cell with --crystal"
-                );
-            };
-            Response::from_tables(&tables, settings, Some((tag, &crystal.operations)))?
+    let tables = read_tables(arguments)?;
+    let toward: Option<(Tag, &[DMat3])> = match (tag, &crystal) {
+        (None, _) => None,
+        (Some(_), _) if tables.is_empty() => {
+            bail!("--direction: expected --campaign with it, found none. The paper prints no directions")
         }
+        (Some(tag), Some(crystal)) => Some((tag, crystal.operations.as_slice())),
+        (Some(_), None) => bail!(
+            "--direction: expected campaign.json beside the table for the symmetry of the site, found none. \
+             Give the unit cell with --crystal"
+        ),
     };
-    let write = |name: &str, text: String| write_atomically(&arguments.output.join(name), text.as_bytes());
-    let recoils = tables.first().map_or(&[][..], |t| &t.recoils);
-    write("stored_energy.csv", tables::stored_energy(&response, recoils)?)?;
-    write("models.csv", tables::models(&response)?)?;
+    let response = match tables.is_empty() {
+        true => Response::from_paper_with(settings)?,
+        false => Response::from_tables(&tables, settings, toward)?,
+    };
     let Settings { species, zero_threshold_ev, accepted_flags, .. } = &response.settings;
-    let statistics = response::by_direction(recoils, species, *zero_threshold_ev, accepted_flags);
-    write("directions.csv", tables::directions(&response, &statistics)?)?;
-    if let Some(crystal) = crystal.filter(|_| !statistics.is_empty()) {
+    // Tables show what the response rests on; maps show the whole sphere.
+    let (used, all) = match tables.is_empty() {
+        true => (Vec::new(), Vec::new()),
+        false => (
+            Response::reference_recoils(&tables, species, toward)?,
+            Response::reference_recoils(&tables, species, None)?,
+        ),
+    };
+    let of_paper = tables.iter().all(|t| t.is_of_paper(species));
+    let by_direction =
+        |recoils: &[response::Recoil]| response::by_direction(recoils, species, *zero_threshold_ev, accepted_flags);
+    let write = |name: &str, text: String| write_atomically(&arguments.output.join(name), text.as_bytes());
+    write("stored_energy.csv", tables::stored_energy(&response, &used, of_paper)?)?;
+    write("models.csv", tables::models(&response)?)?;
+    write("directions.csv", tables::directions(&response, &by_direction(&used))?)?;
+    let statistics = by_direction(&all);
+    if let Some(crystal) = crystal.as_ref().filter(|_| !statistics.is_empty()) {
         let svg = direction_maps::draw(&direction_maps_of(&statistics), &crystal.operations, &crystal.axes);
         write_atomically(&arguments.output.join("direction-maps.png"), &raster::png(&svg)?)?;
         write("direction-maps.svg", svg)?;
@@ -210,11 +225,33 @@ fn table_path(path: &Path) -> PathBuf {
     if path.is_dir() { path.join("recoils.csv") } else { path.to_owned() }
 }
 
-fn read_table(path: &Path) -> Result<RecoilTable> {
-    let file = table_path(path);
-    let (text, name) = (read_text(&file)?, file.display().to_string());
-    let recoils = response::parse_recoils(&text, &name)?;
-    Ok(RecoilTable { hash: content_hash(text.as_bytes()), recoils, name })
+/// The tables of all campaigns, with the crystal that was given or is in the campaign.json beside each.
+fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
+    let given = arguments.crystal.as_deref().map(read_structure).transpose()?;
+    let given = given.map(|crystal| crystal.atoms.species.iter().map(|s| s.symbol().to_owned()).collect::<Vec<_>>());
+    let read = |path: &PathBuf| -> Result<RecoilTable> {
+        let file = table_path(path);
+        let (text, name) = (read_text(&file)?, file.display().to_string());
+        let recoils = response::parse_recoils(&text, &name)?;
+        let crystal = match &given {
+            Some(symbols) => Some(symbols.clone()),
+            None => symbols_beside(&file)?,
+        };
+        Ok(RecoilTable { hash: content_hash(text.as_bytes()), crystal, recoils, name })
+    };
+    arguments.campaign.iter().map(read).collect()
+}
+
+/// The atoms of the unit cell in the campaign.json beside a table, if there is one.
+fn symbols_beside(table: &Path) -> Result<Option<Vec<String>>> {
+    let file = table.with_file_name("campaign.json");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let campaign: serde_json::Value = serde_json::from_str(&read_text(&file)?)
+        .with_context(|| format!("cannot use {}: run `knockon campaign collect` again", file.display()))?;
+    let symbols = campaign["unit_cell"]["species"].as_array();
+    Ok(symbols.map(|all| all.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect()))
 }
 
 /// Symmetry of the recoiling atom's site, and the axes that figures show.
@@ -228,16 +265,9 @@ impl Crystal {
     fn find(arguments: &Arguments, settings: &Settings) -> Result<Option<Self>> {
         if let Some(file) = &arguments.crystal {
             let atoms = read_structure(file)?.atoms;
-            let Some(atom) = atoms.species.iter().position(|s| s.symbol() == settings.species) else {
-                bail!(
-                    "{}: expected an atom of {}, found none. Give the unit cell of the campaign",
-                    file.display(),
-                    settings.species
-                );
-            };
             let v = atoms.cell.vectors;
             let axes = [("a", v.x_axis), ("b", v.y_axis), ("c", v.z_axis)].map(|(name, v)| (name, v.normalize()));
-            let operations = site_symmetry(&atoms, atom, 1e-3)?.operations;
+            let operations = site_operations(&atoms, &settings.species, file)?;
             return Ok(Some(Self { operations, axes: axes.to_vec() }));
         }
         let Some(first) = arguments.campaign.first() else { return Ok(None) };
@@ -250,6 +280,30 @@ impl Crystal {
         Ok(Some(Self { operations: operations(&campaign), axes: axes(&campaign) }))
     }
 }
+
+/// Operations of the sites of a species. Which of them a campaign kicks depends on its box, so they must all have the same.
+fn site_operations(atoms: &Atoms, species: &str, file: &Path) -> Result<Vec<DMat3>> {
+    let mut sites = (0..atoms.len()).filter(|atom| atoms.species[*atom].symbol() == species);
+    let Some(first) = sites.next() else {
+        bail!("{}: expected an atom of {species}, found none. Give the unit cell of the campaign", file.display());
+    };
+    let operations = site_symmetry(atoms, first, SYMMETRY_TOLERANCE_ANGSTROM)?.operations;
+    for other in sites {
+        let found = site_symmetry(atoms, other, SYMMETRY_TOLERANCE_ANGSTROM)?.operations;
+        let is_known = |o: &DMat3| operations.iter().any(|known| known.abs_diff_eq(*o, 1e-4));
+        if found.len() != operations.len() || !found.iter().all(is_known) {
+            bail!(
+                "{}: expected sites of {species} that are oriented alike, found others. Leave out --crystal: the \
+                 campaign.json that `knockon campaign` writes beside the table knows which atom recoiled",
+                file.display()
+            );
+        }
+    }
+    Ok(operations)
+}
+
+/// Positions of the unit cell may be off by this much.
+const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 1e-3;
 
 /// One row of maps for each recoil energy.
 fn direction_maps_of(statistics: &[DirectionStatistics]) -> Vec<DirectionMap> {

@@ -1,25 +1,34 @@
 //! The tables beside a response.
 
 use anyhow::Result;
-use knockon::response::{self, DirectionStatistics, PUBLISHED_MEANS, Recoil, Response};
+use knockon::response::{self, DirectionStatistics, PUBLISHED_MEANS, Recoil, Response, TagIdentity};
 use std::fmt::Write;
 
-/// `stored_energy.csv`: one row per campaign energy, then the means printed in the paper. Unknown numbers are empty.
-pub(super) fn stored_energy(response: &Response, recoils: &[Recoil]) -> Result<String> {
+/// `stored_energy.csv`: one row per energy of the recoils that were used, then the means printed in the paper where they are
+/// `of_paper`. Unknown numbers are empty.
+pub(super) fn stored_energy(response: &Response, recoils: &[Recoil], of_paper: bool) -> Result<String> {
     let settings = &response.settings;
     let samples = response::group(recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
     let mut text = format!("# response: {} ({})\n", response.name, response.content_hash()?);
     if let Some(campaign) = &response.campaign {
         writeln!(text, "# model_hash: {}\n# recoils_hash: {}", campaign.model_hash, campaign.recoils_hash)?;
-        writeln!(text, "# cascades: {} used, {} flagged", campaign.n_cascades, campaign.n_flagged)?;
+        let n_left_out: usize = samples.iter().map(|s| s.n_left_out).sum();
+        writeln!(
+            text,
+            "# cascades: {} used, {n_left_out} left out; {} of all have flags (n_flagged)",
+            campaign.n_cascades, campaign.n_flagged
+        )?;
     }
+    text += &weights(response);
     writeln!(text, "# low, high: 16 % and 84 % quantiles of a bootstrap over directions and starts")?;
     writeln!(text, "# stored energies below {} eV count as zero", settings.zero_threshold_ev)?;
-    text += "recoil_energy_ev,n_runs,n_flagged,defect_probability,defect_probability_low,defect_probability_high,\
+    text += "recoil_energy_ev,n_runs,n_flagged,n_left_out,\
+             defect_probability,defect_probability_low,defect_probability_high,\
              mean_nonzero_stored_energy_ev,mean_nonzero_stored_energy_ev_low,mean_nonzero_stored_energy_ev_high,\
              std_nonzero_stored_energy_ev,std_nonzero_stored_energy_ev_low,std_nonzero_stored_energy_ev_high,source\n";
     for (index, sample) in samples.iter().enumerate() {
-        write!(text, "{},{},{}", sample.recoil_energy_ev, sample.runs.len(), sample.n_flagged)?;
+        let counts = [sample.runs.len(), sample.n_flagged, sample.n_left_out];
+        write!(text, "{},{},{},{}", sample.recoil_energy_ev, counts[0], counts[1], counts[2])?;
         if sample.runs.is_empty() {
             text += ",,,,,,,,,,campaign\n";
             continue;
@@ -36,10 +45,16 @@ pub(super) fn stored_energy(response: &Response, recoils: &[Recoil]) -> Result<S
         }
         text += ",campaign\n";
     }
-    for (energy, mean, n_runs) in PUBLISHED_MEANS {
-        writeln!(text, "{energy},{n_runs},,,,,{mean},,,,,,paper")?;
+    for (energy, mean, n_runs) in PUBLISHED_MEANS.into_iter().filter(|_| of_paper) {
+        writeln!(text, "{energy},{n_runs},,,,,,{mean},,,,,,paper")?;
     }
     Ok(text)
+}
+
+/// A commented line where a tag weighs the recoils.
+fn weights(response: &Response) -> String {
+    let tagged = |tag: &TagIdentity| format!("# weighted by solid angle and closeness: {}\n", tag.in_words());
+    response.tag.as_ref().map_or(String::new(), tagged)
 }
 
 /// A number for a CSV cell; empty when it is not known.
@@ -82,9 +97,10 @@ pub(super) fn models(response: &Response) -> Result<String> {
     Ok(text)
 }
 
-/// `directions.csv`: one row for each recoil energy and sampled direction.
+/// `directions.csv`: one row for each recoil energy and sampled direction that counts.
 pub(super) fn directions(response: &Response, statistics: &[DirectionStatistics]) -> Result<String> {
     let mut text = format!("# response: {} ({})\n", response.name, response.content_hash()?);
+    text += &weights(response);
     text += "# weight: share of the solid angle among the directions of an energy; mean_stored_energy_ev counts no defects as 0\n\
              recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight,n_starts,defect_probability,\
              mean_stored_energy_ev,mean_nonzero_stored_energy_ev\n";

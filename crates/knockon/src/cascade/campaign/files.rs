@@ -4,7 +4,7 @@ use super::super::claims::Claim;
 use super::super::output::RunRecord;
 use crate::Error;
 use crate::cascade::{Equilibrium, Plan, PlannedRun, Start};
-use crate::io::{read_text, remove_unfinished};
+use crate::io::{read_text, read_text_if_there, remove_if_there, remove_unfinished};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,7 @@ impl Files<'_> {
         let path = self.checkpoint_path(run);
         if path.exists() {
             remove_unfinished(&path);
-            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+            remove_if_there(&path)?;
         }
         if !Claim::is_held(&self.stem(run)) {
             Claim::clear(&self.stem(run));
@@ -76,7 +76,8 @@ impl Files<'_> {
     }
 
     pub(super) fn state(&self, run: &PlannedRun) -> Result<State, Error> {
-        let read = |path: PathBuf| path.exists().then(|| read_text(&path).map(|text| (text, path))).transpose();
+        // Others may forget a failure at this moment.
+        let read = |path: PathBuf| read_text_if_there(&path).map(|text| text.map(|text| (text, path)));
         if let Some((text, path)) = read(self.record_path(run))? {
             return Ok(State::Done(Box::new(self.check_record(run, &text, &path.display().to_string())?)));
         }

@@ -10,13 +10,13 @@ use super::{
     Checkpoint, Followed, GradeWatch, KineticEnergies, PerfectBox, Plan, PlannedRun, Protocol, RecoilTask, Start,
     Thermalized, Underway, run_recoil, snapshots, thermalize,
 };
-use crate::io::{Frame, remove_unfinished, write_atomically, write_extxyz};
+use crate::io::{Frame, remove_if_there, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
 use crate::progress::Progress;
 use crate::{Error, Potential};
 use files::{Failure, Files, StartFile, State};
 use memory::{available_bytes, bytes_of_recoil};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -91,6 +91,10 @@ pub struct CampaignSummary {
     pub n_ungraded: usize,
     /// Recoils that failed, which are not in the table.
     pub n_failed: usize,
+    /// Directions of the plan, by all of which the recoils in the table are weighted.
+    pub n_directions: usize,
+    /// Energies in eV at which some of these directions have recoils and others none yet, with the number of those that have.
+    pub partly_covered: Vec<(f64, usize)>,
 }
 
 /// Does those of the runs `numbers` of a plan that are not done and that no other process is at, as many at a time as
@@ -224,7 +228,25 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
         n_flagged,
     };
     file.write(&folder.join("campaign.json"))?;
-    Ok(CampaignSummary { n_runs: plan.runs.len(), n_done: records.len(), n_flagged, n_ungraded, n_failed })
+    Ok(CampaignSummary {
+        n_runs: plan.runs.len(),
+        n_done: records.len(),
+        n_flagged,
+        n_ungraded,
+        n_failed,
+        n_directions: plan.directions.len(),
+        partly_covered: partly_covered(plan, &records),
+    })
+}
+
+/// Energies at which some but not all directions of the plan have a record, with their number.
+fn partly_covered(plan: &Plan, records: &[RunRecord]) -> Vec<(f64, usize)> {
+    let covered = |energy_ev: f64| {
+        let of_energy = records.iter().filter(|record| record.recoil.recoil_energy_ev == energy_ev);
+        of_energy.map(|record| record.direction).collect::<BTreeSet<usize>>().len()
+    };
+    let energies = plan.settings.energies.iter().map(|energy| (energy.energy_ev, covered(energy.energy_ev)));
+    energies.filter(|(_, n_covered)| (1..plan.directions.len()).contains(n_covered)).collect()
 }
 
 /// Finished runs, with the files of their boxes if these were kept.
@@ -244,11 +266,7 @@ pub fn forget_failures(plan: &Plan, numbers: &[usize], folder: &Path) -> Result<
     let files = Files { plan, folder };
     let mut forgotten = 0;
     for run in numbers.iter().filter_map(|number| plan.runs.get(*number)) {
-        let path = files.failure_path(run);
-        if path.exists() {
-            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-            forgotten += 1;
-        }
+        forgotten += usize::from(remove_if_there(&files.failure_path(run))?);
     }
     Ok(forgotten)
 }

@@ -22,7 +22,7 @@ fn settings() -> CampaignSettings {
         energies: vec![RecoilEnergy { energy_ev: 2.0, starts: 2 }, RecoilEnergy { energy_ev: 40.0, starts: 1 }],
         thermalization: Thermalization {
             temperature_k: 60.0,
-            time_fs: 200.0,
+            time_fs: 400.0,
             sampling_time_fs: 100.0,
             time_step_fs: 4.0,
             friction_per_fs: 0.01,
@@ -162,8 +162,12 @@ fn more_directions_keep_what_is_done() {
     let more =
         plan(folder.path(), &CampaignSettings { directions: Directions::Count(4), ..settings() }).expect("a plan");
     assert_eq!((more.runs.len(), &more.runs[..6]), (12, &few.runs[..]));
+    // Until the new directions are done, the old ones have too little weight.
+    let collected = || collect_campaign(&more, folder.path(), &folder.path().join("recoils.csv")).expect("a table");
+    assert_eq!((collected().n_directions, collected().partly_covered), (4, vec![(2.0, 2), (40.0, 2)]));
     let all: Vec<usize> = (0..12).collect();
     assert_eq!(run_some(folder.path(), 2, &all), outcome(6, 6, 0, 0));
+    assert!(collected().partly_covered.is_empty());
     let weights = table(folder.path()).iter().skip(1).map(|l| l.split(',').nth(7).map(str::to_owned)).collect();
     let weights: Vec<Option<String>> = weights;
     let planned = more.runs.iter().map(|r| Some(more.directions[r.direction].weight_sr.to_string()));
@@ -260,6 +264,40 @@ fn failures_are_recorded_and_stop_no_other_run() {
     assert_eq!(run(), outcome(5, 0, 1, 0));
 }
 
+/// Some process is always the first: what it removes is gone for the others between two looks.
+#[test]
+fn several_processes_may_remove_the_same_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    let (files, run) = (Files { plan: &plan, folder: folder.path() }, &plan.runs[0]);
+    let whole = folder.path().join("runs/whole");
+    write_atomically(&whole, br#"{"reason": "none"}"#).expect("written");
+    let work = || {
+        for _ in 0..300 {
+            // Links appear complete or not at all, and at once; that of another thread is as good.
+            let _ = std::fs::hard_link(&whole, files.failure_path(run));
+            let _ = std::fs::hard_link(&whole, files.checkpoint_path(run));
+            assert!(matches!(files.state(run).expect("readable"), State::Open | State::Failed(_)));
+            forget_failures(&plan, &[0], folder.path()).expect("removed");
+            files.tidy(run).expect("removed");
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+    assert!(!files.failure_path(run).exists() && !files.checkpoint_path(run).exists());
+}
+
+/// A run of a start that nobody makes would wait for ever.
+#[test]
+fn a_plan_with_starts_of_its_own_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut plan = plan(folder.path(), &settings()).expect("a plan");
+    plan.runs[3].start = 2;
+    let text = serde_json::to_string(&plan).expect("plain numbers");
+    write_atomically(&folder.path().join("plan.json"), text.as_bytes()).expect("written");
+    let error = Plan::load(folder.path()).err().expect("an error").to_string();
+    assert!(error.contains("directions and starts of the plan"), "{error}");
+}
+
 /// What limits let fail is tried again with higher ones.
 #[test]
 fn limits_can_be_raised() {
@@ -297,8 +335,8 @@ fn recoils_from_a_start_that_is_not_in_equilibrium_are_flagged() {
         run_some(folder.path(), 1, &[number]);
         record(&files, number).recoil.flags.contains(&"start".to_owned())
     };
-    // 60 K with an error of 1 K: up to 67 K.
-    assert!(!is_flagged(1, 66.0) && is_flagged(2, 68.0));
+    // 60 K with an error of 1 K: up to 65.5 K.
+    assert!(!is_flagged(1, 65.0) && is_flagged(2, 66.0));
     std::fs::remove_file(files.equilibrium_path()).expect("removed");
     run_some(folder.path(), 1, &[3]);
     assert!(!record(&files, 3).recoil.flags.contains(&"start".to_owned()));
@@ -360,13 +398,16 @@ fn a_recoil_that_was_taken_over_is_left_alone() {
 fn impossible_settings_are_refused() {
     type Spoil = fn(&mut CampaignSettings);
     let border = Border { thickness_angstrom: 2.0, friction_per_fs: 0.01, temperature_k: 10.0 };
-    let spoils: [(&str, Spoil); 10] = [
+    let spoils: [(&str, Spoil); 12] = [
         ("energy_ev", |s| s.energies[0].energy_ev = -1.0),
         ("energies that differ", |s| s.energies.push(s.energies[0])),
         ("directions", |s| s.directions = Directions::Vectors(Vec::new())),
         ("expected a direction", |s| s.directions = Directions::Vectors(vec![DVec3::ZERO])),
         ("max_hours", |s| s.running.max_hours = f64::INFINITY),
         ("time_fs", |s| s.thermalization.time_fs = f64::INFINITY),
+        // 100 fs of 4 fs each are 25 steps.
+        ("expected at least 128 fs for 26 starts", |s| s.energies[0].starts = 26),
+        ("the unit cell did not relax", |s| s.recoil.quench.max_evaluations = 1),
         ("max_displacement_angstrom", |s| s.recoil.time_step.max_displacement_angstrom = f64::NAN),
         ("border.friction_per_fs", |s| {
             s.recoil.border = s.recoil.border.map(|b| Border { friction_per_fs: -0.01, ..b })

@@ -20,6 +20,10 @@ const LABEL_KEYS: [&str; 12] = [
 ];
 /// Columns that come with a label and go with it.
 const LABEL_COLUMNS: [&str; 2] = ["energies", "force_std"];
+/// Info keys of what the model says that the key `model` names ...
+const KEYS_OF_MODEL: [&str; 4] = ["max_grade", "force_std_ev_per_angstrom", "gain_nats", "model_formation_energy_ev"];
+/// ... and its column.
+const COLUMN_OF_MODEL: &str = "grade";
 /// The functional (`xc`) of what a model computed.
 const MODEL: &str = "model";
 
@@ -40,8 +44,12 @@ fn is_set_aside(name: &str) -> bool {
 }
 
 /// Says that a model computed the energies. The key `model` alone does not: labels keep that of the model that chose their
-/// geometry. `code` names the model, too, so that a fit tells energies of two models apart.
+/// geometry. `code` names the model, too, so that a fit tells energies of two models apart. What another model said goes.
 pub fn stamp_model(frame: &mut Frame, model_hash: &str) {
+    for key in KEYS_OF_MODEL {
+        frame.info.remove(key);
+    }
+    frame.columns.retain(|c| c.name != COLUMN_OF_MODEL);
     frame.info.set("model", model_hash);
     frame.info.set("code", format!("knockon {model_hash}"));
     frame.info.set("xc", MODEL);

@@ -27,6 +27,7 @@ pub struct ThermalPool {
 }
 
 const FRICTION_PER_FS: f64 = 0.02;
+const LONGEST_STEP_FS: f64 = 1.0;
 
 pub(super) fn make(
     workshop: &Workshop<'_>,
@@ -63,13 +64,44 @@ fn frames(
     let velocities = thermal_velocities(simulation.masses_u(), temperature_k, &mut random);
     simulation.set_velocities(velocities);
     let mut bath = Bath::new(temperature_k, vec![FRICTION_PER_FS; atoms.len()], seed);
-    let steps = pool.interval_fs.round().max(1.0) as usize;
+    // Equal steps that end just where the frame is said to be.
+    let n_steps = (pool.interval_fs / LONGEST_STEP_FS).ceil();
+    let step_fs = pool.interval_fs / n_steps;
     let mut taken = Vec::new();
     for _ in 0..pool.frames {
-        for _ in 0..steps {
-            simulation.step(1.0, Some(&mut bath))?;
+        for _ in 0..n_steps as usize {
+            simulation.step(step_fs, Some(&mut bath))?;
         }
         taken.push(simulation.atoms().clone());
     }
     Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::argon_like;
+
+    /// Where atoms are after 2.5 fs is about half way between where they are after 2 and 3 fs.
+    #[test]
+    fn frames_are_at_the_time_that_they_name() {
+        let (potential, crystal) = argon_like([2, 2, 2]);
+        let workshop = Workshop {
+            potential: &potential,
+            model_tag: "aaaaaaaa",
+            unit_cell: &crystal,
+            crystal: &crystal,
+            defects: &[],
+            seed: 1,
+        };
+        let way = |interval_fs: f64| {
+            let pool =
+                ThermalPool { temperatures_k: vec![300.0], interval_fs, frames: 1, with_defects: None, at_most: None };
+            let frames = frames(&workshop, &pool, &crystal, 300.0, 7).expect("a frame");
+            let moved = frames[0].positions.iter().zip(&crystal.positions).map(|(a, b)| a.distance(*b));
+            moved.sum::<f64>()
+        };
+        let [two, between, three] = [2.0, 2.5, 3.0].map(way);
+        assert!(two < 0.95 * between && between < 0.95 * three, "{two} {between} {three}");
+    }
 }
