@@ -66,7 +66,7 @@ def cells(crystal):
         scaled.set_cell(crystal.cell * scale, scale_atoms=True)
         yield named(scaled, "eos", f"{scale:.2f}")
     for number in range(1, 9):
-        strained, strain = crystal.copy(), random.normal(scale=0.02, size=(3, 3))
+        strained, strain = crystal.copy(), random.normal(scale=0.04, size=(3, 3))
         strained.set_cell(crystal.cell @ (numpy.eye(3) + 0.5 * (strain + strain.T)), scale_atoms=True)
         displace(strained, 0.04)
         yield named(strained, "strain", number)

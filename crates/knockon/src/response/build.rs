@@ -161,9 +161,19 @@ pub(super) struct Fitted {
     pub(super) width_rule: Rule,
 }
 
-/// The shapes of all energies that have enough non-zero stored energies.
+/// The shapes of all energies that have enough non-zero stored energies, with the variances that they have if width is the same
+/// share of the mean at all of them: a few values that happen to be alike would otherwise count for more than all others.
 pub(super) fn shape_points(samples: &[EnergySamples], shape: ShapeModel, minimum: usize) -> Vec<ShapePoints> {
-    samples.iter().filter_map(|s| s.shape_points(shape, minimum)).collect()
+    let mut points: Vec<ShapePoints> = samples.iter().filter_map(|s| s.shape_points(shape, minimum)).collect();
+    let weight: f64 = points.iter().map(|p| p.effective_number).sum();
+    let squares: f64 = points.iter().map(|p| p.effective_number * (p.width.value / p.mean.value).powi(2)).sum();
+    for point in &mut points {
+        let variance = squares / weight * point.mean.value.powi(2) / point.effective_number;
+        point.mean.variance = variance;
+        // Variance of a standard deviation, for a Gaussian: sigma^2 / (2 n).
+        point.width.variance = 0.5 * variance;
+    }
+    points
 }
 
 /// Fits the parameters; `known` fills what the samples do not fix.

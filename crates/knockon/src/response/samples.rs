@@ -134,7 +134,8 @@ impl EnergySamples {
         (!self.runs.is_empty()).then_some(trials)
     }
 
-    /// Shape parameters with their variances, when at least `minimum` stored energies are not zero.
+    /// Shape parameters when at least `minimum` stored energies are not zero. Their variances are known once those of all energies
+    /// are.
     pub(super) fn shape_points(&self, model: ShapeModel, minimum: usize) -> Option<ShapePoints> {
         let (values, weights) = self.nonzero();
         if values.len() < minimum.max(2) {
@@ -143,12 +144,10 @@ impl EnergySamples {
         let fit = shape::fit(model, &values, &weights, self.recoil_energy_ev)?;
         let total: f64 = weights.iter().sum();
         let effective = total * total / weights.iter().map(|w| w * w).sum::<f64>();
-        let variance = fit.standard_deviation_ev.powi(2) / effective;
-        let point = |value, variance| evolution::Point { recoil_energy_ev: self.recoil_energy_ev, value, variance };
+        let point = |value| evolution::Point { recoil_energy_ev: self.recoil_energy_ev, value, variance: f64::NAN };
         Some(ShapePoints {
-            mean: point(fit.mean_ev, variance),
-            // Variance of a standard deviation, for a Gaussian: sigma^2 / (2 n).
-            width: point(fit.standard_deviation_ev, 0.5 * variance),
+            mean: point(fit.mean_ev),
+            width: point(fit.standard_deviation_ev),
             asymmetry: fit.asymmetry,
             effective_number: effective,
         })

@@ -60,6 +60,24 @@ fn a_large_campaign_gives_the_truth_back() {
     }
 }
 
+/// As of a crystal whose recoils leave one Frenkel pair or two, and those of 30 eV only one.
+#[test]
+fn an_energy_with_values_alike_does_not_narrow_the_others() {
+    let mut text =
+        String::from("run,species,recoil_energy_ev,direction,weight_sr,start,stored_energy_ev,flags,model_hash\n");
+    for (energy, pairs) in [(15.0, [0, 1]), (30.0, [1, 1]), (60.0, [1, 2]), (120.0, [2, 1])] {
+        for direction in 0..8 {
+            let stored = 8.7 * f64::from(pairs[direction % 2]) + 0.02 * direction as f64;
+            text += &format!("0,W,{energy},{direction},0.4,0,{stored},,abc\n");
+        }
+    }
+    for (evolution, narrowest) in [(Evolution::Line, 1.5), (Evolution::MonotoneSpline, 4.0)] {
+        let response = response_of(&text, Settings { evolution, replicates: 20, ..Settings::default() });
+        let width = response.parameters.width.at(60.0);
+        assert!((narrowest..6.0).contains(&width), "{evolution:?} {width}");
+    }
+}
+
 #[test]
 fn one_energy_scales_the_published_line_and_says_so() {
     let response = response_of(&synthetic(&[112.0], 8, 1, 0.0, 3), Settings { replicates: 50, ..Settings::default() });
