@@ -120,7 +120,7 @@ fn several_campaigns_are_tabulated_together() {
     let flagged = count(&|l| l.contains("extrapolation") || l.contains("small-box"));
     let counts =
         format!("# cascades: {} used, {left_out} left out; {flagged} of all have flags (n_flagged)", n - left_out);
-    assert!(left_out > 0 && stored.iter().any(|l| *l == counts), "{counts} {stored:?}");
+    assert!(left_out > 0 && stored.contains(&counts), "{counts} {stored:?}");
     let at_160 = count(&|l| energy(l) == 160.0);
     let left_out = count(&|l| energy(l) == 160.0 && l.contains("small-box"));
     let row = format!("160,{},{at_160},{left_out},", at_160 - left_out);

@@ -137,7 +137,7 @@ fn row(samples: &[EnergySamples], settings: &Settings, form: Form, fitted: &Fitt
 }
 
 /// Fills in the held-out scores from the sums of each direction.
-fn compare(rows: &mut Vec<ModelScore>, by_cluster: &[Vec<f64>], weight: f64) {
+fn compare(rows: &mut [ModelScore], by_cluster: &[Vec<f64>], weight: f64) {
     let totals: Vec<f64> = by_cluster.iter().map(|c| c.iter().sum()).collect();
     let Some(best) = (0..rows.len()).max_by(|a, b| totals[*a].total_cmp(&totals[*b])) else { return };
     for (index, row) in rows.iter_mut().enumerate() {
