@@ -210,7 +210,7 @@ fn subtract(a: &[DVec3], b: &[DVec3]) -> Vec<DVec3> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{PairPotential, cubic_cell};
+    use super::super::testing::{Fails, PairPotential, cubic_cell};
     use super::*;
     use crate::dynamics::thermal_velocities;
     use rand_pcg::Pcg64;
@@ -244,32 +244,13 @@ mod tests {
         assert!(2 * with.evaluations < without.evaluations, "{} and {}", with.evaluations, without.evaluations);
     }
 
-    /// Fails where the function says so, which gets the positions and the energy of the box in eV.
-    struct Fails<F>(PairPotential, F);
-
-    impl<F: Fn(&[DVec3], f64) -> bool + Sync> Potential for Fails<F> {
-        fn cutoff_angstrom(&self) -> f64 {
-            self.0.cutoff_angstrom()
-        }
-
-        fn species(&self) -> &[Species] {
-            self.0.species()
-        }
-
-        fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
-            self.0.evaluate(atoms, neighbors, evaluation)?;
-            let fails = (self.1)(&atoms.positions, evaluation.energy_ev());
-            if fails { Err(Error::computation("not converged", "Try another start")) } else { Ok(()) }
-        }
-    }
-
     /// A guide with much too long bonds leads to where there is no result; the potential goes on from the best point.
     #[test]
     fn a_guide_that_leads_to_failures_is_left() {
         let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
         let start = Simulation::new(&potential, rattled(), 0.5).expect("a simulation").potential_energy_ev();
         // As a code does far from equilibrium.
-        let potential = Fails(potential, |_: &[DVec3], energy_ev: f64| energy_ev >= start + 1e-6);
+        let potential = Fails(potential, |_: &Atoms, found: &Evaluation| found.energy_ev() >= start + 1e-6);
         let guide = PairPotential::lennard_jones(3.0, 3.3, 4.6);
         let (_, quenched) =
             quench_guided(&potential, &guide, &rattled(), &QuenchSettings::default()).expect("a minimum");
@@ -284,10 +265,10 @@ mod tests {
     #[test]
     fn steps_to_failures_are_shortened() {
         let numbered = AtomicUsize::new(0);
-        let every_fourth = |_: &[DVec3], _: f64| numbered.fetch_add(1, Ordering::Relaxed) % 4 == 3;
+        let every_fourth = |_: &Atoms, _: &Evaluation| numbered.fetch_add(1, Ordering::Relaxed) % 4 == 3;
         let potential = Fails(PairPotential::lennard_jones(0.6, 2.8, 4.6), every_fourth);
         let asked = AtomicUsize::new(0);
-        let after_the_first = |_: &[DVec3], _: f64| asked.fetch_add(1, Ordering::Relaxed) > 0;
+        let after_the_first = |_: &Atoms, _: &Evaluation| asked.fetch_add(1, Ordering::Relaxed) > 0;
         let guide = Fails(PairPotential::lennard_jones(0.5, 2.83, 4.6), after_the_first);
         let (_, quenched) =
             quench_guided(&potential, &guide, &rattled(), &QuenchSettings::default()).expect("a minimum");
@@ -301,7 +282,7 @@ mod tests {
         let start = rattled().positions;
         let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
         let before = Simulation::new(&potential, rattled(), 0.5).expect("a simulation").potential_energy_ev();
-        let potential = Fails(potential, |positions: &[DVec3], _: f64| positions != start.as_slice());
+        let potential = Fails(potential, |atoms: &Atoms, _: &Evaluation| atoms.positions != start);
         let guide = PairPotential::lennard_jones(0.5, 2.83, 4.6);
         let (atoms, quenched) =
             quench_guided(&potential, &guide, &rattled(), &QuenchSettings::default()).expect("a start");

@@ -44,6 +44,25 @@ impl PairPotential {
     }
 }
 
+/// Has no result where the function says so, as a code that does not converge.
+pub(crate) struct Fails<F>(pub(crate) PairPotential, pub(crate) F);
+
+impl<F: Fn(&Atoms, &Evaluation) -> bool + Sync> Potential for Fails<F> {
+    fn cutoff_angstrom(&self) -> f64 {
+        self.0.cutoff_angstrom()
+    }
+
+    fn species(&self) -> &[Species] {
+        self.0.species()
+    }
+
+    fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
+        self.0.evaluate(atoms, neighbors, evaluation)?;
+        let fails = (self.1)(atoms, evaluation);
+        if fails { Err(Error::computation("not converged", "Try another start")) } else { Ok(()) }
+    }
+}
+
 impl Potential for PairPotential {
     fn cutoff_angstrom(&self) -> f64 {
         self.cutoff

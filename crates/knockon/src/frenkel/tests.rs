@@ -1,10 +1,10 @@
 //! The whole search on a crystal that is cheap and whose answers can be found in another way.
 
 use super::*;
-use crate::dynamics::testing::{PairPotential, argon_like, cubic_cell};
+use crate::dynamics::testing::{Fails, PairPotential, argon_like, cubic_cell};
 use crate::dynamics::{QuenchSettings, Simulation, quench, relax_cell};
 use crate::progress::Silent;
-use crate::{Atoms, Cell, Error, Evaluation, NeighborList, Potential, Species};
+use crate::{Atoms, Cell, Evaluation};
 use glam::DVec3;
 use std::path::Path;
 
@@ -119,26 +119,6 @@ fn leave_a_failure_of_an_earlier_version(record: &Path) {
     std::fs::write(record, value.to_string()).expect("written");
 }
 
-/// Has no result for large boxes with a defect.
-struct FailsInLargeBoxes(PairPotential);
-
-impl Potential for FailsInLargeBoxes {
-    fn cutoff_angstrom(&self) -> f64 {
-        self.0.cutoff_angstrom()
-    }
-
-    fn species(&self) -> &[Species] {
-        self.0.species()
-    }
-
-    fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
-        self.0.evaluate(atoms, neighbors, evaluation)?;
-        // The perfect box has no forces.
-        let fails = atoms.len() == 125 && evaluation.max_force() > 1e-3;
-        if fails { Err(Error::computation("a hole", "Take another model")) } else { Ok(()) }
-    }
-}
-
 /// `folder` has the records of a search in which nothing failed.
 fn what_failed_has_no_numbers(folder: &Path) {
     for record in std::fs::read_dir(folder.join("relaxations")).expect("records").flatten() {
@@ -147,7 +127,9 @@ fn what_failed_has_no_numbers(folder: &Path) {
         }
     }
     let (potential, _) = argon_like([1, 1, 1]);
-    let potential = FailsInLargeBoxes(potential);
+    // In large boxes with a defect: the perfect box has no forces.
+    let fails = |atoms: &Atoms, found: &Evaluation| atoms.len() == 125 && found.max_force() > 1e-3;
+    let potential = Fails(potential, fails);
     let found = find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings(), folder, &Silent);
     let found = found.expect("a search");
     let pair = found.structures.iter().find(|s| s.kind == "Ar").expect("a pair");
