@@ -1,14 +1,23 @@
 """ASE calculators from the settings of `knockon label`. Each is made anew for every configuration: a label depends on nothing else."""
+import glob
 import importlib
 import importlib.metadata
 import os
 import re
+import shlex
+import shutil
+import subprocess
+import tempfile
 
 RYDBERG_EV = 13.605693122990  # CODATA 2022
 
 
 class Unconverged(Exception):
     """The calculation ended without reaching its convergence criteria."""
+
+
+class NotUsable(Exception):
+    """The code is not set up so that it can run; says what to repair."""
 
 
 def make(job, kpts, folder):
@@ -71,10 +80,14 @@ def vasp(job, settings, extra, kpts, folder):
     return Vasp(xc=settings['xc'], encut=settings['cutoff_ev'], kpts=kpts, gamma=True, directory=folder, **extra)
 
 
+PW = 'pw.x'
+
+
 def espresso(job, settings, extra, kpts, folder):
     from ase.calculators.espresso import Espresso, EspressoProfile
-    command = extra.pop('command', 'pw.x')
-    profile = EspressoProfile(command=command, pseudo_dir=extra.pop('pseudo_dir'))
+    command = extra.pop('command', PW)
+    # pw.x runs in a folder of its own.
+    profile = EspressoProfile(command=command, pseudo_dir=os.path.abspath(extra.pop('pseudo_dir')))
     inputs = {section: dict(values) for section, values in extra.pop('input_data', {}).items()}
     inputs.setdefault('system', {}).update(ecutwfc=settings['cutoff_ev'] / RYDBERG_EV, input_dft=settings['xc'])
     inputs.setdefault('control', {}).update(tprnfor=True, tstress=True)
@@ -163,10 +176,82 @@ def pseudopotentials(job):
 
 
 def check(job):
-    """Fails early, with the reason, if the calculator cannot be made at all."""
-    if job['calculator'] == 'gpaw':
+    """Fails early, with the reason, if the calculator cannot be made at all, its program is not there, or a setting is missing that
+    every calculation needs."""
+    name = job['calculator']
+    if name == 'gpaw':
         import gpaw  # noqa: F401
         if job['gpu']:
             import cupy  # noqa: F401
-    elif job['calculator'].startswith('ase:'):
+    elif name.startswith('ase:'):
         make(job, (1, 1, 1), '.')
+    else:
+        importlib.import_module(f'ase.calculators.{name}')
+        {'vasp': check_vasp, 'cp2k': check_cp2k, 'espresso': check_espresso}[name](job)
+
+
+def configured(name):
+    """What ASE's configuration or the environment says, or None."""
+    try:
+        from ase.config import cfg
+    except ImportError:  # earlier versions of ASE
+        return os.environ.get(name)
+    return cfg.get(name)
+
+
+def check_vasp(job):
+    parameters = job['settings'].get('parameters', {})
+    command = parameters.get('command') or configured('ASE_VASP_COMMAND') or configured('VASP_COMMAND')
+    if command:
+        check_shell_command(command, 'VASP')
+    elif not configured('VASP_SCRIPT'):
+        raise NotUsable('expected the command of VASP in the environment as ASE_VASP_COMMAND, or as command in [parameters] of the '
+                        'settings, found neither. Give one, for example ASE_VASP_COMMAND="mpirun -n 8 vasp_std"')
+    folder = configured('VASP_PP_PATH')
+    if folder and not os.path.isdir(folder):
+        raise NotUsable(f'VASP_PP_PATH: expected the folder of the pseudopotentials of VASP, found no folder {folder}. Correct it')
+    if not folder and not (glob.glob('potpaw*') or 'pp' in parameters):
+        raise NotUsable('expected the folder of the pseudopotentials of VASP, which holds potpaw_PBE, in the environment as '
+                        'VASP_PP_PATH, found nothing. Set it')
+
+
+def check_cp2k(job):
+    """Starts it, as every label does: this checks the names of the parameters, too."""
+    command = job['settings'].get('parameters', {}).get('command') or configured('ASE_CP2K_COMMAND')
+    if command:
+        check_shell_command(command, 'CP2K')
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            make(job, (1, 1, 1), folder)
+    except Exception as error:
+        found = ' '.join(f'{type(error).__name__}: {error}'.split()).rstrip(':')
+        raise NotUsable(f'expected CP2K to start, found {found}. Give its command, which ends with -s, in the environment as '
+                        'ASE_CP2K_COMMAND or as command in [parameters] of the settings, for example "cp2k.psmp -s"') from error
+
+
+def check_espresso(job):
+    parameters = job['settings'].get('parameters', {})
+    command = parameters.get('command', PW)
+    program = (shlex.split(command) or [''])[0]
+    if not shutil.which(program):
+        raise NotUsable(f'expected the program {program} of Quantum ESPRESSO, found none of that name. Give its command as command in '
+                        '[parameters] of the settings, for example command = "mpirun -n 8 pw.x", or add its folder to PATH')
+    for key, example in (('pseudo_dir', '"/opt/pseudo"'), ('pseudopotentials', '{ O = "O.upf", W = "W.upf" }')):
+        if key not in parameters:
+            raise NotUsable(f'expected {key} in [parameters] of the settings, found none. Add it, for example {key} = {example}')
+    control = parameters.get('input_data', {}).get('control', {})
+    folder = os.path.abspath(control.get('pseudo_dir', parameters['pseudo_dir']))
+    for name in parameters['pseudopotentials'].values():
+        if not os.path.isfile(os.path.join(folder, name)):
+            raise NotUsable(f'pseudo_dir: expected the pseudopotential {name} in {folder}, found no such file. Correct pseudo_dir or '
+                            'pseudopotentials in [parameters] of the settings')
+
+
+def check_shell_command(command, code):
+    """What is more than a program and its arguments is left to the shell."""
+    words = command.split()
+    if not words or '=' in words[0] or re.search(r'[^\w\s./,:@%+=-]', command):
+        return
+    if subprocess.run(['sh', '-c', 'command -v "$0"', words[0]], stdout=subprocess.DEVNULL).returncode != 0:
+        raise NotUsable(f'expected the program {words[0]}, with which the command of {code} begins, found none of that name. Correct '
+                        f'the command "{command}", or add the folder of the program to PATH')

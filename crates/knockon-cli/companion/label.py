@@ -4,7 +4,10 @@
     label.py work JOB.json          labels what is not labelled and not claimed by another worker
     label.py serve JOB.json         labels what comes on standard input, one configuration per line; answers each with a line
 
-For each configuration one file appears, at once and complete: STEM.json with the label or STEM.failed.json with the reason.
+For each configuration one file appears, at once and complete: STEM.json with the label or STEM.failed.json with the reason. Both hold
+the configuration, so that they can be understood without the file that it came from.
+
+Exit status 3 says that the code is not set up so that it can run; the last lines of standard error say what to repair.
 """
 import json
 import os
@@ -20,7 +23,11 @@ import traceback
 import calculators
 import claims
 
+NOT_USABLE = 3
+ALIKE = 3  # so many failures with one reason are no accident
+
 current = None  # the claim that this process holds
+first_failures = []  # reasons and files of the failures of this process; None once the code has run for a configuration
 
 
 def stop_with_parent():
@@ -48,10 +55,16 @@ def write(path, record):
     os.replace(partial, path)
 
 
+def configuration(atoms):
+    """What is labelled."""
+    return {'symbols': atoms.get_chemical_symbols(), 'cell': atoms.cell.array.tolist(), 'pbc': atoms.pbc.tolist(),
+            'positions': atoms.positions.tolist()}
+
+
 def label(job, entry, atoms, folder):
     """The label of one configuration as it goes into the file."""
     import numpy as np
-    start = time.time()
+    start, labelled = time.time(), configuration(atoms)
     calculator = calculators.make(job, entry['kpts'], folder)
     atoms.calc = calculator
     record = {'energy': float(atoms.get_potential_energy()), 'forces': atoms.get_forces(apply_constraint=False).tolist()}
@@ -67,16 +80,48 @@ def label(job, entry, atoms, folder):
     numbers = [record['energy'], *np.ravel(record['forces']), *(record['stress'] or [])]
     if not np.all(np.isfinite(numbers)):
         raise calculators.Unconverged('energy, forces or stress are not finite')
-    return {**record, 'geometry': entry['geometry'], 'code': calculators.code(job, folder),
+    return {**record, 'geometry': entry['geometry'], **labelled, 'code': calculators.code(job, folder),
             'pseudopotentials': calculators.pseudopotentials(job), 'host': socket.gethostname(), 'seconds': time.time() - start}
 
 
-def failure(entry, error, folder):
+def failure(entry, atoms, error, folder):
     """Why there is no label, with the end of what the code wrote."""
     tail = [line for text in calculators.outputs(folder) for line in text.splitlines()[-15:]]
-    reason = calculators.gave_up(folder) or f'{type(error).__name__}: {error}'.strip()
-    return {'reason': reason[:500], 'geometry': entry['geometry'], 'trace': traceback.format_exc()[-4000:], 'output': tail,
-            'host': socket.gethostname()}
+    reason = calculators.gave_up(folder) or f'{type(error).__name__}: {error}'
+    for name in (os.path.realpath(folder), folder):  # each configuration has its own: without it reasons can be compared
+        reason = reason.replace(name, 'FOLDER')
+    return {'reason': ' '.join(reason.split())[:500], 'geometry': entry['geometry'], **configuration(atoms),
+            'trace': traceback.format_exc()[-4000:], 'output': tail, 'host': socket.gethostname()}
+
+
+def note_that_code_runs():
+    global first_failures
+    first_failures = None
+
+
+def note_failure(reason, path):
+    if first_failures is not None:
+        first_failures.append((reason, path))
+
+
+def stop_if_nothing_works(job):
+    """Ends this process if all that it has tried failed, the last ones alike: a code that is not installed well would spoil the whole
+    queue. Where nothing has ever worked with these settings, such failures say nothing of the configurations and are taken back."""
+    last = (first_failures or [])[-ALIKE:]
+    if len(last) < ALIKE or any(reason != last[0][0] for reason, _ in last):
+        return
+    records = [name for name in os.listdir(job['folder']) if name.endswith('.json')]
+    if all(name.endswith('.failed.json') for name in records):
+        then = 'These failures are not kept: the next start tries again.'
+        for _, path in last:
+            os.remove(path)
+    else:
+        then = 'These failures are kept: the next start goes on with the others, and --retry-failed, or removing their files, has '\
+            'these tried again.'
+    print(f'{ALIKE} configurations in a row failed alike, and none before them had a result: {last[0][0]}\n'
+          'This looks like the installation: repair the command, the environment or [parameters] of the settings. If it is the '
+          f'configurations, put others first. {then}', file=sys.stderr, flush=True)
+    os._exit(NOT_USABLE)
 
 
 def settle(job, entry, atoms):
@@ -98,12 +143,19 @@ def settle(job, entry, atoms):
             with tempfile.TemporaryDirectory(dir=job['scratch'], ignore_cleanup_errors=True) as folder:
                 try:
                     write(result, label(job, entry, atoms, folder))
+                    note_that_code_runs()
                 except Exception as error:
-                    write(failed, failure(entry, error, folder))
+                    record = failure(entry, atoms, error, folder)
+                    write(failed, record)
+                    if isinstance(error, calculators.Unconverged) or calculators.gave_up(folder):
+                        note_that_code_runs()
+                    else:
+                        note_failure(record['reason'], failed)
     finally:
         current.release()
         current = None
     claims.clear(stem)
+    stop_if_nothing_works(job)
 
 
 def serve(job):
@@ -130,7 +182,11 @@ def main():
     with open(path) as file:
         job = json.load(file)
     if task == 'describe':
-        calculators.check(job)
+        try:
+            calculators.check(job)
+        except calculators.NotUsable as problem:
+            print(problem, file=sys.stderr, flush=True)
+            os._exit(NOT_USABLE)
         print(json.dumps({'code': calculators.code(job), 'pseudopotentials': calculators.pseudopotentials(job)}))
         return
     if hasattr(os, 'nice'):

@@ -10,7 +10,8 @@ use glam::DVec3;
 use knockon::io::{Frame, read_extxyz, write_extxyz};
 use knockon::{Atoms, Cell, Species};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const EMT: &str = "xc = \"EMT\"\ncutoff_ev = 1.0\nkpoint_length_angstrom = 1.0\nstress = \"marked\"\n";
 
@@ -32,15 +33,18 @@ fn knockon(folder: &Path, verb: &str, calculator: &str, more: &[&str]) -> Output
 }
 
 fn knockon_with(folder: &Path, settings: &str, verb: &str, calculator: &str, more: &[&str]) -> Output {
+    command(folder, settings, verb, calculator, more).output().unwrap()
+}
+
+/// Calculators may be in `tests/python` and in the folder.
+fn command(folder: &Path, settings: &str, verb: &str, calculator: &str, more: &[&str]) -> Command {
     std::fs::write(folder.join("label.toml"), settings).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_knockon"))
-        .current_dir(folder)
-        .args([verb, "--calculator", calculator, "--calculator-config", "label.toml", "--python"])
-        .arg(python())
-        .args(more)
-        .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"))
-        .output()
-        .unwrap()
+    let modules = [Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"), folder.to_owned()];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
+    command.current_dir(folder);
+    command.args([verb, "--calculator", calculator, "--calculator-config", "label.toml", "--python"]);
+    command.arg(python()).args(more).env("PYTHONPATH", std::env::join_paths(modules).unwrap());
+    command
 }
 
 fn message(output: &Output) -> String {
@@ -114,6 +118,106 @@ fn atoms_relax_with_a_calculator_and_every_evaluation_is_a_label() {
     assert_eq!(std::fs::read(folder.path().join("relaxed.xyz")).unwrap(), table);
 }
 
+/// The first start is relaxed, the second one under way.
+#[test]
+fn what_was_computed_is_there_when_the_program_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write_extxyz(&at("starts.xyz"), &[copper("a", DVec3::X * 0.2), copper("b", DVec3::Y * 0.2)]).unwrap();
+    let arguments = ["starts.xyz", "-o", "relaxed.xyz", "--max-force", "0.02"];
+    let relax = || command(folder.path(), EMT, "relax", "ase:slow_emt.SlowEMT", &arguments);
+    let mut child = relax().stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !at("relaxed.xyz").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "nothing is relaxed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    let relaxed = read_extxyz(&at("relaxed.xyz")).unwrap();
+    assert_eq!(relaxed.iter().map(|f| f.info.get("id")).collect::<Vec<_>>(), [Some("a")]);
+    let kept = read_extxyz(&at("relaxed.evaluations.xyz")).unwrap();
+    let records = std::fs::read_dir(at("relaxed.evaluations.xyz.records")).unwrap().flatten();
+    let n_records = records.filter(|f| f.path().extension().is_some_and(|e| e == "json")).count();
+    assert!(kept.len() >= 3 && n_records <= kept.len() + 1, "{} {n_records}", kept.len());
+    // A record can be understood without its label.
+    for label in &kept {
+        let id = label.info.get("id").unwrap();
+        let name = format!("{id}.{}.json", id.trim_start_matches("geometry-"));
+        let text = std::fs::read_to_string(at("relaxed.evaluations.xyz.records").join(name)).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let positions: Vec<[f64; 3]> = serde_json::from_value(record["positions"].clone()).unwrap();
+        assert_eq!(positions, label.atoms.positions.iter().map(|x| x.to_array()).collect::<Vec<_>>());
+        assert_eq!(record["symbols"], serde_json::json!(["Cu", "Cu", "Cu", "Cu"]));
+        assert_eq!(
+            (record["cell"][2][2].as_f64(), &record["pbc"]),
+            (Some(3.61), &serde_json::json!([true, true, true]))
+        );
+    }
+    let output = relax().output().unwrap();
+    assert!(output.status.success(), "{}", message(&output));
+    let all = read_extxyz(&at("relaxed.evaluations.xyz")).unwrap();
+    assert_eq!(all[..kept.len()], kept);
+    for start in ["a", "b"] {
+        let steps = all.iter().filter(|l| l.info.get("parent") == Some(start)).filter_map(|l| l.info.number("step"));
+        assert!(steps.enumerate().all(|(k, step)| step == k as f64), "steps are counted on");
+    }
+}
+
+/// Has no result near the site, nor in a process that is not nice.
+const HOLED: &str = "import os
+from ase.calculators.emt import EMT
+class Holed(EMT):
+    def calculate(self, *arguments, **more):
+        super().calculate(*arguments, **more)
+        if os.nice(0) < 5 or abs(self.atoms.positions[0, 0]) < 0.15:
+            raise RuntimeError('a hole')
+";
+
+#[test]
+fn what_does_not_relax_ends_at_its_lowest_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut starts = [copper("site", DVec3::ZERO), copper("a", DVec3::X * 0.2)];
+    starts[1].info.set("cls", "frenkel");
+    write_extxyz(&at("starts.xyz"), &starts).unwrap();
+    std::fs::write(at("holed.py"), HOLED).unwrap();
+    let few = ["starts.xyz", "-o", "few.xyz", "--max-evaluations", "3"];
+    let holed = ["starts.xyz", "-o", "holed.xyz", "--nice", "5"];
+    let cases =
+        [("few", "ase:ase.calculators.emt.EMT", few.as_slice()), ("holed", "ase:holed.Holed", holed.as_slice())];
+    for (name, calculator, arguments) in cases {
+        let output = knockon(folder.path(), "relax", calculator, arguments);
+        assert!(output.status.code() == Some(2) && message(&output).contains("converged=F"), "{}", message(&output));
+        let found = read_extxyz(&at(&format!("{name}.xyz"))).unwrap();
+        let lowest = found.iter().find(|f| f.info.get("id") == Some("a")).unwrap();
+        let info = |key: &str| lowest.info.get(key).unwrap_or("-");
+        assert_eq!(
+            [info("converged"), info("cls"), info("xc"), info("parent")],
+            ["F", "frenkel", "EMT", "-"],
+            "{name}"
+        );
+        let force = lowest.max_force_ev_per_angstrom().unwrap();
+        assert!(
+            force > 1e-4 && (lowest.info.number("max_force").unwrap() / force - 1.0).abs() < 1e-3,
+            "{name} {force}"
+        );
+        let labels = read_extxyz(&at(&format!("{name}.evaluations.xyz"))).unwrap();
+        let steps = labels.iter().filter(|l| l.info.get("parent") == Some("a"));
+        let energies: Vec<f64> = steps.map(|l| l.energy_ev.unwrap()).collect();
+        assert!(energies.iter().all(|e| *e >= lowest.energy_ev.unwrap()), "{name} {energies:?}");
+        // In the hole there is nothing to tell; a site has no forces from the start.
+        let site = found.iter().find(|f| f.info.get("id") == Some("site"));
+        assert_eq!(site.map(|f| f.info.get("converged")), (name == "few").then_some(None), "{name}");
+    }
+    // Relaxed on from there it is like any other.
+    let output = knockon(folder.path(), "relax", "ase:ase.calculators.emt.EMT", &["few.xyz", "-o", "relaxed.xyz"]);
+    assert!(output.status.success(), "{}", message(&output));
+    let relaxed = read_extxyz(&at("relaxed.xyz")).unwrap();
+    assert!(relaxed.len() == 2 && relaxed.iter().all(|f| f.info.get("converged").is_none()));
+    assert_eq!(relaxed[1].info.get("max_force"), Some("0.0001"));
+}
+
 #[test]
 fn even_a_guide_that_knows_nothing_leads_to_a_minimum() {
     let folder = tempfile::tempdir().unwrap();
@@ -179,4 +283,17 @@ fn a_search_is_driven_by_a_calculator() {
     // The first label is of the perfect box, which has no forces; all have a stress.
     assert!(labels[0].atoms.len() == 27 && labels[0].max_force_ev_per_angstrom().unwrap() < 1e-9);
     assert!(labels.len() > 10 && labels.iter().all(|l| l.stress.is_some()));
+
+    // Labelled pairs are compared with models; a code would take days to relax them.
+    let mut pairs = [copper("perfect", DVec3::ZERO), copper("pair", DVec3::X * 0.3)];
+    for (frame, class) in pairs.iter_mut().zip(["perfect", "frenkel"]) {
+        frame.info.set("cls", class);
+        frame.energy_ev = Some(0.0);
+    }
+    write_extxyz(&folder.path().join("pairs.xyz"), &pairs).unwrap();
+    let more = ["frenkel.toml", "-o", "out", "--labels", "pairs.xyz"];
+    let output = knockon(folder.path(), "frenkel", "ase:ase.calculators.emt.EMT", &more);
+    assert!(output.status.success(), "{}", message(&output));
+    assert!(!folder.path().join("out/labelled.json").exists());
+    assert_eq!(read_extxyz(&folder.path().join("out/evaluations.xyz")).unwrap().len(), labels.len());
 }

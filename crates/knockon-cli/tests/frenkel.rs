@@ -39,6 +39,11 @@ fn a_small_search_writes_its_tables_structures_and_pictures() {
     }
     let structures = std::fs::read_to_string(output.join("structures-96.xyz")).unwrap();
     assert_eq!(structures.matches("Lattice=").count(), rows.len() + 1);
+    assert_eq!(
+        structures.matches(" site=").count(),
+        rows.len(),
+        "where each began, for a fit that keeps relatives together"
+    );
     let labelled = std::fs::read_to_string(output.join("labelled.json")).unwrap();
     assert!(labelled.contains("fpCa-00"));
     assert_eq!(run(), table, "a finished search is read back");

@@ -152,6 +152,59 @@ fn quantum_espresso_is_read_as_ase_and_dpdata_read_it() {
     assert!(none.is_empty() && message.contains("0 labels, 1 unconverged left out"), "{message}");
 }
 
+/// The output of pw.x as it would be with a hybrid functional: of each geometry an inner loop without exact exchange, another one
+/// with it, and the energy of the outer loop, which is that of the output as it is.
+fn with_exact_exchange(text: &str) -> String {
+    let (mut lines, mut outer) = (Vec::new(), String::new());
+    for line in text.lines() {
+        if line.starts_with('!') {
+            outer = line.replace("!    ", "!!   ");
+            lines.push("!    total energy              =      -7.00000000 Ry".to_owned());
+            lines.push("     smearing contrib. (-TS)   =      -0.50000000 Ry".to_owned());
+            lines.push("     EXX: now go back to refine exchange calculation".to_owned());
+            lines.push("!    total energy              =      -8.30000000 Ry".to_owned());
+            continue;
+        }
+        if line.contains("Forces acting on atoms") {
+            lines.extend([outer.clone(), "     EXX self-consistency reached".to_owned()]);
+        }
+        lines.push(line.to_owned());
+        if line.contains("Exchange-correlation=") {
+            lines.push("     EXX-fraction              =        0.25".to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn a_hybrid_of_quantum_espresso_has_one_label_per_geometry() {
+    let (plain, _) = import(&outputs().join("al.pwo"), &[]);
+    let text = with_exact_exchange(&std::fs::read_to_string(outputs().join("al.pwo")).unwrap());
+    assert_eq!((text.matches("\n!    total").count(), text.matches("\n!!   total").count()), (6, 3));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hybrid.pwo");
+    let import_text = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        import(&file, &[])
+    };
+    let (hybrid, message) = import_text(&text);
+    assert!(message.contains("hybrid.pwo: 3 labels\n"), "{message}");
+    for (found, expected) in hybrid.iter().zip(&plain) {
+        assert_eq!(
+            (found.energy_ev, &found.forces, found.stress),
+            (expected.energy_ev, &expected.forces, expected.stress)
+        );
+        assert_eq!((&found.atoms, found.info.get("free_energy")), (&expected.atoms, expected.info.get("free_energy")));
+    }
+    // The energy of an inner loop is none of the functional, also where nothing comes after it.
+    let (none, message) = import_text(&text[..text.find("!!   total").unwrap()]);
+    assert!(none.is_empty() && message.contains("0 labels, 1 unconverged left out"), "{message}");
+    let gave_up =
+        text.replace("EXX self-consistency reached", "EXX convergence NOT achieved after  99 iterations: stopping");
+    let (none, message) = import_text(&gave_up);
+    assert!(none.is_empty() && message.contains("0 labels, 3 unconverged left out"), "{message}");
+}
+
 /// Forces and stress of `h2o.cp2k.out` in the form of CP2K 2025.
 const CP2K_2025: &str = "FORCES| Atomic forces [hartree/bohr]
  FORCES|   Atom     x               y               z               |f|
@@ -215,17 +268,21 @@ fn cp2k_is_read_as_dpdata_reads_it() {
 #[test]
 fn the_energy_of_a_trajectory_is_what_its_calculator_means_by_it() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("espresso.traj");
     let script = "import sys
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 atoms = Atoms('Al', cell=[4, 4, 4], pbc=True)
 atoms.calc = SinglePointCalculator(atoms, energy=-1.5, free_energy=-1.5, forces=[[0, 0, 0]])
-atoms.calc.name = 'espresso'
+atoms.calc.name = sys.argv[2]
 write(sys.argv[1], atoms)
 ";
-    assert!(Command::new(python()).args(["-c", script]).arg(&file).status().unwrap().success());
+    let trajectory = |calculator: &str| {
+        let file = folder.path().join(format!("{calculator}.traj"));
+        assert!(Command::new(python()).args(["-c", script]).arg(&file).arg(calculator).status().unwrap().success());
+        file
+    };
+    let file = trajectory("espresso");
     let with_ase = ["--python", python().to_str().unwrap()];
     let (none, message) = import(&file, &with_ase);
     assert!(none.is_empty() && message.contains("expected the energy \"sigma->0\""), "{message}");
@@ -233,6 +290,10 @@ write(sys.argv[1], atoms)
     assert_eq!(frames.len(), 1, "{message}");
     assert_eq!((frames[0].energy_ev, frames[0].info.get("energy_kind")), (Some(-1.5), Some("free")));
     assert_eq!(frames[0].info.get("energy_sigma_0"), None);
+    // Of VASP nobody knows whether it has converged.
+    assert!(!message.contains("WARNING"), "{message}");
+    let (frames, message) = import(&trajectory("vasp"), &with_ase);
+    assert!(frames.len() == 1 && message.contains("WARNING") && message.contains("OUTCAR"), "{message}");
 }
 
 /// Of extended XYZ another energy is taken if the file has it, and never a wrong one.

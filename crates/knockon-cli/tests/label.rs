@@ -136,6 +136,62 @@ fn failures_are_recorded_and_never_become_labels() {
     assert!(again.contains("the worker died (") && bench.ids().len() == 1, "{again}");
 }
 
+/// One atom is what the calculator fails for.
+#[test]
+fn a_code_that_never_works_does_not_spoil_the_queue() {
+    let mut candidates: Vec<Frame> = (0..5).map(|k| copper(&format!("bad {k}"), 1, 0.1 * f64::from(k))).collect();
+    candidates.push(Frame::new(copper("", 4, 0.0).atoms.supercell([2, 1, 1])));
+    candidates[5].info.set("id", "good");
+    let bench = Bench::new(EMT, &candidates);
+    let failures = || {
+        let files = std::fs::read_dir(bench.path("labels.xyz.records")).unwrap().flatten();
+        files.filter(|file| file.file_name().to_string_lossy().ends_with(".failed.json")).count()
+    };
+    let output = bench.run("ase:slow_emt.Moody", &[]);
+    let text = message(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("3 configurations in a row failed alike") && text.contains("no, thanks"), "{text}");
+    assert!(text.contains("This looks like the installation: repair") && text.contains("not kept"), "{text}");
+    assert_eq!(failures(), 0);
+    // Where the code runs, failures are those of configurations.
+    candidates.rotate_right(1);
+    write_extxyz(&bench.path("candidates.xyz"), &candidates).unwrap();
+    let output = bench.run("ase:slow_emt.Moody", &[]);
+    assert!(output.status.success(), "{}", message(&output));
+    assert_eq!((bench.ids(), failures()), (vec!["good".to_owned()], 5));
+}
+
+#[test]
+fn what_a_code_needs_is_asked_for_before_anything_is_tried() {
+    let refused = |calculator: &str, parameters: &str| {
+        let bench = Bench::new(&format!("{EMT}[parameters]\n{parameters}"), &coppers(1));
+        let mut command = bench.command(calculator, &[]);
+        for name in ["ASE_VASP_COMMAND", "VASP_COMMAND", "VASP_SCRIPT", "VASP_PP_PATH", "ASE_CP2K_COMMAND"] {
+            command.env_remove(name);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.code() == Some(2) && !bench.path("labels.xyz.records").exists(), "{}", message(&output));
+        message(&output)
+    };
+    let cases = [
+        ("vasp", "", "expected the command of VASP in the environment as ASE_VASP_COMMAND"),
+        ("vasp", "command = \"no-such-vasp -x\"", "expected the program no-such-vasp"),
+        ("vasp", "command = \"sh\"", "VASP_PP_PATH"),
+        ("cp2k", "command = \"no-such-cp2k -s\"", "expected the program no-such-cp2k"),
+        ("espresso", "command = \"no-such-pw.x\"", "expected the program no-such-pw.x"),
+        ("espresso", "command = \"sh\"", "expected pseudo_dir in [parameters]"),
+        (
+            "espresso",
+            "command = \"sh\"\npseudo_dir = \"/\"\npseudopotentials = { Cu = \"no-such.upf\" }",
+            "expected the pseudopotential no-such.upf in /",
+        ),
+    ];
+    for (calculator, parameters, expected) in cases {
+        let text = refused(calculator, parameters);
+        assert!(text.contains(expected) && !text.contains("--python"), "{calculator} {parameters}: {text}");
+    }
+}
+
 /// Waits for something that must happen.
 fn until(seconds: u64, what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
@@ -162,6 +218,8 @@ fn killed_work_goes_on_where_it_was() {
     assert_eq!(records(), before, "orphans are at work");
     let output = bench.run("ase:slow_emt.SlowEMT", &["--workers", "2"]);
     assert!(output.status.success(), "{}", message(&output));
+    // What was labelled before tells how long the rest takes.
+    assert!(message(&output).contains(" to label, about "), "{}", message(&output));
     let mut ids = bench.ids();
     assert_eq!(ids[..done.len()], done, "what was there stays");
     ids.sort();
@@ -252,8 +310,13 @@ fn inputs_for_codes_elsewhere() {
     assert!(text("pbe/POTCAR.txt").contains("cat $POTPAW_PBE/O/POTCAR $POTPAW_PBE/W_pv/POTCAR > POTCAR"));
     assert!(text("pbe/INCAR").contains("LWAVE  = .TRUE.") && text("pbe/INCAR").contains("EDIFFG = -0.002"));
     assert!(text("hse06/INCAR").contains("HFSCREEN = 0.2") && text("hse06/KPOINTS").contains("Gamma\n1 1 1\n"));
+    // HSE06 begins where PBE ended.
+    let positions_of_pbe = "RESTART_FILE_NAME ../pbe/pbe-1.restart\n  RESTART_DEFAULT F\n  RESTART_POS T\n";
+    assert!(inputs(&bench, "cp2k", &["--hse06", "--relax"]).status.success());
+    assert!(text("hse06/hse06.inp").contains(positions_of_pbe) && !text("pbe/pbe.inp").contains("EXT_RESTART"));
     let output = inputs(&bench, "cp2k", &["--hse06"]);
     assert!(output.status.success(), "{}", message(&output));
+    assert!(!text("hse06/hse06.inp").contains("EXT_RESTART"));
     assert!(text("hse06/hse06.inp").contains("WFN_RESTART_FILE_NAME ../pbe/pbe-RESTART.wfn"));
     // Where CP2K is installed, it must accept its inputs, with k-points, too.
     let mut mesh = box_;

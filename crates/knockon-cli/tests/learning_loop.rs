@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use assert_cmd::Command;
+use knockon::io::{Frame, read_extxyz};
+use knockon::selection::{Pool, SelectionSettings};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -151,6 +153,29 @@ fn a_potential_chooses_labels_and_is_recorded() {
     assert_eq!(record(), line, "the same potential again replaces its line");
     for name in ["history.csv", "learning-curve.csv", "learning-curve.svg", "learning-curve.png"] {
         assert!(at("history").join(name).exists(), "{name}");
+    }
+}
+
+/// What has a label is known to the next choice: it is in the fit, or waits.
+#[test]
+fn the_shipped_settings_name_all_shipped_labels() {
+    let examples = root().join("examples/cawo4");
+    let text = |path: &str| std::fs::read_to_string(examples.join(path)).unwrap();
+    let select: SelectionSettings = toml::from_str(&text("select.toml")).unwrap();
+    let fit_file = examples.join(&select.fit);
+    let fit: knockon::fit::Settings = toml::from_str(&std::fs::read_to_string(&fit_file).unwrap()).unwrap();
+    let fitted = fit.data_files.iter().map(|file| fit_file.parent().unwrap().join(file));
+    let waiting: Vec<PathBuf> = select.waiting.iter().map(|file| examples.join(file)).collect();
+    let known: Vec<PathBuf> = fitted.chain(waiting.iter().cloned()).map(|p| p.canonicalize().unwrap()).collect();
+    let is_labelled = |path: &PathBuf| read_extxyz(path).unwrap().iter().any(|frame| frame.energy_ev.is_some());
+    let files = std::fs::read_dir(root().join("data/cawo4")).unwrap().map(|file| file.unwrap().path());
+    for file in files.filter(|path| path.extension().is_some_and(|e| e == "xyz")).filter(is_labelled) {
+        assert!(known.contains(&file.canonicalize().unwrap()), "{} is neither in the fit nor waits", file.display());
+    }
+    // `knockon select` reads what waits, perfect boxes aside, as configurations of its pools.
+    let class = |frame: &Frame| frame.info.get("cls").unwrap_or("none").to_owned();
+    for frame in waiting.iter().flat_map(|file| read_extxyz(file).unwrap()) {
+        assert!(class(&frame) == "perfect" || Pool::of_class(&class(&frame)).is_some(), "{}", class(&frame));
     }
 }
 

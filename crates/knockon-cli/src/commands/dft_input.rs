@@ -6,6 +6,7 @@ use crate::progress::say;
 use anyhow::{Context, Result, bail};
 use glam::DVec3;
 use knockon::io::{Frame, format_poscar, read_extxyz, write_atomically};
+use knockon::units::{BOHR_ANGSTROM, HARTREE_EV};
 use knockon::{Atoms, Species};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  knockon dft-input candidates.xyz -o inputs --code vasp --config examples/cawo4/label.toml --hse06\n\n\
-    Each configuration gets a folder with pbe and, if asked for, hse06, which starts from the orbitals of pbe. Run pbe first.\n\
+    Each configuration gets a folder with pbe and, if asked for, hse06, which starts from the orbitals of pbe and, with --relax,\n\
+    from its relaxed atoms. Run pbe first; what VASP needs of it has to be copied, as INCAR says.\n\
     VASP's pseudopotentials cannot be shipped: POTCAR.txt names them and says how to join them. CP2K's come with CP2K.\n\
     knockon data import reads the results; from knockon-candidate.xyz, beside the inputs, it takes what a configuration is called.\n\
     Keep the two together."
@@ -52,8 +54,6 @@ enum Code {
 
 /// Threshold of relaxations, that of the paper for its Frenkel pairs, in eV/angstrom.
 const RELAXED_EV_PER_ANGSTROM: f64 = 2e-3;
-const HARTREE_EV: f64 = 27.211_386_245_981; // CODATA 2022
-const BOHR_ANGSTROM: f64 = 0.529_177_210_544; // CODATA 2022
 const STEPS: usize = 300;
 
 /// One configuration, atoms sorted by species in the order of their first appearance.
@@ -208,7 +208,7 @@ fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result
     let coordinates: String = atoms.map(|(s, p)| format!("      {s} {}\n", row(*p))).collect();
     let text = format!(
         "# {id}\n&GLOBAL\n  PROJECT {project}\n  RUN_TYPE {run}\n  PRINT_LEVEL MEDIUM\n&END GLOBAL\n\
-         &FORCE_EVAL\n  METHOD QS\n  STRESS_TENSOR ANALYTICAL\n  &PRINT\n    &FORCES ON\n    &END FORCES\n    &STRESS_TENSOR ON\n    &END STRESS_TENSOR\n  &END PRINT\n\
+         {relaxed}&FORCE_EVAL\n  METHOD QS\n  STRESS_TENSOR ANALYTICAL\n  &PRINT\n    &FORCES ON\n    &END FORCES\n    &STRESS_TENSOR ON\n    &END STRESS_TENSOR\n  &END PRINT\n\
          \x20 &DFT\n    BASIS_SET_FILE_NAME BASIS_MOLOPT\n    POTENTIAL_FILE_NAME GTH_POTENTIALS\n{restart}\
          \x20   &MGRID\n      CUTOFF 600\n      REL_CUTOFF 60\n    &END MGRID\n    &QS\n      EPS_DEFAULT 1.0E-12\n    &END QS\n{scf}{kpoints}{xc}  &END DFT\n\
          \x20 &SUBSYS\n    &CELL\n      A {a}\n      B {bb}\n      C {c}\n    &END CELL\n    &COORD\n{coordinates}    &END COORD\n{kinds}  &END SUBSYS\n\
@@ -216,6 +216,7 @@ fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result
         id = b.frame.info.get("id").unwrap_or(""),
         project = if hse06 { "hse06" } else { "pbe" },
         run = if arguments.relax { "GEO_OPT" } else { "ENERGY_FORCE" },
+        relaxed = if hse06 && arguments.relax { RELAXED_POSITIONS } else { "" },
         restart = if hse06 { "    WFN_RESTART_FILE_NAME ../pbe/pbe-RESTART.wfn\n" } else { "" },
         scf = scf(gamma, hse06),
         kpoints = if gamma {
@@ -234,6 +235,15 @@ fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result
     );
     Ok(vec![(if hse06 { "hse06.inp" } else { "pbe.inp" }, text)])
 }
+
+/// The cell does not relax, so positions are all that the relaxation with PBE has changed.
+const RELAXED_POSITIONS: &str = "# positions below are replaced by those that ../pbe has relaxed to: run it first
+&EXT_RESTART
+  RESTART_FILE_NAME ../pbe/pbe-1.restart
+  RESTART_DEFAULT F
+  RESTART_POS T
+&END EXT_RESTART
+";
 
 /// Orbital transformation for insulators at Gamma; diagonalisation with Fermi-Dirac occupations (580 K are 0.05 eV) for
 /// meshes.

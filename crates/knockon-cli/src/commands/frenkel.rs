@@ -12,8 +12,8 @@ use knockon::dynamics::QuenchSettings;
 use knockon::frenkel::{
     Entry, FrenkelSearch, FrenkelSettings, FrenkelTable, Outcome, Structure, find_frenkel_pairs, labelled_pairs,
 };
-use knockon::io::{read_extxyz, read_structure, write_atomically};
-use knockon::{Atoms, Species};
+use knockon::io::{Frame, read_extxyz, read_structure, write_atomically};
+use knockon::{Atoms, Potential, Species};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// First-principles labels (extended XYZ): of structures that this search has written or what relaxed from them in
-    /// the same cell, put beside the model's energies; and of any other Frenkel pairs (cls=frenkel, with a cls=perfect
-    /// of the same cell), compared in labelled.json. May be given more than once.
+    /// the same cell, put beside the model's energies; and, with a model, of any other Frenkel pairs (cls=frenkel, with a
+    /// cls=perfect of the same cell), compared in labelled.json. May be given more than once.
     #[arg(long, value_name = "FILE")]
     labels: Vec<PathBuf>,
 }
@@ -68,24 +68,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if !labels.is_empty() {
         let attached = table.attach_labels(&labels)?;
-        attached.foreign.iter().for_each(|label| say(label));
+        attached.foreign.iter().chain(&attached.unfinished).for_each(|line| say(line));
         say(&format!("{} structures have labels", attached.found));
     }
     table.write(&arguments.output)?;
     print!("{}", text(&table));
-    if !labels.is_empty() {
-        let quench = QuenchSettings {
-            max_force_ev_per_angstrom: settings.max_force_ev_per_angstrom,
-            max_evaluations: settings.max_evaluations,
-            ..QuenchSettings::default()
-        };
-        let pairs = labelled_pairs(potential, &labels, &quench)?;
-        let text = serde_json::to_string_pretty(&pairs)?;
-        write_atomically(&arguments.output.join("labelled.json"), text.as_bytes())?;
-        print!("{}", labelled_text(&pairs));
-        for (id, failure) in pairs.iter().filter_map(|p| Some((&p.id, p.failure.as_ref()?))) {
-            say(&format!("labelled pair {id}: {failure}"));
-        }
+    // A first-principles code would take days to relax every labelled pair; nobody has asked for that.
+    if !labels.is_empty() && forces.model().is_some() {
+        compare_labelled(potential, &labels, &settings, &arguments.output)?;
     }
     let o = table.outcomes;
     say(&format!(
@@ -97,6 +87,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         o.failed,
         arguments.output.join("frenkel.csv").display()
     ));
+    Ok(())
+}
+
+/// What the model says of pairs that have labels, as a file and in print.
+fn compare_labelled(
+    potential: &dyn Potential,
+    labels: &[Frame],
+    settings: &FrenkelSettings,
+    folder: &Path,
+) -> Result<()> {
+    let quench = QuenchSettings {
+        max_force_ev_per_angstrom: settings.max_force_ev_per_angstrom,
+        max_evaluations: settings.max_evaluations,
+        ..QuenchSettings::default()
+    };
+    let pairs = labelled_pairs(potential, labels, &quench)?;
+    let text = serde_json::to_string_pretty(&pairs)?;
+    write_atomically(&folder.join("labelled.json"), text.as_bytes())?;
+    print!("{}", labelled_text(&pairs));
+    for (id, failure) in pairs.iter().filter_map(|p| Some((&p.id, p.failure.as_ref()?))) {
+        say(&format!("labelled pair {id}: {failure}"));
+    }
     Ok(())
 }
 

@@ -190,7 +190,7 @@ struct AseFrame {
     calculator: Option<String>,
 }
 
-/// Converged by construction: calculators write no results before.
+/// Calculators write results when they have converged; the one for VASP also when it has not, which is said.
 fn read_with_ase(path: &Path, python: Option<&Path>) -> Result<Output> {
     let python = environment::python(python, "ase", false)?;
     let script = environment::SCRIPTS.iter().find(|(name, _)| *name == "trajectory.py").map_or("", |(_, text)| *text);
@@ -201,6 +201,13 @@ fn read_with_ase(path: &Path, python: Option<&Path>) -> Result<Output> {
         bail!("{}: ASE cannot read it: {}", path.display(), message.lines().last().unwrap_or_default());
     }
     let frames: Vec<AseFrame> = serde_json::from_slice(&output.stdout).context("unexpected answer of ASE")?;
+    if frames.iter().any(|frame| frame.calculator.as_deref().is_some_and(is_vasp)) {
+        say(&format!(
+            "{}: WARNING: ASE keeps results of VASP that have not converged, too, and does not say which. Import vasprun.xml or \
+             OUTCAR instead",
+            path.display()
+        ));
+    }
     let mut result = Output::default();
     if let Some(name) = frames.iter().find_map(|f| f.calculator.clone()).filter(|n| n != "unknown") {
         result.settings.push(("code", name));
@@ -212,6 +219,10 @@ fn read_with_ase(path: &Path, python: Option<&Path>) -> Result<Output> {
         }
     }
     Ok(result)
+}
+
+fn is_vasp(calculator: &str) -> bool {
+    calculator.to_ascii_lowercase().starts_with("vasp")
 }
 
 /// Calculators of ASE whose energy is the free energy (`companion/calculators.py` knows them, too).

@@ -1,23 +1,26 @@
 //! `knockon relax`.
 
-use super::label::calculator::ForcesArguments;
+use super::label::calculator::{Forces, ForcesArguments};
 use crate::progress::Bar;
 use anyhow::Result;
 use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench, quench_guided, relax_cell};
 use knockon::io::labels::remove_label;
-use knockon::io::{Frame, read_structures, write_extxyz};
+use knockon::io::{Frame, Info, read_structures, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
 use knockon::units::EV_PER_ANGSTROM3_IN_GPA;
-use knockon::{Error, Potential, Species};
+use knockon::{Atoms, Error, Potential, Species};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Arguments of `knockon relax`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  knockon relax pair.xyz --model data/cawo4/cawo4.model -o relaxed.xyz\n\n\
     With a calculator, every evaluation is kept beside OUTPUT and becomes a label in OUTPUT.evaluations.xyz, with the keys of\n\
-    what it is a step of, whose id it has as parent; the same command started again looks up what was computed and goes on.")]
+    what it is a step of, whose id it has as parent; the same command started again looks up what was computed and goes on.\n\
+    What could not be relaxed is in OUTPUT with converged=F, at the lowest point reached, and max_force is the largest force\n\
+    left there; the exit status is 2 then.")]
 pub(crate) struct Arguments {
     /// What to relax: extended XYZ with one configuration or many (each on its own), POSCAR or LAMMPS data.
     input: PathBuf,
@@ -67,40 +70,95 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let leader = guide.as_ref().map(|(_, potential)| potential as &dyn Potential);
     let bar = Bar::new("relax");
-    let (n_starts, mut relaxed, mut unfinished) = (starts.len(), Vec::new(), Vec::new());
+    let (n_starts, mut unfinished) = (starts.len(), Vec::new());
+    let mut output = Output::new(&arguments.output, &forces);
     for (index, start) in starts.into_iter().enumerate() {
         bar.update(index as u64, n_starts as u64);
         forces.follow(&start)?;
-        match relax(forces.potential(), leader, start, arguments.cell, &settings) {
+        let (number, info) = (index + 1, start.info.clone());
+        let mut frame = match relax(forces.potential(), leader, start, arguments.cell, &settings) {
             Ok((mut frame, quenched)) if quenched.converged => {
-                forces.stamp(&mut frame);
                 frame.info.set("max_force", arguments.max_force.to_string());
-                guide.iter().for_each(|(hash, _)| frame.info.set("guide", hash.clone()));
                 bar.message(&report(&frame, &quenched));
-                relaxed.push(frame);
+                frame
             }
-            Ok((_, quenched)) => {
+            Ok((frame, quenched)) => {
                 let (force, evaluations) = (quenched.max_force_ev_per_angstrom, quenched.evaluations);
-                unfinished
-                    .push(format!("configuration {} at {force:.2e} eV/A after {evaluations} evaluations", index + 1));
+                unfinished.push(format!("configuration {number} at {force:.2e} eV/A after {evaluations} evaluations"));
+                on_the_way(frame)
             }
             // What one configuration does says nothing of the others.
-            Err(error @ Error::Computation { .. }) => unfinished.push(format!("configuration {}: {error}", index + 1)),
-            Err(other) => return Err(other.into()),
-        }
+            Err(error @ Error::Computation { .. }) => {
+                unfinished.push(format!("configuration {number}: {error}"));
+                let Some(lowest) = forces.lowest() else { continue };
+                let (energy_ev, forces, stress) = (lowest.energy_ev, lowest.forces, lowest.stress);
+                on_the_way(Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info) })
+            }
+            Err(other) => {
+                output.write()?;
+                return Err(other.into());
+            }
+        };
+        forces.stamp(&mut frame);
+        guide.iter().for_each(|(hash, _)| frame.info.set("guide", hash.clone()));
+        output.push(frame)?;
     }
-    if !relaxed.is_empty() {
-        write_extxyz(&arguments.output, &relaxed)?;
-    }
+    output.write()?;
     anyhow::ensure!(
         unfinished.is_empty(),
-        "{} of {n_starts} configurations did not relax and are not in {}: {}. Where evaluations ran out allow more with \
-         --max-evaluations, or ask for a larger --max-force",
+        "{} of {n_starts} configurations did not relax: {}. Those that got anywhere are in {} with converged=F, at the lowest point \
+         reached. Where evaluations ran out allow more with --max-evaluations, or ask for a larger --max-force",
         unfinished.len(),
-        arguments.output.display(),
-        unfinished.join(", ")
+        unfinished.join(", "),
+        arguments.output.display()
     );
     Ok(())
+}
+
+/// With a model thousands of starts may take less time than writing all of them again after each.
+const REWRITE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What has become of the starts so far, and the file for it, which is written again and again: a calculator takes hours for each.
+struct Output<'a> {
+    path: &'a Path,
+    frames: Vec<Frame>,
+    written: Instant,
+    /// None: only at the end, because a device keeps what it is given.
+    interval: Option<Duration>,
+}
+
+impl<'a> Output<'a> {
+    fn new(path: &'a Path, forces: &Forces) -> Self {
+        let is_device = std::fs::metadata(path).is_ok_and(|found| !found.is_file());
+        let interval = if forces.model().is_some() { REWRITE_INTERVAL } else { Duration::ZERO };
+        Self { path, frames: Vec::new(), written: Instant::now(), interval: (!is_device).then_some(interval) }
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<(), Error> {
+        self.frames.push(frame);
+        if self.interval.is_some_and(|interval| self.written.elapsed() >= interval) {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Writes all; where there is nothing, a file of an earlier run stays.
+    fn write(&mut self) -> Result<(), Error> {
+        if !self.frames.is_empty() {
+            write_extxyz(self.path, &self.frames)?;
+            self.written = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+/// Marks a configuration whose relaxation did not come to its end.
+fn on_the_way(mut frame: Frame) -> Frame {
+    frame.info.set("converged", "F");
+    if let Some(force) = frame.max_force_ev_per_angstrom() {
+        frame.info.set("max_force", format!("{force:.3e}"));
+    }
+    frame
 }
 
 /// Hash and potential of a guide that knows these elements.
@@ -140,13 +198,7 @@ fn relax(
     let end = Simulation::new(potential, atoms, 0.1)?;
     let evaluation = end.evaluation();
     quenched.energy_ev = evaluation.energy_ev();
-    let mut frame = Frame::new(end.atoms().clone());
-    frame.info = start.info;
-    remove_label(&mut frame);
-    // Atoms have moved away from where these labels are.
-    for key in ["label_energy", "label_stress"] {
-        frame.info.remove(key);
-    }
+    let mut frame = without_label(end.atoms().clone(), start.info);
     frame.energy_ev = Some(evaluation.energy_ev());
     frame.forces = Some(evaluation.forces.clone());
     // A calculator may give no stress.
@@ -154,6 +206,16 @@ fn relax(
         frame.stress = Some(evaluation.stress(frame.atoms.cell.volume_angstrom3()));
     }
     Ok((frame, quenched))
+}
+
+/// A configuration with the tags of its start but those of labels: its atoms have moved away from where these are.
+fn without_label(atoms: Atoms, info: Info) -> Frame {
+    let mut frame = Frame { info, ..Frame::new(atoms) };
+    remove_label(&mut frame);
+    for key in ["label_energy", "label_stress"] {
+        frame.info.remove(key);
+    }
+    frame
 }
 
 fn report(frame: &Frame, quenched: &Quenched) -> String {

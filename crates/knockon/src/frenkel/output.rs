@@ -92,6 +92,8 @@ pub struct FrenkelTable {
 pub struct Attached {
     /// Number of boxes that have a label now.
     pub found: usize,
+    /// A line for each label of a box whose relaxation is not finished: its energy is an upper bound.
+    pub unfinished: Vec<String>,
     /// A line for each label that has the `id` of a box but is not one of it.
     pub foreign: Vec<String>,
 }
@@ -167,6 +169,7 @@ impl FrenkelTable {
             entry.first_principles_max_force_ev_per_angstrom = frame.max_force_ev_per_angstrom();
             attached.found += 1;
         }
+        attached.unfinished = by_id.values().filter_map(|(label, _)| unfinished(label)).collect();
         Ok(attached)
     }
 
@@ -256,6 +259,15 @@ fn difference(label: &Atoms, written: &Atoms) -> Option<String> {
     (farthest > RELAXED_WITHIN_ANGSTROM).then(|| format!("an atom {farthest:.2} A away"))
 }
 
+/// What to say of a label whose relaxation stopped on the way, as `knockon relax` marks it.
+fn unfinished(label: &Frame) -> Option<String> {
+    let on_the_way = label.info.boolean("converged") == Some(false);
+    let force =
+        label.max_force_ev_per_angstrom().map_or_else(|| "forces".to_owned(), |force| format!("{force:.2} eV/A"));
+    let id = label.info.get("id").unwrap_or_default();
+    on_the_way.then(|| format!("label {id} is not relaxed, {force} are left: its energy is an upper bound"))
+}
+
 fn entries(search: &FrenkelSearch) -> Vec<Entry> {
     let mut entries = Vec::new();
     for structure in &search.structures {
@@ -333,6 +345,7 @@ impl FrenkelSearch {
         let result = structure.in_supercell(self.perfect[index].supercell)?;
         let mut frame = self.frame(&result.atoms, &structure.id, "frenkel");
         frame.info.set("species", &structure.kind);
+        frame.info.set("site", structure.start.site());
         frame.info.set("model_formation_energy_ev", format!("{:.4}", result.formation_energy_ev));
         if let Some((_, vector)) = separation(&result.occupation, &result.atoms, &self.perfect[index].atoms) {
             frame.info.set("distance_angstrom", format!("{:.3}", vector.length()));

@@ -29,6 +29,12 @@ impl Start {
         atoms.positions[site] += self.interstitial - self.vacancy;
         Ok(atoms)
     }
+
+    /// Names the interstitial position, in pm: starts from the same place are relatives, whatever model relaxes them.
+    pub fn site(&self) -> String {
+        let picometres = self.interstitial.to_array().map(|x| (100.0 * x).round() as i64);
+        format!("{}pm", picometres.map(|x| x.to_string()).join("/"))
+    }
 }
 
 /// The atom of a perfect box on the site at a position, given up to lattice vectors of the box.
@@ -188,6 +194,13 @@ mod tests {
              {spacing}\nmin_distance_angstrom = {distance}\nreach_angstrom = {reach}"
         );
         toml::from_str(&text).expect("settings")
+    }
+
+    #[test]
+    fn a_start_is_named_by_its_interstitial() {
+        let start = |interstitial| Start { species: element("O"), vacancy: DVec3::ONE, interstitial };
+        assert_eq!(start(DVec3::new(1.234, -0.5, 11.0)).site(), "123/-50/1100pm");
+        assert_eq!(start(DVec3::new(-1e-9, 0.0, 0.0)).site(), start(DVec3::ZERO).site());
     }
 
     #[test]

@@ -75,11 +75,15 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     let mut table = FrenkelTable::new(&found, &settings);
     let mut frames = crate::io::read_extxyz(&one.path().join("structures-64.xyz")).expect("structures");
     assert!(frames.iter().all(|f| f.energy_ev.is_none()), "nothing that could be taken for a label");
+    // A fit holds out together what began at one place.
+    let sites: Vec<Option<&str>> = frames.iter().map(|f| f.info.get("site")).collect();
+    let expected: Vec<String> = found.structures.iter().map(|s| s.start.site()).collect();
+    assert!(sites[0].is_none() && sites[1..].iter().flatten().eq(&expected), "{sites:?} {expected:?}");
     for frame in &mut frames {
         let simulation = Simulation::new(&potential, frame.atoms.clone(), 0.5).expect("a simulation");
         frame.energy_ev = Some(simulation.potential_energy_ev());
     }
-    let all = Attached { found: found.structures.len(), foreign: Vec::new() };
+    let all = Attached { found: found.structures.len(), ..Attached::default() };
     assert_eq!(table.attach_labels(&frames).expect("labels"), all);
     for entry in table.entries.iter().filter(|e| e.n_atoms == 64) {
         let label = entry.first_principles_formation_energy_ev.expect("a label");
@@ -103,10 +107,39 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     let stretched = attached_with(&|atoms: &mut Atoms| atoms.cell.vectors *= 1.001);
     assert_eq!((stretched.found, stretched.foreign.len()), (all.found - 1, 1));
 
+    // A label that is not relaxed is an upper bound, and that is said.
+    let mut on_the_way = frames.clone();
+    on_the_way[1].info.set("converged", "F");
+    on_the_way[1].forces = Some(vec![DVec3::X * 0.25; on_the_way[1].atoms.len()]);
+    let attached = table.attach_labels(&on_the_way).expect("labels");
+    assert!(attached.found == all.found && attached.unfinished.len() == 1, "{attached:?}");
+    assert!(attached.unfinished[0].contains("0.25 eV/A are left: its energy is an upper bound"), "{attached:?}");
+    let id = on_the_way[1].info.get("id").expect("an id");
+    let of_label = |e: &&Entry| e.n_atoms == 64 && id.starts_with(&format!("frenkel-{}-64-", e.id));
+    let entry = table.entries.iter().find(of_label).expect("its entry");
+    assert_eq!(entry.first_principles_max_force_ev_per_angstrom, Some(0.25));
+
     // The energies of a model are no judge of it.
     crate::io::labels::stamp_model(&mut frames[1], "0123456789abcdef");
     let refused = table.attach_labels(&frames).expect_err("an error").to_string();
     assert!(refused.contains("found those of a model (knockon 0123456789abcdef) in \"frenkel-"), "{refused}");
+}
+
+/// What was given up is relaxed again when more evaluations are allowed; what is done stays.
+#[test]
+fn a_search_goes_on_with_more_evaluations() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let search = |max_evaluations: usize, folder: &Path| {
+        let settings = FrenkelSettings { relax_cell: false, supercells: vec![4], max_evaluations, ..settings() };
+        let (potential, _) = argon_like([1, 1, 1]);
+        find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings, folder, &Silent).expect("a search")
+    };
+    let few = search(3, one.path());
+    assert!(few.outcomes.unfinished > 0 && few.outcomes.failed == 0, "{:?}", few.outcomes);
+    let (more, at_once) = (search(2000, one.path()), search(2000, two.path()));
+    assert_eq!(more.outcomes.unfinished, 0, "{:?}", more.outcomes);
+    assert_eq!((more.outcomes, &more.structures), (at_once.outcomes, &at_once.structures));
+    assert_eq!(search(3, one.path()).outcomes, more.outcomes);
 }
 
 /// Makes the record of a finished relaxation one of a failed relaxation, as earlier versions wrote them.

@@ -1,7 +1,8 @@
 //! A first-principles code as the potential of a relaxation or a search.
 //!
-//! Each evaluation is a label like any other, made by the same worker and kept in the same kind of record. Work that is
-//! interrupted therefore goes on: what was computed is looked up, and the same steps lead to the same place.
+//! Each evaluation is a label like any other, made by the same worker and kept in the same kind of record, and stands in the file
+//! of labels before the next one begins. Work that is interrupted therefore goes on: what was computed is looked up, and the same
+//! steps lead to the same place.
 
 use super::candidates::Candidate;
 use super::environment::EnvironmentArguments;
@@ -15,8 +16,9 @@ use knockon::io::labels::stamp_model;
 use knockon::io::{Frame, Info};
 use knockon::potential::{LinearPotential, Model};
 use knockon::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Where forces come from.
@@ -88,6 +90,14 @@ impl Forces {
         }
     }
 
+    /// The label of lowest energy since the last call of [`Self::follow`]; none of a model.
+    pub(crate) fn lowest(&self) -> Option<Frame> {
+        match self {
+            Self::Model(_) => None,
+            Self::Calculator(calculator) => calculator.following().as_ref()?.lowest.clone(),
+        }
+    }
+
     /// Says in a configuration that was relaxed what gave its energy, as labels do.
     pub(crate) fn stamp(&self, frame: &mut Frame) {
         match self {
@@ -114,8 +124,10 @@ pub(crate) struct Calculator {
     species: Vec<Species>,
     stress: bool,
     idle: Mutex<Vec<Server>>,
-    /// What has been asked for, each geometry once.
-    asked: Mutex<Vec<Candidate>>,
+    /// Ids of the labels that were in the file at the start: it need not be read again for what is looked up.
+    known: HashSet<String>,
+    /// Ids of the labels that were asked for since.
+    asked: Mutex<HashSet<String>>,
     /// What is being relaxed, where one thing is at a time.
     parent: Mutex<Option<Parent>>,
 }
@@ -126,6 +138,8 @@ struct Parent {
     info: Info,
     /// Geometries evaluated on the way so far.
     n_steps: usize,
+    /// The label of lowest energy on the way so far.
+    lowest: Option<Frame>,
 }
 
 impl Parent {
@@ -135,6 +149,13 @@ impl Parent {
         info.set("parent", self.info.get("id").unwrap_or_default());
         info.set("step", self.n_steps);
         self.n_steps += 1;
+    }
+
+    fn meet(&mut self, label: &Frame) {
+        let energy = |frame: &Frame| frame.energy_ev.unwrap_or(f64::INFINITY);
+        if self.lowest.as_ref().is_none_or(|lowest| energy(label) < energy(lowest)) {
+            self.lowest = Some(label.clone());
+        }
     }
 }
 
@@ -156,8 +177,9 @@ impl Calculator {
                 "stress: expected \"marked\" or \"all\" in the settings, found \"none\". The cell cannot relax without a stress"
             );
         }
-        let job = Job::new(environment.open(name)?, name, 0, &settings)?;
+        let job = Job::new(environment.open(name)?, name, environment.nice, &settings)?;
         let records = Records::open(evaluations, name, &settings, job.describe()?)?;
+        let known = records.labels()?.iter().filter_map(|label| Some(label.info.get("id")?.to_owned())).collect();
         job.give(&records, &[])?;
         Ok(Self {
             job,
@@ -167,6 +189,7 @@ impl Calculator {
             species: species.to_vec(),
             stress,
             idle: Mutex::default(),
+            known,
             asked: Mutex::default(),
             parent: Mutex::default(),
         })
@@ -179,8 +202,12 @@ impl Calculator {
             start.info.remove(key);
         }
         let info = Candidate::new(start, &self.settings, "calculator")?.frame.info;
-        *self.parent.lock().expect("no evaluation panics") = Some(Parent { info, n_steps: 0 });
+        *self.following() = Some(Parent { info, n_steps: 0, lowest: None });
         Ok(())
+    }
+
+    fn following(&self) -> MutexGuard<'_, Option<Parent>> {
+        self.parent.lock().expect("no evaluation panics")
     }
 
     /// The label of these atoms, from its record or computed now.
@@ -189,17 +216,11 @@ impl Calculator {
         if self.stress {
             frame.info.set("want_stress", "T");
         }
-        let mut candidate = Candidate::new(frame, &self.settings, "calculator")?;
+        let candidate = Candidate::new(frame, &self.settings, "calculator")?;
         loop {
             if let Some(record) = self.records.result(&candidate)? {
                 let label = self.records.label(&candidate, record)?;
-                let mut asked = self.asked.lock().expect("no evaluation panics");
-                if !asked.iter().any(|other| other.id == candidate.id) {
-                    if let Some(parent) = self.parent.lock().expect("no evaluation panics").as_mut() {
-                        parent.mark(&mut candidate.frame.info);
-                    }
-                    asked.push(candidate);
-                }
+                self.keep(candidate, &label)?;
                 return Ok(label);
             }
             if let Some(failure) = self.records.failure(&candidate)? {
@@ -208,6 +229,23 @@ impl Calculator {
             }
             self.compute(&candidate)?;
         }
+    }
+
+    /// Puts the label of a geometry that is asked for the first time into the file at once: whatever stops this program later, it
+    /// is there.
+    fn keep(&self, mut candidate: Candidate, label: &Frame) -> Result<()> {
+        let mut following = self.following();
+        if let Some(parent) = following.as_mut() {
+            parent.meet(label);
+        }
+        let mut asked = self.asked.lock().expect("no evaluation panics");
+        if !asked.insert(candidate.id.clone()) {
+            return Ok(());
+        }
+        if let Some(parent) = following.as_mut() {
+            parent.mark(&mut candidate.frame.info);
+        }
+        if self.known.contains(&candidate.id) { Ok(()) } else { self.records.collect(std::slice::from_ref(&candidate)) }
     }
 
     /// Has a process compute it; returns at once if another one is at it.
@@ -254,13 +292,8 @@ impl Potential for Calculator {
 }
 
 impl Drop for Calculator {
-    /// What was computed becomes labels, also when the work ends with an error.
     fn drop(&mut self) {
-        let asked = std::mem::take(self.asked.get_mut().expect("no evaluation panics"));
-        let place = self.evaluations.display();
-        match self.records.collect(&asked) {
-            Ok(()) => say(&format!("{place}: the labels of {} evaluations", asked.len())),
-            Err(error) => say(&format!("{place}: cannot be written: {error:#}. Run this again")),
-        }
+        let n_asked = self.asked.get_mut().map_or(0, |asked| asked.len());
+        say(&format!("{}: the labels of {n_asked} evaluations", self.evaluations.display()));
     }
 }

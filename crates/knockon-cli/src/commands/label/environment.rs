@@ -31,6 +31,9 @@ const SITECONFIG: &str = "mpi = False\nscalapack = False\nfftw = True\ncompiler 
 const SITECONFIG_GPU: &str = "gpu = True\ngpu_target = 'cuda'\ngpu_compiler = 'nvcc'\ngpu_include_dirs = []\n\
                               gpu_compile_args = ['-O3', '-g']\nlibraries += ['cudart', 'cublas']\n";
 
+/// Where Linux shows the first NVIDIA device.
+const NVIDIA_DEVICE: &str = "/dev/nvidia0";
+
 /// Succeeds where GPAW is built for NVIDIA devices, CuPy is there, and it sees a device.
 const GPU_PROBE: &str = "import sys, gpaw.gpu; sys.exit(gpaw.gpu.cupy_is_fake)";
 
@@ -47,6 +50,9 @@ pub(crate) struct EnvironmentArguments {
     /// Run GPAW on the processor even where there is a device.
     #[arg(long, requires = "calculator")]
     no_gpu: bool,
+    /// Added to the niceness of the processes of the calculator; 19 leaves the machine to everything else.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "calculator")]
+    pub(crate) nice: u8,
 }
 
 /// What labels.
@@ -73,6 +79,11 @@ impl EnvironmentArguments {
             if let Some(python) = ready.filter(|python| sees_device(python)) {
                 say("GPAW runs on an NVIDIA device (--no-gpu: on the processor)");
                 return Ok(Environment { python, gpu: true });
+            }
+            if Path::new(NVIDIA_DEVICE).exists() {
+                say(
+                    "GPAW runs on the processor, though this machine has an NVIDIA device (--gpu: install what uses it)",
+                );
             }
         }
         Ok(Environment { python: python(self.python.as_deref(), calculator, self.gpu)?, gpu: self.gpu })
@@ -209,7 +220,7 @@ mod tests {
     #[test]
     fn a_device_is_used_where_it_is_found_unless_the_user_says_otherwise() -> Result<()> {
         let gpu = |python: &str, gpu: bool, no_gpu: bool, calculator: &str| {
-            let arguments = EnvironmentArguments { python: Some(python.into()), gpu, no_gpu };
+            let arguments = EnvironmentArguments { python: Some(python.into()), gpu, no_gpu, nice: 0 };
             arguments.open(calculator).map(|environment| environment.gpu)
         };
         assert!(gpu("true", false, false, "gpaw")? && gpu("false", true, false, "gpaw")?);

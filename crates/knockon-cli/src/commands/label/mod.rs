@@ -13,7 +13,7 @@ use candidates::Candidate;
 use environment::EnvironmentArguments;
 use records::{Record, Records};
 use settings::Settings;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use workers::{Job, Worker, record_death};
@@ -43,9 +43,6 @@ pub(crate) struct Arguments {
     /// Number of processes, each with one thread unless OMP_NUM_THREADS says otherwise.
     #[arg(long, value_name = "N", default_value_t = 1)]
     workers: usize,
-    /// Added to the niceness of the workers; 19 leaves the machine to everything else.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    nice: u8,
     #[command(flatten)]
     environment: EnvironmentArguments,
     /// Try configurations again that failed.
@@ -59,13 +56,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings = Settings::load(&arguments.config)?;
     let candidates = candidates::read(&arguments.candidates, &settings)?;
     let environment = arguments.environment.open(&arguments.calculator)?;
-    let job = Job::new(environment, &arguments.calculator, arguments.nice, &settings)?;
+    let job = Job::new(environment, &arguments.calculator, arguments.environment.nice, &settings)?;
     let records = Records::open(&arguments.output, &arguments.calculator, &settings, job.describe()?)?;
     records.collect(&candidates)?;
     let open = not_labelled(&records, &candidates, arguments.retry_failed)?;
-    say(&format!("{} configurations, {} to label", candidates.len(), open.len()));
     job.give(&records, &open)?;
-    let mut watch = Watch::new(&records, &candidates, &open, arguments.workers);
+    let mut watch = Watch::new(&records, &candidates, &open, arguments.workers)?;
+    say(&format!("{} configurations, {} to label{}", candidates.len(), open.len(), watch.time_left()));
     watch.report()?;
     watch.work(&job)?;
     watch.summary(&arguments.output)
@@ -126,7 +123,7 @@ struct Watch<'a> {
     open: &'a [&'a Candidate],
     /// Which of the open ones have a label or a failure.
     settled: Vec<bool>,
-    /// Atoms and wall-clock seconds of the labels made so far.
+    /// Atoms and wall-clock seconds of the labels that there are.
     costs: Vec<(usize, f64)>,
     failures: Vec<(String, String)>,
     deaths: HashMap<String, u32>,
@@ -134,18 +131,28 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(records: &'a Records, candidates: &'a [Candidate], open: &'a [&'a Candidate], n_workers: usize) -> Self {
-        let settled = vec![false; open.len()];
-        Self {
+    fn new(
+        records: &'a Records,
+        candidates: &'a [Candidate],
+        open: &'a [&'a Candidate],
+        n_workers: usize,
+    ) -> Result<Self> {
+        let open_ids: HashSet<&str> = open.iter().map(|candidate| candidate.id.as_str()).collect();
+        let mut costs = Vec::new();
+        // What was labelled before tells how long the rest takes.
+        for candidate in candidates.iter().filter(|candidate| !open_ids.contains(candidate.id.as_str())) {
+            costs.extend(records.result(candidate)?.map(|record| (candidate.frame.atoms.len(), record.seconds)));
+        }
+        Ok(Self {
             records,
             candidates,
             open,
-            settled,
-            costs: Vec::new(),
+            settled: vec![false; open.len()],
+            costs,
             failures: Vec::new(),
             deaths: HashMap::new(),
             n_workers,
-        }
+        })
     }
 
     /// Runs workers until there is nothing left that they can do.
@@ -208,21 +215,18 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// How much is done and how long the rest should take: the mean cost of boxes of the same size, or scaled with the
-    /// number of atoms from the others.
+    /// How much is done and how long the rest should take.
     fn progress(&self) -> String {
-        let left: Vec<usize> =
-            self.open.iter().zip(&self.settled).filter(|(_, s)| !**s).map(|(c, _)| c.frame.atoms.len()).collect();
-        let done = self.open.len() - left.len();
-        let mean = |costs: &[f64]| costs.iter().sum::<f64>() / costs.len() as f64;
-        let per_atom: Vec<f64> = self.costs.iter().map(|(n, s)| s / *n as f64).collect();
-        let cost = |n_atoms: usize| {
-            let same: Vec<f64> = self.costs.iter().filter(|(n, _)| *n == n_atoms).map(|(_, s)| *s).collect();
-            if same.is_empty() { mean(&per_atom) * n_atoms as f64 } else { mean(&same) }
-        };
-        let seconds = left.iter().map(|n| cost(*n)).sum::<f64>() / self.n_workers as f64;
-        let time = if seconds.is_finite() { format!(", about {} left", duration(seconds)) } else { String::new() };
-        format!("  {done} of {}{}", self.open.len(), if left.is_empty() { String::new() } else { time })
+        let done = self.settled.iter().filter(|settled| **settled).count();
+        format!("  {done} of {}{}", self.open.len(), self.time_left())
+    }
+
+    /// How long the rest should take, in words that follow others; nothing if nothing is left or no label says how long one takes.
+    fn time_left(&self) -> String {
+        let open = self.open.iter().zip(&self.settled).filter(|(_, settled)| !**settled);
+        let left: Vec<usize> = open.map(|(candidate, _)| candidate.frame.atoms.len()).collect();
+        let seconds = seconds_left(&self.costs, &left, self.n_workers);
+        seconds.map(|seconds| format!(", about {} left", duration(seconds))).unwrap_or_default()
     }
 
     fn summary(&self, output: &std::path::Path) -> Result<()> {
@@ -234,6 +238,19 @@ impl<'a> Watch<'a> {
         }
         Ok(())
     }
+}
+
+/// Wall-clock seconds for boxes of these numbers of atoms, from the atoms and seconds of labels: the mean of boxes of the same
+/// size, or scaled with the number of atoms from the others. There is no work for more workers than boxes.
+fn seconds_left(costs: &[(usize, f64)], left: &[usize], n_workers: usize) -> Option<f64> {
+    let mean = |seconds: &[f64]| seconds.iter().sum::<f64>() / seconds.len() as f64;
+    let per_atom: Vec<f64> = costs.iter().map(|(n_atoms, seconds)| seconds / *n_atoms as f64).collect();
+    let cost = |n_atoms: usize| {
+        let same: Vec<f64> = costs.iter().filter(|(n, _)| *n == n_atoms).map(|(_, seconds)| *seconds).collect();
+        if same.is_empty() { mean(&per_atom) * n_atoms as f64 } else { mean(&same) }
+    };
+    let seconds = left.iter().map(|n_atoms| cost(*n_atoms)).sum::<f64>() / n_workers.min(left.len()) as f64;
+    Some(seconds).filter(|seconds| seconds.is_finite())
 }
 
 fn describe(candidate: &Candidate, record: &Record) -> String {
@@ -252,5 +269,23 @@ fn duration(seconds: f64) -> String {
         0..2 => format!("{seconds:.0} s"),
         2..120 => format!("{minutes} min"),
         _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_sizes_and_workers() {
+        let costs = [(96, 3600.0), (96, 1800.0), (24, 400.0)];
+        // Of the same size; of another one, by the mean time per atom, (37.5 + 18.75 + 16.67) / 3 s.
+        assert_eq!(seconds_left(&costs, &[96], 1), Some(2700.0));
+        let other = seconds_left(&costs, &[48], 1).unwrap();
+        assert!((other - 48.0 * (37.5 + 18.75 + 400.0 / 24.0) / 3.0).abs() < 1e-9, "{other}");
+        // Two workers halve four boxes; eight workers are no faster than one over the last box.
+        assert_eq!(seconds_left(&costs, &[96; 4], 2), Some(5400.0));
+        assert_eq!(seconds_left(&costs, &[96], 8), Some(2700.0));
+        assert_eq!((seconds_left(&costs, &[], 2), seconds_left(&[], &[96], 2)), (None, None));
     }
 }

@@ -12,6 +12,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
+/// Exit status of the scripts when the code is not set up so that it can run; then they have said what to repair.
+const NOT_USABLE: i32 = 3;
+
 /// Scripts, settings and candidates in a temporary folder, as the workers find them.
 pub(crate) struct Job {
     folder: tempfile::TempDir,
@@ -85,6 +88,9 @@ impl Job {
     pub(crate) fn describe(&self) -> Result<Described> {
         let output = self.command("describe").stdin(Stdio::null()).output();
         let output = output.with_context(|| format!("cannot start {}", self.python.display()))?;
+        if output.status.code() == Some(NOT_USABLE) {
+            bail!("{}", last_lines(&String::from_utf8_lossy(&output.stderr), 1));
+        }
         if !output.status.success() {
             bail!(
                 "{} cannot use this calculator:\n{}\nName a Python that can with --python, or leave that out to have one made",

@@ -4,15 +4,11 @@
 //! folder, matched by their energies; steps without a match are counted as incomplete.
 
 use super::{Energies, Output, Step, Text, beside};
-use crate::units::EV_PER_ANGSTROM3_IN_GPA;
+use crate::units::{BOHR_ANGSTROM, EV_PER_ANGSTROM3_IN_GPA, HARTREE_EV};
 use crate::{Atoms, Cell, Error, Species};
 use glam::{BVec3, DMat3, DVec3};
 use std::path::Path;
 
-/// CODATA 2022.
-const HARTREE_EV: f64 = 27.211_386_245_981;
-/// CODATA 2022.
-const BOHR_ANGSTROM: f64 = 0.529_177_210_544;
 /// Energies in the two files agree within this, in hartree: they are printed with ten digits.
 const SAME_ENERGY: f64 = 2e-9;
 

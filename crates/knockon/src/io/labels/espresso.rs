@@ -1,14 +1,12 @@
 //! What pw.x of Quantum ESPRESSO prints.
 
 use super::{Energies, Output, Step, Text};
+use crate::units::{BOHR_ANGSTROM, HARTREE_EV};
 use crate::{Atoms, Cell, Error, Species};
 use glam::{BVec3, DMat3, DVec3};
 use std::path::Path;
 
-/// CODATA 2022.
-const RYDBERG_EV: f64 = 13.605_693_122_990;
-/// CODATA 2022.
-const BOHR_ANGSTROM: f64 = 0.529_177_210_544;
+const RYDBERG_EV: f64 = 0.5 * HARTREE_EV;
 
 /// One electronic minimum, until the next one or the end shows that nothing more comes.
 struct Begun {
@@ -17,6 +15,7 @@ struct Begun {
     minus_ts_ev: f64,
     forces: Option<Vec<DVec3>>,
     stress: Option<[f64; 6]>,
+    converged: bool,
 }
 
 /// Reads all steps of scf, relax, vc-relax and md runs.
@@ -24,17 +23,20 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let text = Text::new(text, path);
     let mut output = Output { settings: settings(&text)?, ..Output::default() };
     let mean = text.lines.iter().any(|l| l.contains("Fermi-Dirac smearing") || l.contains("gaussian smearing"));
+    // Exact exchange is refined in an outer loop, whose inner minima have energies, too, the first without exact exchange.
+    let is_hybrid = text.lines.iter().any(|l| l.contains("EXX-fraction") || l.contains("EXX: now go back to refine"));
     let (mut vectors, mut alat) = (DMat3::ZERO, 0.0);
     let (mut species, mut positions) = (Vec::new(), Vec::new());
     let mut begun: Option<Begun> = None;
     let finish = |begun: Option<Begun>, output: &mut Output| {
         let Some(b) = begun else { return };
         let energies = Energies::from_free(b.free_ev, b.minus_ts_ev, mean);
-        let (atoms, forces, stress) = (b.atoms, b.forces, b.stress);
-        output.steps.push(Step { atoms, energies, forces, stress, converged: true });
+        let (atoms, forces, stress, converged) = (b.atoms, b.forces, b.stress, b.converged);
+        output.steps.push(Step { atoms, energies, forces, stress, converged });
     };
     for (index, line) in text.lines.iter().enumerate() {
         if line.contains("lattice parameter (alat)") {
+            finish(begun.take(), &mut output);
             alat = text.number_after(index, "=")? * BOHR_ANGSTROM;
         } else if line.contains("crystal axes: (cart. coord. in units of alat)") {
             let axis = |k: usize| Ok::<_, Error>(alat * text.vector(index + 1 + k, 3)?);
@@ -76,13 +78,22 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
                 converged: false,
             });
             begun = None;
+        } else if line.starts_with("!!") && line.contains("total energy") {
+            let free_ev = RYDBERG_EV * text.number_after(index, "=")?;
+            begun.iter_mut().for_each(|step| step.free_ev = free_ev);
         } else if line.starts_with("!") && line.contains("total energy") {
-            finish(begun.take(), &mut output);
+            // A second minimum of the same geometry takes the place of the first. Forces come after the last.
+            if begun.as_ref().is_some_and(|step| step.forces.is_some() || step.stress.is_some()) {
+                finish(begun.take(), &mut output);
+            }
             let free_ev = RYDBERG_EV * text.number_after(index, "=")?;
             let atoms = atoms(&text, vectors, &species, &positions)?;
-            begun = Some(Begun { atoms, free_ev, minus_ts_ev: 0.0, forces: None, stress: None });
+            let converged = !is_hybrid;
+            begun = Some(Begun { atoms, free_ev, minus_ts_ev: 0.0, forces: None, stress: None, converged });
         } else if let Some(step) = &mut begun {
-            if line.contains("smearing contrib. (-TS)") {
+            if line.contains("EXX self-consistency reached") {
+                step.converged = true;
+            } else if line.contains("smearing contrib. (-TS)") {
                 step.minus_ts_ev = RYDBERG_EV * text.number_after(index, "=")?;
             } else if line.contains("Forces acting on atoms") {
                 step.forces = Some(forces(&text, index, species.len())?);

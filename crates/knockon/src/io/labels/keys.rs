@@ -4,13 +4,14 @@ use crate::Error;
 use crate::io::Frame;
 
 /// Info keys that come with a label and go with it.
-const LABEL_KEYS: [&str; 12] = [
+const LABEL_KEYS: [&str; 13] = [
     "energy_kind",
     "energy_sigma_0",
     "free_energy",
     "energy_without_entropy",
     "energy_std",
     "max_force",
+    "converged",
     "stress_raw",
     "xc",
     "ecut",

@@ -49,19 +49,13 @@ pub(super) fn make(
             let details = [
                 ("sampler", "knockon select: relaxation of a Frenkel pair".to_owned()),
                 ("species", start.species.to_string()),
-                ("site", site(start)),
+                ("site", start.site()),
                 ("frame", frame.clone()),
             ];
             workshop.candidate(Pool::Frenkel, &format!("{}-{k}-{frame}", start.species), atoms, &details)
         };
         Ok(relaxation(workshop, pool, &perfect, start)?.into_iter().map(candidate).collect())
     })
-}
-
-/// Names the interstitial position, in pm: starts from the same place are relatives, whatever model relaxes them.
-fn site(start: &Start) -> String {
-    let picometres = start.interstitial.to_array().map(|x| (100.0 * x).round() as i64);
-    format!("{}pm", picometres.map(|x| x.to_string()).join("/"))
 }
 
 impl FrenkelPool {
