@@ -18,7 +18,8 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
     let plan = std::fs::read_to_string(Path::new(&out).join("plan.csv")).unwrap();
     assert_eq!(plan.lines().count(), 1 + 6);
     let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
-    assert!(String::from_utf8(output).unwrap().contains("open       6"));
+    let status = String::from_utf8(output).unwrap();
+    assert!(status.contains("open       6") && status.contains("starts     0 of "), "{status}");
 
     // As in a clone of a repository that keeps no copy of the potential beside the records.
     std::fs::remove_file(Path::new(&out).join("potential.model")).unwrap();
@@ -58,7 +59,9 @@ fn scripts_are_sound(campaign: &str) {
     knockon(&["campaign", "script", "slurm", campaign, "--max-tasks", "4"]).success();
     knockon(&["campaign", "script", "hyperqueue", campaign, "--cpus", "2"]).success();
     knockon(&["campaign", "script", "slurm", campaign, "--max-tasks", "0"]).failure().code(2);
+    knockon(&["campaign", "script", "slurm", campaign, "--max-running", "0"]).failure().code(2);
     knockon(&["campaign", "script", "slurm", campaign, "--time", "1; rm"]).failure().code(2);
+    knockon(&["campaign", "script", "slurm", campaign, "--time", "00:03:00"]).failure().code(2);
     let folder = Path::new(campaign);
     for script in
         ["slurm/starts.sh", "slurm/recoils.sh", "slurm/submit.sh", "hyperqueue/task.sh", "hyperqueue/submit.sh"]
@@ -72,6 +75,10 @@ fn scripts_are_sound(campaign: &str) {
     }
     let array = std::fs::read_to_string(folder.join("slurm/recoils.sh")).unwrap();
     assert!(array.contains("#SBATCH --array=0-3\n") && array.contains("--shard $((SLURM_ARRAY_TASK_ID + 1))/4"));
+    // No more than two of them at a time.
+    knockon(&["campaign", "script", "slurm", campaign, "--max-tasks", "4", "--max-running", "2"]).success();
+    let limited = std::fs::read_to_string(folder.join("slurm/recoils.sh")).unwrap();
+    assert_eq!(limited, array.replace("--array=0-3\n", "--array=0-3%2\n"));
     let job: toml::Value =
         toml::from_str(&std::fs::read_to_string(folder.join("hyperqueue/job.toml")).unwrap()).unwrap();
     let tasks = job["task"].as_array().unwrap();

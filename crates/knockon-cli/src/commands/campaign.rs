@@ -5,8 +5,8 @@ use crate::progress::{Bar, say};
 use crate::signals;
 use anyhow::{Context, Result, bail};
 use knockon::cascade::{
-    Attribution, CampaignSettings, CampaignSummary, Plan, RunOutcome, Worker, campaign_status, collect_campaign,
-    export_campaign, forget_failures, make_starts, run_campaign,
+    Attribution, CampaignSettings, CampaignStatus, CampaignSummary, Plan, RunOutcome, Worker, campaign_status,
+    collect_campaign, export_campaign, forget_failures, make_starts, run_campaign,
 };
 use knockon::io::{read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
@@ -113,7 +113,7 @@ struct RunArguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match (&arguments.step, &arguments.all) {
         (Some(Step::Plan(a)), _) => {
-            let plan = plan(&a.config, a.model.as_deref(), &a.output, None)?;
+            let plan = Planned::new(&a.config, a.model.as_deref(), None)?.write(&a.output)?;
             say(&format!("{} recoils: {}", plan.runs.len(), a.output.join("plan.csv").display()));
             Ok(())
         }
@@ -135,61 +135,77 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
             Ok(())
         }
-        (None, Some(a)) => run_files(&a.config, a.model.as_deref(), &a.output, None),
+        (None, Some(a)) => Planned::new(&a.config, a.model.as_deref(), None)?.run(&a.output),
         (None, None) => bail!("name a settings file, or one of plan, run, status, collect and export"),
     }
 }
 
-/// Plans, runs and collects the campaign of a settings file; `seed` replaces the one in the file. Fails after that if recoils
-/// failed.
-pub(crate) fn run_files(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -> Result<()> {
-    let plan = plan(config, model, output, seed)?;
-    let all: Vec<usize> = (0..plan.runs.len()).collect();
-    let outcome = work(&plan, &all, output, false)?;
-    if outcome.elsewhere > 0 {
-        bail!(
-            "other processes are at {} of the recoils; run `knockon campaign run {}` when they are done",
-            outcome.elsewhere,
-            output.display()
-        );
-    }
-    collect(output, &output.join("recoils.csv"))?;
-    ensure_none_failed(&outcome)
+/// A campaign before it is written anywhere.
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    /// File of the potential.
+    model: PathBuf,
+    /// File of its grades, where they are looked at.
+    grade: Option<PathBuf>,
 }
 
-/// Writes the plan, and the potential beside it: the folder is then all that a worker needs.
-fn plan(config: &Path, model: Option<&Path>, output: &Path, seed: Option<u64>) -> Result<Plan> {
-    let mut settings: CampaignSettings = config::load(config)?;
-    settings.seed = seed.unwrap_or(settings.seed);
-    settings.validate(&config.display().to_string())?;
-    let folder = config.parent().unwrap_or(Path::new("."));
-    let path = match (model, &settings.model) {
-        (Some(path), _) => path.to_owned(),
-        (None, Some(path)) => folder.join(path),
-        (None, None) => bail!("no potential: name one with --model, or as `model` in {}", config.display()),
-    };
-    let model = Model::load(&path)?;
-    let potential = LinearPotential::new(&model)?;
-    let crystal = read_structure(&folder.join(&settings.crystal))?.atoms;
-    let grade = settings.extrapolation.as_ref().map(|e| match &e.grade {
-        Some(file) => folder.join(file),
-        None => path.with_extension("grade"),
-    });
-    if let Some(grade) = &grade {
-        super::evaluate::load_grades(&model, grade).with_context(|| {
+impl Planned {
+    /// The campaign of a settings file; `seed` replaces the one in the file.
+    pub(crate) fn new(config: &Path, model: Option<&Path>, seed: Option<u64>) -> Result<Self> {
+        let mut settings: CampaignSettings = config::load(config)?;
+        settings.seed = seed.unwrap_or(settings.seed);
+        settings.validate(&config.display().to_string())?;
+        let folder = config.parent().unwrap_or(Path::new("."));
+        let path = match (model, &settings.model) {
+            (Some(path), _) => path.to_owned(),
+            (None, Some(path)) => folder.join(path),
+            (None, None) => bail!("no potential: name one with --model, or as `model` in {}", config.display()),
+        };
+        let model = Model::load(&path)?;
+        let potential = LinearPotential::new(&model)?;
+        let crystal = read_structure(&folder.join(&settings.crystal))?.atoms;
+        let grade = settings.extrapolation.as_ref().map(|e| match &e.grade {
+            Some(file) => folder.join(file),
+            None => path.with_extension("grade"),
+        });
+        if let Some(grade) = &grade {
+            super::evaluate::load_grades(&model, grade).with_context(|| {
             format!(
                 "[extrapolation] in {} needs the grades that knockon fit writes beside the model: name their file there as \
                  `grade`, or take [extrapolation] out",
                 config.display()
             )
         })?;
+        }
+        let plan = Plan::new(&potential, &model.hash(), &crystal, &settings)?;
+        Ok(Self { plan, model: path, grade })
     }
-    let plan = Plan::new(&potential, &model.hash(), &crystal, &settings)?.write(output)?;
-    write_atomically(&output.join("potential.model"), read_text(&path)?.as_bytes())?;
-    if let Some(grade) = &grade {
-        write_atomically(&output.join("potential.grade"), read_text(grade)?.as_bytes())?;
+
+    /// Writes the plan, and the potential beside it: the folder is then all that a worker needs.
+    fn write(self, output: &Path) -> Result<Plan> {
+        let plan = self.plan.write(output)?;
+        write_atomically(&output.join("potential.model"), read_text(&self.model)?.as_bytes())?;
+        if let Some(grade) = &self.grade {
+            write_atomically(&output.join("potential.grade"), read_text(grade)?.as_bytes())?;
+        }
+        Ok(plan)
     }
-    Ok(plan)
+
+    /// Writes, runs and collects the campaign. Fails after that if recoils failed.
+    pub(crate) fn run(self, output: &Path) -> Result<()> {
+        let plan = self.write(output)?;
+        let all: Vec<usize> = (0..plan.runs.len()).collect();
+        let outcome = work(&plan, &all, output, false)?;
+        if outcome.elsewhere > 0 {
+            bail!(
+                "other processes are at {} of the recoils; run `knockon campaign run {}` when they are done",
+                outcome.elsewhere,
+                output.display()
+            );
+        }
+        collect(output, &output.join("recoils.csv"))?;
+        ensure_none_failed(&outcome)
+    }
 }
 
 fn run_part(arguments: &RunArguments) -> Result<()> {
@@ -269,8 +285,10 @@ fn status(folder: &Path) -> Result<()> {
         format!("{:.0} min with {} at a time", t / 60.0, s.running.max(1))
     });
     println!(
-        "recoils    {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open} ({} begun)\ntime left  {left}",
+        "recoils    {}\nstarts     {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open} ({} begun)\n\
+         time left  {left}",
         s.n_runs,
+        about_starts(&s),
         s.done,
         s.flagged,
         s.running,
@@ -284,6 +302,24 @@ fn status(folder: &Path) -> Result<()> {
     }
     s.failed.iter().for_each(|(run, reason)| println!("recoil {run} failed: {reason}"));
     Ok(())
+}
+
+/// The thermalised starts, which come before all recoils.
+fn about_starts(s: &CampaignStatus) -> String {
+    let made = format!("{} of {}", s.starts_done, s.n_starts);
+    if s.starts_done == s.n_starts {
+        return made;
+    }
+    let state = match (s.is_thermalizing, s.thermalization) {
+        (true, _) => ", being made",
+        (false, Some(_)) => ", nobody is at them",
+        (false, None) => "",
+    };
+    let far = s.thermalization.map_or(String::new(), |underway| {
+        let (percent, hours) = (100.0 * underway.part_done, underway.wall_time_s / 3600.0);
+        format!(": {percent:.0} % of the thermalisation simulated in {hours:.1} h (last checkpoint)")
+    });
+    format!("{made}{state}{far}")
 }
 
 fn collect(folder: &Path, table: &Path) -> Result<()> {
@@ -351,12 +387,28 @@ fn parse_shard(text: &str) -> Result<(usize, usize), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use knockon::cascade::Underway;
 
     #[test]
     fn parts_are_read_or_refused() {
         assert_eq!((parse_runs("10-20"), parse_shard("4/4")), (Ok((10, 20)), Ok((4, 4))));
         assert!(parse_runs("20-10").is_err() && parse_runs("3").is_err());
         assert!(parse_shard("0/4").is_err() && parse_shard("5/4").is_err() && parse_shard("1/0").is_err());
+    }
+
+    #[test]
+    fn the_thermalisation_is_part_of_the_status() {
+        let mut status = CampaignStatus { n_starts: 10, ..CampaignStatus::default() };
+        assert_eq!(about_starts(&status), "0 of 10");
+        status.is_thermalizing = true;
+        assert_eq!(about_starts(&status), "0 of 10, being made");
+        status.thermalization = Some(Underway { wall_time_s: 720.0, part_done: 0.35 });
+        let expected = "0 of 10, being made: 35 % of the thermalisation simulated in 0.2 h (last checkpoint)";
+        assert_eq!(about_starts(&status), expected);
+        status.is_thermalizing = false;
+        assert!(about_starts(&status).starts_with("0 of 10, nobody is at them: 35 %"));
+        status.starts_done = 10;
+        assert_eq!(about_starts(&status), "10 of 10");
     }
 
     #[test]

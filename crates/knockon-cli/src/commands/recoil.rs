@@ -5,9 +5,9 @@ use crate::signals;
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    Border, CLOSE_PAIR_ANGSTROM, Checkpoint, Defects, Disorder, Followed, GradeWatch, PerfectBox, Protocol, Recoil,
-    RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization, check_size, run_recoil, snapshots,
-    thermalize,
+    Border, Checkpoint, Defects, Disorder, Followed, GradeWatch, InequivalentSites, MinDistance, PerfectBox, Protocol,
+    Recoil, RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization, check_size, run_recoil,
+    snapshots, thermalize,
 };
 use knockon::dynamics::{
     ElectronicStopping, QuenchSettings, Quenched, Simulation, TimeStep, ensure_relaxed, relax_cell,
@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     /// Element that recoils; the atom nearest to the middle of the box is kicked.
     #[arg(long, default_value = "W", value_parser = parse_species)]
     species: Species,
+    /// Which of the element's sites recoils, where no symmetry of the crystal maps all of them onto each other: 1 is that of the
+    /// element's first atom in the crystal's file. Without it, the atom nearest to the middle of the box is kicked all the same.
+    #[arg(long, value_name = "N")]
+    site: Option<usize>,
     /// Recoil energy in eV.
     #[arg(long, value_name = "EV")]
     energy_ev: f64,
@@ -89,7 +93,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Flag the recoil `close-pair` if two atoms come closer than this (angstrom).
-    #[arg(long, value_name = "ANGSTROM", default_value_t = CLOSE_PAIR_ANGSTROM)]
+    #[arg(long, value_name = "ANGSTROM", default_value_t = MinDistance::DEFAULT_ANGSTROM)]
     min_distance: f64,
     /// Give up after so many time steps.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
@@ -127,7 +131,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     check_size(&unit_cell, arguments.cells)?;
     let crystal = unit_cell.supercell(arguments.cells);
-    let perfect = PerfectBox::new(&potential, crystal, arguments.species, settings.quench, settings.skin_angstrom)?;
+    let (quench, skin_angstrom) = (settings.quench, settings.skin_angstrom);
+    let mut perfect = PerfectBox::new(&potential, crystal, arguments.species, quench, skin_angstrom)?;
+    choose_site(arguments, &unit_cell, &mut perfect)?;
     say(&format!("{} atoms, kicked atom: {}", perfect.atoms.len(), perfect.central_atom + 1));
     let key = key(arguments, &model, &unit_cell);
     let _listening = signals::listen()?;
@@ -172,13 +178,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let protocol = Protocol {
         cells: arguments.cells,
         thermalization,
-        recoil: settings,
+        recoil: settings.clone(),
+        site: arguments.site,
         seed: arguments.seed,
         graded_every_steps: task.grades.map(|grades| grades.every_steps),
     };
     write(arguments, &model, &perfect.atoms, &followed, &protocol)?;
     checkpoint.remove()?;
     Ok(kept(arguments, "thermalisation", &key, &bar).remove()?)
+}
+
+/// Kicks an atom of the site that is asked for; where there are several and none is, says so.
+fn choose_site(arguments: &Arguments, unit_cell: &Atoms, perfect: &mut PerfectBox) -> Result<()> {
+    let sites = InequivalentSites::find(unit_cell, arguments.species);
+    if arguments.site.is_some() {
+        perfect.central_atom = sites?.central_atom(arguments.cells, arguments.site)?;
+    } else if let Ok(sites) = sites
+        && sites.count() > 1
+    {
+        say(&format!(
+            "{} inequivalent sites of {} ({}): the atom nearest to the middle is kicked, --site chooses another",
+            sites.count(),
+            arguments.species,
+            sites.list()
+        ));
+    }
+    Ok(())
 }
 
 /// The checkpoint of one stage.
@@ -194,7 +219,8 @@ fn kept<'a>(arguments: &Arguments, stage: &str, key: &str, progress: &'a dyn Pro
 /// Names what checkpoints depend on besides what the stages know themselves.
 fn key(arguments: &Arguments, model: &Model, unit_cell: &Atoms) -> String {
     let crystal = (&unit_cell.species, unit_cell.cell.vectors, &unit_cell.positions);
-    format!("{} {:?} {} {crystal:?}", model.hash(), arguments.cells, arguments.species)
+    let (cells, species, site) = (arguments.cells, arguments.species, arguments.site);
+    format!("{} {cells:?} {species} {site:?} {crystal:?}", model.hash())
 }
 
 /// Momentum of the kicked atom along its first direction over its first momentum, 0 where it moves backwards.
@@ -249,7 +275,7 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
         border,
         electronic_stopping: arguments.stopping_above_ev.map(|above_ev| ElectronicStopping { above_ev }),
         max_steps: arguments.max_steps,
-        min_distance_angstrom: arguments.min_distance,
+        min_distance_angstrom: MinDistance::All(arguments.min_distance),
     }
 }
 
@@ -298,7 +324,7 @@ fn ledger(r: &Recoil) -> String {
          disorder                 {}\n\
          displaced atoms          {} (more than 1 A; farthest {:.2} A; damage within {:.1} A)\n\
          left their site          {} atoms\n{}\
-         shortest distance        {:.3} A\n\
+         shortest distance        {:.3} A{}\n\
          energy drift             {:+.2e} eV; border gave {:+.3} eV; electrons took {:.3} eV\n\
          time                     {:.0} fs in {} steps, shortest {:.4} fs; then {:.0} K\n\
          quench                   {} evaluations, largest force {:.1e} eV/A\n\
@@ -320,6 +346,7 @@ fn ledger(r: &Recoil) -> String {
         r.defects.left_site_atoms,
         defects(&r.defects),
         r.min_distance_angstrom,
+        r.closest_pair().map_or(String::new(), |pair| format!(" ({pair})")),
         r.energy_drift_ev,
         r.border_energy_ev,
         r.electronic_energy_ev,

@@ -3,7 +3,7 @@
 use super::{campaign, fit, report, response, spectra};
 use crate::{config, progress};
 use anyhow::{Context, Result, bail};
-use knockon::cascade::CampaignSettings;
+use knockon::cascade::{CampaignSettings, Plan};
 use knockon::fit::Settings as FitSettings;
 use knockon::io::{content_hash, read_text, write_atomically};
 use serde::Deserialize;
@@ -140,30 +140,11 @@ impl Run<'_> {
         let inputs = [settings.to_owned(), model.to_owned(), crystal];
         let directory = self.out.join("campaign");
         let outputs = [directory.join("recoils.csv"), directory.join("campaign.json")];
-        let stamp = self.stamp(&inputs)?;
-        self.set_aside_other_campaign(&directory, &stamp)?;
         self.stage("campaign", &inputs, &outputs, || {
-            write_atomically(&directory.join("inputs"), stamp.as_bytes())?;
-            campaign::run_files(settings, Some(model), &directory, self.seed)
+            let planned = campaign::Planned::new(settings, Some(model), self.seed)?;
+            find_campaign(self.out, &planned.plan)?;
+            planned.run(&directory)
         })
-    }
-
-    /// Recoils made with another potential or other settings are renamed, not mixed and not lost.
-    fn set_aside_other_campaign(&self, directory: &Path, stamp: &str) -> Result<()> {
-        let marker = directory.join("inputs");
-        if !marker.exists() {
-            return Ok(());
-        }
-        let other = read_text(&marker)?;
-        if other == stamp {
-            return Ok(());
-        }
-        let aside = self.out.join(format!("campaign-{other}"));
-        std::fs::rename(directory, &aside).with_context(|| {
-            format!("cannot rename {} to {}; move it away yourself", directory.display(), aside.display())
-        })?;
-        progress::say(&format!("recoils of an earlier potential or other settings now stand in {}", aside.display()));
-        Ok(())
     }
 
     fn response(&self, settings: &Path) -> Result<()> {
@@ -239,5 +220,147 @@ impl Run<'_> {
             text += &content_hash(read_text(path)?.as_bytes());
         }
         Ok(content_hash(text.as_bytes()))
+    }
+}
+
+/// Puts a campaign that the plan goes on with into the folder `campaign` of `out`, if there is one. Recoils made with another
+/// potential or other settings are renamed, not mixed and not lost, and taken back when they are asked for again.
+fn find_campaign(out: &Path, plan: &Plan) -> Result<()> {
+    let directory = out.join("campaign");
+    let mut folders = set_aside(out)?;
+    folders.push(directory.clone());
+    // Of several with the same recoils the last, which is the one in place.
+    let recoils = |folder: &PathBuf| n_recoils_to_go_on_with(folder, plan).map(|n_recoils| (n_recoils, folder.clone()));
+    let found = folders.iter().filter_map(recoils).max_by_key(|(n_recoils, _)| *n_recoils).map(|(_, folder)| folder);
+    if found.as_ref() == Some(&directory) {
+        return Ok(());
+    }
+    if directory.join("plan.json").exists() {
+        let aside = free_name(out, &directory);
+        rename(&directory, &aside)?;
+        progress::say(&format!("recoils of an earlier potential or other settings now stand in {}", aside.display()));
+    }
+    if let Some(found) = found {
+        rename(&found, &directory)?;
+        progress::say(&format!("going on with the recoils that stood in {}", found.display()));
+    }
+    Ok(())
+}
+
+/// Folders of campaigns that were set aside, by name.
+fn set_aside(out: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(out).with_context(|| format!("cannot read {}", out.display()))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", out.display()))?.path();
+        let is_named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("campaign-"));
+        if is_named && path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// How many recoils the campaign in a folder plans, if `plan` can go on with all of them: the plan's own comparison decides.
+fn n_recoils_to_go_on_with(folder: &Path, plan: &Plan) -> Option<usize> {
+    let earlier = Plan::load(folder).ok()?;
+    let extended = plan.clone().extending(&earlier, &folder.display().to_string());
+    extended.is_ok().then_some(earlier.runs.len())
+}
+
+/// A name for a campaign that is set aside: that of its plan, with a number where that is taken.
+fn free_name(out: &Path, directory: &Path) -> PathBuf {
+    let key = Plan::load(directory).map_or("unreadable".to_owned(), |plan| plan.key);
+    let numbered = |number: usize| match number {
+        1 => out.join(format!("campaign-{key}")),
+        _ => out.join(format!("campaign-{key}-{number}")),
+    };
+    let mut number = 1;
+    while numbered(number).exists() {
+        number += 1;
+    }
+    numbered(number)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to)
+        .with_context(|| format!("cannot rename {} to {}; move it away yourself", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use knockon::io::read_structure;
+    use knockon::potential::{LinearPotential, Model};
+
+    /// A campaign that needs no energy: its cell is as it is in the file.
+    fn plan(changes: &[(&str, &str)]) -> Plan {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4");
+        let mut text = String::from(
+            "crystal = \"cawo4.xyz\"\ncells = [1, 1, 1]\nrelax_cell = false\nspecies = \"W\"\ndirections = 2\nseed = 3\n\
+             energies = [{ energy_ev = 40.0, starts = 1 }]\n\
+             thermalization = { temperature_k = 133.0, time_fs = 20.0, sampling_time_fs = 10.0, time_step_fs = 1.0, \
+             friction_per_fs = 0.01 }\nrecoil = { time_fs = 10.0 }\n",
+        );
+        for (from, to) in changes {
+            assert!(text.contains(from));
+            text = text.replace(from, to);
+        }
+        let settings: CampaignSettings = toml::from_str(&text).unwrap();
+        let model = Model::load(&data.join("cawo4.model")).unwrap();
+        let crystal = read_structure(&data.join("cawo4.xyz")).unwrap().atoms;
+        Plan::new(&LinearPotential::new(&model).unwrap(), &model.hash(), &crystal, &settings).unwrap()
+    }
+
+    /// Numbers of recoils by folder.
+    fn folders(out: &Path) -> Vec<(String, usize)> {
+        let mut all = set_aside(out).unwrap();
+        all.push(out.join("campaign"));
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        all.iter().map(|path| (name(path), Plan::load(path).unwrap().runs.len())).collect()
+    }
+
+    /// As `knockon reproduce` with these settings does.
+    fn reproduce(out: &Path, plan: &Plan) {
+        find_campaign(out, plan).unwrap();
+        plan.clone().write(&out.join("campaign")).unwrap();
+    }
+
+    #[test]
+    fn campaigns_go_on_or_are_set_aside_and_taken_back() {
+        let temporary = tempfile::tempdir().unwrap();
+        let out = temporary.path();
+        let first = plan(&[]);
+        reproduce(out, &first);
+        // What changes no result: more recoils, other limits, other checkpoints. The folder stays.
+        for changes in [
+            &[("starts = 1", "starts = 2")],
+            &[("starts = 1", "starts = 2 }, { energy_ev = 60.0, starts = 1")],
+            &[("starts = 1 }]", "starts = 2 }, { energy_ev = 60.0, starts = 1 }]\nrunning = { max_hours = 3.0 }")],
+        ] {
+            reproduce(out, &plan(changes));
+        }
+        assert_eq!(folders(out), [("campaign".to_owned(), 6)]);
+
+        // Another campaign, and back, and again.
+        let longer = plan(&[("starts = 1", "starts = 2 }, { energy_ev = 60.0, starts = 1")]);
+        let other = plan(&[("seed = 3", "seed = 4")]);
+        let aside = |plan: &Plan| format!("campaign-{}", plan.key);
+        for _ in 0..2 {
+            reproduce(out, &other);
+            assert_eq!(folders(out), [(aside(&first), 6), ("campaign".to_owned(), 2)]);
+            reproduce(out, &longer);
+            assert_eq!(folders(out), [(aside(&other), 2), ("campaign".to_owned(), 6)]);
+        }
+
+        // Fewer recoils of the same campaign: the others are kept for the day when they are asked for again.
+        for _ in 0..2 {
+            reproduce(out, &first);
+            assert_eq!(Plan::load(&out.join("campaign")).unwrap().runs.len(), 2);
+            reproduce(out, &longer);
+            assert_eq!(Plan::load(&out.join("campaign")).unwrap().runs.len(), 6);
+        }
+        assert_eq!(set_aside(out).unwrap().len(), 2);
     }
 }

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -42,6 +42,8 @@ pub struct Checkpoint<'a> {
     progress: &'a dyn Progress,
     /// The right to do this work, where others may want it too.
     claim: Option<&'a Claim>,
+    /// Whether the file is another computation's or another program's, which may want to go on from it.
+    is_foreign: bool,
     /// Seconds that earlier processes took.
     earlier_s: f64,
     began: Instant,
@@ -97,6 +99,7 @@ impl<'a> Checkpoint<'a> {
             settings: RunningSettings::default(),
             progress,
             claim: None,
+            is_foreign: false,
             earlier_s: 0.0,
             began: now,
             written: now,
@@ -130,28 +133,40 @@ impl<'a> Checkpoint<'a> {
         self.earlier_s + self.began.elapsed().as_secs_f64()
     }
 
-    /// The state in the file if it belongs to a computation with these `inputs`. One that does not is reported and left
-    /// alone until the next is written.
+    /// The state in the file if it belongs to a computation with these `inputs`, or in one that was set aside for that of
+    /// another. A file that does not fit is reported, and set aside when the next is written.
     pub(super) fn resume<T: DeserializeOwned>(&mut self, inputs: &impl Serialize) -> Result<Option<T>, Error> {
         self.inputs = name(&self.key, SOURCES, inputs);
-        let Some(path) = self.path.as_ref().filter(|path| path.exists()) else { return Ok(None) };
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        let place = path.display();
-        match read::<T>(&bytes, &self.inputs) {
-            Ok(content) => {
-                self.earlier_s = content.underway.wall_time_s;
-                self.progress.message(&format!("going on from {place}, after {:.0} s of work", self.earlier_s));
-                Ok(Some(content.state))
-            }
-            Err(problem) => {
-                self.progress.message(&format!("{place}: {problem}; it is not used, and the work begins anew"));
-                Ok(None)
+        let Some(path) = self.path.clone() else { return Ok(None) };
+        let mut report = None;
+        for file in [path.clone(), set_aside(&path)] {
+            let bytes = match std::fs::read(&file) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                other => other.map_err(|e| Error::io("read", &file, e))?,
+            };
+            match read::<T>(&bytes, &self.inputs) {
+                Ok(content) => {
+                    self.earlier_s = content.underway.wall_time_s;
+                    let from = file.display();
+                    self.progress.message(&format!("going on from {from}, after {:.0} s of work", self.earlier_s));
+                    return Ok(Some(content.state));
+                }
+                Err(misfit) if file == path => {
+                    self.is_foreign = misfit == Misfit::Other;
+                    report = Some(format!("{}: {}", path.display(), misfit.describe()));
+                }
+                Err(_) => {}
             }
         }
+        if let Some(report) = report {
+            self.progress.message(&format!("{report}; it is not used, and the work begins anew"));
+        }
+        Ok(None)
     }
 
     /// To be called after every step, with the part of the work that is done and with what gives the state then. Writes it
-    /// if it is time to, or if the computation is to stop, which then fails; it fails too if it took too long.
+    /// if it is time to, or if the computation is to stop, which then fails; it fails too if it took too long. Where it is only
+    /// time to and the file cannot be written, that is reported, and tried again at the next time: nothing is lost yet.
     pub(super) fn offer<T: Serialize>(&mut self, part_done: f64, state: impl FnOnce() -> T) -> Result<(), Error> {
         self.steps += 1;
         let stopped = self.progress.is_stopped();
@@ -159,7 +174,13 @@ impl<'a> Checkpoint<'a> {
         let due = self.written.elapsed().as_secs_f64() >= 60.0 * self.settings.checkpoint_every_min
             || self.settings.checkpoint_every_steps.is_some_and(|every| self.steps.is_multiple_of(every));
         if due || stopped || too_long {
-            self.write(part_done, state())?;
+            match self.write(part_done, state()) {
+                Err(error @ Error::Io { .. }) if !stopped && !too_long => {
+                    self.written = Instant::now();
+                    self.progress.message(&format!("WARNING: no checkpoint: {error}. The work goes on"));
+                }
+                other => other?,
+            }
         }
         if too_long {
             let problem = format!("it took more than {} h", self.settings.max_hours);
@@ -175,6 +196,13 @@ impl<'a> Checkpoint<'a> {
     pub(super) fn write<T: Serialize>(&mut self, part_done: f64, state: T) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         self.check_claim()?;
+        if self.is_foreign {
+            match std::fs::rename(path, set_aside(path)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => other.map_err(|e| Error::io("rename", path, e))?,
+            }
+            self.is_foreign = false;
+        }
         let underway = Underway { wall_time_s: self.wall_time_s(), part_done };
         let content = Content { inputs: self.inputs.clone(), underway, state };
         let body = postcard::to_stdvec(&content).expect("plain numbers and text");
@@ -187,11 +215,22 @@ impl<'a> Checkpoint<'a> {
 
     /// Removes the file: the result is on disk.
     pub fn remove(&self) -> Result<(), Error> {
-        if let Some(path) = &self.path {
-            remove_if_there(path)?;
-        }
-        Ok(())
+        self.path.as_ref().map_or(Ok(()), |path| remove_checkpoint(path))
     }
+}
+
+/// Removes a checkpoint and what was set aside for it.
+pub(super) fn remove_checkpoint(path: &Path) -> Result<(), Error> {
+    remove_if_there(path)?;
+    remove_if_there(&set_aside(path))?;
+    Ok(())
+}
+
+/// Where a checkpoint goes when one of another program or of other work takes its place.
+fn set_aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".other");
+    PathBuf::from(name)
 }
 
 /// Names a computation: equal names, equal bits.
@@ -211,25 +250,42 @@ pub(super) fn underway(path: &Path) -> Option<Underway> {
 /// Enough for the hash, the inputs and [`Underway`].
 const BEGINNING_BYTES: u64 = 256;
 
-fn read<T: DeserializeOwned>(bytes: &[u8], inputs: &str) -> Result<Content<T>, &'static str> {
-    let damaged = "expected a checkpoint, found a damaged file";
-    let (hash, body) = bytes.split_at_checked(HASH_DIGITS).ok_or(damaged)?;
+/// Why a checkpoint is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misfit {
+    Damaged,
+    Other,
+}
+
+impl Misfit {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Damaged => "expected a checkpoint, found a damaged file",
+            Self::Other => {
+                "expected a checkpoint of this work, found one made with other inputs or by a program of other sources"
+            }
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], inputs: &str) -> Result<Content<T>, Misfit> {
+    let (hash, body) = bytes.split_at_checked(HASH_DIGITS).ok_or(Misfit::Damaged)?;
     if content_hash(body).as_bytes() != hash {
-        return Err(damaged);
+        return Err(Misfit::Damaged);
     }
     // The inputs come first: what follows need not be a state that this program knows.
-    let other = "expected a checkpoint of this work, found one made with other inputs or by a program of other sources";
-    let (found, _) = postcard::take_from_bytes::<String>(body).map_err(|_| other)?;
+    let (found, _) = postcard::take_from_bytes::<String>(body).map_err(|_| Misfit::Other)?;
     if found != inputs {
-        return Err(other);
+        return Err(Misfit::Other);
     }
-    postcard::from_bytes(body).map_err(|_| other)
+    postcard::from_bytes(body).map_err(|_| Misfit::Other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::progress::Silent;
+    use std::sync::Mutex;
     use std::time::Duration;
 
     const EVERY: RunningSettings =
@@ -276,6 +332,95 @@ mod tests {
             assert_eq!(open().resume::<u8>(&1).expect("readable"), state);
         }
     }
+
+    /// As when a program is built anew and the old one called again: each finds what it wrote.
+    #[test]
+    fn a_checkpoint_of_other_work_is_set_aside_and_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.checkpoint");
+        let work = |inputs: i32, state: u8| {
+            let mut checkpoint = Checkpoint::new(&path, "key", EVERY, &Silent);
+            let found = checkpoint.resume::<u8>(&inputs).expect("readable");
+            checkpoint.write(0.5, state).expect("written");
+            found
+        };
+        assert_eq!((work(1, 10), work(2, 20)), (None, None));
+        assert_eq!((work(1, 11), work(1, 12)), (Some(10), Some(11)));
+        assert_eq!((work(2, 21), work(1, 13), work(2, 22)), (Some(20), Some(12), Some(21)));
+        // One generation is kept.
+        assert_eq!((work(3, 30), work(1, 14)), (None, None));
+        let last = Checkpoint::new(&path, "key", EVERY, &Silent);
+        last.remove().expect("removed");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+
+        // A damaged file is nobody's.
+        work(1, 15);
+        work(2, 23);
+        std::fs::write(&path, "damaged").expect("written");
+        assert_eq!((work(3, 31), work(1, 16)), (None, Some(15)));
+    }
+
+    /// Keeps what it is told.
+    #[derive(Default)]
+    struct Listener(Mutex<Vec<String>>);
+
+    impl Progress for Listener {
+        fn update(&self, _done: u64, _total: u64) {}
+        fn message(&self, text: &str) {
+            self.0.lock().expect("no panic").push(text.to_owned());
+        }
+    }
+
+    /// As on a full disk: the state in memory goes on, and is written when there is room.
+    #[test]
+    fn a_checkpoint_that_cannot_be_written_is_tried_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let obstacle = folder.path().join("a");
+        let path = obstacle.join("b.checkpoint");
+        std::fs::write(&obstacle, "not a folder").expect("written");
+        let listener = Listener::default();
+        let mut checkpoint = Checkpoint::new(&path, "key", EVERY, &listener);
+        for step in 1..5_u8 {
+            checkpoint.offer(0.1, || step).expect("a warning");
+        }
+        let said = listener.0.lock().expect("no panic").clone();
+        assert!(said.len() == 2 && said[0].contains("WARNING: no checkpoint: cannot create"), "{said:?}");
+        assert!(checkpoint.write(0.1, 5_u8).is_err());
+        std::fs::remove_file(&obstacle).expect("removed");
+        checkpoint.offer(0.1, || 5_u8).expect("not due");
+        checkpoint.offer(0.1, || 6_u8).expect("written");
+        assert!(path.exists());
+
+        // Where the computation ends, its state would be lost.
+        std::fs::remove_dir_all(&obstacle).expect("removed");
+        std::fs::write(&obstacle, "not a folder").expect("written");
+        let mut late = Checkpoint::new(&path, "key", RunningSettings { max_hours: 0.0, ..EVERY }, &listener);
+        assert!(matches!(late.offer(0.1, || 1_u8), Err(Error::Io { .. })));
+    }
+
+    /// What build.rs leaves out of the hash of the sources is not what states depend on.
+    #[test]
+    fn states_do_not_depend_on_sources_that_are_not_hashed() {
+        fn check(folder: &Path) {
+            for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+                let path = entry.expect("an entry").path();
+                if LEFT_OUT.iter().any(|name| path.ends_with(format!("src/{name}"))) {
+                    continue;
+                }
+                if path.is_dir() {
+                    check(&path);
+                } else {
+                    let text = std::fs::read_to_string(&path).expect("a source");
+                    let used = LEFT_OUT.iter().find(|name| text.contains(&format!("crate::{name}")));
+                    assert_eq!(used, None, "{}: take it into the hash of build.rs", path.display());
+                }
+            }
+        }
+        check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    }
+
+    /// As in build.rs.
+    const LEFT_OUT: [&str; 3] = ["response", "selection", "spectra"];
 
     /// Twelve steps and gradient changes of a quench of 49152 atoms, and six vectors more.
     #[test]

@@ -3,8 +3,7 @@
 
 use super::campaign::finished_boxes;
 use super::output::{RunRecord, recoils_csv};
-use super::recoil::FLAGS;
-use super::{Plan, UnitCell};
+use super::{Flag, Plan, UnitCell};
 use crate::io::{Frame, format_extxyz, read_text, write_atomically, write_atomically_with};
 use crate::symmetry::crystal_symmetry;
 use crate::{Error, Species};
@@ -92,9 +91,10 @@ pub fn export_campaign(
 }
 
 fn check_flags(names: &[String]) -> Result<(), Error> {
-    let unknown = names.iter().find(|name| !FLAGS.contains(&name.as_str()));
+    let known = Flag::ALL.map(Flag::name);
+    let unknown = names.iter().find(|name| !known.contains(&name.as_str()));
     unknown.map_or(Ok(()), |name| {
-        let found = format!("expected names of flags ({}), found {name:?}", FLAGS.join(", "));
+        let found = format!("expected names of flags ({}), found {name:?}", known.join(", "));
         Err(Error::input("accepted flags", found, "Name flags as recoils.csv does"))
     })
 }

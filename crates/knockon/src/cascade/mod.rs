@@ -3,16 +3,19 @@
 mod campaign;
 mod checkpoint;
 mod claims;
+mod close_pairs;
 mod directions;
 mod disorder;
 mod equilibrium;
 mod export;
+mod flags;
 mod grade_watch;
 mod output;
 mod plan;
 mod recoil;
 mod region;
 mod settings;
+mod sites;
 mod starts;
 mod wigner_seitz;
 
@@ -21,17 +24,17 @@ pub use campaign::{
     make_starts, memory_bytes, run_campaign,
 };
 pub use checkpoint::{Checkpoint, RunningSettings, Underway};
+pub use close_pairs::{CLOSE_PAIR_ANGSTROM, MinDistance};
 pub use directions::{Direction, chosen_directions, generic_point, irreducible_directions};
 pub use disorder::Disorder;
 pub use equilibrium::{Equilibrium, KineticEnergies, Reading, SpeciesTemperature};
 pub use export::{Attribution, Exported, export_campaign};
+pub use flags::Flag;
 pub use grade_watch::GradeWatch;
 pub use output::{Protocol, UnitCell, snapshots};
 pub use plan::{Plan, PlannedRun, check_size};
-pub use recoil::{
-    Border, CLOSE_PAIR_ANGSTROM, Displacement, FLAGS, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot,
-    run_recoil,
-};
+pub use recoil::{Border, Displacement, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot, run_recoil};
 pub use settings::{CampaignSettings, Directions, FrameSettings, GradeSettings, RecoilEnergy};
+pub use sites::InequivalentSites;
 pub use starts::{PerfectBox, Start, Thermalization, Thermalized, central_atom, thermalize};
 pub use wigner_seitz::{Defects, SpeciesDefects};

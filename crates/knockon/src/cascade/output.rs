@@ -2,14 +2,12 @@
 
 use super::{
     Defects, Direction, KineticEnergies, Plan, Recoil, RecoilSettings, Snapshot, SpeciesDefects, Thermalization,
-    central_atom,
 };
 use crate::io::{Frame, write_atomically};
 use crate::symmetry::SiteSymmetry;
 use crate::{Atoms, Cell, Error, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 use std::path::Path;
 
 /// How a recoil was made: with the potential, the crystal and the program that its record names, enough to make it again.
@@ -21,6 +19,9 @@ pub struct Protocol {
     pub thermalization: Thermalization,
     /// How it was followed.
     pub recoil: RecoilSettings,
+    /// Which site of the element recoiled, where that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<usize>,
     /// All random numbers follow from it.
     pub seed: u64,
     /// Extrapolation grades were looked at every so many steps; none where nobody looked.
@@ -80,74 +81,106 @@ impl RunRecord {
 }
 
 /// `recoils.csv`: one line per recoil, units in the column names, the weights of the directions of the plan, one column of
-/// defects for each element of the crystal. What a record lacks is left empty.
+/// defects for each element of the crystal. What a record lacks is left empty. Columns keep their names and places, new ones
+/// come last.
 pub(super) fn recoils_csv(plan: &Plan, records: &[RunRecord]) -> String {
-    let elements = plan.elements();
-    let mut text = String::from(
-        "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,stored_energy_ev,\
-         energy_drift_ev,border_energy_ev,electronic_energy_ev,heat_ev,heat_temperature_rise_k,temperature_rise_k,min_time_step_fs,steps,simulated_time_fs,max_force_ev_per_angstrom,min_distance_angstrom,\
-         displaced_atoms,disordered_atoms,disordered_volume_angstrom3,left_site_atoms,frenkel_pairs",
-    );
-    for kind in ["vacancies", "interstitials", "antisites"] {
-        elements.iter().for_each(|element| write!(text, ",{kind}_{element}").expect("text grows"));
-    }
-    text.push_str(",max_grade,flags,wall_time_s,program,commit,model_hash\n");
-    let n_atoms = plan.n_atoms();
+    let columns = columns(plan);
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let mut text = names.join(",");
+    text.push('\n');
     for record in records {
-        let r = &record.recoil;
-        let cells = [
-            record.run.to_string(),
-            record.species.to_string(),
-            r.recoil_energy_ev.to_string(),
-            record.direction.to_string(),
-            r.direction.x.to_string(),
-            r.direction.y.to_string(),
-            r.direction.z.to_string(),
-            plan.directions[record.direction].weight_sr.to_string(),
-            record.start.to_string(),
-            r.stored_energy_ev.to_string(),
-            r.energy_drift_ev.to_string(),
-            r.border_energy_ev.to_string(),
-            r.electronic_energy_ev.to_string(),
-            r.heat_ev().to_string(),
-            r.heat_temperature_rise_k(n_atoms).to_string(),
-            r.temperature_rise_k.to_string(),
-            r.min_time_step_fs.to_string(),
-            r.steps.to_string(),
-            r.simulated_time_fs.to_string(),
-            r.max_force_ev_per_angstrom.to_string(),
-            r.min_distance_angstrom.to_string(),
-            r.displaced_atoms.to_string(),
-            r.disorder.map_or(String::new(), |d| d.atoms.to_string()),
-            r.disorder.map_or(String::new(), |d| d.volume_angstrom3.to_string()),
-        ];
-        let defects = defect_cells(&r.defects, &elements);
-        let end = [
-            r.max_extrapolation_grade.map_or(String::new(), |grade| format!("{grade:.4}")),
-            r.flags.join(";"),
-            format!("{:.3}", record.wall_time_s),
-            record.program.clone(),
-            record.commit.clone(),
-            record.model_hash.clone(),
-        ];
-        text.push_str(&[&cells[..], &defects, &end].concat().join(","));
+        let cells: Vec<String> = columns.iter().map(|(_, cell)| cell(record)).collect();
+        text.push_str(&cells.join(","));
         text.push('\n');
     }
     text
 }
 
-/// Atoms that left their site, Frenkel pairs, then vacancies, interstitials and antisites of each element.
-fn defect_cells(defects: &Defects, elements: &[Species]) -> Vec<String> {
-    if defects.species.is_empty() {
-        return vec![String::new(); 2 + 3 * elements.len()];
+/// The name of a column and what stands there for a record.
+type Column<'a> = (String, Box<dyn Fn(&RunRecord) -> String + 'a>);
+
+/// What a column needs that is the same for all crystals.
+type MakeCell = fn(&Plan, &RunRecord) -> String;
+
+/// The columns before those of single elements.
+const FIRST_COLUMNS: [(&str, MakeCell); 26] = [
+    ("run", |_, r| r.run.to_string()),
+    ("species", |_, r| r.species.to_string()),
+    ("recoil_energy_ev", |_, r| r.recoil.recoil_energy_ev.to_string()),
+    ("direction", |_, r| r.direction.to_string()),
+    ("direction_x", |_, r| r.recoil.direction.x.to_string()),
+    ("direction_y", |_, r| r.recoil.direction.y.to_string()),
+    ("direction_z", |_, r| r.recoil.direction.z.to_string()),
+    ("weight_sr", |plan, r| plan.directions[r.direction].weight_sr.to_string()),
+    ("start", |_, r| r.start.to_string()),
+    ("stored_energy_ev", |_, r| r.recoil.stored_energy_ev.to_string()),
+    ("energy_drift_ev", |_, r| r.recoil.energy_drift_ev.to_string()),
+    ("border_energy_ev", |_, r| r.recoil.border_energy_ev.to_string()),
+    ("electronic_energy_ev", |_, r| r.recoil.electronic_energy_ev.to_string()),
+    ("heat_ev", |_, r| r.recoil.heat_ev().to_string()),
+    ("heat_temperature_rise_k", |plan, r| r.recoil.heat_temperature_rise_k(plan.n_atoms()).to_string()),
+    ("temperature_rise_k", |_, r| r.recoil.temperature_rise_k.to_string()),
+    ("min_time_step_fs", |_, r| r.recoil.min_time_step_fs.to_string()),
+    ("steps", |_, r| r.recoil.steps.to_string()),
+    ("simulated_time_fs", |_, r| r.recoil.simulated_time_fs.to_string()),
+    ("max_force_ev_per_angstrom", |_, r| r.recoil.max_force_ev_per_angstrom.to_string()),
+    ("min_distance_angstrom", |_, r| r.recoil.min_distance_angstrom.to_string()),
+    ("displaced_atoms", |_, r| r.recoil.displaced_atoms.to_string()),
+    ("disordered_atoms", |_, r| optional(r.recoil.disorder.map(|d| d.atoms))),
+    ("disordered_volume_angstrom3", |_, r| optional(r.recoil.disorder.map(|d| d.volume_angstrom3))),
+    ("left_site_atoms", |_, r| of_defects(r, |d| d.left_site_atoms)),
+    ("frenkel_pairs", |_, r| of_defects(r, |d| d.total(SpeciesDefects::frenkel_pairs))),
+];
+
+type CountDefects = fn(&SpeciesDefects) -> usize;
+
+/// Columns of each element.
+const DEFECT_COLUMNS: [(&str, CountDefects); 3] =
+    [("vacancies", |s| s.vacancies), ("interstitials", |s| s.interstitials), ("antisites", |s| s.antisites)];
+
+/// The columns after those of single elements.
+const LAST_COLUMNS: [(&str, MakeCell); 11] = [
+    ("max_grade", |_, r| r.recoil.max_extrapolation_grade.map_or(String::new(), |grade| format!("{grade:.4}"))),
+    ("flags", |_, r| r.recoil.flags.join(";")),
+    ("wall_time_s", |_, r| format!("{:.3}", r.wall_time_s)),
+    ("program", |_, r| r.program.clone()),
+    ("commit", |_, r| r.commit.clone()),
+    ("model_hash", |_, r| r.model_hash.clone()),
+    ("energy_given_ev", |_, r| r.recoil.energy_given_ev.to_string()),
+    ("max_border_temperature_k", |_, r| r.recoil.max_border_temperature_k.to_string()),
+    ("largest_region_angstrom3", |_, r| optional(r.recoil.disorder.map(|d| d.largest_region_angstrom3))),
+    ("damage_radius_angstrom", |_, r| r.recoil.damage_radius_angstrom.to_string()),
+    ("closest_pair", |_, r| r.recoil.closest_pair().unwrap_or_default().to_owned()),
+];
+
+fn columns(plan: &Plan) -> Vec<Column<'_>> {
+    let mut columns: Vec<Column<'_>> = Vec::new();
+    columns.extend(FIRST_COLUMNS.map(|(name, cell)| column(plan, name, cell)));
+    for (kind, count) in DEFECT_COLUMNS {
+        for element in plan.elements() {
+            let cell = move |record: &RunRecord| {
+                let of_element = |d: &Defects| d.species.iter().find(|s| s.species == element).map_or(0, count);
+                of_defects(record, of_element)
+            };
+            columns.push((format!("{kind}_{element}"), Box::new(cell)));
+        }
     }
-    let mut cells = vec![defects.left_site_atoms.to_string(), defects.total(SpeciesDefects::frenkel_pairs).to_string()];
-    let counts: [fn(&SpeciesDefects) -> usize; 3] = [|s| s.vacancies, |s| s.interstitials, |s| s.antisites];
-    for count in counts {
-        let of = |element: &Species| defects.species.iter().find(|s| s.species == *element).map_or(0, count);
-        cells.extend(elements.iter().map(|element| of(element).to_string()));
-    }
-    cells
+    columns.extend(LAST_COLUMNS.map(|(name, cell)| column(plan, name, cell)));
+    columns
+}
+
+fn column<'a>(plan: &'a Plan, name: &str, cell: MakeCell) -> Column<'a> {
+    (name.to_owned(), Box::new(move |record: &RunRecord| cell(plan, record)))
+}
+
+fn optional(number: Option<impl ToString>) -> String {
+    number.map_or(String::new(), |number| number.to_string())
+}
+
+/// A number of the defects, where the record has these.
+fn of_defects(record: &RunRecord, count: impl Fn(&Defects) -> usize) -> String {
+    let defects = &record.recoil.defects;
+    optional((!defects.species.is_empty()).then(|| count(defects)))
 }
 
 /// Snapshots of a cascade as frames, with their times in fs. `perfect` gives species and cell.
@@ -241,7 +274,7 @@ impl CampaignFile<'_> {
             "n_flagged": self.n_flagged,
             "seed": settings.seed,
             "unit_cell": plan.unit_cell,
-            "central_atom_index": central_atom(&self.ideal_box, settings.species)?,
+            "central_atom_index": plan.central_atom()?,
             "settings": settings,
         });
         write_atomically(path, serde_json::to_string_pretty(&value).expect("plain numbers and text").as_bytes())

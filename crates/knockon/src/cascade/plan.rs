@@ -1,7 +1,8 @@
 //! The plan of a campaign: its crystal, directions and runs, fixed once, so that any process anywhere can do any of them.
 
 use super::{
-    CampaignSettings, Direction, Directions, UnitCell, central_atom, chosen_directions, irreducible_directions,
+    CampaignSettings, Direction, Directions, InequivalentSites, UnitCell, central_atom, chosen_directions,
+    irreducible_directions,
 };
 use crate::dynamics::{QuenchSettings, Quenched, ensure_relaxed, relax_cell};
 use crate::io::{content_hash, read_text, write_atomically};
@@ -88,6 +89,8 @@ impl Plan {
             crystal.clone()
         };
         check_size(&unit_cell, settings.cells)?;
+        // Recoils from whichever site is nearest to the middle would stand for all of them.
+        InequivalentSites::find(&unit_cell, settings.species)?.chosen(settings.site)?;
         let mut plan = Self {
             key: String::new(),
             model_hash: model_hash.to_owned(),
@@ -96,6 +99,7 @@ impl Plan {
             directions: Vec::new(),
             runs: Vec::new(),
         };
+        settings.recoil.min_distance_angstrom.check_pairs(&plan.elements())?;
         plan.key = plan.own_key();
         plan.directions = plan.all_directions(&[])?;
         plan.runs = plan.all_runs();
@@ -106,8 +110,12 @@ impl Plan {
     pub(super) fn own_key(&self) -> String {
         let s = &self.settings;
         let shared = (&self.model_hash, s.seed, s.cells, &s.thermalization, s.recoil.without_limits());
-        let text = serde_json::to_string(&(shared, s.species, &self.unit_cell)).expect("plain numbers");
-        content_hash(text.as_bytes())
+        // Campaigns that name no site keep their keys.
+        let text = match s.site {
+            None => serde_json::to_string(&(shared, s.species, &self.unit_cell)),
+            Some(site) => serde_json::to_string(&(shared, s.species, site, &self.unit_cell)),
+        };
+        content_hash(text.expect("plain numbers").as_bytes())
     }
 
     /// The directions that the settings ask for, those `kept` first.
@@ -236,12 +244,21 @@ impl Plan {
         Ok(self.crystal()?.supercell(self.settings.cells))
     }
 
+    /// The atom of the box that recoils.
+    pub(super) fn central_atom(&self) -> Result<usize, Error> {
+        let CampaignSettings { species, site, cells, .. } = &self.settings;
+        match site {
+            // Earlier versions did not ask for the site where there are several.
+            None => central_atom(&self.ideal_box()?, *species),
+            Some(_) => InequivalentSites::find(&self.crystal()?, *species)?.central_atom(*cells, *site),
+        }
+    }
+
     /// Symmetry of the recoiling atom's own site: sites of one species may be oriented differently.
     pub(super) fn site(&self) -> Result<SiteSymmetry, Error> {
         let crystal = self.crystal()?;
         // Atom k of the box is atom k mod n of the unit cell.
-        let own_site = central_atom(&self.ideal_box()?, self.settings.species)? % crystal.len();
-        site_symmetry(&crystal, own_site, SYMMETRY_TOLERANCE_ANGSTROM)
+        site_symmetry(&crystal, self.central_atom()? % crystal.len(), SYMMETRY_TOLERANCE_ANGSTROM)
     }
 
     /// Elements of the crystal by atomic number.

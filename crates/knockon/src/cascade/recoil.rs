@@ -1,19 +1,22 @@
 //! One recoil: kick, cascade, quench, and the ledger of what happened.
 
+use super::close_pairs::{ClosestPairs, PairDistances};
 use super::region::{Damage, Region};
-use super::{Checkpoint, Defects, Disorder, GradeWatch, PerfectBox, Start};
+use super::{CLOSE_PAIR_ANGSTROM, Checkpoint, Defects, Disorder, Flag, GradeWatch, MinDistance, PerfectBox, Start};
 use crate::dynamics::{
     Bath, Descent, ElectronicStopping, Friction, QuenchSettings, Quenched, Simulation, SimulationState, TimeStep,
     TimeStepBin, TimeStepHistogram, quench_on, speed,
 };
 use crate::potential::EXTRAPOLATION_THRESHOLD;
+use crate::progress::Progress;
 use crate::units::BOLTZMANN_EV_PER_K;
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How a recoil is followed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoilSettings {
     /// Time in fs from the kick to the quench.
@@ -33,10 +36,11 @@ pub struct RecoilSettings {
     /// Energy that fast atoms lose to electrons; none by default, as in the paper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub electronic_stopping: Option<ElectronicStopping>,
-    /// Recoils in which any two atoms come closer than this, in angstrom, are flagged `close-pair`. By default where the
-    /// potential is screened nuclear repulsion alone, without first-principles data.
+    /// Recoils in which any two atoms come closer than this, in angstrom, are flagged `close-pair`; one number, or one for each
+    /// of some pairs of elements. By default where the potential is screened nuclear repulsion alone, without first-principles
+    /// data.
     #[serde(default = "default_min_distance", skip_serializing_if = "is_default_min_distance")]
-    pub min_distance_angstrom: f64,
+    pub min_distance_angstrom: MinDistance,
     /// A recoil that takes more steps than this fails: many times what energies of some 100 eV need.
     #[serde(default = "default_max_steps")]
     pub max_steps: u64,
@@ -45,22 +49,20 @@ pub struct RecoilSettings {
 impl RecoilSettings {
     /// With the default limits on steps and evaluations, which decide whether a recoil ends, not how: what names campaigns and
     /// checkpoints is made of these, so that limits may be raised.
-    pub(super) fn without_limits(self) -> Self {
+    pub(super) fn without_limits(&self) -> Self {
         let max_evaluations = QuenchSettings::default().max_evaluations;
-        Self { max_steps: default_max_steps(), quench: QuenchSettings { max_evaluations, ..self.quench }, ..self }
+        let quench = QuenchSettings { max_evaluations, ..self.quench };
+        Self { max_steps: default_max_steps(), quench, ..self.clone() }
     }
 }
 
-/// Where potentials that are made with knockon's defaults are screened nuclear repulsion alone, in angstrom.
-pub const CLOSE_PAIR_ANGSTROM: f64 = 1.0;
-
-fn default_min_distance() -> f64 {
+fn default_min_distance() -> MinDistance {
     CLOSE_PAIR_ANGSTROM
 }
 
 /// Settings without it are those of earlier versions: campaigns keep their names.
-fn is_default_min_distance(distance_angstrom: &f64) -> bool {
-    *distance_angstrom == CLOSE_PAIR_ANGSTROM
+fn is_default_min_distance(distance: &MinDistance) -> bool {
+    *distance == CLOSE_PAIR_ANGSTROM
 }
 
 fn default_skin() -> f64 {
@@ -124,6 +126,10 @@ pub struct Recoil {
     pub quench_evaluations: u64,
     /// Shortest distance in angstrom between two atoms at any step of the cascade.
     pub min_distance_angstrom: f64,
+    /// The same by pair of elements, symbols in alphabetical order such as `O-W`; pairs that always were farther apart than the
+    /// cutoff of the potential are left out. Empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "ClosestPairs::is_empty")]
+    pub closest_pairs_angstrom: BTreeMap<String, f64>,
     /// Atoms farther than 1 angstrom from where they were in the perfect box.
     pub displaced_atoms: usize,
     /// Largest displacement in angstrom from the perfect box.
@@ -142,8 +148,7 @@ pub struct Recoil {
     /// Largest extrapolation grade of an atom during the cascade, where someone looked (see [`GradeWatch`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_extrapolation_grade: Option<f64>,
-    /// Reasons not to trust this run: `drift`, `heat`, `small-box`, `hot-border`, `close-pair`, `quench`, `hole`,
-    /// `extrapolation`, `start`.
+    /// Reasons not to trust this run, by their names ([`Flag::name`]).
     pub flags: Vec<String>,
 }
 
@@ -163,7 +168,13 @@ impl Recoil {
     /// Flags a recoil whose start was not in equilibrium ([`crate::cascade::Equilibrium::warning`]): whoever made the start
     /// knows.
     pub fn flag_start(&mut self) {
-        self.flags.push(START.to_owned());
+        self.flags.push(Flag::Start.name().to_owned());
+    }
+
+    /// The pair of elements that came closest; none in records of earlier versions.
+    pub fn closest_pair(&self) -> Option<&str> {
+        let closest = self.closest_pairs_angstrom.iter().min_by(|a, b| a.1.total_cmp(b.1));
+        closest.map(|(pair, _)| pair.as_str())
     }
 
     /// Whether the temperature rose as the heat says.
@@ -184,13 +195,6 @@ pub struct Displacement {
     /// How far in angstrom.
     pub distance_angstrom: f64,
 }
-
-/// Names of all flags.
-pub const FLAGS: [&str; 9] =
-    ["drift", "heat", "small-box", "hot-border", "close-pair", "quench", "hole", "extrapolation", START];
-
-/// The one flag that is not raised by what happens in a recoil.
-const START: &str = "start";
 
 /// Total energy, borders and electrons included, may drift by so many eV: half a percent of what a recoil of 100 eV stores ...
 const DRIFT_EV: f64 = 0.05;
@@ -234,7 +238,8 @@ pub struct RecoilTask<'a> {
     pub seed: u64,
     /// Who looks at extrapolation grades, if anybody.
     pub grades: Option<GradeWatch<'a>>,
-    /// Times in fs at which the atoms are kept.
+    /// Times in fs at which the atoms are kept. They may change while a recoil is under way; those that are over by then are not
+    /// made up for.
     pub frames_fs: &'a [f64],
 }
 
@@ -273,9 +278,9 @@ pub fn run_recoil(
     let direction = task.unit_direction()?;
     let grading = task.grades.map(|g| g.every_steps);
     let settings = task.settings.without_limits();
-    let inputs = (task.start, task.energy_ev, task.direction, settings, task.seed, grading, task.frames_fs);
+    let inputs = (task.start, task.energy_ev, task.direction, settings, task.seed, grading);
     let mut cascade = match checkpoint.resume(&inputs)? {
-        Some(state) => Cascade::resume(task, state)?,
+        Some(state) => Cascade::resume(task, state, checkpoint.progress())?,
         None => Cascade::begin(task, direction)?,
     };
     while !cascade.is_over() {
@@ -329,13 +334,30 @@ struct Books {
     min_time_step_fs: f64,
     time_steps: TimeStepHistogram,
     steps: u64,
-    min_distance_angstrom: f64,
+    closest_pairs_angstrom: ClosestPairs,
     hot_at_border: bool,
     max_border_temperature_k: f64,
     max_grade: Option<f64>,
+    /// Times at which frames were asked for so far.
+    frames_fs: Vec<f64>,
     frames: Vec<Snapshot>,
     /// Set when the quench begins.
     end: Option<End>,
+}
+
+impl Books {
+    /// Notes at which times frames are asked for from now on. Returns those that are over and were not asked for before, as words.
+    fn ask_for_frames(&mut self, frames_fs: &[f64], time_fs: f64) -> Vec<String> {
+        let is_missed = |time: &&f64| is_reached(**time, time_fs) && !self.frames_fs.contains(time);
+        let missed = frames_fs.iter().filter(is_missed).map(f64::to_string).collect();
+        self.frames_fs = frames_fs.to_vec();
+        missed
+    }
+}
+
+/// The last of the steps may end a rounding error before its time.
+fn is_reached(time_fs: f64, now_fs: f64) -> bool {
+    time_fs <= now_fs + 1e-6
 }
 
 /// The cascade at its end.
@@ -351,6 +373,7 @@ struct End {
 struct Cascade<'a> {
     task: &'a RecoilTask<'a>,
     region: Region<'a>,
+    distances: PairDistances,
     simulation: Simulation<'a>,
     bath: Option<Bath>,
     friction: Option<Friction>,
@@ -365,8 +388,12 @@ impl<'a> Cascade<'a> {
         let mut simulation = Simulation::new(task.potential, atoms, task.settings.skin_angstrom)?;
         simulation.set_velocities(task.start.velocities.clone());
         let start_temperature_k = simulation.temperature_k();
-        let thermal_ev = kick(&mut simulation, task.start, perfect.central_atom, task.energy_ev, direction);
-        let region = Region::new(perfect, task.potential.cutoff_angstrom(), task.settings.border);
+        let thermal_ev = kick(&mut simulation, perfect.central_atom, task.energy_ev, direction);
+        let cutoff_angstrom = task.potential.cutoff_angstrom();
+        let region = Region::new(perfect, cutoff_angstrom, task.settings.border);
+        let distances = PairDistances::new(&perfect.atoms, cutoff_angstrom);
+        let mut closest_pairs_angstrom = ClosestPairs::new();
+        distances.see(&simulation, &mut closest_pairs_angstrom);
         let books = Books {
             thermal_ev,
             start_energy_ev: simulation.total_energy_ev(),
@@ -374,26 +401,34 @@ impl<'a> Cascade<'a> {
             electronic_energy_ev: 0.0,
             time_steps: TimeStepHistogram::default(),
             max_border_temperature_k: region.border_temperature_k(&simulation),
+            frames_fs: task.frames_fs.to_vec(),
             frames: Vec::new(),
             min_time_step_fs: f64::INFINITY,
             steps: 0,
-            min_distance_angstrom: simulation.shortest_distance_angstrom(),
+            closest_pairs_angstrom,
             hot_at_border: false,
             max_grade: task.grades.map(|_| 0.0),
             end: None,
         };
         let bath = task.settings.border.map(|border| region.border_bath(border, task.seed)).transpose()?;
-        let mut cascade = Self { task, region, simulation, bath, friction: task.friction(), books, descent: None };
+        let friction = task.friction();
+        let mut cascade = Self { task, region, distances, simulation, bath, friction, books, descent: None };
         cascade.keep_frames(f64::NEG_INFINITY);
         Ok(cascade)
     }
 
-    fn resume(task: &'a RecoilTask<'a>, state: RecoilState) -> Result<Self, Error> {
-        let RecoilState { simulation, bath, books, descent } = state;
+    fn resume(task: &'a RecoilTask<'a>, state: RecoilState, progress: &dyn Progress) -> Result<Self, Error> {
+        let RecoilState { simulation, bath, mut books, descent } = state;
         let (atoms, skin) = (task.perfect.atoms.clone(), task.settings.skin_angstrom);
         let simulation = Simulation::resume(task.potential, atoms, skin, simulation)?;
-        let region = Region::new(task.perfect, task.potential.cutoff_angstrom(), task.settings.border);
-        Ok(Self { task, region, simulation, bath, friction: task.friction(), books, descent })
+        let cutoff_angstrom = task.potential.cutoff_angstrom();
+        let region = Region::new(task.perfect, cutoff_angstrom, task.settings.border);
+        let distances = PairDistances::new(&task.perfect.atoms, cutoff_angstrom);
+        let missed = books.ask_for_frames(task.frames_fs, simulation.time_fs());
+        if !missed.is_empty() {
+            progress.message(&format!("frames at {} fs are missing: they were asked for later", missed.join(", ")));
+        }
+        Ok(Self { task, region, distances, simulation, bath, friction: task.friction(), books, descent })
     }
 
     fn state(&self) -> RecoilState {
@@ -435,7 +470,7 @@ impl<'a> Cascade<'a> {
         books.electronic_energy_ev += slow_down(simulation);
         books.time_steps.count(step_fs);
         books.steps += 1;
-        books.min_distance_angstrom = books.min_distance_angstrom.min(simulation.shortest_distance_angstrom());
+        self.distances.see(simulation, &mut books.closest_pairs_angstrom);
         books.hot_at_border |= (0..self.region.len()).any(|atom| {
             simulation.kinetic_energy_of_atom_ev(atom) > HOT_ATOM_EV
                 && self.region.is_near_border(simulation.atoms().positions[atom])
@@ -458,9 +493,7 @@ impl<'a> Cascade<'a> {
     /// Keeps the atoms if a time for it has come since the last step.
     fn keep_frames(&mut self, before_fs: f64) {
         let time_fs = self.simulation.time_fs();
-        // The last of the steps may end a rounding error before its time.
-        let reached = |time: f64| time <= time_fs + 1e-6;
-        if self.task.frames_fs.iter().any(|time| reached(*time) && *time > before_fs + 1e-6) {
+        if self.task.frames_fs.iter().any(|time| is_reached(*time, time_fs) && !is_reached(*time, before_fs)) {
             let positions = self.simulation.atoms().positions.clone();
             self.books.frames.push(Snapshot { time_fs, positions });
         }
@@ -492,14 +525,17 @@ impl<'a> Cascade<'a> {
 
     /// The quenched box compared with the perfect one.
     fn account(self, direction: DVec3, quenched: Quenched) -> Result<Followed, Error> {
-        let Self { task, region, simulation, books, .. } = self;
+        let Self { task, region, distances, simulation, mut books, .. } = self;
         let (perfect, energy_ev) = (task.perfect, task.energy_ev);
         let end = books.end.expect("the quench began");
         let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
         let damage = Damage::new(perfect, &region, simulation.atoms());
         let allowed_heating_k = BORDER_HEATING_K.max(BORDER_HEATING_PART * books.start_temperature_k);
         let border_heating_k = books.max_border_temperature_k - books.start_temperature_k;
-        let closest_angstrom = books.min_distance_angstrom.min(simulation.shortest_distance_angstrom());
+        distances.see(&simulation, &mut books.closest_pairs_angstrom);
+        let closest = books.closest_pairs_angstrom;
+        let close_angstrom = &task.settings.min_distance_angstrom;
+        let close_pair = closest.iter().any(|(pair, distance)| *distance < close_angstrom.of_angstrom(pair));
         let mut recoil = Recoil {
             recoil_energy_ev: energy_ev,
             direction,
@@ -517,7 +553,9 @@ impl<'a> Cascade<'a> {
             max_border_temperature_k: books.max_border_temperature_k,
             max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
             quench_evaluations: quenched.evaluations,
-            min_distance_angstrom: closest_angstrom,
+            // If no two atoms ever were closer than the cutoff, it is at least this.
+            min_distance_angstrom: closest.values().copied().fold(task.potential.cutoff_angstrom(), f64::min),
+            closest_pairs_angstrom: closest,
             displaced_atoms: damage.displaced.len(),
             max_displacement_angstrom: damage.max_displacement,
             damage_radius_angstrom: damage.radius,
@@ -527,18 +565,18 @@ impl<'a> Cascade<'a> {
             max_extrapolation_grade: books.max_grade,
             flags: Vec::new(),
         };
-        let flags: [(&str, bool); FLAGS.len() - 1] = [
-            ("drift", end.energy_drift_ev.abs() > allowed_drift_ev(energy_ev)),
-            ("heat", !recoil.heat_is_found(simulation.atoms().len())),
-            ("small-box", books.hot_at_border || damage.reaches_border),
-            ("hot-border", border_heating_k > allowed_heating_k),
-            ("close-pair", closest_angstrom < task.settings.min_distance_angstrom),
-            ("quench", !quenched.converged),
-            ("hole", !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
-            ("extrapolation", books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
+        let flags = [
+            (Flag::Drift, end.energy_drift_ev.abs() > allowed_drift_ev(energy_ev)),
+            (Flag::Heat, !recoil.heat_is_found(simulation.atoms().len())),
+            (Flag::SmallBox, books.hot_at_border || damage.reaches_border),
+            (Flag::HotBorder, border_heating_k > allowed_heating_k),
+            (Flag::ClosePair, close_pair),
+            (Flag::Quench, !quenched.converged),
+            (Flag::Hole, !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
+            (Flag::Extrapolation, books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
         ];
-        debug_assert_eq!(flags.map(|(name, _)| name)[..], FLAGS[..flags.len()]);
-        recoil.flags = flags.iter().filter(|(_, raised)| *raised).map(|(name, _)| (*name).to_owned()).collect();
+        let raised = flags.iter().filter(|(_, is_raised)| *is_raised);
+        recoil.flags = raised.map(|(flag, _)| flag.name().to_owned()).collect();
         Ok(Followed { recoil, quenched: simulation.atoms().clone(), frames: books.frames })
     }
 }
@@ -547,11 +585,10 @@ fn allowed_drift_ev(recoil_energy_ev: f64) -> f64 {
     DRIFT_EV.max(DRIFT_PART * recoil_energy_ev)
 }
 
-/// Gives the thermal velocities to all atoms and the recoil to one; returns the kinetic energy that it had before.
-fn kick(simulation: &mut Simulation<'_>, start: &Start, atom: usize, energy_ev: f64, direction: DVec3) -> f64 {
-    simulation.set_velocities(start.velocities.clone());
+/// Gives the recoil to one atom; returns the kinetic energy that it had before.
+fn kick(simulation: &mut Simulation<'_>, atom: usize, energy_ev: f64, direction: DVec3) -> f64 {
     let thermal_ev = simulation.kinetic_energy_of_atom_ev(atom);
-    let mut velocities = start.velocities.clone();
+    let mut velocities = simulation.velocities().to_vec();
     velocities[atom] = direction * speed(energy_ev, simulation.masses_u()[atom]);
     simulation.set_velocities(velocities);
     thermal_ev

@@ -3,7 +3,12 @@
 use super::*;
 use crate::cascade::{RunningSettings, Thermalization, thermalize};
 use crate::dynamics::testing::{PairPotential, argon_like, element};
+use crate::dynamics::thermal_velocities;
+use crate::potential::{
+    Central, CentralGrade, Extrapolation, FORMAT_VERSION, GradeFile, ManyBody, Model, Whitening, component_triples,
+};
 use crate::progress::{Silent, StopEvery, until_done};
+use rand_pcg::Pcg64;
 
 const COLD: Thermalization = Thermalization {
     temperature_k: 40.0,
@@ -174,6 +179,38 @@ fn more_steps_can_be_allowed_later() {
     assert_eq!(seen, recoil.steps);
 }
 
+/// Times of frames do not change the recoil: it goes on with others, and what is over is said to be missing.
+#[test]
+fn frames_can_be_asked_for_while_a_recoil_is_under_way() {
+    let prepared = prepared(3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("recoil.checkpoint");
+    let running = RunningSettings { checkpoint_every_steps: Some(1), ..RunningSettings::default() };
+    let few = RecoilSettings { max_steps: 20, ..settings(40.0) };
+    let first = RecoilTask { frames_fs: &[0.0, 30.0], ..task(&prepared, 60.0, &few) };
+    assert!(run_recoil(&first, &mut Checkpoint::new(&path, "model", running, &Silent), &mut |_| ()).is_err());
+    let enough = settings(40.0);
+    let second = RecoilTask { frames_fs: &[0.0, 1e-3, 35.0], ..task(&prepared, 60.0, &enough) };
+    let mut seen = 0;
+    let mut checkpoint = Checkpoint::new(&path, "model", running, &Silent);
+    let Followed { recoil, frames, .. } = run_recoil(&second, &mut checkpoint, &mut |_| seen += 1).expect("a recoil");
+    assert_eq!(seen, recoil.steps - 20);
+    let times: Vec<f64> = frames.iter().map(|frame| frame.time_fs).collect();
+    assert!(times.len() == 2 && times[0] == 0.0 && (35.0..39.1).contains(&times[1]), "{times:?}");
+}
+
+#[test]
+fn frames_that_are_over_are_missed_unless_they_were_asked_for() {
+    let prepared = prepared(3);
+    let settings = settings(40.0);
+    let task = RecoilTask { frames_fs: &[0.0, 10.0, 30.0], ..task(&prepared, 60.0, &settings) };
+    let mut books = Cascade::begin(&task, DVec3::X).expect("a cascade").books;
+    assert_eq!(books.ask_for_frames(&[10.0, 15.5, 20.0, 25.0], 20.0), ["15.5", "20"]);
+    // They are named once.
+    assert!(books.ask_for_frames(&[15.5, 25.0], 20.0).is_empty());
+    assert_eq!(books.ask_for_frames(&[10.0], 30.0), ["10"]);
+}
+
 #[test]
 fn weak_recoils_store_nothing() {
     let recoil = kicked(1.0, &settings(300.0), 5);
@@ -204,6 +241,119 @@ fn strong_recoils_leave_defects_and_the_ledger_closes() {
     assert!((0.085..0.092).contains(&recoil.min_time_step_fs), "{}", recoil.min_time_step_fs);
     // Two equal masses share 100 eV: no pair can climb much beyond 50 eV, which is at 1.90 A.
     assert!((1.88..2.2).contains(&recoil.min_distance_angstrom), "{}", recoil.min_distance_angstrom);
+}
+
+/// What is asked of one recoil.
+#[derive(Clone)]
+struct Case {
+    cells: usize,
+    energy_ev: f64,
+    settings: RecoilSettings,
+    /// Taken off the energy of the perfect box.
+    shift_ev: f64,
+    /// The box begins with this temperature in its motion and none in its bonds.
+    hot_k: Option<f64>,
+    /// Environments in the training data, if grades are looked at.
+    n_environments: Option<usize>,
+}
+
+impl Case {
+    fn flags(&self) -> Vec<String> {
+        let (potential, mut perfect, mut start) = prepared(self.cells);
+        perfect.energy_ev -= self.shift_ev;
+        if let Some(temperature_k) = self.hot_k {
+            let mut random = Pcg64::new(3, 1);
+            start.positions = perfect.atoms.positions.clone();
+            start.velocities = thermal_velocities(&perfect.atoms.masses_u(), temperature_k, &mut random);
+        }
+        let extrapolation = self.n_environments.map(grades_with_data);
+        let grades = extrapolation.as_ref().map(|extrapolation| GradeWatch { extrapolation, every_steps: 20 });
+        let prepared = (potential, perfect, start);
+        let task = RecoilTask { grades, frames_fs: &[], ..task(&prepared, self.energy_ev, &self.settings) };
+        run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ()).expect("a recoil").recoil.flags
+    }
+}
+
+/// Grades of a potential with so many environments in its training data: infinite without any, zero with some.
+fn grades_with_data(n_environments: usize) -> Extrapolation {
+    let many_body = ManyBody {
+        two_j_max: 2,
+        cutoff_angstrom: 4.5,
+        angle_fraction: 0.99,
+        channel_cutoffs_angstrom: Vec::new(),
+        self_weight: 1.0,
+        inner_switch: None,
+    };
+    let n_components = component_triples(many_body.two_j_max).len();
+    let argon = Central {
+        species: element("Ar"),
+        radius: 0.5,
+        channel_weights: vec![1.0],
+        intercept_ev: 0.0,
+        coefficients_ev: vec![vec![0.0; n_components]],
+    };
+    let model = Model {
+        format_version: FORMAT_VERSION,
+        name: "argon".to_owned(),
+        provenance: BTreeMap::new(),
+        many_body,
+        pair: None,
+        central: vec![argon],
+    };
+    let nothing = |length: usize| Whitening { mean: vec![0.0; length], factor: vec![0.0; length * (length + 1) / 2] };
+    let argon = CentralGrade { n_environments, many_body: nothing(n_components), pair: nothing(0) };
+    let (model_hash, data_hash) = (model.hash(), "data".to_owned());
+    let file = GradeFile { format_version: 1, model_hash, data_hash, central: vec![argon] };
+    Extrapolation::new(&model, file, "test").expect("grades")
+}
+
+/// Each flag that a recoil can raise, for one cause alone; `drift` and `start` have tests of their own.
+#[test]
+fn flags_are_raised_by_what_they_name() {
+    let quiet =
+        Case { cells: 5, energy_ev: 1.0, settings: settings(300.0), shift_ev: 0.0, hot_k: None, n_environments: None };
+    assert_eq!(quiet.flags(), [""; 0]);
+    let close = |distance| RecoilSettings { min_distance_angstrom: distance, ..settings(300.0) };
+    let pair = |name: &str| MinDistance::Pairs(BTreeMap::from([(name.to_owned(), 2.75)]));
+    let gives_up = QuenchSettings { max_evaluations: 2, ..QuenchSettings::default() };
+    let violent = Case { cells: 3, energy_ev: 100.0, settings: settings(200.0), ..quiet.clone() };
+    let cases = [
+        (Flag::Heat, Case { cells: 4, hot_k: Some(600.0), ..quiet.clone() }, true),
+        (Flag::SmallBox, violent.clone(), true),
+        (Flag::HotBorder, violent, true),
+        (Flag::ClosePair, Case { settings: close(MinDistance::All(2.75)), ..quiet.clone() }, true),
+        (Flag::ClosePair, Case { settings: close(pair("Ar-Ar")), ..quiet.clone() }, true),
+        (Flag::ClosePair, Case { settings: close(pair("O-W")), ..quiet.clone() }, false),
+        (
+            Flag::Quench,
+            Case { settings: RecoilSettings { quench: gives_up, ..settings(300.0) }, ..quiet.clone() },
+            true,
+        ),
+        // Below the perfect box, and above it by more than was given.
+        (Flag::Hole, Case { shift_ev: -0.2, ..quiet.clone() }, true),
+        (Flag::Hole, Case { shift_ev: 1.2, ..quiet.clone() }, true),
+        (Flag::Hole, Case { shift_ev: 0.5, ..quiet.clone() }, false),
+        (Flag::Extrapolation, Case { n_environments: Some(1), ..quiet.clone() }, false),
+        (Flag::Extrapolation, Case { n_environments: Some(0), ..quiet }, true),
+    ];
+    for (flag, case, is_raised) in cases {
+        let flags = case.flags();
+        assert_eq!(flags.iter().any(|name| name == flag.name()), is_raised, "{flag:?}: {flags:?}");
+    }
+}
+
+#[test]
+fn records_say_which_pair_came_closest() {
+    let recoil = kicked(20.0, &settings(60.0), 4);
+    assert_eq!(recoil.closest_pair(), Some("Ar-Ar"));
+    assert_eq!(recoil.closest_pairs_angstrom["Ar-Ar"], recoil.min_distance_angstrom);
+    let mut mixed = recoil;
+    mixed.closest_pairs_angstrom.insert("O-W".to_owned(), 1.1);
+    mixed.closest_pairs_angstrom.insert("O-O".to_owned(), 1.4);
+    assert_eq!(mixed.closest_pair(), Some("O-W"));
+    let text = serde_json::to_string(&mixed).expect("numbers");
+    assert_eq!(serde_json::from_str::<Recoil>(&text).expect("a record"), mixed);
+    assert!(text.contains(r#""O-O":1.4,"O-W":1.1}"#), "{text}");
 }
 
 #[test]

@@ -21,6 +21,10 @@ pub struct CampaignSettings {
     pub relax_cell: bool,
     /// The recoiling element; the atom nearest to the middle of the box is kicked.
     pub species: Species,
+    /// Which of the element's sites, where no symmetry of the crystal maps all of them onto each other: counted from 1 in the
+    /// order in which their first atoms stand in the crystal's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<usize>,
     /// Recoil directions: how many in the irreducible part of the sphere, or which.
     pub directions: Directions,
     /// All random numbers of the campaign follow from it.
@@ -135,7 +139,7 @@ impl RecoilSettings {
                 (is_positive(self.time_fs), "recoil.time_fs", "a positive time"),
                 (self.max_steps > 0, "recoil.max_steps", "at least 1"),
                 (is_positive(self.skin_angstrom), "recoil.skin_angstrom", "a positive length"),
-                (is_not_negative(self.min_distance_angstrom), "recoil.min_distance_angstrom", "zero or more"),
+                (self.min_distance_angstrom.is_sound(), "recoil.min_distance_angstrom", "zero or more"),
                 (
                     is_positive(step.max_displacement_angstrom),
                     "recoil.time_step.max_displacement_angstrom",

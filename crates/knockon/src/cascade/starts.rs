@@ -25,6 +25,17 @@ pub struct PerfectBox {
 
 /// The atom of a species nearest to the middle of the box.
 pub fn central_atom(atoms: &Atoms, species: Species) -> Result<usize, Error> {
+    nearest_to_middle(atoms, |atom| atoms.species[atom] == species).ok_or_else(|| no_such_atom(species))
+}
+
+/// What to say where the crystal has no atom of the recoiling element.
+pub(super) fn no_such_atom(species: Species) -> Error {
+    let found = format!("expected an atom of {species}, found none in the crystal");
+    Error::input("species", found, "Name an element of the crystal")
+}
+
+/// Of the atoms that may recoil, the one nearest to the middle of the box.
+pub(super) fn nearest_to_middle(atoms: &Atoms, may_recoil: impl Fn(usize) -> bool) -> Option<usize> {
     let middle = atoms.cell.vectors * DVec3::splat(0.5);
     let off = |atom: &usize| (atoms.positions[*atom] - middle).length_squared();
     // Symmetric boxes have several equally near atoms: rounding must not choose between them.
@@ -32,10 +43,7 @@ pub fn central_atom(atoms: &Atoms, species: Species) -> Result<usize, Error> {
         Some(best) if off(&atom) > off(&best) - 1e-6 => Some(best),
         _ => Some(atom),
     };
-    (0..atoms.len()).filter(|i| atoms.species[*i] == species).fold(None, nearer).ok_or_else(|| {
-        let found = format!("expected an atom of {species}, found none in the crystal");
-        Error::input("species", found, "Name an element of the crystal")
-    })
+    (0..atoms.len()).filter(|atom| may_recoil(*atom)).fold(None, nearer)
 }
 
 impl PerfectBox {

@@ -234,11 +234,6 @@ impl<'p> Simulation<'p> {
     pub fn temperature_k(&self) -> f64 {
         self.kinetic_energy_ev() / (1.5 * self.atoms.len() as f64 * BOLTZMANN_EV_PER_K)
     }
-
-    /// The shortest distance in angstrom between two atoms, or the list's reach if none are that close.
-    pub fn shortest_distance_angstrom(&self) -> f64 {
-        self.neighbors.shortest_distance_angstrom(&self.atoms)
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Electronic stopping: what fast atoms lose to electrons.
 
-use crate::units::NATURAL_TIME_FS;
+use crate::units::{BOHR_ANGSTROM, COULOMB_EV_ANGSTROM, NATURAL_TIME_FS};
 use crate::{Atoms, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -19,10 +19,6 @@ impl Default for ElectronicStopping {
     }
 }
 
-/// e^2 / (4 pi epsilon_0) in eV angstrom.
-const COULOMB_EV_ANGSTROM: f64 = 14.399_645;
-/// Bohr radius in angstrom.
-const BOHR_ANGSTROM: f64 = 0.529_177_21;
 /// Bohr velocity in angstrom per fs.
 const BOHR_VELOCITY: f64 = 21.876_913;
 

@@ -65,7 +65,8 @@ pub(crate) fn write_atomically_with(
 }
 
 /// Creates the file `path` with `content` unless it exists; returns whether it did. Of several processes that try, one
-/// does, on local and on network file systems, and nobody ever sees the file without its content.
+/// does, on local and on network file systems, and nobody ever sees the file without its content. No two calls may have the
+/// same content: a file that has it counts as made by this call.
 pub(crate) fn create_atomically(path: &Path, content: &[u8]) -> Result<bool, Error> {
     let failed = |source| Error::io("create", path, source);
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -73,7 +74,8 @@ pub(crate) fn create_atomically(path: &Path, content: &[u8]) -> Result<bool, Err
     file.write_all(content).map_err(failed)?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(true),
-        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        // Where the answer of a file server gets lost, the system asks again, and is told of the file that it has just made.
+        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(std::fs::read(path).is_ok_and(|c| c == content)),
         Err(e) => Err(failed(e.error)),
     }
 }
@@ -109,4 +111,21 @@ fn temporary_file(prefix: &str) -> tempfile::Builder<'_, 'static> {
 /// First 16 hexadecimal digits of the SHA-256 of some bytes: how results name the data they rest on.
 pub fn content_hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As on NFS, where the file may have been made although the system was told that it was there.
+    #[test]
+    fn a_file_that_is_there_with_the_same_content_was_made_by_this_call() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("claim");
+        let create = |content: &[u8]| create_atomically(&path, content).expect("a folder to write to");
+        assert!(create(b"first"));
+        assert!(create(b"first") && !create(b"second") && !create(b"firs"));
+        assert_eq!(std::fs::read(&path).expect("a file"), b"first");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
 }

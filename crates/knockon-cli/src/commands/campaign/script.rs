@@ -22,10 +22,19 @@ pub(super) struct ScriptArguments {
     /// Largest number of tasks in the Slurm array, at most the cluster's MaxArraySize; with more recoils, tasks do several.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max_tasks: usize,
-    /// Time limit of each Slurm job; one that needs longer queues again.
+    /// Largest number of tasks of the Slurm array that run at the same time; by default as many as the cluster has room for.
+    #[arg(long, value_name = "N")]
+    max_running: Option<usize>,
+    /// Time limit of each Slurm job, at least ten minutes; one that needs longer queues again.
     #[arg(long, value_name = "HH:MM:SS", default_value = "24:00:00")]
     time: String,
 }
+
+/// A job is told to stop so long before its time is up.
+const NOTICE_S: u64 = 120;
+/// Jobs with less time than this (s) would be told to stop when they have hardly begun: Slurm looks at limits once in half a
+/// minute, and what was not done is begun again by the next job.
+const LEAST_TIME_S: u64 = 600;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Scheduler {
@@ -36,12 +45,10 @@ enum Scheduler {
 /// Writes the scripts into the folder of the campaign.
 pub(super) fn write(arguments: &ScriptArguments) -> Result<()> {
     let plan = Plan::load(&arguments.folder)?;
-    if arguments.cpus == 0 || arguments.max_tasks == 0 {
+    if arguments.cpus == 0 || arguments.max_tasks == 0 || arguments.max_running == Some(0) {
         bail!("expected at least one CPU and one task");
     }
-    if !arguments.time.chars().all(|c| c.is_ascii_digit() || ":-".contains(c)) {
-        bail!("expected a time limit such as 24:00:00, found {}", arguments.time);
-    }
+    check_time(&arguments.time)?;
     let folder = std::fs::canonicalize(&arguments.folder).context("cannot find the folder of the campaign")?;
     let program = std::env::current_exe().context("cannot find this program")?;
     let run = format!("{} --threads {} campaign run {}", quoted(&program)?, arguments.cpus, quoted(&folder)?);
@@ -54,6 +61,42 @@ pub(super) fn write(arguments: &ScriptArguments) -> Result<()> {
     }
     say(&format!("submit with: bash {}", folder.join(name).join("submit.sh").display()));
     Ok(())
+}
+
+/// Fails if jobs with this time limit could not do anything.
+fn check_time(text: &str) -> Result<()> {
+    let Some(seconds) = seconds(text) else { bail!("expected a time limit such as 24:00:00, found {text}") };
+    // Slurm takes zero for no limit.
+    if (1..LEAST_TIME_S).contains(&seconds) {
+        bail!(
+            "expected a time limit of at least {} minutes, because jobs are told to stop {NOTICE_S} s before it, found {text} \
+             ({seconds} s). Give hours, minutes and seconds, such as --time 24:00:00",
+            LEAST_TIME_S / 60
+        );
+    }
+    Ok(())
+}
+
+/// A time limit in seconds, as Slurm reads it: minutes, minutes:seconds or hours:minutes:seconds, or after days and a hyphen
+/// hours, hours:minutes or hours:minutes:seconds. None if it is none of these.
+fn seconds(text: &str) -> Option<u64> {
+    let numbers = |text: &str| {
+        let all = text.split(':').map(|part| part.parse::<u32>().ok().map(u64::from));
+        all.collect::<Option<Vec<u64>>>()
+    };
+    let (days, time) = match text.split_once('-') {
+        Some((days, time)) => (Some(u64::from(days.parse::<u32>().ok()?)), numbers(time)?),
+        None => (None, numbers(text)?),
+    };
+    let (hours, minutes, seconds) = match (days, time.as_slice()) {
+        (Some(_), [hours]) => (*hours, 0, 0),
+        (Some(_), [hours, minutes]) => (*hours, *minutes, 0),
+        (None, [minutes]) => (0, *minutes, 0),
+        (None, [minutes, seconds]) => (0, *minutes, *seconds),
+        (_, [hours, minutes, seconds]) => (*hours, *minutes, *seconds),
+        _ => return None,
+    };
+    Some(((24 * days.unwrap_or(0) + hours) * 60 + minutes) * 60 + seconds)
 }
 
 type Files = Vec<(&'static str, String)>;
@@ -75,19 +118,20 @@ fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, plan: &Plan) -> 
              #SBATCH --requeue\n\
              #SBATCH --open-mode=append\n\
              #SBATCH --output={}\n\
-             # Two minutes before the time is up.\n\
-             #SBATCH --signal=B:USR1@120\n\
+             # So many seconds before the time is up.\n\
+             #SBATCH --signal=B:USR1@{NOTICE_S}\n\
              {command} &\n\
              {FORWARD_SIGNALS}",
             log.display()
         )
     };
-    let array = format!("#SBATCH --array=0-{}\n", tasks - 1);
+    let at_a_time = arguments.max_running.map_or(String::new(), |n| format!("%{n}"));
+    let array = format!("#SBATCH --array=0-{}{at_a_time}\n", tasks - 1);
     let share = format!("{run} --wait --shard $((SLURM_ARRAY_TASK_ID + 1))/{tasks}");
     let submit = format!(
         "#!/bin/bash\n\
-         # Arguments are handed to sbatch, such as --partition=NAME --account=NAME. To be called again at any time: what is\n\
-         # done is kept.\n\
+         # Arguments are handed to sbatch, such as --partition=NAME --account=NAME, for the job of the starts and for the\n\
+         # array of the recoils alike. To be called again at any time: what is done is kept.\n\
          set -e\n\
          cd {}\n\
          tasks={tasks}\n\
@@ -172,4 +216,38 @@ fn memory_mib(plan: &Plan, side_by_side: usize) -> u64 {
 fn quoted(path: &Path) -> Result<String> {
     let text = path.to_str().context("expected a path that is text")?;
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_limits_are_read_as_slurm_reads_them() {
+        let cases = [
+            ("30", 1800),
+            ("30:15", 1815),
+            ("24:00:00", 86_400),
+            ("2-12", 216_000),
+            ("1-2:30", 95_400),
+            ("1-00:00:01", 86_401),
+            ("0", 0),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for text in ["", "1; rm", "1:2:3:4", "a-1", "-1", "1-", "1-1:2:3:4", "99999999999"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn jobs_need_time_before_they_are_told_to_stop() {
+        assert!(["10", "24:00:00", "1-0", "0"].iter().all(|text| check_time(text).is_ok()));
+        for text in ["9", "09:59", "00:02:00"] {
+            let error = check_time(text).expect_err("too short").to_string();
+            assert!(error.contains("at least 10 minutes") && error.contains(text), "{error}");
+        }
+        assert!(check_time("1; rm").expect_err("no time").to_string().contains("such as 24:00:00"));
+    }
 }

@@ -1,10 +1,11 @@
 //! The files of a campaign: a record of each finished run, the reason of each failure, the thermalised starts.
 
+use super::super::checkpoint::remove_checkpoint;
 use super::super::claims::Claim;
 use super::super::output::RunRecord;
 use crate::Error;
 use crate::cascade::{Equilibrium, Plan, PlannedRun, Start};
-use crate::io::{read_text, read_text_if_there, remove_if_there, remove_unfinished};
+use crate::io::{read_text, read_text_if_there, remove_unfinished, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -63,12 +64,17 @@ impl Files<'_> {
         let path = self.checkpoint_path(run);
         if path.exists() {
             remove_unfinished(&path);
-            remove_if_there(&path)?;
         }
+        remove_checkpoint(&path)?;
         if !Claim::is_held(&self.stem(run)) {
             Claim::clear(&self.stem(run));
         }
         Ok(())
+    }
+
+    /// Files of the thermalisation begin with it.
+    pub(super) fn starts_stem(&self) -> PathBuf {
+        self.folder.join("starts").join("all")
     }
 
     pub(super) fn start_path(&self, start: usize) -> PathBuf {
@@ -103,23 +109,41 @@ impl Files<'_> {
         Ok(record)
     }
 
-    /// What is known of the starts as a whole.
-    pub(super) fn equilibrium_path(&self) -> PathBuf {
-        self.folder.join("starts").join("thermalization.json")
+    /// What is known of a trajectory from which starts were drawn: of the first, and of others (2, 3, ...) from which starts were
+    /// added where the first could not be repeated, as on another kind of processor.
+    pub(super) fn equilibrium_path(&self, trajectory: usize) -> PathBuf {
+        let name = match trajectory {
+            1 => "thermalization.json".to_owned(),
+            _ => format!("thermalization-{trajectory}.json"),
+        };
+        self.folder.join("starts").join(name)
     }
 
-    /// None where the starts came without it.
-    pub(super) fn equilibrium(&self) -> Result<Option<Equilibrium>, Error> {
-        let path = self.equilibrium_path();
-        if !path.exists() {
-            return Ok(None);
-        }
+    /// None where there is no such trajectory, or where its starts came without it.
+    pub(super) fn equilibrium(&self, trajectory: usize) -> Result<Option<Equilibrium>, Error> {
+        let path = self.equilibrium_path(trajectory);
+        let Some(text) = read_text_if_there(&path)? else { return Ok(None) };
         let read = |e| {
             let found = format!("expected readings of a thermalisation, found: {e}");
             let remedy = "Restore this file, or remove it: without it nobody looks whether starts were in equilibrium";
             Error::input(path.display().to_string(), found, remedy)
         };
-        serde_json::from_str(&read_text(&path)?).map(Some).map_err(read)
+        serde_json::from_str(&text).map(Some).map_err(read)
+    }
+
+    /// Of all trajectories.
+    pub(super) fn equilibria(&self) -> Result<Vec<Equilibrium>, Error> {
+        (1..).map_while(|trajectory| self.equilibrium(trajectory).transpose()).collect()
+    }
+
+    /// Writes the evidence of a trajectory unless it is there: what is done rests on it.
+    pub(super) fn keep_equilibrium(&self, found: &Equilibrium) -> Result<(), Error> {
+        let known = self.equilibria()?;
+        if known.iter().any(|other| other.readings == found.readings) {
+            return Ok(());
+        }
+        let text = serde_json::to_string_pretty(found).expect("plain numbers");
+        write_atomically(&self.equilibrium_path(1 + known.len()), text.as_bytes())
     }
 
     /// Starts that are there.

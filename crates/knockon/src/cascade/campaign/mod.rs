@@ -59,6 +59,14 @@ pub struct RunOutcome {
 pub struct CampaignStatus {
     /// Recoils in the plan.
     pub n_runs: usize,
+    /// Thermalised starts that they need.
+    pub n_starts: usize,
+    /// Starts that are there.
+    pub starts_done: usize,
+    /// Whether some process is making starts.
+    pub is_thermalizing: bool,
+    /// How far the thermalisation was at its last checkpoint, if it is not done and has one.
+    pub thermalization: Option<Underway>,
     /// Recoils that are done.
     pub done: usize,
     /// Recoils done, with flags: to be kept out of statistics.
@@ -169,7 +177,15 @@ pub fn make_starts(worker: &Worker<'_>, plan: &Plan, folder: &Path) -> Result<()
 /// Looks at the files of a campaign.
 pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Error> {
     let files = Files { plan, folder };
-    let mut status = CampaignStatus { n_runs: plan.runs.len(), ..CampaignStatus::default() };
+    let (n_starts, starts_stem) = (plan.settings.max_starts(), files.starts_stem());
+    let mut status = CampaignStatus {
+        n_runs: plan.runs.len(),
+        n_starts,
+        starts_done: (0..n_starts).filter(|start| files.start_path(*start).exists()).count(),
+        is_thermalizing: Claim::is_held(&starts_stem),
+        thermalization: underway(&starts_stem.with_extension("checkpoint")),
+        ..CampaignStatus::default()
+    };
     let mut wall_times_s = Vec::new();
     for run in &plan.runs {
         match files.state(run)? {
@@ -286,7 +302,8 @@ impl<'a> Campaign<'a> {
         let settings = &files.plan.settings;
         let (quench, skin_angstrom) = (settings.recoil.quench, settings.recoil.skin_angstrom);
         let ideal = files.plan.ideal_box()?;
-        let perfect = PerfectBox::new(worker.potential, ideal, settings.species, quench, skin_angstrom)?;
+        let mut perfect = PerfectBox::new(worker.potential, ideal, settings.species, quench, skin_angstrom)?;
+        perfect.central_atom = files.plan.central_atom()?;
         let runs = files.folder.join("runs");
         std::fs::create_dir_all(&runs).map_err(|e| Error::io("create", &runs, e))?;
         Ok(Self { worker, files, perfect, starts: BTreeMap::new(), starts_are_doubtful: false })
@@ -302,7 +319,8 @@ impl<'a> Campaign<'a> {
     fn load_starts(&mut self, numbers: impl Iterator<Item = usize>) -> Result<(), Error> {
         let folder = self.files.folder.join("starts");
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-        let stem = folder.join("all");
+        let (stem, progress) = (self.files.starts_stem(), self.worker.progress);
+        let mut is_told = false;
         for number in numbers {
             while let std::collections::btree_map::Entry::Vacant(free) = self.starts.entry(number) {
                 if let Some(start) = self.files.start(number)? {
@@ -313,15 +331,18 @@ impl<'a> Campaign<'a> {
                         self.make_starts(&stem.with_extension("checkpoint"), &claim)?;
                     }
                     Claim::clear(&stem);
-                } else if self.worker.progress.is_stopped() {
+                } else if progress.is_stopped() {
                     return Err(Error::Stopped);
                 } else {
+                    if !std::mem::replace(&mut is_told, true) {
+                        progress.message("waiting for the starts that another process is making");
+                    }
                     std::thread::sleep(LOOK_AGAIN);
                 }
             }
         }
-        let warning = self.files.equilibrium()?.and_then(|found| found.warning(&self.perfect.atoms));
-        self.starts_are_doubtful = warning.is_some();
+        let equilibria = self.files.equilibria()?;
+        self.starts_are_doubtful = equilibria.iter().any(|found| found.warning(&self.perfect.atoms).is_some());
         Ok(())
     }
 
@@ -341,8 +362,7 @@ impl<'a> Campaign<'a> {
         if let Some(warning) = equilibrium.warning(&self.perfect.atoms) {
             self.worker.progress.message(&warning);
         }
-        let text = serde_json::to_string_pretty(&equilibrium).expect("plain numbers");
-        write_atomically(&self.files.equilibrium_path(), text.as_bytes())?;
+        self.files.keep_equilibrium(&equilibrium)?;
         for (number, start) in starts.into_iter().enumerate() {
             let path = self.files.start_path(number);
             remove_unfinished(&path);
@@ -367,21 +387,27 @@ impl<'a> Campaign<'a> {
         let progress = self.worker.progress;
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        let done_fs = AtomicU64::new(0);
-        let total_fs = (runs.len() as f64 * self.files.plan.settings.recoil.time_fs) as u64;
+        let each_fs = self.files.plan.settings.recoil.time_fs as u64;
+        let tally = Tally::new(progress, each_fs * runs.len() as u64);
         let results = Mutex::new(Vec::new());
         let work = || {
             while !stop.load(Ordering::Relaxed) {
                 let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 let mut reported = 0;
                 let result = self.attempt(run, &mut |time_fs| {
-                    let whole_fs = time_fs as u64;
+                    let whole_fs = (time_fs as u64).min(each_fs);
                     if whole_fs > reported {
-                        let done = done_fs.fetch_add(whole_fs - reported, Ordering::Relaxed) + whole_fs - reported;
+                        tally.add_done(whole_fs - reported);
                         reported = whole_fs;
-                        progress.update(done.min(total_fs), total_fs);
                     }
                 });
+                // What others did, or what is left of a recoil that failed.
+                tally.leave_out(each_fs - reported);
+                if let Err(error) = &result
+                    && !matches!(error, Error::Stopped)
+                {
+                    progress.message(&format!("recoil {} cannot be kept: {error}. No others are begun", run.run));
+                }
                 stop.fetch_or(result.is_err(), Ordering::Relaxed);
                 results.lock().expect("no run panics").push(result);
             }
@@ -495,12 +521,44 @@ impl<'a> Campaign<'a> {
             protocol: Some(Protocol {
                 cells: settings.cells,
                 thermalization: settings.thermalization,
-                recoil: settings.recoil,
+                recoil: settings.recoil.clone(),
+                site: settings.site,
                 seed: settings.seed,
                 graded_every_steps: task.grades.map(|grades| grades.every_steps),
             }),
         };
         Ok((record, boxes))
+    }
+}
+
+/// The simulated time of the recoils that one process does.
+struct Tally<'a> {
+    progress: &'a dyn Progress,
+    done_fs: AtomicU64,
+    total_fs: AtomicU64,
+}
+
+impl<'a> Tally<'a> {
+    fn new(progress: &'a dyn Progress, total_fs: u64) -> Self {
+        Self { progress, done_fs: AtomicU64::new(0), total_fs: AtomicU64::new(total_fs) }
+    }
+
+    fn add_done(&self, time_fs: u64) {
+        self.done_fs.fetch_add(time_fs, Ordering::Relaxed);
+        self.report();
+    }
+
+    /// Some of it will not be done here.
+    fn leave_out(&self, time_fs: u64) {
+        if time_fs > 0 {
+            self.total_fs.fetch_sub(time_fs, Ordering::Relaxed);
+            self.report();
+        }
+    }
+
+    fn report(&self) {
+        let (done_fs, total_fs) = (self.done_fs.load(Ordering::Relaxed), self.total_fs.load(Ordering::Relaxed));
+        self.progress.update(done_fs.min(total_fs), total_fs);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Campaigns: resumed, shared between workers, extended, exported, refused.
 
 use super::*;
+use crate::cascade::sites::tests::two_sites;
 use crate::cascade::{
-    Attribution, Border, CampaignSettings, Directions, Exported, FLAGS, FrameSettings, RecoilEnergy, RecoilSettings,
-    RunningSettings, Thermalization, export_campaign,
+    Attribution, Border, CampaignSettings, Directions, Exported, Flag, FrameSettings, MinDistance, RecoilEnergy,
+    RecoilSettings, RunningSettings, Thermalization, export_campaign,
 };
 use crate::dynamics::TimeStep;
 use crate::dynamics::testing::{argon_like, cubic_cell, element};
@@ -17,6 +18,7 @@ fn settings() -> CampaignSettings {
         cells: [4, 4, 4],
         relax_cell: true,
         species: element("Ar"),
+        site: None,
         directions: Directions::Count(2),
         seed: 5,
         energies: vec![RecoilEnergy { energy_ev: 2.0, starts: 2 }, RecoilEnergy { energy_ev: 40.0, starts: 1 }],
@@ -63,10 +65,11 @@ fn outcome(resumed: usize, done: usize, failed: usize, elsewhere: usize) -> RunO
 /// The table without wall times.
 fn table(folder: &Path) -> Vec<String> {
     let text = read_text(&folder.join("recoils.csv")).expect("a table");
+    let wall_time = text.split([',', '\n']).position(|name| name == "wall_time_s").expect("a column");
     let drop_wall_time = |line: &str| {
-        let cells: Vec<&str> = line.split(',').collect();
-        let n = cells.len();
-        [&cells[..n - 4], &cells[n - 3..]].concat().join(",")
+        let mut cells: Vec<&str> = line.split(',').collect();
+        cells.remove(wall_time);
+        cells.join(",")
     };
     text.lines().map(drop_wall_time).collect()
 }
@@ -94,7 +97,7 @@ fn campaigns_resume_and_do_not_depend_on_threads() {
     assert_eq!(table(one.path()), table(two.path()));
 
     // Another seed is another campaign.
-    let error = plan(two.path(), &CampaignSettings { seed: 6, ..settings() }).err().expect("an error");
+    let error = plan(two.path(), &CampaignSettings { seed: 6, ..settings() }).expect_err("an error");
     assert!(error.to_string().contains("another model or other settings"), "{error}");
 
     let file: serde_json::Value =
@@ -148,7 +151,7 @@ fn a_longer_plan_keeps_what_is_done() {
     };
     assert_eq!(sorted(grown.path()), sorted(fresh.path()));
 
-    let error = plan(grown.path(), &settings()).err().expect("an error").to_string();
+    let error = plan(grown.path(), &settings()).expect_err("an error").to_string();
     assert!(error.contains("no longer asked for"), "{error}");
 }
 
@@ -178,7 +181,7 @@ fn more_directions_keep_what_is_done() {
     assert_eq!(boxes.len(), 3);
     check_export(&more, folder.path());
     assert!(!folder.path().join("runs/run-00007.xyz").exists());
-    let error = plan(folder.path(), &settings()).err().expect("an error").to_string();
+    let error = plan(folder.path(), &settings()).expect_err("an error").to_string();
     assert!(error.contains("directions"), "{error}");
 }
 
@@ -189,7 +192,8 @@ fn check_export(plan: &Plan, folder: &Path) {
     let export = |name: &str, flags: &[String]| {
         export_campaign(plan, folder, &folder.join(name), &attribution, flags).expect("an export")
     };
-    let all = export("all", &FLAGS.map(str::to_owned));
+    let every_flag = Flag::ALL.map(|flag| flag.name().to_owned());
+    let all = export("all", &every_flag);
     let few = export("few", &[]);
     assert_eq!(all.iter().map(|e| e.n_runs).sum::<usize>(), 6);
     assert!(all.iter().any(|e| e.n_flagged > 0) && all.iter().all(|e| e.n_left_out == 0), "{all:?}");
@@ -203,7 +207,7 @@ fn check_export(plan: &Plan, folder: &Path) {
     // A run whose box is gone is counted with the six that kept none.
     let (kept, away) = (folder.join("runs/run-00000.xyz"), folder.join("away.xyz"));
     std::fs::rename(&kept, &away).expect("renamed");
-    let incomplete = export("incomplete", &FLAGS.map(str::to_owned));
+    let incomplete = export("incomplete", &every_flag);
     assert_eq!(
         incomplete.iter().map(|e| (e.n_runs, e.n_without_boxes)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
         (5, 7)
@@ -294,7 +298,7 @@ fn a_plan_with_starts_of_its_own_is_refused() {
     plan.runs[3].start = 2;
     let text = serde_json::to_string(&plan).expect("plain numbers");
     write_atomically(&folder.path().join("plan.json"), text.as_bytes()).expect("written");
-    let error = Plan::load(folder.path()).err().expect("an error").to_string();
+    let error = Plan::load(folder.path()).expect_err("an error").to_string();
     assert!(error.contains("directions and starts of the plan"), "{error}");
 }
 
@@ -324,20 +328,20 @@ fn recoils_from_a_start_that_is_not_in_equilibrium_are_flagged() {
     let plan = plan(folder.path(), &settings()).expect("a plan");
     let files = Files { plan: &plan, folder: folder.path() };
     run_some(folder.path(), 1, &[0]);
-    let mut found = files.equilibrium().expect("readable").expect("readings");
+    let mut found = files.equilibrium(1).expect("readable").expect("readings");
     found.readings.clear();
     found.kinetic_energy_distance = 0.0;
     let mut is_flagged = |number: usize, mean_k: f64| {
         found.temperatures[0].mean_k = mean_k;
         found.temperatures[0].standard_error_k = Some(1.0);
         let text = serde_json::to_string(&found).expect("numbers");
-        write_atomically(&files.equilibrium_path(), text.as_bytes()).expect("written");
+        write_atomically(&files.equilibrium_path(1), text.as_bytes()).expect("written");
         run_some(folder.path(), 1, &[number]);
         record(&files, number).recoil.flags.contains(&"start".to_owned())
     };
     // 60 K with an error of 1 K: up to 65.5 K.
     assert!(!is_flagged(1, 65.0) && is_flagged(2, 66.0));
-    std::fs::remove_file(files.equilibrium_path()).expect("removed");
+    std::fs::remove_file(files.equilibrium_path(1)).expect("removed");
     run_some(folder.path(), 1, &[3]);
     assert!(!record(&files, 3).recoil.flags.contains(&"start".to_owned()));
 }
@@ -358,7 +362,7 @@ fn records_name_their_settings() {
     let files = Files { plan: &plan, folder: folder.path() };
     let protocol = record(&files, 4).protocol.expect("settings");
     assert_eq!((protocol.cells, protocol.thermalization), (plan.settings.cells, plan.settings.thermalization));
-    assert_eq!((protocol.recoil, protocol.seed), (plan.settings.recoil, plan.settings.seed));
+    assert_eq!((&protocol.recoil, protocol.seed), (&plan.settings.recoil, plan.settings.seed));
     assert_eq!(protocol.graded_every_steps, None);
     let path = files.record_path(&plan.runs[4]);
     let mut old: serde_json::Value = serde_json::from_str(&read_text(&path).expect("a record")).expect("JSON");
@@ -376,8 +380,196 @@ fn the_campaign_that_ships_can_be_read_and_extended() {
     let found = campaign_status(&plan, &folder).expect("records");
     assert!(found.done > 0 && found.failed.is_empty(), "{found:?}");
     let files = Files { plan: &plan, folder: &folder };
-    let evidence = files.equilibrium().expect("readable").expect("readings");
+    let evidence = files.equilibrium(1).expect("readable").expect("readings");
     assert_eq!(evidence.warning(&plan.ideal_box().expect("a box")), None);
+}
+
+/// What the table gained, it gained at its end.
+#[test]
+fn the_table_says_what_the_record_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    run_some(folder.path(), 1, &[4]);
+    let files = Files { plan: &plan, folder: folder.path() };
+    let recoil = record(&files, 4).recoil;
+    let cells = |names: [&str; 5]| {
+        let text = read_text(&folder.path().join("recoils.csv")).expect("a table");
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!((rows.len(), rows[0].len(), rows[0].last()), (2, rows[1].len(), Some(&"closest_pair")));
+        let place = |name: &str| rows[0].iter().position(|title| *title == name).expect("a column");
+        names.map(|name| rows[1][place(name)].to_owned())
+    };
+    let names = [
+        "energy_given_ev",
+        "max_border_temperature_k",
+        "largest_region_angstrom3",
+        "damage_radius_angstrom",
+        "closest_pair",
+    ];
+    let mut expected = [
+        recoil.energy_given_ev.to_string(),
+        recoil.max_border_temperature_k.to_string(),
+        recoil.disorder.expect("looked for").largest_region_angstrom3.to_string(),
+        recoil.damage_radius_angstrom.to_string(),
+        "Ar-Ar".to_owned(),
+    ];
+    assert_eq!(cells(names), expected);
+    assert_eq!(recoil.closest_pairs_angstrom["Ar-Ar"], recoil.min_distance_angstrom);
+
+    // A record of an earlier version.
+    let path = files.record_path(&plan.runs[4]);
+    let mut old: serde_json::Value = serde_json::from_str(&read_text(&path).expect("a record")).expect("JSON");
+    let fields = old["recoil"].as_object_mut().expect("a recoil");
+    assert!(fields.remove("closest_pairs_angstrom").is_some() && fields.remove("disorder").is_some());
+    write_atomically(&path, old.to_string().as_bytes()).expect("written");
+    collect_campaign(&plan, folder.path(), &folder.path().join("recoils.csv")).expect("a table");
+    [expected[2], expected[4]] = [String::new(), String::new()];
+    assert_eq!(cells(names), expected);
+}
+
+/// The site is then part of what names the campaign.
+#[test]
+fn a_site_is_chosen_where_there_are_several() {
+    let (potential, _) = argon_like([1, 1, 1]);
+    let crystal = two_sites();
+    let planned = |site: Option<usize>| {
+        let settings = CampaignSettings { site, relax_cell: false, ..settings() };
+        Plan::new(&potential, "model", &crystal, &settings)
+    };
+    let error = planned(None).expect_err("two sites").to_string();
+    assert!(error.contains("site 2: multiplicity 3") && error.contains("site = 1"), "{error}");
+    let [corner, face] = [1, 2].map(|site| planned(Some(site)).expect("a plan"));
+    assert_ne!(corner.key, face.key);
+    let groups = [&corner, &face].map(|plan| plan.site().expect("a site").point_group);
+    assert_eq!(groups, ["m-3m", "4/mmm"]);
+    let atoms = [&corner, &face].map(|plan| plan.central_atom().expect("an atom") % crystal.len());
+    assert!(atoms[0] == 0 && (1..4).contains(&atoms[1]), "{atoms:?}");
+
+    // Earlier versions took whichever was nearest to the middle: their plans can still be run.
+    let mut old = corner;
+    old.settings.site = None;
+    old.key = old.own_key();
+    assert!(old.central_atom().is_ok() && old.site().is_ok());
+}
+
+/// Starts are added from the same trajectory, or from another one whose evidence stands beside that of the first.
+#[test]
+fn the_evidence_of_the_first_starts_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    let files = Files { plan: &plan, folder: folder.path() };
+    run_some(folder.path(), 1, &[0]);
+    // Start 1 is lost and made again for a run that needs it.
+    let again = |number: usize| {
+        std::fs::remove_file(files.start_path(1)).expect("removed");
+        run_some(folder.path(), 1, &[number]);
+        assert!(files.start_path(1).exists());
+    };
+    let first = read_text(&files.equilibrium_path(1)).expect("readings");
+    again(2);
+    assert_eq!(read_text(&files.equilibrium_path(1)).expect("readings"), first);
+    assert!(!files.equilibrium_path(2).exists());
+
+    // As if the first had been made on another kind of processor.
+    let here = files.equilibrium(1).expect("readable").expect("readings");
+    let mut elsewhere = here.clone();
+    elsewhere.readings[0].potential_energy_ev += 1e-6;
+    let text = serde_json::to_string(&elsewhere).expect("numbers");
+    write_atomically(&files.equilibrium_path(1), text.as_bytes()).expect("written");
+    again(3);
+    assert_eq!(files.equilibria().expect("readable"), [elsewhere, here]);
+}
+
+/// Keeps what it is told, and the last numbers.
+#[derive(Default)]
+struct Listener {
+    said: Mutex<Vec<String>>,
+    last: Mutex<(u64, u64)>,
+}
+
+impl Progress for Listener {
+    fn update(&self, done: u64, total: u64) {
+        *self.last.lock().expect("no panic") = (done, total);
+    }
+    fn message(&self, text: &str) {
+        self.said.lock().expect("no panic").push(text.to_owned());
+    }
+}
+
+impl Listener {
+    /// How often it was told something with these words.
+    fn count(&self, words: &str) -> usize {
+        self.said.lock().expect("no panic").iter().filter(|text| text.contains(words)).count()
+    }
+}
+
+#[test]
+fn the_thermalisation_of_another_process_is_seen_and_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    let stem = Files { plan: &plan, folder: folder.path() }.starts_stem();
+    std::fs::create_dir_all(stem.parent().expect("a folder")).expect("a folder");
+    let claim = Claim::take(&stem).expect("a folder to write to").expect("nobody else");
+    let path = stem.with_extension("checkpoint");
+    let mut checkpoint = Checkpoint::new(&path, "another program's", plan.settings.running, &Silent);
+    checkpoint.write(0.25, 0_u8).expect("written");
+    let status = || campaign_status(&plan, folder.path()).expect("files");
+    let found = status();
+    assert_eq!((found.n_starts, found.starts_done, found.is_thermalizing), (2, 0, true));
+    assert_eq!(found.thermalization.map(|underway| underway.part_done), Some(0.25));
+
+    let (potential, _) = argon_like([1, 1, 1]);
+    let listener = Listener::default();
+    let waiting = || listener.count("waiting for the starts");
+    std::thread::scope(|scope| {
+        let listening = Worker { progress: &listener, ..worker(&potential) };
+        let (plan, folder) = (&plan, folder.path());
+        let running = scope.spawn(move || run_campaign(&listening, plan, &[0], folder));
+        while waiting() == 0 && !running.is_finished() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(claim);
+        assert_eq!(running.join().expect("no panic").expect("runs"), outcome(0, 1, 0, 0));
+    });
+    assert_eq!(waiting(), 1);
+    let found = status();
+    assert_eq!((found.starts_done, found.is_thermalizing, found.thermalization), (2, false, None));
+}
+
+/// A recoil that another process is at counts as nothing to do.
+#[test]
+fn progress_is_that_of_the_recoils_that_are_done_here() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    run_some(folder.path(), 1, &[5]);
+    let stem = Files { plan: &plan, folder: folder.path() }.stem(&plan.runs[1]);
+    let _claim = Claim::take(&stem).expect("a folder to write to").expect("nobody else");
+    let (potential, _) = argon_like([1, 1, 1]);
+    let listener = Listener::default();
+    let listening = Worker { progress: &listener, ..worker(&potential) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads start");
+    let found = pool.install(|| run_campaign(&listening, &plan, &[0, 1, 2], folder.path())).expect("runs");
+    assert_eq!(found, outcome(0, 2, 0, 1));
+    // Two of 60 fs.
+    assert_eq!(*listener.last.lock().expect("no panic"), (120, 120));
+}
+
+/// Its process goes on with what is under way, perhaps for hours: the reason is said at once.
+#[test]
+fn a_recoil_that_cannot_be_kept_is_named_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &CampaignSettings { frames: Some(FrameSettings::default()), ..settings() });
+    let plan = plan.expect("a plan");
+    let obstacle = Files { plan: &plan, folder: folder.path() }.frames_path(&plan.runs[0]);
+    std::fs::create_dir_all(&obstacle).expect("a folder in the way");
+    let (potential, _) = argon_like([1, 1, 1]);
+    let listener = Listener::default();
+    let listening = Worker { progress: &listener, ..worker(&potential) };
+    let run = || run_campaign(&listening, &plan, &[0], folder.path());
+    assert!(matches!(run(), Err(Error::Io { .. })));
+    assert_eq!(listener.count("recoil 0 cannot be kept: cannot write"), 1);
+    std::fs::remove_dir(&obstacle).expect("removed");
+    assert_eq!(run().expect("runs"), outcome(0, 1, 0, 0));
 }
 
 /// As on a machine that was suspended: somebody else is at the recoil when it comes back.
@@ -398,7 +590,7 @@ fn a_recoil_that_was_taken_over_is_left_alone() {
 fn impossible_settings_are_refused() {
     type Spoil = fn(&mut CampaignSettings);
     let border = Border { thickness_angstrom: 2.0, friction_per_fs: 0.01, temperature_k: 10.0 };
-    let spoils: [(&str, Spoil); 12] = [
+    let spoils: [(&str, Spoil); 15] = [
         ("energy_ev", |s| s.energies[0].energy_ev = -1.0),
         ("energies that differ", |s| s.energies.push(s.energies[0])),
         ("directions", |s| s.directions = Directions::Vectors(Vec::new())),
@@ -414,13 +606,18 @@ fn impossible_settings_are_refused() {
         }),
         ("border.temperature_k", |s| s.recoil.border = s.recoil.border.map(|b| Border { temperature_k: -1.0, ..b })),
         ("at most 50000000 atoms", |s| s.cells = [4_000_000; 3]),
+        ("found site 2", |s| s.site = Some(2)),
+        ("min_distance_angstrom", |s| s.recoil.min_distance_angstrom = MinDistance::All(-1.0)),
+        ("found O-W", |s| {
+            s.recoil.min_distance_angstrom = MinDistance::Pairs(BTreeMap::from([("O-W".to_owned(), 1.2)]))
+        }),
     ];
     let folder = tempfile::tempdir().expect("a folder");
     for (expected, spoil) in spoils {
         let mut bad = settings();
         bad.recoil.border = Some(border);
         spoil(&mut bad);
-        let error = plan(folder.path(), &bad).err().expect("an error").to_string();
+        let error = plan(folder.path(), &bad).expect_err("an error").to_string();
         assert!(error.contains(expected), "{expected}: {error}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
@@ -436,7 +633,7 @@ fn a_cell_relaxed_to_other_last_bits_is_the_same_crystal() {
     let first = planned(2.8).expect("a plan");
     let second = planned(2.8 + 1e-9).expect("the same plan");
     assert_eq!((&second.key, &second.unit_cell), (&first.key, &first.unit_cell));
-    let error = planned(2.81).err().expect("an error").to_string();
+    let error = planned(2.81).expect_err("an error").to_string();
     assert!(error.contains("another model or other settings"), "{error}");
 }
 
