@@ -71,6 +71,10 @@ All times are in double precision. CPU time is that of the process or thread: it
 shared caches and memory only; wall time depends on it fully. Programs that are compared take turns on one pinned core. When
 this page was made the load average of the machine with {os.cpu_count()} cores was {load:.1f} at the start{busy}.
 
+All tables are of the paper's form of the model (three channels, j_max = 4; `data/cawo4/cawo4-paper-form.model`) or parts of it, which LAMMPS and
+FitSNAP have too. The form that ships (ten channels with each of five cutoffs, j_max = 3/2) takes 0.45 of its time per atom and step
+(`knockon bench --threads 1` by turns, on a machine of varying speed; [learning.md](learning.md)).
+
 ## Dynamics
 
 `knockon bench --threads 1 --model data/cawo4/cawo4-paper-form.model`: {one['processor']}, {one['instruction_set']}, {one['atoms']} atoms of rattled CaWO4 with the

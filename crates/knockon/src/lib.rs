@@ -22,7 +22,7 @@ pub mod potential;
 pub mod progress;
 pub mod response;
 pub mod selection;
-mod settings;
+pub mod settings;
 pub mod spectra;
 pub mod symmetry;
 pub mod units;

@@ -125,6 +125,18 @@ pub fn quantile(values: &mut [f64], q: f64) -> f64 {
     values[below] + (position - below as f64) * (values[above] - values[below])
 }
 
+/// 16 % and 84 % quantiles of `values` (sorted here): the ends of a 68 % interval; NaN when empty.
+pub fn band(values: &mut [f64]) -> [f64; 2] {
+    [0.16, 0.84].map(|q| quantile(values, q))
+}
+
+/// The [`band`] of each of `n_bins` bins over sets that have a value in each; NaN without sets.
+pub fn band_by_bin<Set: AsRef<[f64]>>(sets: &[Set], n_bins: usize) -> [Vec<f64>; 2] {
+    let of_bin = |bin: usize| band(&mut sets.iter().map(|set| set.as_ref()[bin]).collect::<Vec<_>>());
+    let (low, high) = (0..n_bins).map(of_bin).map(|[low, high]| (low, high)).unzip();
+    [low, high]
+}
+
 /// Minimises `f` from `start` with the downhill simplex of Nelder and Mead (Comput. J. 7 (1965) 308); `f` may return
 /// infinity outside its domain. `steps` are the first displacements. Stops when the simplex is flat to `tolerance`.
 pub fn minimise(start: &[f64], steps: &[f64], tolerance: f64, mut f: impl FnMut(&[f64]) -> f64) -> Vec<f64> {
@@ -233,5 +245,16 @@ mod tests {
     fn quantiles_interpolate() {
         assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.25), 1.5);
         assert!(quantile(&mut [], 0.5).is_nan());
+    }
+
+    #[test]
+    fn bands_hold_the_middle_of_each_bin() {
+        let sets: Vec<Vec<f64>> = (0..=100).rev().map(|set| vec![f64::from(set), -f64::from(set)]).collect();
+        let [low, high] = band_by_bin(&sets, 2);
+        for (found, expected) in low.iter().chain(&high).zip([16.0, -84.0, 84.0, -16.0]) {
+            assert!((found - expected).abs() < 1e-9, "{low:?} {high:?}");
+        }
+        let none: [&[f64]; 0] = [];
+        assert!(band_by_bin(&none, 3).iter().all(|end| end.len() == 3 && end.iter().all(|e| e.is_nan())));
     }
 }

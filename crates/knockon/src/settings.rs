@@ -3,10 +3,10 @@
 use crate::Error;
 
 /// A condition, the setting it is about, and what was expected.
-pub(crate) type Check = (bool, &'static str, &'static str);
+pub type Check = (bool, &'static str, &'static str);
 
-/// Fails with the first condition that does not hold; `place` names the settings.
-pub(crate) fn check(place: &str, checks: &[Check]) -> Result<(), Error> {
+/// Fails with the first condition that does not hold; `place` is what errors call the settings, such as their file.
+pub fn check(place: &str, checks: &[Check]) -> Result<(), Error> {
     match checks.iter().find(|(fine, ..)| !fine) {
         None => Ok(()),
         Some((_, name, expected)) => {

@@ -177,17 +177,10 @@ impl Arguments {
             "recoils": columns(&tables[1].1),
         });
         write_atomically(&at("fit.json"), (serde_json::to_string_pretty(&document)? + "\n").as_bytes())?;
-        let svg = fitted_spectrum::draw(fit, &format!("response {}", name_of(response)));
+        let svg = fitted_spectrum::draw(fit, &format!("response {}", response.name()));
         write_atomically(&at("fit.svg"), svg.as_bytes())?;
         write_atomically(&at("fit.png"), &raster::png(&svg)?)?;
         Ok(())
-    }
-}
-
-fn name_of(response: &AnyResponse) -> &str {
-    match response {
-        AnyResponse::Curves(response) => &response.name,
-        AnyResponse::Matrix(matrix) => &matrix.name,
     }
 }
 

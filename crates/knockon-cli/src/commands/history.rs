@@ -13,12 +13,14 @@ use knockon::cascade::{
 };
 use knockon::dynamics::{QuenchSettings, Quenched, TimeStep, ensure_relaxed, relax_cell};
 use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
-use knockon::fit::{self, Dataset};
+use knockon::fit::{self, Dataset, ErrorRow, Split};
 use knockon::frenkel::{LabelledPair, labelled_pairs};
 use knockon::io::{read_extxyz, read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Silent;
+use knockon::settings::check;
 use knockon::{Error, Species};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Write;
@@ -74,20 +76,17 @@ impl HistorySettings {
         let fixed = &self.recoils;
         let energies = fixed.kicks.iter().all(|k| k.energy_ev > 0.0 && k.energy_ev <= MAX_ENERGY_EV);
         let directions = fixed.kicks.iter().all(|k| k.direction.try_normalize().is_some());
-        let checks = [
-            (fixed.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
-            (fixed.temperature_k >= 0.0 && fixed.temperature_k.is_finite(), "temperature_k", "zero or more"),
-            (fixed.time_fs > 0.0 && fixed.time_fs.is_finite(), "time_fs", "a positive time"),
-            (energies, "kicks.energy_ev", "positive energies of at most 1e5 eV"),
-            (directions, "kicks.direction", "directions that are not zero"),
-        ];
-        match checks.iter().find(|(fine, ..)| !fine) {
-            None => Ok(()),
-            Some((_, name, expected)) => {
-                let (place, problem) = (format!("{place}: recoils.{name}"), format!("expected {expected}"));
-                Err(Error::input(place, problem, "Change this setting"))
-            }
-        }
+        let temperature = fixed.temperature_k >= 0.0 && fixed.temperature_k.is_finite();
+        check(
+            place,
+            &[
+                (fixed.cells.iter().all(|n| *n > 0), "recoils.cells", "three positive numbers"),
+                (temperature, "recoils.temperature_k", "zero or more"),
+                (fixed.time_fs > 0.0 && fixed.time_fs.is_finite(), "recoils.time_fs", "a positive time"),
+                (energies, "recoils.kicks.energy_ev", "positive energies of at most 1e5 eV"),
+                (directions, "recoils.kicks.direction", "directions that are not zero"),
+            ],
+        )
     }
 }
 
@@ -99,6 +98,15 @@ struct Kick {
     direction: DVec3,
 }
 
+/// What is read of fit.json.
+#[derive(Deserialize)]
+struct FitReport {
+    model_hash: String,
+    n_configurations: u64,
+    n_columns: u64,
+    errors: Vec<ErrorRow>,
+}
+
 /// One line of the record.
 #[derive(Serialize)]
 struct Record {
@@ -108,7 +116,7 @@ struct Record {
     settings_hash: String,
     form: Form,
     n_configurations: u64,
-    held_out: Vec<Value>,
+    held_out: Vec<ErrorRow>,
     checks: Vec<Value>,
     frenkel_pairs: Vec<LabelledPair>,
     recoils: Vec<RecordedRecoil>,
@@ -159,8 +167,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::load(&arguments.fit.join(format!("{}.model", fit_settings.name)))?;
     let potential = LinearPotential::new(&model)?;
     let data = Dataset::load(&fit_settings, fit_folder)?;
-    let report = json(&arguments.fit.join("fit.json"))?;
-    if report["model_hash"].as_str() != Some(&model.hash()) {
+    let report: FitReport = json(&arguments.fit.join("fit.json"))?;
+    if report.model_hash != model.hash() {
         anyhow::bail!("{} and the model beside it do not belong together: fit again", arguments.fit.display());
     }
 
@@ -173,15 +181,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     say("Frenkel pairs with labels");
     let frenkel_pairs = labelled_pairs(&potential, &labels, &QuenchSettings::default())?;
-    let held_out = |row: &&Value| row["split"] == "held_out";
     let record = Record {
         model_hash: model.hash(),
         data_hash: data.hash.clone(),
         settings_hash: fit_settings.hash(),
-        form: Form::new(&model, report["n_columns"].as_u64().context("fit.json has no n_columns")?),
-        n_configurations: report["n_configurations"].as_u64().context("fit.json has no n_configurations")?,
-        held_out: list(&report["errors"]).iter().filter(held_out).cloned().collect(),
-        checks: list(&json(&arguments.fit.join("checks.json"))?).iter().map(short_check).collect(),
+        form: Form::new(&model, report.n_columns),
+        n_configurations: report.n_configurations,
+        held_out: report.errors.into_iter().filter(|row| row.split == Split::HeldOut).collect(),
+        checks: list(&json::<Value>(&arguments.fit.join("checks.json"))?).iter().map(short_check).collect(),
         frenkel_pairs,
         recoils: recoils(&settings, folder, &potential)?,
         learning_curve,
@@ -197,8 +204,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn json(path: &Path) -> Result<Value> {
-    serde_json::from_str(&read_text(path)?).with_context(|| format!("{} is no JSON", path.display()))
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&read_text(path)?).with_context(|| format!("cannot use {}: fit again", path.display()))
 }
 
 fn list(value: &Value) -> Vec<Value> {

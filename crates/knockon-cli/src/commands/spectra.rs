@@ -1,5 +1,6 @@
 //! `knockon spectra`.
 
+use super::table::{Column, csv};
 use crate::{config, progress};
 use anyhow::Result;
 use knockon::Error;
@@ -165,7 +166,7 @@ fn write_spectra(
 ) -> Result<Vec<CorrectedSpectrum>> {
     let corrected = spectra::correct(rates, response, settings, &progress::Bar::new("spectra"))?;
     for (name, spectrum) in NAMES.into_iter().zip(&corrected) {
-        let text = header(name, settings, response, spectrum)? + &table(spectrum, response)?;
+        let text = header(name, settings, response, spectrum)? + &csv(&columns(spectrum, response));
         write_atomically(&folder.join(format!("{name}.csv")), text.as_bytes())?;
     }
     Ok(corrected)
@@ -324,22 +325,23 @@ fn header(name: &str, settings: &Settings, response: &AnyResponse, spectrum: &Co
     Ok(text)
 }
 
-fn table(spectrum: &CorrectedSpectrum, response: &AnyResponse) -> Result<String> {
+fn columns(spectrum: &CorrectedSpectrum, response: &AnyResponse) -> Vec<Column> {
     let unit = spectrum.unit;
-    let mut columns: Vec<(String, Vec<f64>)> = vec![
-        ("energy_ev".to_owned(), spectrum.energies_ev.clone()),
-        (format!("rate_before_{unit}"), spectrum.before.clone()),
-        (format!("rate_after_{unit}"), spectrum.after.clone()),
-        ("ratio".to_owned(), spectrum.ratio.clone()),
-        ("ratio_low".to_owned(), spectrum.ratio_low.clone()),
-        ("ratio_high".to_owned(), spectrum.ratio_high.clone()),
+    let rate = |name: &str, values: &[f64]| Column::new(&format!("{name}_{unit}"), values.to_vec());
+    let mut columns = vec![
+        Column::new("energy_ev", spectrum.energies_ev.clone()),
+        rate("rate_before", &spectrum.before),
+        rate("rate_after", &spectrum.after),
+        Column::new("ratio", spectrum.ratio.clone()),
+        Column::new("ratio_low", spectrum.ratio_low.clone()),
+        Column::new("ratio_high", spectrum.ratio_high.clone()),
     ];
     for part in &spectrum.parts {
         if part.corrected {
-            columns.push((format!("{}_before_{unit}", part.label), part.before.clone()));
-            columns.push((format!("{}_after_{unit}", part.label), part.after.clone()));
+            columns.push(rate(&format!("{}_before", part.label), &part.before));
+            columns.push(rate(&format!("{}_after", part.label), &part.after));
         } else {
-            columns.push((format!("{}_uncorrected_{unit}", part.label.to_lowercase()), part.before.clone()));
+            columns.push(rate(&format!("{}_uncorrected", part.label.to_lowercase()), &part.before));
         }
     }
     let others: Vec<_> = spectrum.parts.iter().filter(|p| !p.corrected).collect();
@@ -349,26 +351,12 @@ fn table(spectrum: &CorrectedSpectrum, response: &AnyResponse) -> Result<String>
         };
         let (before, after) = (plus(&spectrum.before, |p| &p.before), plus(&spectrum.after, |p| &p.after));
         let ratio = after.iter().zip(&before).map(|(a, b)| a / b).collect();
-        columns.push((format!("all_elements_before_{unit}"), before));
-        columns.push((format!("all_elements_after_{}_corrected_{unit}", response.species().to_lowercase()), after));
-        columns.push(("all_elements_ratio".to_owned(), ratio));
+        let corrected = format!("all_elements_after_{}_corrected", response.species().to_lowercase());
+        columns.push(rate("all_elements_before", &before));
+        columns.push(rate(&corrected, &after));
+        columns.push(Column::new("all_elements_ratio", ratio));
     }
-    let names: Vec<&str> = columns.iter().map(|c| c.0.as_str()).collect();
-    let mut text = names.join(",") + "\n";
-    for row in 0..spectrum.energies_ev.len() {
-        let cells: Vec<String> = columns.iter().map(|(name, values)| cell(name, values[row])).collect();
-        writeln!(text, "{}", cells.join(","))?;
-    }
-    Ok(text)
-}
-
-/// A number with nine digits; `nan` where a ratio has no meaning.
-fn cell(column: &str, value: f64) -> String {
-    match column {
-        "energy_ev" => format!("{value}"),
-        _ if value.is_nan() => "nan".to_owned(),
-        _ => format!("{value:.8e}"),
-    }
+    columns
 }
 
 /// Numbers worth quoting: count conservation, extremes of the ratio above 20 eV, positions of capture peaks.

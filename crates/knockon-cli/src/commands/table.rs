@@ -75,12 +75,17 @@ impl Table {
         for (name, value) in self.parameters.as_object().into_iter().flatten() {
             text += &format!("# {name}: {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
-        text += &(self.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(",") + "\n");
-        for row in 0..self.columns.first().map_or(0, |c| c.values.len()) {
-            text += &(self.columns.iter().map(|c| cell(&c.name, c.values[row])).collect::<Vec<_>>().join(",") + "\n");
-        }
-        Ok(text)
+        Ok(text + &csv(&self.columns))
     }
+}
+
+/// Names of columns, then their values, one line a row.
+pub(crate) fn csv(columns: &[Column]) -> String {
+    let mut text = columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(",") + "\n";
+    for row in 0..columns.first().map_or(0, |c| c.values.len()) {
+        text += &(columns.iter().map(|c| cell(&c.name, c.values[row])).collect::<Vec<_>>().join(",") + "\n");
+    }
+    text
 }
 
 /// Energies as they are, all else with nine digits; `nan` where there is no value.

@@ -6,6 +6,7 @@ use super::pictures::{self, Picture};
 use super::run::Run;
 use super::tables;
 use crate::figures::palette::{GRID, INK, MUTED, PAPER};
+use knockon::fit::Split;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -145,10 +146,10 @@ fn facts(run: &Run) -> Markup {
         facts.push(("Checks of the potential".into(), format!("{passed} of {}", checks.len()), "passed".into()));
     }
     if let Some(fit) = &run.fit {
-        let held_out = fit.errors.iter().find(|e| e.split == "held_out" && e.class == "all");
+        let held_out = fit.errors.iter().find(|e| e.split == Split::HeldOut && e.class == "all");
         let errors = held_out.or_else(|| fit.errors.iter().find(|e| e.class == "all"));
         if let Some(errors) = errors {
-            let value = format!("{} eV/Å", tables::significant(errors.force_mae_ev_per_angstrom));
+            let value = format!("{} eV/Å", tables::significant(Some(errors.force_mae_ev_per_angstrom)));
             let place = if held_out.is_some() { "held-out data" } else { "training data" };
             let note = format!("{place}; the paper: {} eV/Å", fit.paper.force_mae_ev_per_angstrom);
             facts.push(("Mean absolute force error".into(), value, note));

@@ -4,6 +4,9 @@
 use super::table::Table;
 use anyhow::{Context, Result};
 use knockon::cascade::{Equilibrium, KineticEnergies};
+use knockon::fit::ErrorRow;
+use knockon::fit::report::{PaperErrors, VariantRow};
+use knockon::fit::validation::Score;
 use knockon::response::{self, EnergySamples, Response, Settings};
 use knockon::spectra::AnyResponse;
 use serde::Deserialize;
@@ -55,63 +58,12 @@ pub(crate) struct Fit {
     pub(crate) n_configurations: u64,
     pub(crate) n_columns: u64,
     pub(crate) prior_strength: Option<f64>,
-    pub(crate) errors: Vec<FitErrors>,
-    pub(crate) variants: Vec<Variant>,
-    pub(crate) cross_validation: Vec<CrossValidation>,
+    pub(crate) errors: Vec<ErrorRow>,
+    pub(crate) variants: Vec<VariantRow>,
+    pub(crate) cross_validation: Vec<Score>,
     /// Calibration of committee and extrapolation grade.
     pub(crate) uncertainty: Value,
     pub(crate) paper: PaperErrors,
-}
-
-/// Errors of one class of configurations.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct FitErrors {
-    pub(crate) split: String,
-    pub(crate) class: String,
-    pub(crate) n_configurations: u64,
-    pub(crate) energy_mae_ev_per_box: Option<f64>,
-    pub(crate) energy_rmse_ev_per_box: Option<f64>,
-    pub(crate) energy_mae_ev_per_atom: Option<f64>,
-    pub(crate) energy_rmse_ev_per_atom: Option<f64>,
-    pub(crate) force_mae_ev_per_angstrom: Option<f64>,
-    pub(crate) force_rmse_ev_per_angstrom: Option<f64>,
-    pub(crate) stress_mae_ev_per_angstrom3: Option<f64>,
-    pub(crate) stress_rmse_ev_per_angstrom3: Option<f64>,
-}
-
-/// One way of sharing coefficients among central species.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Variant {
-    pub(crate) variant: String,
-    pub(crate) n_parameters: Option<u64>,
-    pub(crate) score: Option<f64>,
-    pub(crate) held_out_energy_rmse_ev_per_atom: Option<f64>,
-    pub(crate) held_out_force_rmse_ev_per_angstrom: Option<f64>,
-    pub(crate) chosen: bool,
-}
-
-/// Score of one strength of the prior.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct CrossValidation {
-    pub(crate) prior_strength: Option<f64>,
-    pub(crate) score: Option<f64>,
-}
-
-/// The paper's mean absolute errors.
-#[derive(Deserialize)]
-#[serde(default)]
-pub(crate) struct PaperErrors {
-    pub(crate) energy_mae_ev: f64,
-    pub(crate) force_mae_ev_per_angstrom: f64,
-}
-
-impl Default for PaperErrors {
-    fn default() -> Self {
-        Self { energy_mae_ev: 0.474, force_mae_ev_per_angstrom: 0.131 }
-    }
 }
 
 /// One line of `model/checks.json`.

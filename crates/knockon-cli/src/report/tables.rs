@@ -1,7 +1,8 @@
 //! The tables of the report.
 
-use super::run::{Check, Fit, FitErrors, Run};
+use super::run::{Check, Fit, Run};
 use super::table::Table;
+use knockon::fit::{ErrorRow, Split};
 use knockon::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -39,6 +40,7 @@ pub(crate) fn typeset(text: &str) -> String {
 
 /// Errors by class, training and held-out, beside the paper's.
 pub(crate) fn fit_errors(fit: &Fit) -> Markup {
+    let splits = [(Split::HeldOut, "Held out in turn (cross-validation)"), (Split::Training, "Used in the fit")];
     html! {
         div.scroll { table {
             thead {
@@ -50,7 +52,7 @@ pub(crate) fn fit_errors(fit: &Fit) -> Markup {
                     th.number { "Stress MAE" br; "meV/Å³" } th.number { "Stress RMSE" br; "meV/Å³" }
                 }
             }
-            @for (split, title) in [("held_out", "Held out in turn (cross-validation)"), ("training", "Used in the fit")] {
+            @for (split, title) in splits {
                 tbody {
                     @if fit.errors.iter().any(|e| e.split == split) { tr { th colspan="10" { (title) } } }
                     @for errors in fit.errors.iter().filter(|e| e.split == split) { (error_row(errors)) }
@@ -73,15 +75,17 @@ pub(crate) fn fit_errors(fit: &Fit) -> Markup {
     }
 }
 
-fn error_row(e: &FitErrors) -> Markup {
+fn error_row(e: &ErrorRow) -> Markup {
     let milli = |value: Option<f64>| significant(value.map(|v| 1e3 * v));
     html! {
         tr.total[e.class == "all"] {
             td { (if e.class == "all" { "all" } else { e.class.as_str() }) }
             td.number { (e.n_configurations) }
-            td.number { (significant(e.energy_mae_ev_per_box)) } td.number { (significant(e.energy_rmse_ev_per_box)) }
-            td.number { (milli(e.energy_mae_ev_per_atom)) } td.number { (milli(e.energy_rmse_ev_per_atom)) }
-            td.number { (significant(e.force_mae_ev_per_angstrom)) } td.number { (significant(e.force_rmse_ev_per_angstrom)) }
+            td.number { (significant(Some(e.energy_mae_ev_per_box))) }
+            td.number { (significant(Some(e.energy_rmse_ev_per_box))) }
+            td.number { (milli(Some(e.energy_mae_ev_per_atom))) } td.number { (milli(Some(e.energy_rmse_ev_per_atom))) }
+            td.number { (significant(Some(e.force_mae_ev_per_angstrom))) }
+            td.number { (significant(Some(e.force_rmse_ev_per_angstrom))) }
             td.number { (milli(e.stress_mae_ev_per_angstrom3)) } td.number { (milli(e.stress_rmse_ev_per_angstrom3)) }
         }
     }
@@ -102,9 +106,9 @@ pub(crate) fn variants(fit: &Fit) -> Markup {
             } }
             tbody { @for v in &fit.variants { tr.total[v.chosen] {
                 td { (name(&v.variant)) }
-                td.number { (v.n_parameters.map_or("–".into(), |n| n.to_string())) } td.number { (significant(v.score)) }
-                td.number { (significant(v.held_out_energy_rmse_ev_per_atom.map(|e| 1e3 * e))) }
-                td.number { (significant(v.held_out_force_rmse_ev_per_angstrom)) }
+                td.number { (v.n_parameters) } td.number { (significant(Some(v.score))) }
+                td.number { (significant(Some(1e3 * v.held_out_energy_rmse_ev_per_atom))) }
+                td.number { (significant(Some(v.held_out_force_rmse_ev_per_angstrom))) }
                 td { @if v.chosen { "used" } }
             } } }
             caption {
@@ -121,9 +125,9 @@ pub(crate) fn cross_validation(fit: &Fit) -> Markup {
         div.scroll { table {
             thead { tr { th.number { "Strength of the prior" } th.number { "Score (lower is better)" } th { "" } } }
             tbody { @for row in &fit.cross_validation {
-                @let chosen = row.prior_strength.is_some() && row.prior_strength == fit.prior_strength;
+                @let chosen = fit.prior_strength == Some(row.prior_strength);
                 tr.total[chosen] {
-                    td.number { (significant(row.prior_strength)) } td.number { (significant(row.score)) }
+                    td.number { (significant(Some(row.prior_strength))) } td.number { (significant(Some(row.score))) }
                     td { @if chosen { "used" } }
                 }
             } }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 /// Width of a bin of distances in the data.
 const BIN_ANGSTROM: f64 = 0.05;
+
 /// Which distances between which species the data hold.
 pub struct DataDistances {
     species: Vec<Species>,

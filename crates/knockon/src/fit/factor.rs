@@ -84,12 +84,6 @@ impl Factor {
         total
     }
 
-    /// Root mean square over the rows of one column; for a right-hand side, use `n_unknowns`.
-    pub fn column_rms(&self, column: usize) -> f64 {
-        let sum: f64 = (0..self.used).map(|row| self.rows[(row, column)].powi(2)).sum();
-        (sum / self.n_rows_seen.max(1) as f64).sqrt()
-    }
-
     /// The rows for z, where x = basis z, without right-hand side.
     pub(super) fn transformed(&self, basis: &Matrix) -> Self {
         let (matrix, _) = self.substituted(&vec![0.0; self.n_unknowns], basis);

@@ -4,12 +4,11 @@
 //! of the same kinds buy. The strength of the prior is that of the full fit. The errors are fitted with a power of the number
 //! of labels, as learning curves of atomistic models follow (Zuo et al., J. Phys. Chem. A 124, 731 (2020), fig. 2).
 
-use super::Prepared;
 use super::dataset::Dataset;
-use super::factor::{Factor, Path, expand};
-use super::report::{ErrorRow, Split, errors, predict};
+use super::factor::{Factor, expand};
+use super::prepared::Prepared;
+use super::report::{ErrorRow, Split, errors};
 use super::settings::Settings;
-use super::validation::assign_folds;
 use crate::Error;
 use crate::potential::Model;
 use crate::progress::Progress;
@@ -46,13 +45,9 @@ pub fn learning_curve(
     progress: &dyn Progress,
 ) -> Result<Vec<LearningPoint>, Error> {
     let (sharing, strength) = super::posterior::fitted_as(settings, data, model)?;
-    let empty = settings.empty_model();
     let prepared = Prepared::new(settings, data, &crate::progress::Silent)?;
-    let prior = prepared.prior(settings, data, sharing)?;
-    let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
-    let folds = assign_folds(&sizes, settings.cross_validation.folds);
-    let n_folds = folds.iter().max().map_or(0, |f| f + 1);
-    let names: Vec<String> = settings.classes.iter().map(|c| c.name.clone()).collect();
+    let prior = prepared.prior(sharing)?;
+    let n_folds = prepared.folds.iter().max().map_or(0, |f| f + 1);
     let mut curve = Vec::new();
     let total = PARTS.len() as u64 * REPEATS;
     for (index, part) in PARTS.into_iter().enumerate() {
@@ -60,18 +55,17 @@ pub fn learning_curve(
         let repeats = if part < 1.0 { REPEATS } else { 1 };
         let (mut rows, mut labels) = (Vec::new(), 0.0);
         for repeat in 0..repeats {
-            let chosen: Vec<Vec<usize>> = (0..n_folds).map(|f| choose(&folds, f, part, repeat)).collect();
+            let chosen: Vec<Vec<usize>> = (0..n_folds).map(|f| choose(&prepared.folds, f, part, repeat)).collect();
             let fit = |groups: &Vec<usize>| {
                 let mut factor: Factor = prepared.isolated.clone();
                 groups.iter().for_each(|g| factor.absorb(&prepared.streamed.groups[*g]));
                 factor.compress();
-                let path = Path::new(&factor, &prior.mean, &prior.basis)?;
-                Ok(expand(&prior.mean, &prior.basis, &path.solve(strength)))
+                Ok(expand(&prior.mean, &prior.basis, &prior.decompose(&factor)?.solve(strength)))
             };
             let fits: Vec<Vec<f64>> = chosen.par_iter().map(fit).collect::<Result<_, Error>>()?;
-            let predictions = predict(&empty, &prepared.unknowns, data, &fits, |c| folds[c.group])?;
-            rows.push(errors(data, &names, &predictions, Split::HeldOut));
-            let n_labels: usize = chosen.iter().flatten().map(|g| sizes[*g]).sum();
+            let predictions = prepared.predict_held_out(&fits)?;
+            rows.push(errors(data, &prepared.class_names, &predictions, Split::HeldOut));
+            let n_labels: usize = chosen.iter().flatten().map(|g| prepared.sizes[*g]).sum();
             labels += n_labels as f64 / (n_folds as f64 * repeats as f64);
             progress.update(index as u64 * REPEATS + repeat + 1, total);
         }

@@ -12,6 +12,7 @@ pub mod information;
 pub mod learning;
 pub mod origin;
 pub mod posterior;
+mod prepared;
 pub mod prior;
 pub mod report;
 pub mod settings;
@@ -29,14 +30,12 @@ pub use settings::Settings;
 
 use crate::Error;
 use crate::checks::{CHECKS_ENTRY, Check, DataDistances, PASSED};
-use crate::potential::{CommitteeFile, EXTRAPOLATION_THRESHOLD, GradeFile, Model, Sharing};
+use crate::potential::{CommitteeFile, GradeFile, Model};
 use crate::progress::Progress;
-use calibration::{Calibration, UncertaintyReport};
-use factor::{Factor, Path, expand};
-use prior::{Prior, Repulsion};
-use report::{GroupRow, OffsetRow, PAPER, SpeciesOffsetRow, VariantRow, errors, model_of, parity_lines, predict};
-use stream::Unknowns;
-use validation::{Validation, assign_folds, cross_validate, training_factors};
+use calibration::UncertaintyReport;
+use prepared::{Prepared, Solution, Uncertainty, Variant};
+use report::{GroupRow, OffsetRow, PAPER, Prediction, SpeciesOffsetRow, VariantRow, errors, parity_lines};
+use std::ops::Range;
 
 /// A fitted model with its errors.
 pub struct Fit {
@@ -87,190 +86,110 @@ impl Fit {
     }
 }
 
-/// One variant with its cross-validation.
-struct Variant {
-    sharing: Sharing,
-    prior: Prior,
-    validation: Validation,
-    held_out: Vec<report::Prediction>,
-}
-
-/// Everything that is known before a strength of the prior is chosen: the data as factors, and what the prior needs.
-struct Prepared {
-    unknowns: Unknowns,
-    streamed: stream::Streamed,
-    distances: DataDistances,
-    repulsion: Repulsion,
-    isolated: Factor,
-}
-
-impl Prepared {
-    fn new(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Result<Self, Error> {
-        let empty = settings.empty_model();
-        let unknowns = Unknowns::new(&empty, data);
-        let streamed = stream::stream(settings, data, &unknowns, progress)?;
-        let boxes = data.configurations.iter().map(|c| &c.atoms);
-        let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
-        let reference = &data.configurations[data.reference].atoms;
-        let crystal = DataDistances::new(&settings.model.species, std::iter::once(reference), empty.cutoff_angstrom());
-        let repulsion = Repulsion::new(settings, &distances, &crystal);
-        let isolated = stream::isolated_pairs(settings, &unknowns, &repulsion)?;
-        Ok(Self { unknowns, streamed, distances, repulsion, isolated })
-    }
-
-    fn prior(&self, settings: &Settings, data: &Dataset, sharing: Sharing) -> Result<Prior, Error> {
-        let energy = reference_energy_ev_per_atom(data);
-        Prior::new(settings, &self.unknowns, sharing, &self.streamed.force_rms, energy, &self.repulsion)
-    }
-
-    /// The factor of all rows.
-    fn whole(&self) -> Factor {
-        let mut whole = self.isolated.clone();
-        self.streamed.groups.iter().for_each(|g| whole.absorb(g));
-        whole.compress();
-        whole
-    }
-}
-
 /// Fits the model of the settings to the data.
 pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Result<Fit, Error> {
-    let empty = settings.empty_model();
     let prepared = Prepared::new(settings, data, progress)?;
-    let Prepared { unknowns, streamed, isolated, .. } = &prepared;
-    let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
-    let folds = assign_folds(&sizes, settings.cross_validation.folds);
-    let training = training_factors(&streamed.groups, &folds, isolated);
-    let class_names: Vec<String> = settings.classes.iter().map(|c| c.name.clone()).collect();
-
-    let mut variants = Vec::new();
-    for sharing in settings.sharing.variants() {
-        let prior = prepared.prior(settings, data, sharing)?;
-        let validation =
-            cross_validate(&streamed.groups, &sizes, &folds, &training, &prior, &settings.cross_validation)?;
-        let held_out = predict(&empty, unknowns, data, &validation.fold_unknowns, |c| folds[c.group])?;
-        variants.push(Variant { sharing, prior, validation, held_out });
-    }
+    let variants = prepared.variants()?;
     let scores = variants.iter().map(|v| v.validation.best.score);
     let chosen = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index);
-    let Variant { sharing, prior, validation, held_out } = &variants[chosen];
-
-    let whole = prepared.whole();
-    let path = Path::new(&whole, &prior.mean, &prior.basis)?;
-    let strength = validation.best.prior_strength;
-    let x = expand(&prior.mean, &prior.basis, &path.solve(strength));
-    let trained = predict(&empty, unknowns, data, std::slice::from_ref(&x), |_| 0)?;
-
-    let mut model = model_of(&empty, unknowns, &x);
-    let files: Vec<String> = settings.data_files.iter().map(|f| file_name(f)).collect();
-    model.provenance.insert("program".into(), concat!("knockon ", env!("CARGO_PKG_VERSION")).into());
-    model.provenance.insert("data_files".into(), files.join(" "));
-    model.provenance.insert("data_hash".into(), data.hash.clone());
-    model.provenance.insert("settings_hash".into(), settings.hash());
-    model.provenance.insert("variant".into(), variant_name(*sharing).into());
-    model.provenance.insert("prior_strength".into(), strength.to_string());
-
-    let deviations: Vec<Vec<f64>> = calibration::draws(&path, prior, strength, 0)
-        .into_iter()
-        .map(|draw| draw[..unknowns.columns.len()].to_vec())
-        .collect();
-    let mut committee = CommitteeFile::new(&model, &data.hash, &settings.hash(), &deviations);
-    let [mut energy_points, mut force_points] =
-        calibration::committee_points(&empty, unknowns, data, &folds, prior, validation, held_out)?;
-    let (grade, grade_points) = calibration::grades(&model, data, &folds, held_out)?;
-    let uncertainty = UncertaintyReport {
-        n_members: calibration::N_MEMBERS,
-        energy: Calibration::new(&mut energy_points),
-        force: Calibration::new(&mut force_points),
-        grade: calibration::grade_report(&grade_points, EXTRAPOLATION_THRESHOLD),
-    };
-    (committee.energy_scale, committee.force_scale) = (uncertainty.energy.scale, uncertainty.force.scale);
-    let points = [
-        ("energy_std_ev_per_atom", &energy_points[..]),
-        ("force_std_ev_per_angstrom", &force_points[..]),
-        ("extrapolation_grade", &grade_points[..]),
-    ];
-    let calibration = calibration::csv(data, &class_names, points);
-
-    let held_out_errors = |v: &Variant| errors(data, &class_names, &v.held_out, Split::HeldOut);
-    let variant_row = |(index, v): (usize, &Variant)| {
-        let total = held_out_errors(v).pop().expect("there is always a total");
-        VariantRow {
-            variant: variant_name(v.sharing).to_owned(),
-            n_parameters: v.prior.n_parameters(),
-            prior_strength: v.validation.best.prior_strength,
-            score: v.validation.best.score,
-            held_out_energy_rmse_ev_per_atom: total.energy_rmse_ev_per_atom,
-            held_out_force_rmse_ev_per_angstrom: total.force_rmse_ev_per_angstrom,
-            chosen: index == chosen,
-        }
-    };
-    let offset = |(kind, k): (usize, &dataset::Kind)| OffsetRow {
-        kind: k.name.clone(),
-        n_configurations: data.configurations.iter().filter(|c| c.kind == kind).count(),
-        offset_ev_per_atom: unknowns.offset(kind).map_or(0.0, |column| x[column]),
-    };
-    let of = unknowns;
-    let species_offsets = (0..data.origins.len()).flat_map(|origin| {
-        let species = settings.model.species.iter().enumerate();
-        species.filter_map(move |(s, symbol)| Some((origin, symbol, of.species_offset(origin, s)?)))
-    });
-    let species_offset = |(origin, symbol, column): (usize, &crate::Species, usize)| SpeciesOffsetRow {
-        label_settings: data.origins[origin].name(),
-        n_configurations: data.configurations.iter().filter(|c| c.origin == origin).count(),
-        species: *symbol,
-        offset_ev: x[column],
-    };
-    let species_offsets = species_offsets.map(species_offset).collect();
-    let group = |(index, range): (usize, std::ops::Range<usize>)| GroupRow {
-        group: data.groups[index].clone(),
-        fold: folds[index],
-        configurations: data.configurations[range].iter().map(|c| c.id.clone()).collect(),
-    };
-    let mut all_errors = errors(data, &class_names, &trained, Split::Training);
-    all_errors.extend(errors(data, &class_names, held_out, Split::HeldOut));
-    let report = Report {
-        name: settings.name.clone(),
-        data_file: files.join(" "),
-        data_files: files,
-        data_hash: data.hash.clone(),
-        model_hash: model.hash(),
-        settings_hash: settings.hash(),
-        variant: variant_name(*sharing).to_owned(),
-        n_configurations: data.configurations.len(),
-        n_rows: whole.n_rows(),
-        n_columns: prior.n_parameters(),
-        rank: path.rank(),
-        condition_number: path.condition_number(strength),
-        prior_strength: strength,
-        errors: all_errors,
-        variants: variants.iter().enumerate().map(variant_row).collect(),
-        cross_validation: validation.scores.clone(),
-        offsets: data.kinds.iter().enumerate().map(offset).collect(),
-        species_offsets,
-        groups: data.group_ranges().into_iter().enumerate().map(group).collect(),
-        uncertainty,
-        paper: PAPER,
-        checks_passed: false,
-        failed_checks: Vec::new(),
-    };
-    let parity = parity_lines(data, &class_names, &trained, Split::Training)
-        + &parity_lines(data, &class_names, held_out, Split::HeldOut);
+    let variant = &variants[chosen];
+    let solution = prepared.solve(variant)?;
+    let model = prepared.model(variant, &solution);
+    let uncertainty = prepared.uncertainty(variant, &solution, &model)?;
+    let Uncertainty { committee, grade, report: uncertainty, table: calibration } = uncertainty;
+    let report = prepared.report(&variants, chosen, &solution, &model, uncertainty);
+    let parity = parity_lines(data, &prepared.class_names, &solution.trained, Split::Training)
+        + &parity_lines(data, &prepared.class_names, &variant.held_out, Split::HeldOut);
     Ok(Fit { model, report, distances: prepared.distances, parity, committee, grade, calibration })
 }
 
-fn variant_name(sharing: Sharing) -> &'static str {
-    match sharing {
-        Sharing::Shared => "shared",
-        Sharing::PerSpecies => "per_species",
+impl Prepared<'_> {
+    /// All of fit.json, before any checks.
+    fn report(
+        &self,
+        variants: &[Variant],
+        chosen: usize,
+        solution: &Solution,
+        model: &Model,
+        uncertainty: UncertaintyReport,
+    ) -> Report {
+        let (settings, data, variant) = (self.settings, self.data, &variants[chosen]);
+        let files = self.file_names();
+        let errors_of = |predictions: &[Prediction], split| errors(data, &self.class_names, predictions, split);
+        let variant_rows = variants.iter().enumerate().map(|(index, v)| self.variant_row(v, index == chosen));
+        Report {
+            name: settings.name.clone(),
+            data_file: files.join(" "),
+            data_files: files,
+            data_hash: data.hash.clone(),
+            model_hash: model.hash(),
+            settings_hash: settings.hash(),
+            variant: variant.name().to_owned(),
+            n_configurations: data.configurations.len(),
+            n_rows: solution.n_rows,
+            n_columns: variant.prior.n_parameters(),
+            rank: solution.path.rank(),
+            condition_number: solution.path.condition_number(variant.strength()),
+            prior_strength: variant.strength(),
+            errors: [errors_of(&solution.trained, Split::Training), errors_of(&variant.held_out, Split::HeldOut)]
+                .concat(),
+            variants: variant_rows.collect(),
+            cross_validation: variant.validation.scores.clone(),
+            offsets: self.offset_rows(&solution.unknowns),
+            species_offsets: self.species_offset_rows(&solution.unknowns),
+            groups: self.group_rows(),
+            uncertainty,
+            paper: PAPER,
+            checks_passed: false,
+            failed_checks: Vec::new(),
+        }
     }
-}
 
-fn file_name(path: &std::path::Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
-}
+    fn variant_row(&self, variant: &Variant, chosen: bool) -> VariantRow {
+        let errors = errors(self.data, &self.class_names, &variant.held_out, Split::HeldOut);
+        let total = errors.last().expect("there is always a total");
+        VariantRow {
+            variant: variant.name().to_owned(),
+            n_parameters: variant.prior.n_parameters(),
+            prior_strength: variant.strength(),
+            score: variant.validation.best.score,
+            held_out_energy_rmse_ev_per_atom: total.energy_rmse_ev_per_atom,
+            held_out_force_rmse_ev_per_angstrom: total.force_rmse_ev_per_angstrom,
+            chosen,
+        }
+    }
 
-/// Energy per atom of the reference crystal, or of the first configuration with an energy.
-fn reference_energy_ev_per_atom(data: &Dataset) -> f64 {
-    let of = |c: &Configuration| c.energy_ev.map(|e| e / c.atoms.len() as f64);
-    of(&data.configurations[data.reference]).or_else(|| data.configurations.iter().find_map(of)).unwrap_or(0.0)
+    fn offset_rows(&self, unknowns: &[f64]) -> Vec<OffsetRow> {
+        let row = |(kind, k): (usize, &dataset::Kind)| OffsetRow {
+            kind: k.name.clone(),
+            n_configurations: self.data.configurations.iter().filter(|c| c.kind == kind).count(),
+            offset_ev_per_atom: self.unknowns.offset(kind).map_or(0.0, |column| unknowns[column]),
+        };
+        self.data.kinds.iter().enumerate().map(row).collect()
+    }
+
+    fn species_offset_rows(&self, unknowns: &[f64]) -> Vec<SpeciesOffsetRow> {
+        let mut rows = Vec::new();
+        for (origin, made) in self.data.origins.iter().enumerate() {
+            let n_configurations = self.data.configurations.iter().filter(|c| c.origin == origin).count();
+            for (index, species) in self.settings.model.species.iter().enumerate() {
+                rows.extend(self.unknowns.species_offset(origin, index).map(|column| SpeciesOffsetRow {
+                    label_settings: made.name(),
+                    n_configurations,
+                    species: *species,
+                    offset_ev: unknowns[column],
+                }));
+            }
+        }
+        rows
+    }
+
+    fn group_rows(&self) -> Vec<GroupRow> {
+        let row = |(index, range): (usize, Range<usize>)| GroupRow {
+            group: self.data.groups[index].clone(),
+            fold: self.folds[index],
+            configurations: self.data.configurations[range].iter().map(|c| c.id.clone()).collect(),
+        };
+        self.data.group_ranges().into_iter().enumerate().map(row).collect()
+    }
 }

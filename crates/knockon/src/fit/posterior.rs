@@ -3,10 +3,10 @@
 use super::dataset::{Configuration, Dataset};
 use super::factor::Factor;
 use super::information::Information;
+use super::prepared::{Prepared, variant_name};
 use super::prior::Prior;
 use super::settings::Settings;
 use super::stream::{self, Unknowns};
-use super::{Prepared, variant_name};
 use crate::potential::{Model, Sharing, design_rows};
 use crate::progress::Progress;
 use crate::{Atoms, Error, NeighborList};
@@ -28,13 +28,13 @@ impl Posterior {
     pub fn new(settings: &Settings, data: &Dataset, model: &Model, progress: &dyn Progress) -> Result<Self, Error> {
         let (sharing, strength) = fitted_as(settings, data, model)?;
         let prepared = Prepared::new(settings, data, progress)?;
-        let prior = prepared.prior(settings, data, sharing)?;
+        let prior = prepared.prior(sharing)?;
         let mut precision = prepared.whole().transformed(&prior.basis);
         precision.push_diagonal(strength);
         Ok(Self {
-            empty: settings.empty_model(),
+            empty: prepared.empty,
             unknowns: prepared.unknowns,
-            class_names: settings.classes.iter().map(|c| c.name.clone()).collect(),
+            class_names: prepared.class_names,
             settings: settings.clone(),
             prior,
             information: Information::new(precision),

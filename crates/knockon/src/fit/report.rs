@@ -7,11 +7,11 @@ use super::validation::Score;
 use crate::potential::{LinearPotential, Model};
 use crate::{Error, Evaluation, NeighborList, Potential, Species};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// Mean absolute errors published for the potential of the paper (arXiv 2407.00133): energy per box, and force.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct PaperErrors {
     /// Energy per box in eV.
     pub energy_mae_ev: f64,
@@ -22,8 +22,14 @@ pub struct PaperErrors {
 /// The paper's numbers, on its own 348 training configurations.
 pub const PAPER: PaperErrors = PaperErrors { energy_mae_ev: 0.474, force_mae_ev_per_angstrom: 0.131 };
 
+impl Default for PaperErrors {
+    fn default() -> Self {
+        PAPER
+    }
+}
+
 /// Whether the configurations were part of the fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Predicted by the fit to all data.
@@ -33,7 +39,8 @@ pub enum Split {
 }
 
 impl Split {
-    fn name(self) -> &'static str {
+    /// As it stands in files.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Training => "training",
             Self::HeldOut => "held_out",
@@ -77,7 +84,7 @@ pub fn model_of(empty: &Model, unknowns: &Unknowns, x: &[f64]) -> Model {
 }
 
 /// Errors of one class on one split.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ErrorRow {
     /// Training or held out.
     pub split: Split,
@@ -192,7 +199,7 @@ pub fn parity_lines(data: &Dataset, class_names: &[String], predictions: &[Predi
 }
 
 /// One variant of the fit, on held-out data.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VariantRow {
     /// `shared` or `per_species`.
     pub variant: String,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Evaluation;
 use crate::io::Frame;
-use crate::potential::{Columns, LinearPotential};
+use crate::potential::{Columns, LinearPotential, Sharing};
 use crate::progress::Silent;
 use crate::{NeighborList, Potential};
 use rand::RngExt;

@@ -11,7 +11,7 @@ use super::prior::Prior;
 use super::settings::CrossValidationSettings;
 use crate::Error;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which fold each group is held out in: the largest groups first, each into the fold with the fewest configurations.
 pub fn assign_folds(group_sizes: &[usize], n_folds: usize) -> Vec<usize> {
@@ -46,7 +46,7 @@ pub fn training_factors(groups: &[Factor], folds: &[usize], common: &Factor) -> 
 }
 
 /// How well one strength of the prior predicts held-out groups.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Score {
     /// Factor on the prior: 2 halves all its deviations.
     pub prior_strength: f64,

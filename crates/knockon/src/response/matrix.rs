@@ -3,7 +3,7 @@
 
 use super::{Response, StoredEnergy};
 use crate::Error;
-use crate::math::quantile;
+use crate::math;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -187,7 +187,7 @@ impl ResponseMatrix {
     /// 16 % and 84 % quantiles over the bootstrap sets of a number of each; none without sets.
     fn band(&self, of: impl Fn(&MatrixSet) -> f64) -> Option<[f64; 2]> {
         let mut values: Vec<f64> = self.bootstrap.iter().map(of).collect();
-        (!values.is_empty()).then(|| [quantile(&mut values, 0.16), quantile(&mut values, 0.84)])
+        (!values.is_empty()).then(|| math::band(&mut values))
     }
 
     /// Checks shape, order and norm, and normalises every row; `name` is what errors call the file.

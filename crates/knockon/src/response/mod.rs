@@ -6,7 +6,9 @@
 //!
 //! Tables of recoils (`table`) -> samples by energy (`samples`), perhaps near one direction (`directional`) -> parameters
 //! and bootstrap sets (`build`), with a table of other forms (`selection`) -> [`StoredEnergy`], which folding asks.
+//! [`AnyResponse`] is such a response or an imported [`ResponseMatrix`], by name or from a file.
 
+mod any;
 mod build;
 mod directional;
 mod elosssim;
@@ -26,6 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use any::AnyResponse;
 use build::Known;
 pub use build::Settings;
 pub use directional::{DirectionStatistics, Tag, TagIdentity, by_direction};
@@ -44,7 +47,7 @@ pub use table::{Recoil, RecoilTable, parse_recoils};
 
 use crate::Error;
 use crate::io::content_hash;
-use crate::math::quantile;
+use crate::math::band;
 use glam::DMat3;
 use serde::{Deserialize, Serialize};
 
@@ -354,7 +357,7 @@ impl Response {
     /// defects; NaN without bootstrap sets.
     pub fn defect_probability_band(&self, recoil_energy_ev: f64) -> [f64; 2] {
         let mut values: Vec<f64> = self.bootstrap.iter().map(|p| p.fermi.probability(recoil_energy_ev)).collect();
-        [quantile(&mut values, 0.16), quantile(&mut values, 0.84)]
+        band(&mut values)
     }
 
     /// What the parts rest on, in a few words each; [`Self::caption`] says it in full.

@@ -4,7 +4,7 @@ use super::fermi::Trials;
 use super::shape::ShapeModel;
 use super::table::Recoil;
 use super::{evolution, fermi, shape};
-use crate::math::quantile;
+use crate::math::band;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{ChiSquared, Gamma};
 use rand_pcg::Pcg64;
@@ -337,7 +337,7 @@ pub fn bands(samples: &[EnergySamples], index: usize, replicates: u64, seed: u64
     }
     let mut bands = columns.map(|mut column| {
         column.retain(|v| v.is_finite());
-        [quantile(&mut column, 0.16), quantile(&mut column, 0.84)]
+        band(&mut column)
     });
     let own = samples[index].statistics();
     if own.defect_probability == 0.0 || own.defect_probability == 1.0 {

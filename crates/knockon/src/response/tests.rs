@@ -245,7 +245,7 @@ fn coverage(common: Common, campaigns: u64, replicates: u64) -> [f64; 6] {
             let sets = build::bootstrap(&pool, &Settings { seed, ..settings.clone() });
             let band = |of: &dyn Fn(&Parameters) -> f64| {
                 let mut values: Vec<f64> = sets.iter().map(of).collect();
-                [quantile(&mut values, 0.16), quantile(&mut values, 0.84)]
+                crate::math::band(&mut values)
             };
             [
                 within(raw_mean, true_mean(112.0)),

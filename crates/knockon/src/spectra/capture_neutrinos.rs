@@ -1,9 +1,10 @@
 //! Antineutrinos of 239U and 239Np, the two beta decays after the capture of a neutron by 238U.
 
+use crate::units::ELECTRON_MASS_EV;
 use std::f64::consts::PI;
 use std::sync::OnceLock;
 
-const ELECTRON_MEV: f64 = 0.510_998_95;
+const ELECTRON_MEV: f64 = 1e-6 * ELECTRON_MASS_EV;
 const FINE_STRUCTURE: f64 = 7.297_352_564e-3;
 
 /// A beta decay to one level of the daughter.

@@ -4,14 +4,14 @@ use super::calibration::Calibration;
 use super::capture::{Capture, CaptureRecoils};
 use super::cevns::Cevns;
 use super::dark_matter::DarkMatter;
-use super::detected::AnyResponse;
 use super::detector::Resolution;
 use super::fold::{Grid, RecoilSpectrum, StorageKernel, observe};
 use super::materials::{Element, Material};
+use super::ratio;
 use crate::Error;
-use crate::math::quantile;
+use crate::math::band_by_bin;
 use crate::progress::Progress;
-use crate::response::StoredEnergy;
+use crate::response::{AnyResponse, StoredEnergy};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -208,11 +208,7 @@ pub fn correct(
     for (index, spectrum) in corrected.iter_mut().enumerate() {
         spectrum.sets = sets.iter().map(|set| set[index].clone()).collect();
         let ratios: Vec<Vec<f64>> = spectrum.sets.iter().map(|after| ratio(after, &spectrum.before)).collect();
-        let band = |q: f64| -> Vec<f64> {
-            let at = |row: usize| quantile(&mut ratios.iter().map(|r| r[row]).collect::<Vec<_>>(), q);
-            (0..spectrum.before.len()).map(at).collect()
-        };
-        (spectrum.ratio_low, spectrum.ratio_high) = (band(0.16), band(0.84));
+        [spectrum.ratio_low, spectrum.ratio_high] = band_by_bin(&ratios, spectrum.before.len());
     }
     Ok(corrected)
 }
@@ -276,7 +272,7 @@ impl<'a> Fold<'a> {
     fn new(stored: StoredEnergy<'a>, species: &str, settings: &Settings) -> Result<Self, Error> {
         let calibrating = Resolution { constant_ev: settings.capture.resolution_ev, slope: 0.0 };
         Ok(Self {
-            kernel: StorageKernel::of(stored, settings.grid()),
+            kernel: StorageKernel::new(stored, settings.grid()),
             scale: settings.calibration.scale(stored, species, calibrating)?,
             edges: settings.edges_ev(),
             step_ev: settings.step_ev,
@@ -296,12 +292,6 @@ impl<'a> Fold<'a> {
         // Differences of distribution functions round to +-1e-20 where nothing is expected.
         counts.iter().map(|c| (c * rate.scale / self.step_ev).max(0.0)).collect()
     }
-}
-
-/// `after` / `before`, NaN where less than 1e-9 of the highest rate is expected before.
-fn ratio(after: &[f64], before: &[f64]) -> Vec<f64> {
-    let floor = 1e-9 * before.iter().copied().fold(0.0, f64::max);
-    after.iter().zip(before).map(|(a, b)| if *b > floor { a / b } else { f64::NAN }).collect()
 }
 
 /// Recoils after neutron capture on natural tungsten, per capture.

@@ -5,71 +5,12 @@
 use super::detector::Detector;
 use super::eye::{Eye, Fineness};
 use super::fold::{Grid, Line, RecoilSpectrum, StorageKernel};
+use super::ratio;
 use super::user::{BinnedSpectrum, UserPart, UserSpectrum};
 use crate::Error;
-use crate::math::quantile;
-use crate::response::{Response, ResponseMatrix, StoredEnergy};
+use crate::math::band_by_bin;
+use crate::response::{AnyResponse, StoredEnergy};
 use rayon::prelude::*;
-
-/// A response of either kind.
-#[derive(Clone, Debug)]
-pub enum AnyResponse {
-    /// Curves, with bootstrap sets.
-    Curves(Box<Response>),
-    /// A table, perhaps with them.
-    Matrix(Box<ResponseMatrix>),
-}
-
-impl AnyResponse {
-    /// The best numbers.
-    pub fn best(&self) -> StoredEnergy<'_> {
-        match self {
-            Self::Curves(response) => StoredEnergy::Curves(response, &response.parameters),
-            Self::Matrix(matrix) => StoredEnergy::Matrix(matrix),
-        }
-    }
-
-    /// Factor between deposited and measured energy that the detector's calibration gives with these stored energies.
-    pub(super) fn scale(&self, stored: StoredEnergy, detector: &Detector) -> Result<f64, Error> {
-        detector.calibration.scale(stored, self.species(), detector.resolution)
-    }
-
-    /// The bootstrap sets.
-    pub(super) fn replicas(&self) -> Vec<StoredEnergy<'_>> {
-        match self {
-            Self::Curves(response) => response.bootstrap.iter().map(|p| StoredEnergy::Curves(response, p)).collect(),
-            Self::Matrix(matrix) => {
-                (0..matrix.bootstrap.len()).map(|set| StoredEnergy::MatrixSet(matrix, set)).collect()
-            }
-        }
-    }
-
-    /// The curves, if it is no table.
-    pub fn curves(&self) -> Option<&Response> {
-        match self {
-            Self::Curves(response) => Some(response),
-            Self::Matrix(_) => None,
-        }
-    }
-
-    /// The same without bootstrap sets.
-    pub(super) fn without_sets(&self) -> Self {
-        let mut alone = self.clone();
-        match &mut alone {
-            Self::Curves(response) => response.bootstrap.clear(),
-            Self::Matrix(matrix) => matrix.bootstrap.clear(),
-        }
-        alone
-    }
-
-    /// Species that it holds for.
-    pub fn species(&self) -> &str {
-        match self {
-            Self::Curves(response) => &response.species,
-            Self::Matrix(matrix) => &matrix.species,
-        }
-    }
-}
 
 /// Counts in bins of measured energy, seen without and with energy stored in defects. NaN: no value.
 #[derive(Clone, Debug)]
@@ -110,7 +51,7 @@ pub fn detect(
     response: &AnyResponse,
     detector: &Detector,
 ) -> Result<DetectedSpectrum, Error> {
-    fold(&Recoils::binned(spectrum), &spectrum.edges_ev, response, detector)
+    fold(&Recoils::binned(spectrum, response.species()), &spectrum.edges_ev, response, detector)
 }
 
 /// Folds bins or events into bins between ascending `edges_ev` of measured energy. Events are recoils of the response's
@@ -127,7 +68,9 @@ pub fn detect_into(
         return Err(Error::input("edges", problem, "Write start:stop:step or a list, in ascending eV"));
     }
     match spectrum {
-        UserSpectrum::Binned(binned) => fold(&Recoils::binned(binned), edges_ev, response, detector),
+        UserSpectrum::Binned(binned) => {
+            fold(&Recoils::binned(binned, response.species()), edges_ev, response, detector)
+        }
         UserSpectrum::Events(events) => fold(&Recoils::events(events), edges_ev, response, detector),
     }
 }
@@ -151,10 +94,10 @@ pub fn complete_up_to_ev(
         return Ok(None);
     }
     let end = spectrum.edges_ev[last + 1];
-    let is_own = |p: &UserPart| p.species.as_deref().is_none_or(|s| s == response.species()) && p.counts[last] > 0.0;
+    let is_own = |p: &UserPart| p.is_of(response.species()) && p.counts[last] > 0.0;
     let stored = response.best();
     let highest = if spectrum.parts.iter().any(is_own) { stored.rarely_exceeded_ev(end) } else { 0.0 };
-    let scale = response.scale(stored, detector)?;
+    let scale = detector.scale(response, stored)?;
     Ok(Some(scale * (end - highest) - FAR * detector.resolution.at(scale * end)))
 }
 
@@ -165,8 +108,8 @@ fn fold(
     detector: &Detector,
 ) -> Result<DetectedSpectrum, Error> {
     detector.validate()?;
-    let best_scale = response.scale(response.best(), detector)?;
-    let at = |n_bins: f64, fineness| Fold::new(recoils, response.species(), edges, detector, n_bins, fineness);
+    let best_scale = detector.scale(response, response.best())?;
+    let at = |n_bins: f64, fineness| Fold::new(recoils, edges, detector, n_bins, fineness);
     let sigma = detector.resolution.constant_ev;
     let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(recoils.narrowest_ev, f64::min);
     let wanted = WIDEST_EV.min(0.5 * narrowest).min(if sigma > 0.0 { sigma / 4.0 } else { f64::INFINITY });
@@ -203,25 +146,18 @@ fn fold(
     let kernel = fold.kernel(response.best());
     let eye = fold.eye(best_scale);
     let before = fold.eye(1.0).see(&fold.deposited(None));
-    let ratio = |after: &[f64]| -> Vec<f64> {
-        let floor = 1e-9 * before.iter().copied().fold(0.0, f64::max);
-        after.iter().zip(&before).map(|(a, b)| if *b > floor { a / b } else { f64::NAN }).collect()
-    };
     let replica = |stored: &StoredEnergy| -> Result<Vec<f64>, Error> {
-        let scale = response.scale(*stored, detector)?;
+        let scale = detector.scale(response, *stored)?;
         let deposited = fold.deposited(Some(&fold.kernel(*stored)));
         Ok(if scale == best_scale { eye.see(&deposited) } else { fold.eye(scale).see(&deposited) })
     };
     let replicas: Vec<Vec<f64>> = response.replicas().par_iter().map(replica).collect::<Result<_, _>>()?;
-    let ratios: Vec<Vec<f64>> = replicas.iter().map(|r| ratio(r)).collect();
-    let band = |of: &[Vec<f64>], q: f64| -> Vec<f64> {
-        (0..after.len()).map(|i| quantile(&mut of.iter().map(|r| r[i]).collect::<Vec<_>>(), q)).collect()
-    };
+    let ratios: Vec<Vec<f64>> = replicas.iter().map(|after| ratio(after, &before)).collect();
     Ok(DetectedSpectrum {
         after_error: fold.errors(&kernel, &eye),
-        after_band: [band(&replicas, 0.16), band(&replicas, 0.84)],
-        ratio: ratio(&after),
-        ratio_band: [band(&ratios, 0.16), band(&ratios, 0.84)],
+        after_band: band_by_bin(&replicas, after.len()),
+        ratio: ratio(&after, &before),
+        ratio_band: band_by_bin(&ratios, after.len()),
         conservation_error: fold.conservation_error(&kernel, &eye),
         convergence_error,
         internal_bin_ev: fold.grid.width_ev,
@@ -239,8 +175,9 @@ fn largest_change(coarse: &[f64], fine: &[f64]) -> (usize, f64) {
 }
 
 /// Recoils of one kind: flat bins, or lines.
-struct Part<'a> {
-    species: Option<&'a str>,
+struct Part {
+    /// Whether the response is for them.
+    own: bool,
     sources: Vec<Source>,
 }
 
@@ -254,16 +191,17 @@ struct Source {
 }
 
 /// Recoils as the input has them.
-struct Recoils<'a> {
-    parts: Vec<Part<'a>>,
+struct Recoils {
+    parts: Vec<Part>,
     /// Energies of lines, in the order in which parts have them.
     lines_ev: Vec<f64>,
     end_ev: f64,
     narrowest_ev: f64,
 }
 
-impl<'a> Recoils<'a> {
-    fn binned(spectrum: &'a BinnedSpectrum) -> Self {
+impl Recoils {
+    /// `species` is that of the response.
+    fn binned(spectrum: &BinnedSpectrum, species: &str) -> Self {
         let edges = &spectrum.edges_ev;
         let parts = spectrum.parts.iter().map(|part| {
             let error = |bin: usize| part.errors.as_ref().map(|e| e[bin]);
@@ -273,7 +211,7 @@ impl<'a> Recoils<'a> {
                 content: *content,
                 error: error(bin),
             });
-            Part { species: part.species.as_deref(), sources: sources.collect() }
+            Part { own: part.is_of(species), sources: sources.collect() }
         });
         Self {
             parts: parts.collect(),
@@ -286,7 +224,7 @@ impl<'a> Recoils<'a> {
     /// Events are counts of 1 with the error 1.
     fn events(events_ev: &[f64]) -> Self {
         let source = |e: &f64| Source { low_ev: *e, high_ev: *e, content: 1.0, error: Some(1.0) };
-        let part = Part { species: None, sources: events_ev.iter().map(source).collect() };
+        let part = Part { own: true, sources: events_ev.iter().map(source).collect() };
         let end_ev = events_ev.iter().copied().fold(WIDEST_EV, f64::max);
         Self { parts: vec![part], lines_ev: events_ev.to_vec(), end_ev, narrowest_ev: f64::INFINITY }
     }
@@ -294,8 +232,7 @@ impl<'a> Recoils<'a> {
 
 /// The fold on one internal grid.
 struct Fold<'a> {
-    recoils: &'a Recoils<'a>,
-    species: &'a str,
+    recoils: &'a Recoils,
     edges: &'a [f64],
     detector: &'a Detector,
     grid: Grid,
@@ -303,20 +240,13 @@ struct Fold<'a> {
 }
 
 impl<'a> Fold<'a> {
-    fn new(
-        recoils: &'a Recoils<'a>,
-        species: &'a str,
-        edges: &'a [f64],
-        detector: &'a Detector,
-        n_bins: f64,
-        fineness: Fineness,
-    ) -> Self {
+    fn new(recoils: &'a Recoils, edges: &'a [f64], detector: &'a Detector, n_bins: f64, fineness: Fineness) -> Self {
         let grid = Grid { width_ev: recoils.end_ev / n_bins, n_bins: n_bins as usize };
-        Self { recoils, species, edges, detector, grid, fineness }
+        Self { recoils, edges, detector, grid, fineness }
     }
 
     fn kernel<'b>(&self, stored: StoredEnergy<'b>) -> StorageKernel<'b> {
-        StorageKernel::of(stored, self.grid)
+        StorageKernel::new(stored, self.grid)
     }
 
     fn eye(&self, scale: f64) -> Eye {
@@ -329,12 +259,11 @@ impl<'a> Fold<'a> {
 
     /// All recoils, with the stored energy taken off where a kernel is given.
     fn deposited(&self, kernel: Option<&StorageKernel>) -> RecoilSpectrum {
-        let mut sum = RecoilSpectrum { grid: self.grid, bins: vec![0.0; self.grid.n_bins], lines: Vec::new() };
+        let mut sum = RecoilSpectrum::empty(self.grid);
         for part in &self.recoils.parts {
-            let mut recoils = RecoilSpectrum { grid: self.grid, bins: vec![0.0; self.grid.n_bins], lines: Vec::new() };
+            let mut recoils = RecoilSpectrum::empty(self.grid);
             part.sources.iter().for_each(|source| place(&mut recoils, *source, source.content));
-            let own = part.species.is_none_or(|s| s == self.species);
-            let part = kernel.filter(|_| own).map_or_else(|| recoils.clone(), |k| k.apply(&recoils));
+            let part = kernel.filter(|_| part.own).map_or_else(|| recoils.clone(), |k| k.apply(&recoils));
             sum.bins.iter_mut().zip(part.bins).for_each(|(s, b)| *s += b);
             sum.lines.extend(part.lines);
         }
@@ -349,13 +278,12 @@ impl<'a> Fold<'a> {
 
     /// Errors of bins, and events, are independent; the fold is linear.
     fn errors(&self, kernel: &StorageKernel, eye: &Eye) -> Option<Vec<f64>> {
-        let empty = RecoilSpectrum { grid: self.grid, bins: vec![0.0; self.grid.n_bins], lines: Vec::new() };
+        let empty = RecoilSpectrum::empty(self.grid);
         let mut wrong: Vec<(bool, Source, f64, usize)> = Vec::new();
         let mut n_lines = 0;
         for part in &self.recoils.parts {
-            let own = part.species.is_none_or(|s| s == self.species);
             for source in &part.sources {
-                wrong.extend(source.error.map(|error| (own, *source, error, n_lines)));
+                wrong.extend(source.error.map(|error| (part.own, *source, error, n_lines)));
                 n_lines += usize::from(source.low_ev == source.high_ev);
             }
         }
@@ -413,6 +341,7 @@ mod tests {
     use super::super::events::{simulate, simulate_binned};
     use super::super::user::Content;
     use super::*;
+    use crate::response::{Response, ResponseMatrix};
 
     fn spectrum() -> BinnedSpectrum {
         let edges_ev: Vec<f64> = (0..=100).map(|i| 2.0 * f64::from(i)).collect();

@@ -6,6 +6,7 @@ use super::check_number;
 use super::fold::smeared_ramp;
 use crate::Error;
 use crate::math::{gauss_legendre, integrate, normal_cdf};
+use crate::response::{AnyResponse, StoredEnergy};
 use serde::Serialize;
 
 /// Standard deviation of the measured energy, a + b E.
@@ -160,6 +161,11 @@ impl Detector {
             check_number("plateau", plateau, plateau > 0.0 && plateau <= 1.0, "a number above 0 and at most 1")?;
         }
         Ok(())
+    }
+
+    /// Factor between deposited and measured energy that the calibration gives with these stored energies.
+    pub(super) fn scale(&self, response: &AnyResponse, stored: StoredEnergy) -> Result<f64, Error> {
+        self.calibration.scale(stored, response.species(), self.resolution)
     }
 }
 

@@ -1,10 +1,9 @@
 //! Events one by one: stored energy, resolution and trigger drawn at random, in this order.
 
-use super::detected::AnyResponse;
 use super::detector::Detector;
 use super::user::BinnedSpectrum;
 use crate::Error;
-use crate::response::StoredEnergy;
+use crate::response::{AnyResponse, StoredEnergy};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
@@ -30,7 +29,7 @@ pub fn simulate(
     seed: u64,
 ) -> Result<Vec<Event>, Error> {
     detector.validate()?;
-    let scale = response.scale(response.best(), detector)?;
+    let scale = detector.scale(response, response.best())?;
     let mut random = Pcg64::seed_from_u64(seed);
     Ok(recoils_ev.iter().map(|e| event(*e, Some(response.best()), scale, detector, &mut random)).collect())
 }
@@ -54,7 +53,7 @@ pub fn simulate_binned(
         return Err(Error::input("spectrum", "expected counts above 0 somewhere, found none", "Give another spectrum"));
     }
     let n_bins = spectrum.edges_ev.len() - 1;
-    let scale = response.scale(response.best(), detector)?;
+    let scale = detector.scale(response, response.best())?;
     let mut random = Pcg64::seed_from_u64(seed);
     let draw = |_| {
         let target = total * random.random::<f64>();
@@ -62,7 +61,7 @@ pub fn simulate_binned(
         let (part, bin) = (&spectrum.parts[cell / n_bins], cell % n_bins);
         let inside = ((target - below[cell]) / (below[cell + 1] - below[cell])).clamp(0.0, 1.0);
         let (low, high) = (spectrum.edges_ev[bin], spectrum.edges_ev[bin + 1]);
-        let corrected = part.species.as_deref().is_none_or(|s| s == response.species());
+        let corrected = part.is_of(response.species());
         event(low + inside * (high - low), corrected.then(|| response.best()), scale, detector, &mut random)
     };
     Ok((0..number).map(draw).collect())

@@ -1,7 +1,7 @@
 //! What resolution and trigger do to each internal bin: computed once, applied to any spectrum on these bins.
 
 use super::detector::{Detector, Trigger};
-use super::fold::{Grid, Line, RecoilSpectrum, observe_with};
+use super::fold::{Grid, Line, RecoilSpectrum, observe};
 use rayon::prelude::*;
 
 /// How finely internal bins and efficiencies are resolved.
@@ -141,7 +141,7 @@ impl Pieces {
         let first = self.edges.partition_point(|e| *e < low - reach).saturating_sub(1);
         let end = (self.edges.partition_point(|e| *e <= high + reach) + 1).min(self.edges.len());
         let shifted: Vec<f64> = self.edges[first..end].iter().map(|e| e - offset_ev).collect();
-        let parts = observe_with(source, |_| sigma_ev, &shifted);
+        let parts = observe(source, sigma_ev, &shifted);
         let mut all = vec![0.0; self.n_out];
         for (p, seen_in) in parts.iter().zip(&self.seen_in[first..]) {
             if let Some((bin, efficiency)) = seen_in {

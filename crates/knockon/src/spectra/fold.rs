@@ -5,7 +5,7 @@
 //! conserved to rounding, whatever the bin width; the width only limits how well a bin's content is located.
 
 use crate::math::{gauss_legendre, integrate, normal_cdf, normal_density};
-use crate::response::{Parameters, Response, StoredEnergy};
+use crate::response::StoredEnergy;
 use serde::Serialize;
 
 /// Bins of equal width from 0 up.
@@ -55,6 +55,11 @@ pub struct RecoilSpectrum {
 }
 
 impl RecoilSpectrum {
+    /// No counts.
+    pub fn empty(grid: Grid) -> Self {
+        Self { grid, bins: vec![0.0; grid.n_bins], lines: Vec::new() }
+    }
+
     /// Integrates a rate per eV over every bin (3-point Gauss-Legendre).
     pub fn from_density(grid: Grid, mut rate_per_ev: impl FnMut(f64) -> f64) -> Self {
         let rule = gauss_legendre(3);
@@ -104,13 +109,8 @@ pub struct StorageKernel<'a> {
 }
 
 impl<'a> StorageKernel<'a> {
-    /// Builds the kernel for one set of parameters of a response.
-    pub fn new(response: &'a Response, parameters: &'a Parameters, grid: Grid) -> Self {
-        Self::of(StoredEnergy::Curves(response, parameters), grid)
-    }
-
-    /// Builds the kernel for a response of either kind.
-    pub fn of(stored: StoredEnergy<'a>, grid: Grid) -> Self {
+    /// Builds the kernel for a response with one set of numbers.
+    pub fn new(stored: StoredEnergy<'a>, grid: Grid) -> Self {
         let rule = gauss_legendre(2);
         let rows = (0..grid.n_bins)
             .map(|bin| {
@@ -174,21 +174,14 @@ fn spread(stored: StoredEnergy, grid: Grid, energy: f64, weight: f64, mut add: i
 /// Counts in the intervals between `edges_ev`, after a Gaussian resolution of standard deviation `sigma_ev` (0: none).
 /// The first and last intervals do not collect what lies outside.
 pub fn observe(spectrum: &RecoilSpectrum, sigma_ev: f64, edges_ev: &[f64]) -> Vec<f64> {
-    observe_with(spectrum, |_| sigma_ev, edges_ev)
-}
-
-/// The same with a resolution that depends on the energy (eV): that at the middle of a bin holds for all of it.
-pub fn observe_with(spectrum: &RecoilSpectrum, sigma_ev: impl Fn(f64) -> f64, edges_ev: &[f64]) -> Vec<f64> {
     let mut counts = vec![0.0; edges_ev.len().saturating_sub(1)];
     let sources =
         spectrum.bins.iter().enumerate().filter(|(_, c)| **c != 0.0).map(|(i, c)| (spectrum.grid.edges(i), *c));
     for ((low, high), content) in sources {
-        let sigma_ev = sigma_ev(0.5 * (low + high));
         let below = |x: f64| (smeared_ramp(x - low, sigma_ev) - smeared_ramp(x - high, sigma_ev)) / (high - low);
         collect(edges_ev, low, high, sigma_ev, content, below, &mut counts);
     }
     for line in &spectrum.lines {
-        let sigma_ev = sigma_ev(line.energy_ev);
         let below = |x: f64| {
             if sigma_ev > 0.0 { normal_cdf((x - line.energy_ev) / sigma_ev) } else { f64::from(x > line.energy_ev) }
         };
@@ -230,6 +223,7 @@ pub(super) fn smeared_ramp(x: f64, sigma: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::response::Response;
 
     const GRID: Grid = Grid { width_ev: 0.25, n_bins: 1200 };
 
@@ -244,7 +238,7 @@ mod tests {
         let response = Response::from_paper();
         let spectrum = sample();
         for parameters in std::iter::once(&response.parameters).chain(response.bootstrap.iter().take(3)) {
-            let kernel = StorageKernel::new(&response, parameters, GRID);
+            let kernel = StorageKernel::new(StoredEnergy::Curves(&response, parameters), GRID);
             assert!(kernel.rows.iter().all(|r| (r.iter().sum::<f64>() - 1.0).abs() < 1e-12));
             let stored = kernel.apply(&spectrum);
             assert!((stored.total() / spectrum.total() - 1.0).abs() < 1e-12);
@@ -259,9 +253,10 @@ mod tests {
     #[test]
     fn mean_visible_energy_is_lower_by_the_mean_stored_energy() {
         let response = Response::from_paper();
-        let mut spectrum = RecoilSpectrum { grid: GRID, bins: vec![0.0; GRID.n_bins], lines: Vec::new() };
+        let mut spectrum = RecoilSpectrum::empty(GRID);
         spectrum.lines.push(Line { energy_ev: 160.0, content: 1.0 });
-        let stored = StorageKernel::new(&response, &response.parameters, GRID).apply(&spectrum);
+        let best = StoredEnergy::Curves(&response, &response.parameters);
+        let stored = StorageKernel::new(best, GRID).apply(&spectrum);
         let mean: f64 = stored.bins.iter().enumerate().map(|(i, c)| c * (i as f64 + 0.5) * GRID.width_ev).sum::<f64>()
             + stored.lines.iter().map(|l| l.content * l.energy_ev).sum::<f64>();
         assert!((160.0 - mean - 11.0).abs() < 0.05, "{mean}");
@@ -287,11 +282,12 @@ mod tests {
     #[test]
     fn the_grid_is_fine_enough() {
         let response = Response::from_paper();
+        let best = StoredEnergy::Curves(&response, &response.parameters);
         let edges: Vec<f64> = (10..=200).map(f64::from).collect();
         let at = |width_ev: f64| {
             let grid = Grid { width_ev, n_bins: (300.0 / width_ev) as usize };
             let spectrum = RecoilSpectrum::from_density(grid, |e| (-e / 40.0).exp());
-            observe(&StorageKernel::new(&response, &response.parameters, grid).apply(&spectrum), 0.0, &edges)
+            observe(&StorageKernel::new(best, grid).apply(&spectrum), 0.0, &edges)
         };
         for (coarse, fine) in at(0.25).iter().zip(at(0.125)) {
             assert!((coarse / fine - 1.0).abs() < 2e-5, "{coarse} {fine}");

@@ -1,7 +1,7 @@
 //! Numbers that a corrected spectrum is known by: where the capture peaks stand, by how much rates change.
 
 use super::correction::CorrectedSpectrum;
-use crate::math::quantile;
+use crate::math::band;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ pub fn peaks(spectrum: &CorrectedSpectrum) -> [Peak; 3] {
             peak_ev,
             before,
             after: moved(&spectrum.after),
-            after_band_ev: (!positions.is_empty()).then(|| [0.16, 0.84].map(|q| quantile(&mut positions, q))),
+            after_band_ev: (!positions.is_empty()).then(|| band(&mut positions)),
             forms_of_sets,
         }
     })

@@ -17,19 +17,19 @@ pub mod fitting;
 pub mod fold;
 mod form_factor;
 pub mod landmarks;
-mod load;
 pub mod materials;
 mod pointwise;
 pub mod reactor;
 mod sensitivity;
 pub mod user;
 
+pub use crate::response::AnyResponse;
 pub use correction::{
     CorrectedSpectrum, Part, PartSpectrum, RecoilRate, Settings, capture as capture_recoils, cevns as cevns_recoils,
     correct, dark_matter as dark_matter_recoils,
 };
 pub use curve::Curve;
-pub use detected::{AnyResponse, DetectedSpectrum, complete_up_to_ev, detect, detect_into};
+pub use detected::{DetectedSpectrum, complete_up_to_ev, detect, detect_into};
 pub use events::{Event, simulate, simulate_binned};
 pub use form_factor::helm_squared;
 pub use pointwise::{CaptureRate, ElementRate, capture_rate, check_energies, parse_energies, rates_by_element};
@@ -43,6 +43,12 @@ fn check_number(setting: &str, value: f64, fine: bool, expected: &str) -> Result
         return Ok(());
     }
     Err(Error::input(setting, format!("expected {expected}, found {value}"), "Correct the setting"))
+}
+
+/// `after` / `before`; NaN where less than 1e-9 of the highest value is expected before.
+fn ratio(after: &[f64], before: &[f64]) -> Vec<f64> {
+    let floor = 1e-9 * before.iter().copied().fold(0.0, f64::max);
+    after.iter().zip(before).map(|(a, b)| if *b > floor { a / b } else { f64::NAN }).collect()
 }
 
 /// Edges of bins around ascending centres: halfway between neighbours, at the ends as far out as in, never below 0. A

@@ -3,12 +3,11 @@
 use super::calibration::Calibration;
 use super::capture::{Evaluation, Limit, SlowingDown};
 use super::correction::{self, CorrectedSpectrum, RecoilRate, Settings};
-use super::detected::AnyResponse;
 use super::landmarks::{Feature, integral_above, peaks};
 use super::reactor::FissionFractions;
 use crate::Error;
 use crate::math::quantile;
-use crate::response::{ShapeModel, StoredEnergy};
+use crate::response::{AnyResponse, ShapeModel, StoredEnergy};
 use rayon::prelude::*;
 
 /// Results of one choice.

@@ -4,6 +4,7 @@ use super::{Picture, made_from_fit};
 use crate::figures::calibration::{Calibration, draw_calibration};
 use crate::figures::fit::{self, PairScan, Parity};
 use crate::report::run::Run;
+use knockon::fit::Split;
 use serde_json::Value;
 
 /// Predicted against reference values.
@@ -19,16 +20,16 @@ pub(super) fn parity(run: &Run) -> Option<Picture> {
     let quantities: Vec<Parity> = kinds
         .into_iter()
         .map(|(name, title, unit)| {
-            let points = |held_out: bool| {
-                let rows = (0..table.len()).filter(|i| quantity[*i] == name && (split[*i] == "held_out") == held_out);
+            let points = |of: Split| {
+                let rows = (0..table.len()).filter(|i| quantity[*i] == name && split[*i] == of.name());
                 rows.map(|i| [reference[i], predicted[i]]).collect()
             };
             Parity {
                 title,
                 unit,
                 logarithmic: name.starts_with("force"),
-                training: points(false),
-                held_out: points(true),
+                training: points(Split::Training),
+                held_out: points(Split::HeldOut),
             }
         })
         .collect();

@@ -4,12 +4,12 @@ use super::super::check_number;
 use super::super::curve::Curve;
 use super::cascade::Emission;
 use crate::Error;
+use crate::units::ELECTRON_MASS_EV;
 use glam::DVec3;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-const ELECTRON_MASS_EV: f64 = 510_998.95;
 /// Binding energies of the K, L1 and M1 shells of tungsten in eV (Bearden & Burr, Rev. Mod. Phys. 39 (1967) 125): the innermost
 /// shell that a transition can reach is taken.
 const BINDING_EV: [f64; 3] = [69_525.0, 12_100.0, 2_820.0];

@@ -14,12 +14,11 @@ mod tests;
 
 pub use model::{Model, Parameter};
 
-use super::detected::AnyResponse;
 use super::detector::Detector;
 use super::user::BinnedSpectrum;
 use crate::Error;
-use crate::math::{gamma_p, quantile};
-use crate::response::StoredEnergy;
+use crate::math::{band, band_by_bin, gamma_p};
+use crate::response::{AnyResponse, StoredEnergy};
 use likelihood::expected_statistic;
 use nalgebra::DMatrix;
 use problem::Problem;
@@ -146,7 +145,7 @@ pub fn fit_spectrum(
             value: best.values[index],
             deviation: free.map_or(f64::NAN, |i| best.covariance[(i, i)].sqrt()),
             interval: free.map_or([f64::NAN; 2], |i| intervals[i]),
-            response_interval: free.map_or([f64::NAN; 2], |_| [0.16, 0.84].map(|q| quantile(&mut spread, q))),
+            response_interval: free.map_or([f64::NAN; 2], |_| band(&mut spread)),
             without_stored_energy: without.values[index],
         }
     };
@@ -161,14 +160,17 @@ pub fn fit_spectrum(
         measured: FittedCounts {
             edges_ev: measured.edges_ev.clone(),
             deviation: deviation(&derivatives, &best.covariance, expected.len()),
-            response_band: band(replicas.iter().map(|r| &r.1), expected.len()),
+            response_band: band_by_bin(&Vec::from_iter(replicas.iter().map(|r| &r.1)), expected.len()),
             components: names().zip(components).collect(),
             counts: expected.clone(),
         },
         recoils: FittedCounts {
             edges_ev: problem.recoil_edges(),
             deviation: deviation(&recoil_derivatives, &best.covariance, problem.recoil_edges().len() - 1),
-            response_band: band(replicas.iter().map(|r| &r.2), problem.recoil_edges().len() - 1),
+            response_band: band_by_bin(
+                &Vec::from_iter(replicas.iter().map(|r| &r.2)),
+                problem.recoil_edges().len() - 1,
+            ),
             counts: total(&recoils),
             components: names().zip(recoils).collect(),
         },
@@ -205,15 +207,6 @@ fn drawn_p_value(statistic: f64, drawn: &[f64]) -> f64 {
 fn total(components: &[Vec<f64>]) -> Vec<f64> {
     let n = components.first().map_or(0, Vec::len);
     (0..n).map(|bin| components.iter().map(|c| c[bin]).sum()).collect()
-}
-
-/// 16 % and 84 % quantiles of each bin.
-fn band<'a>(sets: impl Iterator<Item = &'a Vec<f64>>, n_bins: usize) -> [Vec<f64>; 2] {
-    let sets: Vec<&Vec<f64>> = sets.collect();
-    let at = |q: f64| -> Vec<f64> {
-        (0..n_bins).map(|bin| quantile(&mut sets.iter().map(|s| s[bin]).collect::<Vec<_>>(), q)).collect()
-    };
-    [at(0.16), at(0.84)]
 }
 
 /// Standard deviation of each bin from that of the parameters that are not at a bound.

@@ -164,7 +164,7 @@ impl Model {
                 let between = plain.integral(shape);
                 let bins = (0..grid.n_bins).map(|i| between(grid.edges(i).0, grid.edges(i).1)).collect();
                 let spectrum = RecoilSpectrum { grid, bins, lines: Vec::new() };
-                let empty = empty(grid);
+                let empty = RecoilSpectrum::empty(grid);
                 Ok(if component.background {
                     Truth { own: empty, other: spectrum }
                 } else {
@@ -175,13 +175,9 @@ impl Model {
     }
 }
 
-pub(super) fn empty(grid: Grid) -> RecoilSpectrum {
-    RecoilSpectrum { grid, bins: vec![0.0; grid.n_bins], lines: Vec::new() }
-}
-
 /// Recoils of a source by whether the response is for them.
 fn of_source(rate: RecoilRate, grid: Grid, factor: f64, species: &str) -> Truth {
-    let none = empty(grid);
+    let none = RecoilSpectrum::empty(grid);
     let own = rate.recoils.combine(factor, &none, 1.0);
     let others = rate.parts.iter().filter(|p| !p.included);
     let other = others.fold(none.clone(), |sum, part| sum.combine(1.0, &part.recoils, factor));

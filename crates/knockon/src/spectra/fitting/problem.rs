@@ -1,7 +1,6 @@
 //! One data set, one model, one detector: where fits start, how they go on, how far their parameters may be off.
 
 use super::super::calibration::Calibration;
-use super::super::detected::AnyResponse;
 use super::super::detector::Detector;
 use super::super::eye::Fineness;
 use super::super::fold::Grid;
@@ -12,7 +11,7 @@ use super::model::Model;
 use super::projection::{Projection, in_bins};
 use super::total;
 use crate::Error;
-use crate::response::StoredEnergy;
+use crate::response::{AnyResponse, StoredEnergy};
 use nalgebra::DMatrix;
 use rand::SeedableRng;
 use rand_distr::{Distribution, Poisson};

@@ -43,7 +43,7 @@ impl<'a> Projection<'a> {
         edges: &'a [f64],
         (grid, fineness): (Grid, Fineness),
     ) -> Self {
-        let kernel = stored.map(|s| StorageKernel::of(s, grid));
+        let kernel = stored.map(|s| StorageKernel::new(s, grid));
         let deposited = vec![None; model.components.len()];
         Self {
             model,

@@ -1,7 +1,7 @@
 //! Fits of synthetic counts.
 
 use super::super::correction::Settings;
-use super::super::detected::{AnyResponse, detect_into};
+use super::super::detected::detect_into;
 use super::super::detector::{Detector, Resolution, Trigger};
 use super::super::user::{BinnedSpectrum, Content, UserPart, UserSpectrum};
 use super::*;

@@ -1,10 +1,18 @@
-//! Responses by name or from files.
+//! A response of either kind, by name or from a file.
 
-use super::AnyResponse;
+use super::{Response, ResponseMatrix, StoredEnergy};
 use crate::Error;
 use crate::io::content_hash;
-use crate::response::{Response, ResponseMatrix};
 use std::path::Path;
+
+/// A response of either kind.
+#[derive(Clone, Debug)]
+pub enum AnyResponse {
+    /// Curves, with bootstrap sets.
+    Curves(Box<Response>),
+    /// A table, perhaps with them.
+    Matrix(Box<ResponseMatrix>),
+}
 
 impl AnyResponse {
     /// The shipped response of this name (letter case does not matter), or the response in this file: `response.json` of
@@ -35,6 +43,50 @@ impl AnyResponse {
         } else {
             Self::Matrix(Box::new(ResponseMatrix::read(bytes, name)?))
         })
+    }
+
+    /// The best numbers.
+    pub fn best(&self) -> StoredEnergy<'_> {
+        match self {
+            Self::Curves(response) => StoredEnergy::Curves(response, &response.parameters),
+            Self::Matrix(matrix) => StoredEnergy::Matrix(matrix),
+        }
+    }
+
+    /// The bootstrap sets.
+    pub(crate) fn replicas(&self) -> Vec<StoredEnergy<'_>> {
+        match self {
+            Self::Curves(response) => response.bootstrap.iter().map(|p| StoredEnergy::Curves(response, p)).collect(),
+            Self::Matrix(matrix) => {
+                (0..matrix.bootstrap.len()).map(|set| StoredEnergy::MatrixSet(matrix, set)).collect()
+            }
+        }
+    }
+
+    /// The curves, if it is no table.
+    pub fn curves(&self) -> Option<&Response> {
+        match self {
+            Self::Curves(response) => Some(response),
+            Self::Matrix(_) => None,
+        }
+    }
+
+    /// The same without bootstrap sets.
+    pub(crate) fn without_sets(&self) -> Self {
+        let mut alone = self.clone();
+        match &mut alone {
+            Self::Curves(response) => response.bootstrap.clear(),
+            Self::Matrix(matrix) => matrix.bootstrap.clear(),
+        }
+        alone
+    }
+
+    /// Species that it holds for.
+    pub fn species(&self) -> &str {
+        match self {
+            Self::Curves(response) => &response.species,
+            Self::Matrix(matrix) => &matrix.species,
+        }
     }
 
     /// The text of a file that [`Self::from_bytes`] reads.
