@@ -104,6 +104,20 @@ def note_failure(reason, path):
         first_failures.append((reason, path))
 
 
+def take_back(job, reason):
+    """Removes failures with this reason, those of other workers too."""
+    for name in os.listdir(job['folder']):
+        path = os.path.join(job['folder'], name)
+        if name.endswith('.failed.json'):
+            try:
+                with open(path) as file:
+                    alike = json.load(file)['reason'] == reason
+                if alike:
+                    os.remove(path)
+            except FileNotFoundError:
+                pass  # another worker was faster
+
+
 def stop_if_nothing_works(job):
     """Ends this process if all that it has tried failed, the last ones alike: a code that is not installed well would spoil the whole
     queue. Where nothing has ever worked with these settings, such failures say nothing of the configurations and are taken back."""
@@ -113,8 +127,7 @@ def stop_if_nothing_works(job):
     records = [name for name in os.listdir(job['folder']) if name.endswith('.json')]
     if all(name.endswith('.failed.json') for name in records):
         then = 'These failures are not kept: the next start tries again.'
-        for _, path in last:
-            os.remove(path)
+        take_back(job, last[0][0])
     else:
         then = 'These failures are kept: the next start goes on with the others, and --retry-failed, or removing their files, has '\
             'these tried again.'

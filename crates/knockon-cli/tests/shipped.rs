@@ -137,6 +137,8 @@ fn campaigns_of_both_sizes_are_valid() {
             "full" => assert_eq!((n_atoms, n_runs), (49152, 1184)),
             _ => assert!(n_runs >= 8 && campaign.energies.iter().any(|e| e.energy_ev == 112.0)),
         }
+        let response: knockon::response::Settings = settings(&format!("examples/cawo4/{size}/response.toml"));
+        response.validate().unwrap();
     }
 }
 

@@ -312,8 +312,12 @@ fn error(rows: &Value, class: &str, key: &str) -> Option<f64> {
 }
 
 const QUANTITIES: [(&str, &str, f64); 2] = [
-    ("force_mae_ev_per_angstrom", "Force error (eV/\u{c5})", fit::report::PAPER.force_mae_ev_per_angstrom),
-    ("energy_mae_ev_per_box", "Energy error (eV per box)", fit::report::PAPER.energy_mae_ev),
+    (
+        "force_mae_ev_per_angstrom",
+        "Mean absolute force error (eV/\u{c5})",
+        fit::report::PAPER.force_mae_ev_per_angstrom,
+    ),
+    ("energy_mae_ev_per_box", "Mean absolute energy error (eV per box)", fit::report::PAPER.energy_mae_ev),
 ];
 
 /// What the figure shows: for forces and energies the learning curve of the last potential and all potentials before.

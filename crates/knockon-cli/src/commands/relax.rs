@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let leader = guide.as_ref().map(|(_, potential)| potential as &dyn Potential);
     let bar = Bar::new("relax");
     let (n_starts, mut unfinished) = (starts.len(), Vec::new());
-    let mut output = Output::new(&arguments.output, &forces);
+    let mut output = Output::new(&arguments.output, &arguments.input, &forces);
     for (index, start) in starts.into_iter().enumerate() {
         bar.update(index as u64, n_starts as u64);
         forces.follow(&start)?;
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 on_the_way(Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info) })
             }
             Err(other) => {
-                output.write()?;
+                output.write_so_far()?;
                 return Err(other.into());
             }
         };
@@ -123,15 +123,21 @@ struct Output<'a> {
     path: &'a Path,
     frames: Vec<Frame>,
     written: Instant,
-    /// None: only at the end, because a device keeps what it is given.
+    /// None: only at the end, because a device keeps what it is given, and the starts must not be lost while they are needed.
     interval: Option<Duration>,
 }
 
 impl<'a> Output<'a> {
-    fn new(path: &'a Path, forces: &Forces) -> Self {
+    fn new(path: &'a Path, input: &Path, forces: &Forces) -> Self {
         let is_device = std::fs::metadata(path).is_ok_and(|found| !found.is_file());
+        let is_input = path.canonicalize().is_ok_and(|path| input.canonicalize().is_ok_and(|input| input == path));
         let interval = if forces.model().is_some() { REWRITE_INTERVAL } else { Duration::ZERO };
-        Self { path, frames: Vec::new(), written: Instant::now(), interval: (!is_device).then_some(interval) }
+        Self {
+            path,
+            frames: Vec::new(),
+            written: Instant::now(),
+            interval: (!is_device && !is_input).then_some(interval),
+        }
     }
 
     fn push(&mut self, frame: Frame) -> Result<(), Error> {
@@ -140,6 +146,11 @@ impl<'a> Output<'a> {
             self.write()?;
         }
         Ok(())
+    }
+
+    /// Writes what there is when the work ends early, unless that takes the place of starts that are still needed.
+    fn write_so_far(&mut self) -> Result<(), Error> {
+        if self.interval.is_some() { self.write() } else { Ok(()) }
     }
 
     /// Writes all; where there is nothing, a file of an earlier run stays.

@@ -235,6 +235,8 @@ fn find_campaign(out: &Path, plan: &Plan) -> Result<()> {
     if found.as_ref() == Some(&directory) {
         return Ok(());
     }
+    // Tables that come back with a folder are not those that the stage made last.
+    remove_marker(out)?;
     if directory.join("plan.json").exists() {
         let aside = free_name(out, &directory);
         rename(&directory, &aside)?;
@@ -245,6 +247,17 @@ fn find_campaign(out: &Path, plan: &Plan) -> Result<()> {
         progress::say(&format!("going on with the recoils that stood in {}", found.display()));
     }
     Ok(())
+}
+
+/// The stage is to be done, whatever its inputs.
+fn remove_marker(out: &Path) -> Result<()> {
+    let marker = out.join("stages/campaign");
+    match std::fs::remove_file(&marker) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", marker.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Folders of campaigns that were set aside, by name.
@@ -343,14 +356,24 @@ mod tests {
         }
         assert_eq!(folders(out), [("campaign".to_owned(), 6)]);
 
+        // The stage is up to date as long as its folder stays, and no longer.
+        let marker = out.join("stages/campaign");
+        std::fs::create_dir(marker.parent().unwrap()).unwrap();
+        let is_marked_after = |plan: &Plan| {
+            std::fs::write(&marker, "inputs").unwrap();
+            reproduce(out, plan);
+            marker.exists()
+        };
+
         // Another campaign, and back, and again.
         let longer = plan(&[("starts = 1", "starts = 2 }, { energy_ev = 60.0, starts = 1")]);
         let other = plan(&[("seed = 3", "seed = 4")]);
         let aside = |plan: &Plan| format!("campaign-{}", plan.key);
+        assert!(is_marked_after(&longer));
         for _ in 0..2 {
-            reproduce(out, &other);
+            assert!(!is_marked_after(&other));
             assert_eq!(folders(out), [(aside(&first), 6), ("campaign".to_owned(), 2)]);
-            reproduce(out, &longer);
+            assert!(!is_marked_after(&longer));
             assert_eq!(folders(out), [(aside(&other), 2), ("campaign".to_owned(), 6)]);
         }
 

@@ -129,9 +129,12 @@ fn power_label(value: f64) -> String {
 }
 
 /// Powers of ten with labels (every second or third when there are many), 2 to 9 times them without; over less than
-/// two decades 2 and 5 are labelled too.
+/// two decades 2 and 5 are labelled too, and over a fraction of one the ticks of a linear axis tell more.
 fn logarithmic_ticks(min: f64, max: f64) -> Vec<Tick> {
     let decades = (max / min).log10();
+    if decades < 0.7 {
+        return linear_ticks(min, max, 7);
+    }
     let (first, last) = (min.log10().floor() as i32, max.log10().ceil() as i32);
     let every = ((decades / 7.0).ceil() as i32).max(1);
     let plain = min > 0.0099 && max < 10_001.0;
@@ -202,6 +205,7 @@ mod tests {
         let axis = Axis::logarithmic("", 1e-3, 1e3);
         assert_eq!(labels(&axis)[..2], ["10^{−3}", "10^{−2}"]);
         assert_eq!(labels(&Axis::logarithmic("", 0.05, 30.0)), ["0.1", "1", "10"]);
+        assert_eq!(labels(&Axis::logarithmic("", 0.11, 0.31)), ["0.15", "0.20", "0.25", "0.30"]);
         assert!((axis.fraction(1.0) - 0.5).abs() < 1e-12);
         assert!(axis.fraction(0.0) < 0.0);
         let signed = Axis::inverse_hyperbolic_sine("", -20.0, 2e4);

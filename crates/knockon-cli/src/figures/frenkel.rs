@@ -148,13 +148,20 @@ fn furniture(svg: &mut Svg, view: &View, picture: &FrenkelPicture, species: &[St
         svg.text([x + 12.0, y], symbol, NORMAL);
         x += 50.0;
     }
-    svg.disk([x, y - 4.5], 7.0, "none", Some(Stroke { dash: "4 3", ..Stroke::solid(INK, 1.8) }));
-    svg.text([x + 13.0, y], "vacancy", NORMAL);
-    svg.disk([x + 92.0, y - 4.5], 7.0, PAPER, Some(Stroke::solid(INK, 2.6)));
-    svg.text([x + 105.0, y], "interstitial", NORMAL);
-    svg.line([x + 190.0, y - 4.5], [x + 212.0, y - 4.5], Stroke::solid(INK, 1.4));
-    svg.disk([x + 190.0, y - 4.5], 2.4, INK, None);
-    svg.text([x + 219.0, y], "from its site", NORMAL);
+    // Only what is in the picture: an atom may have moved far without leaving its site empty.
+    if !picture.vacancies.is_empty() {
+        svg.disk([x, y - 4.5], 7.0, "none", Some(Stroke { dash: "4 3", ..Stroke::solid(INK, 1.8) }));
+        svg.text([x + 13.0, y], "vacancy", NORMAL);
+        x += 92.0;
+    }
+    if picture.atoms.iter().any(|atom| atom.interstitial) {
+        svg.disk([x, y - 4.5], 7.0, PAPER, Some(Stroke::solid(INK, 2.6)));
+        svg.text([x + 13.0, y], "interstitial", NORMAL);
+        x += 98.0;
+    }
+    svg.line([x, y - 4.5], [x + 22.0, y - 4.5], Stroke::solid(INK, 1.4));
+    svg.disk([x, y - 4.5], 2.4, INK, None);
+    svg.text([x + 29.0, y], "moved from its site", NORMAL);
     let bar = 2.0 * PIXELS_PER_ANGSTROM;
     let right = WIDTH - 30.0;
     svg.line([right - bar, y - 2.0], [right, y - 2.0], Stroke::solid(INK, 2.0));
@@ -203,12 +210,13 @@ mod tests {
             bond_angstrom: 2.2,
             crystal_axes: &[("c", DVec3::Z)],
         };
-        assert!(!draw(&picture).contains("NaN"));
+        let bare = draw(&picture);
+        assert!(!bare.contains("NaN") && !bare.contains("vacancy") && !bare.contains("interstitial"));
         let atoms = [atom];
         let vacancies = [("W".to_owned(), DVec3::Y)];
         (picture.atoms, picture.vacancies, picture.axis) = (&atoms, &vacancies, DVec3::Z);
         let svg = draw(&picture);
-        assert!(!svg.contains("NaN") && svg.contains("&lt;a &amp; b&gt;"));
+        assert!(!svg.contains("NaN") && svg.contains("&lt;a &amp; b&gt;") && svg.contains("vacancy"));
     }
 
     #[test]

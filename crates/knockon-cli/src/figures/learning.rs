@@ -56,13 +56,15 @@ pub(crate) fn draw(curves: &[Curve]) -> String {
             }
         });
         panel.axes(&mut svg);
-        let exponent = curve.law.map_or(String::new(), |(_, e)| format!("falls as labels to the power {e:.2}"));
+        let exponent = curve.law.map_or(String::new(), |(_, e)| {
+            format!("error falls as N^{{{}}}, N labels", format!("{e:.2}").replace('-', "−"))
+        });
         svg.text([panel.corner[0], 76.0], &exponent, Font::new(13.0));
     }
     let entries = [
-        (Key::Disk(BLUE), "fits to random parts of the data"),
+        (Key::Disk(BLUE), "fits to random parts of the present data"),
         (Key::Line(Stroke::solid(BLUE, 1.6)), "power law, to 100 more labels"),
-        (Key::Disk(ORANGE), "potentials of the record"),
+        (Key::Disk(ORANGE), "potentials of the record, each with its own data"),
         (Key::Line(Stroke::solid(MUTED, 1.6)), "paper, on its own training data"),
     ];
     legend(&mut svg, [80.0, 10.0], 860.0, &entries);

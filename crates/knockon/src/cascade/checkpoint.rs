@@ -196,19 +196,24 @@ impl<'a> Checkpoint<'a> {
     pub(super) fn write<T: Serialize>(&mut self, part_done: f64, state: T) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         self.check_claim()?;
-        if self.is_foreign {
-            match std::fs::rename(path, set_aside(path)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => other.map_err(|e| Error::io("rename", path, e))?,
-            }
-            self.is_foreign = false;
-        }
         let underway = Underway { wall_time_s: self.wall_time_s(), part_done };
         let content = Content { inputs: self.inputs.clone(), underway, state };
         let body = postcard::to_stdvec(&content).expect("plain numbers and text");
         let mut bytes = content_hash(&body).into_bytes();
         bytes.extend(body);
-        write_atomically(path, &bytes)?;
+        if self.is_foreign {
+            // The new state first: what is set aside may take the place of the one that this work went on from.
+            let new = beside(path, "new");
+            write_atomically(&new, &bytes)?;
+            match std::fs::rename(path, set_aside(path)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => other.map_err(|e| Error::io("rename", path, e))?,
+            }
+            std::fs::rename(&new, path).map_err(|e| Error::io("rename", &new, e))?;
+            self.is_foreign = false;
+        } else {
+            write_atomically(path, &bytes)?;
+        }
         self.written = Instant::now();
         Ok(())
     }
@@ -228,8 +233,13 @@ pub(super) fn remove_checkpoint(path: &Path) -> Result<(), Error> {
 
 /// Where a checkpoint goes when one of another program or of other work takes its place.
 fn set_aside(path: &Path) -> PathBuf {
+    beside(path, "other")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".other");
+    name.push(".");
+    name.push(ending);
     PathBuf::from(name)
 }
 

@@ -134,7 +134,8 @@ impl Prepared<'_> {
             errors: [errors_of(&solution.trained, Split::Training), errors_of(&variant.held_out, Split::HeldOut)]
                 .concat(),
             variants: variant_rows.collect(),
-            cross_validation: variant.validation.scores.clone(),
+            // JSON has no other numbers than finite ones.
+            cross_validation: variant.validation.scores.iter().filter(|s| s.score.is_finite()).copied().collect(),
             offsets: self.offset_rows(&solution.unknowns),
             species_offsets: self.species_offset_rows(&solution.unknowns),
             groups: self.group_rows(),

@@ -16,7 +16,7 @@ use settings::Settings;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
-use workers::{Job, Worker, record_death};
+use workers::{Job, NOT_USABLE, Worker, record_death};
 
 /// Arguments of `knockon label`.
 #[derive(clap::Args)]
@@ -159,6 +159,7 @@ impl<'a> Watch<'a> {
     fn work(&mut self, job: &Job) -> Result<()> {
         let n_workers = self.n_workers.min(self.settled.iter().filter(|s| !**s).count());
         let mut workers = (0..n_workers).map(|_| job.start()).collect::<Result<Vec<Worker>>>()?;
+        let mut repair = None;
         while !workers.is_empty() {
             std::thread::sleep(POLL);
             let mut living = Vec::new();
@@ -166,6 +167,8 @@ impl<'a> Watch<'a> {
                 match worker.ended()? {
                     None => living.push(worker),
                     Some(status) if status.success() => {}
+                    // Nothing that this one tried worked; another one may be at something that does.
+                    Some(status) if status.code() == Some(NOT_USABLE) => repair = Some(worker.last_words()),
                     Some(status) => {
                         self.death(&worker, status)?;
                         living.push(job.start()?);
@@ -175,7 +178,7 @@ impl<'a> Watch<'a> {
             workers = living;
             self.report()?;
         }
-        Ok(())
+        repair.map_or(Ok(()), |words| bail!("a worker could not do its work:\n{words}"))
     }
 
     /// A worker died without saying why; the second time over the same configuration this is a failure.
