@@ -21,28 +21,26 @@ fn settings<T: serde::de::DeserializeOwned>(path: &str) -> T {
     toml::from_str(&std::fs::read_to_string(root().join(path)).unwrap()).unwrap()
 }
 
-/// The default, and the paper's form of the model, which is too stiff for one of the checks: with their settings and verdicts.
-const MODELS: [(&str, &str, &str); 2] = [
-    ("cawo4", "examples/cawo4/laptop/fit.toml", "passed"),
-    ("cawo4-paper-form", "examples/cawo4/paper_form.toml", "failed: |C16|"),
-];
+/// The default, and the paper's form of the model, with their settings.
+const MODELS: [(&str, &str); 2] =
+    [("cawo4", "examples/cawo4/laptop/fit.toml"), ("cawo4-paper-form", "examples/cawo4/paper_form.toml")];
 
 #[test]
 fn the_models_were_fitted_to_the_data_with_the_settings_beside_them() {
-    for (name, path, verdict) in MODELS {
+    for (name, path) in MODELS {
         let model = Model::load(&root().join(format!("data/cawo4/{name}.model"))).unwrap();
         let fit: Settings = settings(path);
         let data = Dataset::load(&fit, root().join(path).parent().unwrap()).unwrap();
         assert_eq!(model.provenance["data_hash"], data.hash);
         assert_eq!(model.provenance["settings_hash"], fit.hash());
-        assert_eq!(model.provenance["checks"], verdict);
+        assert_eq!(model.provenance["checks"], "passed");
     }
 }
 
 /// Committee and grades belong to the model, and no training atom is graded as extrapolation.
 #[test]
 fn committee_and_grades_belong_to_the_model() {
-    MODELS.iter().for_each(|(name, ..)| check_committee_and_grades(name));
+    MODELS.iter().for_each(|(name, _)| check_committee_and_grades(name));
 }
 
 fn check_committee_and_grades(name: &str) {
