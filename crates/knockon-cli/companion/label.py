@@ -7,7 +7,7 @@
 For each configuration one file appears, at once and complete: STEM.json with the label or STEM.failed.json with the reason. Both hold
 the configuration, so that they can be understood without the file that it came from.
 
-Exit status 3 says that the code is not set up so that it can run; the last lines of standard error say what to repair.
+Exit status 78 says that the code is not set up so that it can run; the last lines of standard error say what to repair.
 """
 import json
 import os
@@ -23,7 +23,7 @@ import traceback
 import calculators
 import claims
 
-NOT_USABLE = 3
+NOT_USABLE = 78  # EX_CONFIG of sysexits.h
 ALIKE = 3  # so many failures with one reason are no accident
 
 current = None  # the claim that this process holds

@@ -161,6 +161,19 @@ fn a_code_that_never_works_does_not_spoil_the_queue() {
     assert_eq!((bench.ids(), failures()), (vec!["good".to_owned()], 5));
 }
 
+/// A worker that has seen nothing but failures ends alone: the one beside it may be at the first that works.
+#[test]
+fn a_worker_without_luck_does_not_end_the_others() {
+    let mut candidates = vec![Frame::new(copper("", 4, 0.0).atoms.supercell([2, 1, 1]))];
+    candidates[0].info.set("id", "good");
+    candidates.extend((0..5).map(|k| copper(&format!("bad {k}"), 1, 0.1 * f64::from(k))));
+    let bench = Bench::new(EMT, &candidates);
+    let output = bench.run("ase:slow_emt.SlowMoody", &["--workers", "2"]);
+    let text = message(&output);
+    assert!(output.status.success() && text.contains("1 labels, 5 failed"), "{text}");
+    assert_eq!(bench.ids(), ["good"]);
+}
+
 #[test]
 fn what_a_code_needs_is_asked_for_before_anything_is_tried() {
     let refused = |calculator: &str, parameters: &str| {

@@ -16,6 +16,7 @@ class SlowEMT(EMT):
 class Moody(Calculator):
     """Fails for one atom, does not converge for two, gives NaN for three, dies for four, works for more."""
     implemented_properties = ['energy', 'forces', 'stress']
+    seconds = 0
 
     def calculate(self, atoms=None, properties=('energy',), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
@@ -24,5 +25,12 @@ class Moody(Calculator):
             raise RuntimeError('no, thanks')
         if n == 4:
             os._exit(3)
+        if n > 4:
+            time.sleep(self.seconds)
         self.converged = n != 2
         self.results = {'energy': float('nan') if n == 3 else 1.0, 'forces': np.zeros((n, 3)), 'stress': np.zeros(6)}
+
+
+class SlowMoody(Moody):
+    """Takes its time for what works."""
+    seconds = 3

@@ -178,7 +178,15 @@ impl<'a> Watch<'a> {
             workers = living;
             self.report()?;
         }
-        repair.map_or(Ok(()), |words| bail!("a worker could not do its work:\n{words}"))
+        if let Some(words) = repair {
+            // Failures that the worker took back, or what it left to others, may have been done by these since.
+            for candidate in self.open {
+                if self.records.result(candidate)?.is_none() && self.records.failure(candidate)?.is_none() {
+                    bail!("a worker could not do its work:\n{words}");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A worker died without saying why; the second time over the same configuration this is a failure.

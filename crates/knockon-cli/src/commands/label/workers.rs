@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// Exit status of the scripts when the code is not set up so that it can run; then they have said what to repair.
-pub(super) const NOT_USABLE: i32 = 3;
+pub(super) const NOT_USABLE: i32 = 78; // EX_CONFIG of sysexits.h
 
 /// Scripts, settings and candidates in a temporary folder, as the workers find them.
 pub(crate) struct Job {
