@@ -1,7 +1,6 @@
 """A spectrum folded with a response in NumPy and SciPy alone, after docs/response-format.md.
 
-It prints the ratio of the spectra with and without stored energy, with the band over the bootstrap sets. All
-distributions but asymmetric-gaussian are here; the shipped responses have no other.
+It prints the ratio of the spectra with and without stored energy, with the band over the bootstrap sets.
 """
 
 import json
@@ -38,11 +37,21 @@ def profile(points, z):
     return PchipInterpolator(points["x"], points["y"])(np.clip(z, points["x"][0], points["x"][-1]))
 
 
+def split_normal(asymmetry, mean, width, stored):
+    """Two halves of normal distributions with one maximum, from the mean and the standard deviation of the whole."""
+    half_sum = width / np.sqrt(1.0 + (3.0 - 8.0 / np.pi) * asymmetry**2)
+    left, right = half_sum * (1.0 - asymmetry), half_sum * (1.0 + asymmetry)
+    away = stored - (mean - np.sqrt(2.0 / np.pi) * (right - left))
+    below, above = 2.0 * left * ndtr(away / left), left + right * (2.0 * ndtr(away / right) - 1.0)
+    return np.where(away < 0.0, below, above) / (left + right)
+
+
 def deposited(p):
     """Counts by deposited energy: recoil energy minus what p, a set of parameters, says is stored."""
     mean, width = (np.maximum(curve(p[name], RECOIL_EV), 1e-6)[:, None] for name in ("mean", "width"))
     cdf = {
         "gaussian": lambda stored: ndtr((stored - mean) / width),
+        "asymmetric-gaussian": lambda stored: split_normal(np.clip(p["asymmetry"], -0.95, 0.95), mean, width, stored),
         "gamma": lambda stored: gammainc((mean / width) ** 2, stored * mean / width**2),
         "empirical": lambda stored: profile(p["profile"], (stored - mean) / width),
     }[p["shape"]]
