@@ -122,6 +122,14 @@ impl Species {
         (1..=SYMBOLS.len() as u8).contains(&number).then_some(Self(number))
     }
 
+    /// Each element of a list once, by atomic number.
+    pub fn distinct(list: &[Self]) -> Vec<Self> {
+        let mut distinct = list.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        distinct
+    }
+
     /// The element with this symbol, e.g. `"W"`.
     pub fn from_symbol(symbol: &str) -> Option<Self> {
         SYMBOLS.iter().position(|s| *s == symbol).map(|i| Self(i as u8 + 1))
@@ -233,6 +241,11 @@ pub struct Atoms {
 }
 
 impl Atoms {
+    /// The elements that it has, by atomic number.
+    pub fn elements(&self) -> Vec<Species> {
+        Species::distinct(&self.species)
+    }
+
     /// Checks lengths, finite positions and a cell with volume that is not absurdly thin; `place` names the origin in the error.
     pub fn new(cell: Cell, species: Vec<Species>, positions: Vec<DVec3>, place: &str) -> Result<Self, Error> {
         if species.len() != positions.len() {

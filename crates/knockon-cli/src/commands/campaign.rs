@@ -113,7 +113,9 @@ struct RunArguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match (&arguments.step, &arguments.all) {
         (Some(Step::Plan(a)), _) => {
-            let plan = Planned::new(&a.config, a.model.as_deref(), None)?.write(&a.output)?;
+            let planned = Planned::new(&a.config, a.model.as_deref(), None)?;
+            warn_of_failing(&Model::load(&planned.model)?);
+            let plan = planned.write(&a.output)?;
             say(&format!("{} recoils: {}", plan.runs.len(), a.output.join("plan.csv").display()));
             Ok(())
         }

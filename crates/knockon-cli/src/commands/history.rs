@@ -8,8 +8,8 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    CLOSE_PAIR_ANGSTROM, Checkpoint, PerfectBox, Recoil, RecoilSettings, RecoilTask, Thermalization, check_size,
-    run_recoil, thermalize,
+    CLOSE_PAIR_ANGSTROM, Checkpoint, MAX_RECOIL_ENERGY_EV, PerfectBox, Recoil, RecoilSettings, RecoilTask,
+    Thermalization, check_size, run_recoil, thermalize,
 };
 use knockon::dynamics::{QuenchSettings, Quenched, TimeStep, ensure_relaxed, relax_cell};
 use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
@@ -72,9 +72,8 @@ struct FixedRecoils {
 impl HistorySettings {
     /// Checks what types cannot; `place` names the file.
     fn validate(&self, place: &str) -> Result<(), Error> {
-        const MAX_ENERGY_EV: f64 = 1e5;
         let fixed = &self.recoils;
-        let energies = fixed.kicks.iter().all(|k| k.energy_ev > 0.0 && k.energy_ev <= MAX_ENERGY_EV);
+        let energies = fixed.kicks.iter().all(|k| k.energy_ev > 0.0 && k.energy_ev <= MAX_RECOIL_ENERGY_EV);
         let directions = fixed.kicks.iter().all(|k| k.direction.try_normalize().is_some());
         let temperature = fixed.temperature_k >= 0.0 && fixed.temperature_k.is_finite();
         check(

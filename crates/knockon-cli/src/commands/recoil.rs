@@ -92,9 +92,10 @@ pub(crate) struct Arguments {
     /// Seed of the thermal motion.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Flag the recoil `close-pair` if two atoms come closer than this (angstrom).
-    #[arg(long, value_name = "ANGSTROM", default_value_t = MinDistance::DEFAULT_ANGSTROM)]
-    min_distance: f64,
+    /// Flag the recoil `close-pair` if two atoms come closer than this (angstrom), or for pairs of elements such as O-W=1.2,O-O=0.9.
+    /// Pairs that are not named have the default.
+    #[arg(long, value_name = "ANGSTROM", value_parser = MinDistance::parse, default_value = "1")]
+    min_distance: MinDistance,
     /// Give up after so many time steps.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     max_steps: u64,
@@ -123,6 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     super::campaign::warn_of_failing(&model);
     let extrapolation = arguments.grade.as_ref().map(|path| super::evaluate::load_grades(&model, path)).transpose()?;
     let mut unit_cell = read_structure(&arguments.crystal)?.atoms;
+    arguments.min_distance.check_pairs(&unit_cell.elements())?;
     if !arguments.keep_cell {
         let relaxed = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?;
         let Quenched { converged, max_force_ev_per_angstrom, .. } = relaxed.quenched;
@@ -275,7 +277,7 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
         border,
         electronic_stopping: arguments.stopping_above_ev.map(|above_ev| ElectronicStopping { above_ev }),
         max_steps: arguments.max_steps,
-        min_distance_angstrom: MinDistance::All(arguments.min_distance),
+        min_distance_angstrom: arguments.min_distance.clone(),
     }
 }
 

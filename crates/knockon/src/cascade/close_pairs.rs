@@ -33,6 +33,16 @@ impl MinDistance {
         }
     }
 
+    /// Reads a distance in angstrom, or one for each of some pairs such as `O-W=1.2,O-O=0.9`. Fails, with what was expected,
+    /// where the text is neither.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let distance = |text: &str| text.trim().parse().ok().filter(|d| is_not_negative(*d));
+        let pair = |part: &str| part.split_once('=').and_then(|(p, d)| Some((p.trim().to_owned(), distance(d)?)));
+        let all = distance(text).map(Self::All);
+        let pairs = || text.split(',').map(pair).collect::<Option<BTreeMap<String, f64>>>().map(Self::Pairs);
+        all.or_else(pairs).ok_or_else(|| format!("expected a distance such as 1.2, or O-W=1.2,O-O=0.9, found {text}"))
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         match self {
             Self::All(distance) => is_not_negative(*distance),
@@ -41,13 +51,13 @@ impl MinDistance {
     }
 
     /// Fails if a pair is named that the crystal does not have: it would never be looked at.
-    pub(super) fn check_pairs(&self, elements: &[Species]) -> Result<(), Error> {
+    pub fn check_pairs(&self, elements: &[Species]) -> Result<(), Error> {
         let Self::Pairs(distances) = self else { return Ok(()) };
         let known = pair_names(elements);
         let unknown = distances.keys().find(|pair| !known.contains(pair));
         unknown.map_or(Ok(()), |pair| {
             let found = format!("expected pairs of the elements of the crystal ({}), found {pair}", known.join(", "));
-            Err(Error::input("recoil.min_distance_angstrom", found, "Name pairs as they are named here"))
+            Err(Error::input("the shortest distances", found, "Name pairs as they are named here"))
         })
     }
 }
@@ -80,9 +90,7 @@ pub(super) struct PairDistances {
 impl PairDistances {
     /// Pairs that are not closer than the cutoff of the potential are not seen: neighbour lists need not have them.
     pub(super) fn new(atoms: &Atoms, cutoff_angstrom: f64) -> Self {
-        let mut elements = atoms.species.clone();
-        elements.sort_unstable_by_key(|element| element.symbol());
-        elements.dedup();
+        let elements = atoms.elements();
         let kind = |species: &Species| elements.iter().position(|e| e == species).expect("all elements are listed");
         let kinds = atoms.species.iter().map(kind).collect();
         Self { elements, kinds, cutoff_angstrom }
@@ -182,6 +190,11 @@ mod tests {
         let reversed = read("distance = { W-O = 1.3 }").expect("a pair");
         let error = reversed.check_pairs(&crystal).expect_err("in the wrong order").to_string();
         assert!(error.contains("O-W") && error.contains("found W-O"), "{error}");
+        assert_eq!(MinDistance::parse("1.2"), Ok(all));
+        assert_eq!(MinDistance::parse("O-W=1.3, O-O = 0.8").as_ref(), Ok(&some));
+        for text in ["near", "-1", "O-W", "O-W=", "O-W=1.3,", "O-W=nan"] {
+            assert!(MinDistance::parse(text).is_err_and(|error| error.contains(text)), "{text}");
+        }
         assert!(some.is_sound() && !MinDistance::All(f64::NAN).is_sound());
         assert!(!MinDistance::Pairs(BTreeMap::from([("O-W".to_owned(), -1.0)])).is_sound());
     }

@@ -36,9 +36,7 @@ pub struct Disorder {
 impl Disorder {
     /// Compares a quenched box with the perfect crystal. Boxes may be shifted, turned and renumbered against each other.
     pub fn find(perfect: &Atoms, atoms: &Atoms) -> Self {
-        let mut elements = perfect.species.clone();
-        elements.sort_unstable();
-        elements.dedup();
+        let elements = perfect.elements();
         let crystal = Fingerprint::new(perfect, &elements).distinct(SAME_KIND);
         let differences = Fingerprint::new(atoms, &elements).distances_from(&crystal);
         let disordered: Vec<usize> = (0..atoms.len()).filter(|atom| differences[*atom] > DISORDERED).collect();

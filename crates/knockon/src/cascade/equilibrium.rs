@@ -137,7 +137,7 @@ impl Reading {
         Self {
             time_fs: simulation.time_fs(),
             potential_energy_ev: simulation.potential_energy_ev(),
-            temperatures_k: elements(atoms).iter().map(temperature).collect(),
+            temperatures_k: atoms.elements().iter().map(temperature).collect(),
         }
     }
 }
@@ -145,7 +145,7 @@ impl Reading {
 impl Equilibrium {
     /// `readings` are at equal intervals; `start` is the box whose kinetic energies are looked at.
     pub(super) fn new(atoms: &Atoms, settings: &Thermalization, readings: &[Reading], start: &Start) -> Self {
-        let elements = elements(atoms);
+        let elements = atoms.elements();
         // The friction acts on the kinetic energy, half of a harmonic crystal's, at twice its rate.
         let memory_fs = 1.0 / settings.friction_per_fs;
         let memory = memory_in_readings(readings, memory_fs);
@@ -234,16 +234,9 @@ impl Equilibrium {
 /// Kinetic temperature in K of all atoms in each reading.
 fn temperatures_of_all_k(atoms: &Atoms, readings: &[Reading]) -> Vec<f64> {
     let share = |element: &Species| atoms.species.iter().filter(|s| *s == element).count() as f64 / atoms.len() as f64;
-    let shares: Vec<f64> = elements(atoms).iter().map(share).collect();
+    let shares: Vec<f64> = atoms.elements().iter().map(share).collect();
     let all = |r: &Reading| r.temperatures_k.iter().zip(&shares).map(|(t, share)| t * share).sum::<f64>();
     readings.iter().map(all).collect()
-}
-
-fn elements(atoms: &Atoms) -> Vec<Species> {
-    let mut elements = atoms.species.clone();
-    elements.sort_unstable();
-    elements.dedup();
-    elements
 }
 
 /// The memory of the bath in intervals between readings.

@@ -33,7 +33,9 @@ pub use flags::Flag;
 pub use grade_watch::GradeWatch;
 pub use output::{Protocol, UnitCell, snapshots};
 pub use plan::{Plan, PlannedRun, check_size};
-pub use recoil::{Border, Displacement, Followed, Recoil, RecoilSettings, RecoilTask, Snapshot, run_recoil};
+pub use recoil::{
+    Border, Displacement, Followed, MAX_RECOIL_ENERGY_EV, Recoil, RecoilSettings, RecoilTask, Snapshot, run_recoil,
+};
 pub use settings::{CampaignSettings, Directions, FrameSettings, GradeSettings, RecoilEnergy};
 pub use sites::InequivalentSites;
 pub use starts::{PerfectBox, Start, Thermalization, Thermalized, central_atom, thermalize};

@@ -263,9 +263,6 @@ impl Plan {
 
     /// Elements of the crystal by atomic number.
     pub(super) fn elements(&self) -> Vec<Species> {
-        let mut elements = self.unit_cell.species.clone();
-        elements.sort_unstable();
-        elements.dedup();
-        elements
+        Species::distinct(&self.unit_cell.species)
     }
 }

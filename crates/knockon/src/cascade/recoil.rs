@@ -216,8 +216,8 @@ const BORDER_HEATING_K: f64 = 100.0;
 /// of the potential.
 const HOLE_EV: f64 = 0.1;
 
-/// More (in eV) is refused: no box of atoms that can be followed holds such a cascade.
-pub(super) const MAX_ENERGY_EV: f64 = 1e5;
+/// Recoils of more (in eV) are refused: no box of atoms that can be followed holds such a cascade.
+pub const MAX_RECOIL_ENERGY_EV: f64 = 1e5;
 
 /// A recoil to follow.
 #[derive(Clone, Copy)]
@@ -300,8 +300,8 @@ impl RecoilTask<'_> {
 
     fn unit_direction(&self) -> Result<DVec3, Error> {
         let energy_ev = self.energy_ev;
-        if !(0.0..=MAX_ENERGY_EV).contains(&energy_ev) {
-            let found = format!("expected an energy from 0 to {MAX_ENERGY_EV} eV, found {energy_ev} eV");
+        if !(0.0..=MAX_RECOIL_ENERGY_EV).contains(&energy_ev) {
+            let found = format!("expected an energy from 0 to {MAX_RECOIL_ENERGY_EV} eV, found {energy_ev} eV");
             return Err(Error::input("recoil", found, "Give the energy in eV"));
         }
         self.direction.try_normalize().ok_or_else(|| {

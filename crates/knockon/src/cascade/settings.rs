@@ -1,6 +1,6 @@
 //! What a campaign is to do.
 
-use super::recoil::MAX_ENERGY_EV;
+use super::recoil::MAX_RECOIL_ENERGY_EV;
 use super::starts::sampling_window;
 use super::{Border, RecoilSettings, RunningSettings, Thermalization};
 use crate::settings::{check, is_not_negative, is_positive};
@@ -165,7 +165,7 @@ impl CampaignSettings {
     /// Checks what types cannot; `place` names the settings in errors.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
         let energies: Vec<f64> = self.energies.iter().map(|e| e.energy_ev).collect();
-        let in_range = energies.iter().all(|energy| *energy > 0.0 && *energy <= MAX_ENERGY_EV);
+        let in_range = energies.iter().all(|energy| *energy > 0.0 && *energy <= MAX_RECOIL_ENERGY_EV);
         let differ = (1..energies.len()).all(|k| !energies[..k].contains(&energies[k]));
         let frames = self.frames.as_ref().map_or(&[][..], |f| &f.times_fs);
         check(

@@ -57,9 +57,7 @@ impl Defects {
             occupants[site].push((distance, atom));
             left_site_atoms += usize::from(site != atom);
         }
-        let mut kinds = perfect.species.clone();
-        kinds.sort_unstable();
-        kinds.dedup();
+        let kinds = perfect.elements();
         let none = |species| SpeciesDefects { species, vacancies: 0, interstitials: 0, antisites: 0 };
         let mut species: Vec<SpeciesDefects> = kinds.iter().copied().map(none).collect();
         let kind = |of: Species| kinds.binary_search(&of).expect("all elements are listed");

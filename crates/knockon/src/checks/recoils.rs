@@ -20,9 +20,7 @@ pub(super) fn check(potential: &dyn Potential, crystal: &Atoms, settings: &Check
     if settings.recoils_per_species == 0 {
         return Vec::new();
     }
-    let mut species = crystal.species.clone();
-    species.sort_unstable();
-    species.dedup();
+    let species = crystal.elements();
     let name = |species| format!("stored energy of {species} recoils");
     let verdict = |species| match stored_energies_ev(potential, crystal, species, settings) {
         Ok(stored) => vec![judge(&name(species), &stored, settings)],

@@ -36,9 +36,7 @@ pub struct Friction {
 impl Friction {
     /// Friction of the atoms of a crystal.
     pub fn new(stopping: ElectronicStopping, crystal: &Atoms) -> Self {
-        let mut elements = crystal.species.clone();
-        elements.sort_unstable();
-        elements.dedup();
+        let elements = crystal.elements();
         let density =
             |of: Species| crystal.species.iter().filter(|s| **s == of).count() as f64 / crystal.cell.volume_angstrom3();
         let of = |mover: Species| {

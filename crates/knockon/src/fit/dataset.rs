@@ -6,6 +6,7 @@ use crate::io::labels::refuse_model;
 use crate::io::{Frame, content_hash, parse_extxyz, read_text};
 use crate::{Atoms, Cell, Error};
 use glam::DVec3;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One labelled configuration.
@@ -93,9 +94,11 @@ impl Dataset {
             reference: 0,
             hash,
         };
+        let mut unknown_classes = UnknownClasses::default();
         for (place, frame) in frames {
-            data.add(settings, &place, frame)?;
+            data.add(settings, &place, frame, &mut unknown_classes)?;
         }
+        unknown_classes.refuse()?;
         data.configurations.sort_by_key(|c| c.group);
         let reference = data.configurations.iter().position(|c| c.id == settings.reference).ok_or_else(|| {
             let found = format!(
@@ -111,7 +114,13 @@ impl Dataset {
         Ok(data)
     }
 
-    fn add(&mut self, settings: &Settings, place: &str, frame: Frame) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        settings: &Settings,
+        place: &str,
+        frame: Frame,
+        unknown_classes: &mut UnknownClasses,
+    ) -> Result<(), Error> {
         let id = frame.info.get("id").map_or_else(|| format!("{}", self.configurations.len() + 1), str::to_owned);
         if settings.leave_out.contains(&id) {
             return Ok(());
@@ -131,10 +140,10 @@ impl Dataset {
             return Err(Error::input(place, found, "Add it to model.species, or name the configuration in leave_out"));
         }
         let class_name = frame.info.get("cls").or_else(|| frame.info.get("class")).unwrap_or("default");
-        let class = settings.classes.iter().position(|c| c.name == class_name).ok_or_else(|| {
-            let found = format!("expected a [[class]] \"{class_name}\" in the settings for \"{id}\", found none");
-            Error::input(place, found, "Add one with its weights, or name the configuration in leave_out")
-        })?;
+        let Some(class) = settings.classes.iter().position(|c| c.name == class_name) else {
+            unknown_classes.add(class_name, place);
+            return Ok(());
+        };
         let group = index_of(&mut self.groups, group_name(&settings.classes[class], &frame));
         let kind = self.kind(&frame);
         let origin = Origin::find(&mut self.origins, &frame);
@@ -183,6 +192,30 @@ impl Dataset {
     pub fn group_ranges(&self) -> Vec<std::ops::Range<usize>> {
         let start = |g| self.configurations.partition_point(|c| c.group < g);
         (0..self.groups.len()).map(|g| start(g)..start(g + 1)).collect()
+    }
+}
+
+/// Classes of the data that the settings lack: all of them are named at once.
+#[derive(Default)]
+struct UnknownClasses {
+    /// Number of configurations by class.
+    counts: BTreeMap<String, usize>,
+    /// Where the first of them was read.
+    first_place: Option<String>,
+}
+
+impl UnknownClasses {
+    fn add(&mut self, class: &str, place: &str) {
+        *self.counts.entry(class.to_owned()).or_default() += 1;
+        self.first_place.get_or_insert_with(|| place.to_owned());
+    }
+
+    fn refuse(self) -> Result<(), Error> {
+        let Some(place) = self.first_place else { return Ok(()) };
+        let listed = self.counts.iter().map(|(class, n)| format!("[[class]] \"{class}\" (for {n} configurations)"));
+        let listed = listed.collect::<Vec<_>>().join(", ");
+        let found = format!("expected {listed} in the settings, found none of that name");
+        Err(Error::input(place, found, "Add each with its weights, or name the configurations in leave_out"))
     }
 }
 

@@ -193,7 +193,13 @@ fn data_that_cannot_be_used_are_refused_with_a_remedy() {
     frame.energy_ev = Some(-1.0);
     assert!(refused(&frame).contains("perfect-000"));
     frame.info.set("cls", "unheard");
-    assert!(refused(&frame).contains("[[class]] \"unheard\""));
+    assert!(refused(&frame).contains("[[class]] \"unheard\" (for 1 configurations)"));
+    let mut other = frame.clone();
+    other.info.set("id", "y");
+    other.info.set("cls", "unseen");
+    let both = [("file".into(), frame), ("file".into(), other)];
+    let error = Dataset::from_frames(&settings, both.into(), String::new()).unwrap_err().to_string();
+    assert!(error.contains("\"unheard\"") && error.contains("\"unseen\""), "{error}");
 }
 
 /// Labels made by a known model: deviations tell the errors of held-out boxes, and grow with the grade away from the data.

@@ -2,6 +2,7 @@
 
 use super::bispectrum::{Bispectrum, Workspace};
 use super::grouping::{Group, Grouping, LaneSlots, collect_neighbors};
+use super::lanes::Lanes;
 use super::model::{Model, PairTerm};
 use super::pair_function::basis_function;
 use crate::{Atoms, Error, NeighborList, Species};
@@ -66,15 +67,29 @@ impl Descriptors {
         neighbors: &NeighborList,
         of: impl Fn(usize, &[f64]) -> T + Sync,
     ) -> Result<Vec<T>, Error> {
+        self.map_lanes(atoms, neighbors, |central, n_atoms, lanes| {
+            let descriptor = |lane: usize| lanes.iter().map(|values| values.0[lane]).collect::<Vec<f64>>();
+            (0..n_atoms).map(|lane| of(central, &descriptor(lane))).collect()
+        })
+    }
+
+    /// The same for up to eight atoms at a time: `of` gets the index of their species, their number and their descriptors, each
+    /// number of them with one lane per atom, and gives one value per atom.
+    pub(super) fn map_lanes<T: Clone + Default + Send>(
+        &self,
+        atoms: &Atoms,
+        neighbors: &NeighborList,
+        of: impl Fn(usize, usize, &[Lanes]) -> Vec<T> + Sync,
+    ) -> Result<Vec<T>, Error> {
         let grouping = Grouping::new(atoms, &self.species)?;
         let parts: Result<Vec<Vec<T>>, Error> = grouping
             .groups
             .par_iter()
             .map_init(
-                || (self.kernel.workspace(), LaneSlots::new()),
-                |(work, slots), group| {
-                    let descriptors = self.of_group(&grouping, group, atoms, neighbors, work, slots)?;
-                    Ok(descriptors.iter().map(|d| of(group.central, d)).collect())
+                || Scratch { work: self.kernel.workspace(), slots: LaneSlots::new(), descriptors: Vec::new() },
+                |scratch, group| {
+                    self.of_group(&grouping, group, atoms, neighbors, scratch)?;
+                    Ok(of(group.central, group.atoms.len(), &scratch.descriptors))
                 },
             )
             .collect();
@@ -92,29 +107,32 @@ impl Descriptors {
         group: &Group,
         atoms: &Atoms,
         neighbors: &NeighborList,
-        work: &mut Workspace,
-        slots: &mut LaneSlots,
-    ) -> Result<Vec<Vec<f64>>, Error> {
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        let Scratch { work, slots, descriptors } = scratch;
         let translations = neighbors.cartesian_translations(&atoms.cell);
-        let mut result = vec![vec![0.0; self.len()]; group.atoms.len()];
-        let (start, n_kernels) = (self.n_many_body(), self.n_kernels());
+        let n_kernels = self.n_kernels();
+        let mut kernel_sums = vec![Lanes::default(); self.species.len() * n_kernels];
         let kernels = |n: &super::grouping::Neighbor| {
             let Some(term) = self.pair.as_ref().filter(|p| n.distance < p.cutoff_angstrom) else { return };
-            let sums = &mut result[n.lane][start + n.species * n_kernels..][..n_kernels];
+            let sums = &mut kernel_sums[n.species * n_kernels..][..n_kernels];
             for (sum, center) in sums.iter_mut().zip(&term.centers_angstrom) {
-                *sum += basis_function(term, *center, n.distance)[0];
+                sum.0[n.lane] += basis_function(term, *center, n.distance)[0];
             }
         };
         let reach = self.cutoff_angstrom;
         collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, &translations, reach, work, slots, kernels)?;
         self.kernel.densities(group.central, work);
-        let mut components = Vec::new();
-        self.kernel.components(work, &mut components);
-        for (lane, descriptor) in result.iter_mut().enumerate() {
-            for (value, lanes) in descriptor.iter_mut().zip(&components) {
-                *value = lanes.0[lane];
-            }
-        }
-        Ok(result)
+        self.kernel.components(work, descriptors);
+        descriptors.append(&mut kernel_sums);
+        Ok(())
     }
+}
+
+/// Memory of one thread.
+struct Scratch {
+    work: Workspace,
+    slots: LaneSlots,
+    /// Of the atoms of a group, one lane for each.
+    descriptors: Vec<Lanes>,
 }

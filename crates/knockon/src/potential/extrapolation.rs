@@ -9,9 +9,11 @@
 
 use super::committee::check_model;
 use super::descriptors::Descriptors;
+use super::lanes::{LANES, Lanes};
 use super::model::Model;
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::{Atoms, Error, NeighborList};
+use fearless_simd::{Level, Simd, SimdBase, SimdFloat, dispatch, f64x8};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -64,16 +66,47 @@ pub struct Whitening {
     pub factor: Vec<f32>,
 }
 
+/// Rows of the triangle that are multiplied together: enough sums at once to hide how long one product takes.
+const ROWS: usize = 4;
+
 impl Whitening {
-    fn grade(&self, descriptor: &[f64]) -> f64 {
-        let off: Vec<f64> = descriptor.iter().zip(&self.mean).map(|(d, m)| d - f64::from(*m)).collect();
-        let (mut start, mut square) = (0, 0.0);
-        for row in 1..=off.len() {
-            let factors = &self.factor[start..start + row];
-            square += factors.iter().zip(&off).map(|(f, x)| f64::from(*f) * x).sum::<f64>().powi(2);
-            start += row;
+    /// The grades of eight descriptors, one in each lane.
+    fn grades(&self, descriptors: &[Lanes]) -> Lanes {
+        dispatch!(Level::new(), simd => self.grades_simd(simd, descriptors))
+    }
+
+    #[inline(always)]
+    fn grades_simd<S: Simd>(&self, simd: S, descriptors: &[Lanes]) -> Lanes {
+        let off = |(d, m): (&Lanes, &f32)| d.load(simd) - f64x8::splat(simd, f64::from(*m));
+        let off: Vec<f64x8<S>> = descriptors.iter().zip(&self.mean).map(off).collect();
+        let row = |row: usize| &self.factor[row * (row + 1) / 2..][..=row];
+        let dot = |sum: f64x8<S>, factors: &[f32], off: &[f64x8<S>]| {
+            let add = |sum, (f, x): (&f32, &f64x8<S>)| f64x8::splat(simd, f64::from(*f)).mul_add(*x, sum);
+            factors.iter().zip(off).fold(sum, add)
+        };
+        let mut square = f64x8::splat(simd, 0.0);
+        let n_blocks = off.len() / ROWS;
+        for first in (0..n_blocks).map(|block| block * ROWS) {
+            // What all rows of the block have, then the rest of each.
+            let rows: [&[f32]; ROWS] = std::array::from_fn(|n| row(first + n));
+            let mut sums = [f64x8::splat(simd, 0.0); ROWS];
+            for (column, x) in off[..first].iter().enumerate() {
+                for n in 0..ROWS {
+                    sums[n] = f64x8::splat(simd, f64::from(rows[n][column])).mul_add(*x, sums[n]);
+                }
+            }
+            for (sum, row) in sums.into_iter().zip(rows) {
+                let sum = dot(sum, &row[first..], &off[first..]);
+                square = sum.mul_add(sum, square);
+            }
         }
-        square.sqrt()
+        for last in n_blocks * ROWS..off.len() {
+            let sum = dot(f64x8::splat(simd, 0.0), row(last), &off);
+            square = sum.mul_add(sum, square);
+        }
+        let mut grades = Lanes::default();
+        grades.store(square.sqrt());
+        grades
     }
 
     fn fits(&self, length: usize) -> bool {
@@ -175,12 +208,19 @@ impl<'a> GradeBuilder<'a> {
 impl GradeFile {
     /// The grade of one environment.
     pub fn grade(&self, central: usize, descriptor: &[f64]) -> f64 {
+        let lanes: Vec<Lanes> = descriptor.iter().map(|d| Lanes([*d; LANES])).collect();
+        self.grades(central, &lanes)[0]
+    }
+
+    /// The grades of eight environments of one central species, whose descriptors have one lane each.
+    fn grades(&self, central: usize, descriptors: &[Lanes]) -> [f64; LANES] {
         let central = &self.central[central];
         if central.n_environments == 0 {
-            return f64::INFINITY;
+            return [f64::INFINITY; LANES];
         }
-        let (many_body, pair) = descriptor.split_at(central.many_body.mean.len());
-        central.many_body.grade(many_body).max(central.pair.grade(pair))
+        let (many_body, pair) = descriptors.split_at(central.many_body.mean.len());
+        let (many_body, pair) = (central.many_body.grades(many_body), central.pair.grades(pair));
+        std::array::from_fn(|lane| many_body.0[lane].max(pair.0[lane]))
     }
 
     /// The text of the file; reading it gives back the same numbers exactly.
@@ -239,6 +279,37 @@ impl Extrapolation {
 
     /// The grade of each atom. `neighbors` holds at least all pairs closer than the cutoff of the model.
     pub fn grades(&self, atoms: &Atoms, neighbors: &NeighborList) -> Result<Vec<f64>, Error> {
-        self.descriptors.map(atoms, neighbors, |central, descriptor| self.file.grade(central, descriptor))
+        self.descriptors.map_lanes(atoms, neighbors, |central, n_atoms, descriptors| {
+            self.file.grades(central, descriptors)[..n_atoms].to_vec()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt;
+    use rand_pcg::Pcg64;
+
+    /// Blocks of rows and lanes give what the definition gives, for lengths that are no multiples of a block, too.
+    #[test]
+    fn grades_are_lengths_of_whitened_descriptors() {
+        let mut random = Pcg64::new(7, 11);
+        let mut number = move || random.random_range(-1.0..1.0);
+        for length in [0, 1, 3, 4, 7, 12, 29] {
+            let mean: Vec<f32> = (0..length).map(|_| number() as f32).collect();
+            let factor: Vec<f32> = (0..length * (length + 1) / 2).map(|_| number() as f32).collect();
+            let descriptors: Vec<Lanes> = (0..length).map(|_| Lanes(std::array::from_fn(|_| number()))).collect();
+            let lower = DMatrix::from_fn(length, length, |i, j| match j <= i {
+                true => f64::from(factor[i * (i + 1) / 2 + j]),
+                false => 0.0,
+            });
+            let grades = Whitening { mean: mean.clone(), factor }.grades(&descriptors);
+            for lane in 0..LANES {
+                let off = DMatrix::from_fn(length, 1, |i, _| descriptors[i].0[lane] - f64::from(mean[i]));
+                let expected = (&lower * off).norm();
+                assert!((grades.0[lane] - expected).abs() < 1e-13 * (1.0 + expected), "length {length}, lane {lane}");
+            }
+        }
     }
 }

@@ -96,8 +96,8 @@ pub(super) fn components(model: &Model, central: usize, channel: usize, neighbor
     let m = &model.many_body;
     let mut u = zeros(m.two_j_max);
     for (l, matrix) in u.iter_mut().enumerate() {
-        for k in 0..=l {
-            matrix[k][k][0] = m.self_weight;
+        for (k, row) in matrix.iter_mut().enumerate().take(l + 1) {
+            row[k][0] = m.self_weight;
         }
     }
     for (species, d) in neighbors {

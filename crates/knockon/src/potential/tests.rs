@@ -191,15 +191,15 @@ fn forces_agree_with_differences_of_energies() {
         let atoms = random_box(8, 21, 7.5, 1.05);
         let forces = evaluate(&potential, &atoms).forces;
         let largest = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
-        for atom in 0..atoms.len() {
+        for (atom, force) in forces.iter().enumerate() {
             for axis in 0..3 {
                 let mut moved = atoms.clone();
                 let slope = difference(2e-4, |h| {
                     moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
                     evaluate(&potential, &moved).energy_ev()
                 });
-                let error = (slope + forces[atom][axis]).abs() / largest;
-                assert!(error < 1e-8, "atom {atom} axis {axis}: {} {}", -slope, forces[atom][axis]);
+                let error = (slope + force[axis]).abs() / largest;
+                assert!(error < 1e-8, "atom {atom} axis {axis}: {} {}", -slope, force[axis]);
             }
         }
     }
@@ -237,14 +237,14 @@ fn neighbours_along_an_axis_have_correct_forces() {
         let positions = vec![DVec3::ZERO, DVec3::Z * 2.0, DVec3::X * 2.1, DVec3::Y * -1.9];
         let atoms = Atoms { cell, species: ["W", "O", "O", "Ca"].map(species).to_vec(), positions };
         let forces = evaluate(&potential, &atoms).forces;
-        for atom in 0..4 {
+        for (atom, force) in forces.iter().enumerate() {
             for axis in 0..3 {
                 let mut moved = atoms.clone();
                 let slope = difference(1e-3, |h| {
                     moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
                     evaluate(&potential, &moved).energy_ev()
                 });
-                assert!((slope + forces[atom][axis]).abs() < 1e-7, "{atom} {axis}");
+                assert!((slope + force[axis]).abs() < 1e-7, "{atom} {axis}");
             }
         }
     }

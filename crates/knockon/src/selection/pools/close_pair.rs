@@ -3,7 +3,7 @@
 use super::{Candidate, Pool, Workshop};
 use crate::dynamics::{QuenchSettings, Simulation, quench_others};
 use crate::progress::Progress;
-use crate::{Atoms, Error, Species};
+use crate::{Atoms, Error};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +60,7 @@ fn pair_name(crystal: &Atoms, [light, heavy]: [usize; 2]) -> String {
 
 /// For each pair of elements the nearest two atoms, the lighter first, with the vector from the first to the second.
 fn nearest_pairs(crystal: &Atoms) -> Vec<([usize; 2], DVec3)> {
-    let mut elements: Vec<Species> = crystal.species.clone();
-    elements.sort();
-    elements.dedup();
+    let elements = crystal.elements();
     let mut pairs = Vec::new();
     for (k, first) in elements.iter().enumerate() {
         for second in &elements[k..] {
