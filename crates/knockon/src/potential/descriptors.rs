@@ -4,7 +4,7 @@ use super::bispectrum::{Bispectrum, Workspace};
 use super::grouping::{Group, Grouping, LaneSlots, collect_neighbors};
 use super::lanes::Lanes;
 use super::model::{Model, PairTerm};
-use super::pair_function::basis_function;
+use super::pair_function::add_basis_values;
 use crate::{Atoms, Error, NeighborList, Species};
 use rayon::prelude::*;
 
@@ -116,9 +116,7 @@ impl Descriptors {
         let kernels = |n: &super::grouping::Neighbor| {
             let Some(term) = self.pair.as_ref().filter(|p| n.distance < p.cutoff_angstrom) else { return };
             let sums = &mut kernel_sums[n.species * n_kernels..][..n_kernels];
-            for (sum, center) in sums.iter_mut().zip(&term.centers_angstrom) {
-                sum.0[n.lane] += basis_function(term, *center, n.distance)[0];
-            }
+            add_basis_values(term, n.distance, sums.iter_mut().map(|lanes| &mut lanes.0[n.lane]));
         };
         let reach = self.cutoff_angstrom;
         collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, &translations, reach, work, slots, kernels)?;

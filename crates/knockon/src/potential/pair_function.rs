@@ -12,8 +12,14 @@ pub type Jet = [f64; 3];
 fn kernel(term: &PairTerm, center: f64, r: f64) -> Jet {
     let variance = term.sigma_angstrom * term.sigma_angstrom;
     let x = (r - center) / variance;
-    let g = (-0.5 * (r - center) * x).exp();
+    let g = gaussian(term, center, r);
     product([g, -x * g, (x * x - 1.0 / variance) * g], taper(term, r))
+}
+
+/// A kernel without the taper.
+fn gaussian(term: &PairTerm, center: f64, r: f64) -> f64 {
+    let variance = term.sigma_angstrom * term.sigma_angstrom;
+    (-0.5 * (r - center) * ((r - center) / variance)).exp()
 }
 
 /// 1 below taper_start, then half a cosine down to 0 at the cutoff.
@@ -70,6 +76,17 @@ pub fn basis_function(term: &PairTerm, center: f64, r: f64) -> Jet {
     }
     let end = kernel(term, center, term.outer_angstrom);
     quintic(term.inner_angstrom, [0.0; 3], term.outer_angstrom, end, r)
+}
+
+/// Adds the values of all kernels at distance `r`, those of [`basis_function`], to `sums`.
+pub(super) fn add_basis_values<'a>(term: &PairTerm, r: f64, sums: impl Iterator<Item = &'a mut f64>) {
+    let kernels = sums.zip(&term.centers_angstrom);
+    if r >= term.outer_angstrom && r <= term.cutoff_angstrom {
+        let taper = taper(term, r)[0];
+        kernels.for_each(|(sum, center)| *sum += gaussian(term, *center, r) * taper);
+    } else {
+        kernels.for_each(|(sum, center)| *sum += basis_function(term, *center, r)[0]);
+    }
 }
 
 /// The part of the energy of a bond that no coefficient multiplies: ZBL and its side of the bridge.

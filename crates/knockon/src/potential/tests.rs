@@ -416,6 +416,16 @@ fn descriptors_are_the_components_of_the_reference() {
                     assert!((a - b).abs() < 1e-12 * scale, "atom {atom}: {a} {b}");
                 }
             }
+            let Some(term) = &model.pair else { continue };
+            let sums = found[descriptors.n_many_body()..].chunks(term.centers_angstrom.len());
+            for (index, sums) in sums.enumerate() {
+                let of_species = environment.iter().filter(|(species, _)| *species == index);
+                for (center, sum) in term.centers_angstrom.iter().zip(sums) {
+                    let value = |(_, d): &(usize, DVec3)| basis_function(term, *center, d.length())[0];
+                    let expected: f64 = of_species.clone().map(value).sum();
+                    assert!((sum - expected).abs() < 1e-12 * (1.0 + expected), "atom {atom}: {sum} {expected}");
+                }
+            }
         }
     }
 }
