@@ -19,13 +19,17 @@ fn json_has_the_speed_and_the_kernels() {
         "2",
         "--repeats",
         "1",
+        "--grade",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/cawo4/cawo4.grade"),
         "--json",
     ]);
     let output = command.assert().success().get_output().stdout.clone();
     let report: Value = serde_json::from_slice(&output).unwrap();
     assert_eq!(report["atoms"], 24);
     assert_eq!(report["threads"], 1);
-    assert!(report["microseconds_per_atom_step"].as_f64().unwrap() > 0.0);
+    for key in ["microseconds_per_atom_step", "grades_relative_to_model"] {
+        assert!(report[key].as_f64().unwrap() > 0.0, "{key}");
+    }
     let kernels = report["kernels"].as_array().unwrap();
     let adjoints = kernels.iter().find(|k| k["name"] == "adjoints").unwrap();
     let number = |key: &str| adjoints[key].as_f64().unwrap();

@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// Also measure energies and forces of a committee, relative to one model's (the model's .committee file).
     #[arg(long, value_name = "FILE")]
     committee: Option<PathBuf>,
+    /// Also measure the extrapolation grades of all atoms, relative to one evaluation (the model's .grade file).
+    #[arg(long, value_name = "FILE")]
+    grade: Option<PathBuf>,
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -132,6 +135,9 @@ struct Report {
     kernels: Vec<Kernel>,
     #[serde(skip_serializing_if = "Option::is_none")]
     committee: Option<CommitteeCost>,
+    /// CPU time of the extrapolation grades of all atoms over that of energies and forces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grades_relative_to_model: Option<f64>,
     peak_memory_mib: Option<f64>,
 }
 
@@ -151,8 +157,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.committee {
         let file = CommitteeFile::load(path)?;
         let committee = Committee::new(&model, &file, &path.display().to_string())?;
-        let cost_relative_to_model = committee_cost(&committee, &atoms, arguments.repeats)?;
+        let mut evaluation = Evaluation::default();
+        let cost_relative_to_model = relative_cost(&potential, &atoms, arguments.repeats, |neighbors| {
+            committee.evaluate(&atoms, neighbors, &mut evaluation).map(drop)
+        })?;
         report.committee = Some(CommitteeCost { members: file.members.len(), cost_relative_to_model });
+    }
+    if let Some(path) = &arguments.grade {
+        let extrapolation = super::evaluate::load_grades(&model, path)?;
+        let grades = |neighbors: &NeighborList| extrapolation.grades(&atoms, neighbors).map(drop);
+        report.grades_relative_to_model = Some(relative_cost(&potential, &atoms, arguments.repeats, grades)?);
     }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -225,22 +239,28 @@ fn measure(arguments: &Arguments, model: &Model, potential: &LinearPotential, at
         peak_gigaflops_per_second: peak * 1e-9,
         kernels: kernels(&profiles, n_atoms, peak),
         committee: None,
+        grades_relative_to_model: None,
         peak_memory_mib: peak_memory_mib(),
     })
 }
 
-/// CPU time of the committee over that of its model, by turns: the median over the repeats.
-fn committee_cost(committee: &Committee, atoms: &Atoms, repeats: u32) -> Result<f64> {
-    let neighbors = NeighborList::build(atoms, committee.model().cutoff_angstrom());
+/// CPU time of something over that of an evaluation of the model, by turns: the median over the repeats.
+fn relative_cost(
+    potential: &LinearPotential,
+    atoms: &Atoms,
+    repeats: u32,
+    mut act: impl FnMut(&NeighborList) -> Result<(), knockon::Error>,
+) -> Result<f64> {
+    let neighbors = NeighborList::build(atoms, potential.cutoff_angstrom());
     let mut evaluation = Evaluation::default();
     let mut ratios = Vec::new();
     // The first turn fills caches and memory.
     for _ in 0..=repeats {
         let start = ProcessTime::now();
-        committee.model().evaluate(atoms, &neighbors, &mut evaluation)?;
+        potential.evaluate(atoms, &neighbors, &mut evaluation)?;
         let alone = start.elapsed().as_secs_f64();
         let start = ProcessTime::now();
-        committee.evaluate(atoms, &neighbors, &mut evaluation)?;
+        act(&neighbors)?;
         ratios.push(start.elapsed().as_secs_f64() / alone);
     }
     Ok(Spread::of(ratios.split_off(1)).median)
@@ -330,6 +350,9 @@ impl Report {
                 "Energies and forces of {members} members and the model: {cost_relative_to_model:.2} times the model alone, \
                  {each:.2} for each member.\n"
             ));
+        }
+        if let Some(cost) = self.grades_relative_to_model {
+            text.push_str(&format!("Extrapolation grades of all atoms: {cost:.2} times one evaluation.\n"));
         }
         if let Some(memory) = self.peak_memory_mib {
             text.push_str(&format!("Peak memory: {memory:.0} MiB.\n"));
