@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Which box and how many picoseconds does the stored energy of a 112 eV recoil of tungsten in CaWO4 need?
+"""Which box and how many picoseconds does the stored energy of a recoil of tungsten in CaWO4 need?
 
     cargo build --release && python3 validation/cascades/box_and_time.py target/release/knockon FOLDER [--directions N]
         [--only NAME ...] [--campaign NAME=FOLDER ...] [--ends NAME=FOLDER ...] [--reference NAME] [--threads N]
 
-The same kicks in boxes of several sizes, with and without a cooled layer at the faces. Each cascade is quenched at its end, and copies
-of it at earlier times. FOLDER keeps all campaigns: what is done is kept, and more directions can be added. --campaign adds the
-112 eV recoils of another one, --ends the same without earlier times. After each box box_and_time.csv (one line per cascade and time) and
-box_and_time.md (means, and differences from the box --reference along each direction) are written beside this file; other boxes and
-other potentials that the table has stay in it. Python 3.10 or newer, nothing else.
+The same kicks of 112 eV in boxes of several sizes, with and without a cooled layer at the faces. Each cascade is quenched at its end, and
+copies of it at earlier times. FOLDER keeps all campaigns: what is done is kept, and more directions can be added. --campaign adds another
+campaign, of any energies and starts, --ends the same without earlier times. After each box box_and_time.csv (one line per cascade and time)
+and box_and_time.md (means, and differences from the box --reference) are written beside this file; other boxes and other potentials that
+the table has stay in it. Python 3.10 or newer, nothing else.
 """
 
 import argparse
@@ -28,6 +28,7 @@ ATOMS_PER_CELL = 24
 BORDER = "border = { thickness_angstrom = 4.0, friction_per_fs = 0.01, temperature_k = 133.0 }"
 REFERENCE = "6x6x3 cooled"
 START_FS = 2000.0
+DAMAGE_EV = 1.0  # what stores less has left no defects: a Frenkel pair costs 4 eV and more
 BOXES = {  # name: (cells, cooled faces, thermalised for so many fs)
     "5x5x3 reproduce": ([5, 5, 3], True, 500.0),  # what knockon reproduce takes
     "5x5x3 cooled": ([5, 5, 3], True, START_FS),
@@ -39,7 +40,7 @@ BOXES = {  # name: (cells, cooled faces, thermalised for so many fs)
     "10x10x5": ([10, 10, 5], False, START_FS),
 }
 COLUMNS = {  # of the table, with what reads them
-    "box": str, "n_atoms": int, "direction": int, "time_fs": float, "stored_energy_ev": float, "energy_drift_ev": float,
+    "box": str, "n_atoms": int, "recoil_energy_ev": float, "start": int, "direction": int, "time_fs": float, "stored_energy_ev": float, "energy_drift_ev": float,
     "border_energy_ev": float, "temperature_rise_k": float, "steps": int, "wall_time_s": float, "flags": str, "model_hash": str,
 }
 SETTINGS = """
@@ -109,16 +110,17 @@ def lines(program, folder, name, directions, threads, ends_only=False):
     for path in sorted((folder / "runs").glob("run-?????.json")):
         record = json.loads(path.read_text())
         recoil = record["recoil"]
-        if recoil["recoil_energy_ev"] != 112.0 or record["direction"] >= directions:
+        if record["direction"] >= directions:
             continue
-        if ends_only:
+        if ends_only or not (folder / "runs" / f"run-{record['run']:05}.xyz").exists():
             stored_ev = [(times_fs[-1], recoil["stored_energy_ev"])]
         else:
             energies_ev = quenched(program, folder, record["run"], threads)
             stored_ev = [(time_fs, energy - perfect_ev) for time_fs, energy in zip(times_fs, energies_ev, strict=True)]
         for time_fs, energy_ev in stored_ev:
             yield {
-                "box": name, "n_atoms": n_atoms, "direction": record["direction"], "time_fs": time_fs,
+                "box": name, "n_atoms": n_atoms, "recoil_energy_ev": recoil["recoil_energy_ev"],
+                "start": record["start"], "direction": record["direction"], "time_fs": time_fs,
                 "stored_energy_ev": round(energy_ev, 4),
                 "energy_drift_ev": round(recoil["energy_drift_ev"], 5),
                 "border_energy_ev": round(recoil["border_energy_ev"], 3),
@@ -138,46 +140,59 @@ def kept(rows, path):
     return [row for row in old if (row["model_hash"], row["box"]) not in replaced]
 
 
+def standard_error(values):
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
 def mean(values):
     if len(values) == 1:
         return f"{values[0]:.1f}"
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values) / math.sqrt(len(values)):.1f}"
+    return f"{statistics.mean(values):.1f} ± {standard_error(values):.1f}"
+
+
+def stored(rows, box, time_fs):
+    """Energies in eV that the cascades of a box that left damage store after some time."""
+    energies_ev = [row["stored_energy_ev"] for row in rows if (row["box"], row["time_fs"]) == (box, time_fs)]
+    return [energy_ev for energy_ev in energies_ev if energy_ev > DAMAGE_EV]
 
 
 def differences(rows, reference):
-    """Stored energy less that in the reference box, for each direction that both boxes have, and the mean."""
-    stored = {(row["box"], row["direction"], row["time_fs"]): row["stored_energy_ev"] for row in rows}
-    directions = sorted({direction for box, direction, _ in stored if box == reference})
-    columns = [f"box less {reference}", "after", *(f"direction {d}" for d in directions), "mean"]
+    """Mean stored energy less that in the reference box. Cascades are chaotic: the same kick from another start, or in another box, is
+    another sample, so that nothing is gained by comparing them one by one."""
+    columns = [f"box less {reference}", "after", "cascades with damage", "difference (eV)", "in standard errors"]
     yield "| " + " | ".join(columns) + " |"
     yield "|---" * len(columns) + "|"
     for box in dict.fromkeys(row["box"] for row in rows if row["box"] != reference):
-        for time_fs in sorted({time_fs for name, _, time_fs in stored if name == box}):
-            pairs = {d: (stored.get((box, d, time_fs)), stored.get((reference, d, time_fs))) for d in directions}
-            found = {d: a - b for d, (a, b) in pairs.items() if a is not None and b is not None}
-            if found:
-                cells = [f"{found[d]:+.1f}" if d in found else "" for d in directions]
-                yield f"| {box} | {time_fs / 1000:g} ps | {' | '.join(cells)} | {mean(list(found.values()))} |"
+        for time_fs in sorted({row["time_fs"] for row in rows if row["box"] == box}):
+            here, there = stored(rows, box, time_fs), stored(rows, reference, time_fs)
+            if min(len(here), len(there)) > 1:
+                difference = statistics.mean(here) - statistics.mean(there)
+                error = math.hypot(standard_error(here), standard_error(there))
+                numbers = f"{len(here)} and {len(there)} | {difference:+.1f} ± {error:.1f} | {difference / error:+.1f}"
+                yield f"| {box} | {time_fs / 1000:g} ps | {numbers} |"
 
 
 def report(rows):
-    """Means over directions with their standard errors."""
+    """Means over cascades with their standard errors."""
     times = sorted({row["time_fs"] for row in rows})
-    columns = ["box", "cascades", *(f"{t / 1000:g} ps" for t in times), "heated by (K)", "drift (meV)", "steps", "million atom steps", "flagged"]
+    columns = ["box", "starts", "cascades", "with damage", *(f"{t / 1000:g} ps" for t in times), "heated by (K)", "drift (meV)", "steps",
+               "million atom steps", "flagged"]
     yield "| " + " | ".join(columns) + " |"
     yield "|---" * len(columns) + "|"
     for name in dict.fromkeys(row["box"] for row in rows):
         of_box = [row for row in rows if row["box"] == name]
         end_fs = max(row["time_fs"] for row in of_box)
         ends = [row for row in of_box if row["time_fs"] == end_fs]
-        stored = [[row["stored_energy_ev"] for row in of_box if row["time_fs"] == t] for t in times]
-        means = " | ".join(mean(values) if values else "" for values in stored)
+        values = [stored(rows, name, t) for t in times]
+        means = " | ".join(mean(energies) if energies else "" for energies in values)
+        starts, damaging = len({row["start"] for row in ends}), len(stored(rows, name, end_fs))
         rise, steps = (statistics.mean(row[key] for row in ends) for key in ("temperature_rise_k", "steps"))
         drift = max(abs(row["energy_drift_ev"]) for row in ends) * 1000
         cost = steps * ends[0]["n_atoms"] / 1e6
         flags = [flag for row in ends for flag in row["flags"].split(";") if flag]
         flagged = ", ".join(f"{flag} {flags.count(flag)}" for flag in sorted(set(flags)))
-        yield f"| {name} | {len(ends)} | {means} | {rise:.0f} | {drift:.0f} | {steps:.0f} | {cost:.1f} | {flagged} |"
+        numbers = f"{starts} | {len(ends)} | {damaging} | {means} | {rise:.0f} | {drift:.0f} | {steps:.0f} | {cost:.1f}"
+        yield f"| {name} | {numbers} | {flagged} |"
 
 
 def write(rows, reference):
@@ -186,13 +201,14 @@ def write(rows, reference):
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(rows)
-    text = "Stored energy in eV, mean and standard error over directions, of the same 112 eV kicks, flagged ones included.\n"
-    for model in dict.fromkeys(row["model_hash"] for row in rows):
-        of_model = [row for row in rows if row["model_hash"] == model]
-        text += f"\nPotential {model}:\n\n" + "\n".join(report(of_model)) + "\n"
-        boxes = {row["box"] for row in of_model}
-        if reference in boxes and len(boxes) > 1:
-            text += "\n" + "\n".join(differences(of_model, reference)) + "\n"
+    text = "Stored energy in eV of the same kicks: mean and standard error over cascades that left damage, flagged ones included.\n"
+    for model, energy_ev in dict.fromkeys((row["model_hash"], row["recoil_energy_ev"]) for row in rows):
+        of_energy = [row for row in rows if (row["model_hash"], row["recoil_energy_ev"]) == (model, energy_ev)]
+        boxes = {row["box"] for row in of_energy}
+        if len(boxes) > 1:  # else there is nothing to compare
+            text += f"\nPotential {model}, {energy_ev:g} eV:\n\n" + "\n".join(report(of_energy)) + "\n"
+            if reference in boxes:
+                text += "\n" + "\n".join(differences(of_energy, reference)) + "\n"
     (HERE / "box_and_time.md").write_text(text)
 
 

@@ -4,7 +4,7 @@
 
 use knockon::Potential;
 use knockon::cascade::CampaignSettings;
-use knockon::fit::{Dataset, Settings};
+use knockon::fit::{Settings, TrainingData};
 use knockon::frenkel::FrenkelSettings;
 use knockon::io::{read_extxyz, read_structure};
 use knockon::neighbors::NeighborList;
@@ -30,7 +30,7 @@ fn the_models_were_fitted_to_the_data_with_the_settings_beside_them() {
     for (name, path) in MODELS {
         let model = Model::load(&root().join(format!("data/cawo4/{name}.model"))).unwrap();
         let fit: Settings = settings(path);
-        let data = Dataset::load(&fit, root().join(path).parent().unwrap()).unwrap();
+        let data = TrainingData::load(&fit, root().join(path).parent().unwrap()).unwrap();
         assert_eq!(model.provenance["data_hash"], data.hash);
         assert_eq!(model.provenance["settings_hash"], fit.hash());
         assert_eq!(model.provenance["checks"], "passed");

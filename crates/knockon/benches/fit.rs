@@ -9,7 +9,7 @@ use knockon::checks::DataDistances;
 use knockon::fit::factor::Factor;
 use knockon::fit::prior::{Prior, Repulsion};
 use knockon::fit::stream::{Unknowns, isolated_pairs, stream};
-use knockon::fit::{Dataset, Settings};
+use knockon::fit::{Settings, TrainingData};
 use knockon::potential::Sharing;
 use knockon::progress::Silent;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn main() -> Result<(), Error> {
         clock = (Instant::now(), ProcessTime::now());
     };
 
-    let data = Dataset::load(&settings, Path::new(&path).parent().unwrap())?;
+    let data = TrainingData::load(&settings, Path::new(&path).parent().unwrap())?;
     lap("read", &mut laps);
     let empty = settings.empty_model();
     let unknowns = Unknowns::new(&empty, &data);

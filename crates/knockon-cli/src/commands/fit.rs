@@ -3,7 +3,7 @@
 use crate::{config, progress};
 use anyhow::Result;
 use knockon::checks::{self, Check};
-use knockon::fit::{self, Dataset, Settings};
+use knockon::fit::{self, Settings, TrainingData};
 use knockon::io::write_atomically;
 use knockon::potential::LinearPotential;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: Settings = config::load(&arguments.settings)?;
     settings.validate(&arguments.settings.display().to_string())?;
     let folder = arguments.settings.parent().unwrap_or(Path::new("."));
-    let data = Dataset::load(&settings, folder)?;
+    let data = TrainingData::load(&settings, folder)?;
 
     let bar = progress::Bar::new("Descriptors of the data");
     let mut fit = fit::run(&settings, &data, &bar)?;

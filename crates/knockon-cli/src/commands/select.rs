@@ -5,7 +5,7 @@ use crate::config;
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use knockon::cascade::check_size;
-use knockon::fit::{self, Dataset, Posterior};
+use knockon::fit::{self, Posterior, TrainingData};
 use knockon::io::{Frame, read_extxyz, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{Committee, CommitteeFile, LinearPotential, Model};
 use knockon::selection::pools::{Workshop, make};
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let fit_file = folder.join(&settings.fit);
     let fit_settings: fit::Settings = config::load(&fit_file)?;
-    let data = Dataset::load(&fit_settings, fit_file.parent().unwrap_or(Path::new(".")))?;
+    let data = TrainingData::load(&fit_settings, fit_file.parent().unwrap_or(Path::new(".")))?;
     let bar = Bar::new("what the data tell");
     let mut posterior = Posterior::new(&fit_settings, &data, &model, &bar)?;
     drop(bar);

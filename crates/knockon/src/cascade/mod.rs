@@ -13,6 +13,7 @@ mod grade_watch;
 mod output;
 mod plan;
 mod recoil;
+mod record;
 mod region;
 mod settings;
 mod sites;
@@ -33,9 +34,8 @@ pub use flags::Flag;
 pub use grade_watch::GradeWatch;
 pub use output::{Protocol, UnitCell, snapshots};
 pub use plan::{Plan, PlannedRun, check_size};
-pub use recoil::{
-    Border, Displacement, Followed, MAX_RECOIL_ENERGY_EV, Recoil, RecoilSettings, RecoilTask, Snapshot, run_recoil,
-};
+pub use recoil::{Border, Followed, MAX_RECOIL_ENERGY_EV, RecoilSettings, RecoilTask, Snapshot, run_recoil};
+pub use record::{Displacement, Recoil};
 pub use settings::{CampaignSettings, Directions, FrameSettings, GradeSettings, RecoilEnergy};
 pub use sites::InequivalentSites;
 pub use starts::{PerfectBox, Start, Thermalization, Thermalized, central_atom, thermalize};

@@ -9,6 +9,7 @@ use crate::potential::{
 };
 use crate::progress::{Silent, StopEvery, until_done};
 use rand_pcg::Pcg64;
+use std::collections::BTreeMap;
 
 const COLD: Thermalization = Thermalization {
     temperature_k: 40.0,

@@ -6,11 +6,11 @@
 //! that fit, which have not seen it or its relatives; the ratio of errors to deviations there is the scale by which
 //! deviations are multiplied. docs/uncertainty.md compares with a bootstrap over groups.
 
-use super::dataset::Dataset;
 use super::factor::expand;
 use super::prior::Prior;
 use super::report::{Prediction, predict};
 use super::stream::Unknowns;
+use super::training_data::TrainingData;
 use super::validation::Validation;
 use crate::potential::{Descriptors, GradeBuilder, GradeFile, Model};
 use crate::{Error, NeighborList};
@@ -169,7 +169,7 @@ pub struct UncertaintyReport {
 pub(super) fn committee_points(
     empty: &Model,
     unknowns: &Unknowns,
-    data: &Dataset,
+    data: &TrainingData,
     folds: &[usize],
     prior: &Prior,
     validation: &Validation,
@@ -216,7 +216,7 @@ fn force_errors(c: &super::Configuration, p: &Prediction) -> Vec<f64> {
 /// Grades of the final model, and points of held-out atoms, each graded by data that do not hold its group.
 pub(super) fn grades(
     model: &Model,
-    data: &Dataset,
+    data: &TrainingData,
     folds: &[usize],
     held_out: &[Prediction],
 ) -> Result<(GradeFile, Vec<Point>), Error> {
@@ -264,7 +264,7 @@ pub(super) fn grade_report(points: &[Point], threshold: f64) -> GradeReport {
 }
 
 /// Lines of calibration.csv without its comment.
-pub(super) fn csv(data: &Dataset, class_names: &[String], quantities: [(&str, &[Point]); 3]) -> String {
+pub(super) fn csv(data: &TrainingData, class_names: &[String], quantities: [(&str, &[Point]); 3]) -> String {
     let mut text = String::from("configuration,class,quantity,predicted,error\n");
     for (quantity, points) in quantities {
         for p in points {

@@ -4,11 +4,11 @@
 //! of the same kinds buy. The strength of the prior is that of the full fit. The errors are fitted with a power of the number
 //! of labels, as learning curves of atomistic models follow (Zuo et al., J. Phys. Chem. A 124, 731 (2020), fig. 2).
 
-use super::dataset::Dataset;
 use super::factor::{Factor, expand};
 use super::prepared::Prepared;
 use super::report::{ErrorRow, Split, errors};
 use super::settings::Settings;
+use super::training_data::TrainingData;
 use crate::Error;
 use crate::potential::Model;
 use crate::progress::Progress;
@@ -40,7 +40,7 @@ pub struct LearningPoint {
 /// The curve for the variant and strength of `model`, which these settings and data must have made.
 pub fn learning_curve(
     settings: &Settings,
-    data: &Dataset,
+    data: &TrainingData,
     model: &Model,
     progress: &dyn Progress,
 ) -> Result<Vec<LearningPoint>, Error> {

@@ -1,12 +1,11 @@
 //! Fitting the potential to labelled configurations: weighted linear least squares with a physical prior.
 //!
-//! [`Dataset`] reads the labels; [`stream`] turns them into triangular factors, one per group of related
+//! [`TrainingData`] reads the labels; [`stream`] turns them into triangular factors, one per group of related
 //! configurations; [`prior`] says what is believed before any data; [`validation`] chooses the strength of the prior
 //! and the variant on held-out groups; [`report`] measures the errors; [`calibration`] makes and tests what predicts
 //! them elsewhere. [`run`] does all of it.
 
 pub mod calibration;
-pub mod dataset;
 pub mod factor;
 pub mod information;
 pub mod learning;
@@ -17,19 +16,21 @@ pub mod prior;
 pub mod report;
 pub mod settings;
 pub mod stream;
+pub mod training_data;
 pub mod validation;
 
 #[cfg(test)]
 mod tests;
 
-pub use dataset::{Configuration, Dataset};
 pub use information::Information;
 pub use posterior::Posterior;
 pub use report::{ErrorRow, Report, Split, summary};
 pub use settings::Settings;
+pub use training_data::{Configuration, TrainingData};
 
 use crate::Error;
 use crate::checks::{CHECKS_ENTRY, Check, DataDistances, PASSED};
+use crate::dataset::CellKind;
 use crate::potential::{CommitteeFile, GradeFile, Model};
 use crate::progress::Progress;
 use calibration::UncertaintyReport;
@@ -87,7 +88,7 @@ impl Fit {
 }
 
 /// Fits the model of the settings to the data.
-pub fn run(settings: &Settings, data: &Dataset, progress: &dyn Progress) -> Result<Fit, Error> {
+pub fn run(settings: &Settings, data: &TrainingData, progress: &dyn Progress) -> Result<Fit, Error> {
     let prepared = Prepared::new(settings, data, progress)?;
     let variants = prepared.variants()?;
     let scores = variants.iter().map(|v| v.validation.best.score);
@@ -161,12 +162,12 @@ impl Prepared<'_> {
     }
 
     fn offset_rows(&self, unknowns: &[f64]) -> Vec<OffsetRow> {
-        let row = |(kind, k): (usize, &dataset::Kind)| OffsetRow {
+        let row = |(kind, k): (usize, &CellKind)| OffsetRow {
             kind: k.name.clone(),
             n_configurations: self.data.configurations.iter().filter(|c| c.kind == kind).count(),
             offset_ev_per_atom: self.unknowns.offset(kind).map_or(0.0, |column| unknowns[column]),
         };
-        self.data.kinds.iter().enumerate().map(row).collect()
+        self.data.kinds.as_slice().iter().enumerate().map(row).collect()
     }
 
     fn species_offset_rows(&self, unknowns: &[f64]) -> Vec<SpeciesOffsetRow> {

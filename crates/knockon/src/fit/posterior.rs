@@ -1,12 +1,12 @@
 //! The posterior of a fit, and what the label of a new configuration would add to it.
 
-use super::dataset::{Configuration, Dataset};
 use super::factor::Factor;
 use super::information::Information;
 use super::prepared::{Prepared, variant_name};
 use super::prior::Prior;
 use super::settings::Settings;
 use super::stream::{self, Unknowns};
+use super::training_data::{Configuration, TrainingData};
 use crate::potential::{Model, Sharing, design_rows};
 use crate::progress::Progress;
 use crate::{Atoms, Error, NeighborList};
@@ -25,7 +25,12 @@ pub struct Posterior {
 
 impl Posterior {
     /// Of the fit that made `model` from these data with these settings.
-    pub fn new(settings: &Settings, data: &Dataset, model: &Model, progress: &dyn Progress) -> Result<Self, Error> {
+    pub fn new(
+        settings: &Settings,
+        data: &TrainingData,
+        model: &Model,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
         let (sharing, strength) = fitted_as(settings, data, model)?;
         let prepared = Prepared::new(settings, data, progress)?;
         let prior = prepared.prior(sharing)?;
@@ -68,7 +73,7 @@ impl Posterior {
 }
 
 /// Variant and strength of the prior with which these settings and data made the model; an error if they did not.
-pub(super) fn fitted_as(settings: &Settings, data: &Dataset, model: &Model) -> Result<(Sharing, f64), Error> {
+pub(super) fn fitted_as(settings: &Settings, data: &TrainingData, model: &Model) -> Result<(Sharing, f64), Error> {
     let entry = |key: &str| model.provenance.get(key).map_or("nothing", String::as_str);
     for (key, expected) in [("data_hash", data.hash.clone()), ("settings_hash", settings.hash())] {
         if entry(key) != expected {

@@ -2,12 +2,12 @@
 //! cross-validation ([`Variant`]), the fit to all data ([`Solution`]), what predicts its errors ([`Uncertainty`]).
 
 use super::calibration::{self, Calibration, UncertaintyReport};
-use super::dataset::{Configuration, Dataset};
 use super::factor::{Factor, Path, expand};
 use super::prior::{Prior, Repulsion};
 use super::report::{Prediction, model_of, predict};
 use super::settings::Settings;
 use super::stream::{self, Streamed, Unknowns};
+use super::training_data::{Configuration, TrainingData};
 use super::validation::{Validation, assign_folds, cross_validate, training_factors};
 use crate::Error;
 use crate::checks::DataDistances;
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 /// Everything that is known before a strength of the prior is chosen: the data as factors, and what the prior needs.
 pub(super) struct Prepared<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) data: &'a Dataset,
+    pub(super) data: &'a TrainingData,
     /// The model without coefficients.
     pub(super) empty: Model,
     pub(super) unknowns: Unknowns,
@@ -70,7 +70,7 @@ pub(super) struct Uncertainty {
 }
 
 impl<'a> Prepared<'a> {
-    pub(super) fn new(settings: &'a Settings, data: &'a Dataset, progress: &dyn Progress) -> Result<Self, Error> {
+    pub(super) fn new(settings: &'a Settings, data: &'a TrainingData, progress: &dyn Progress) -> Result<Self, Error> {
         let empty = settings.empty_model();
         let unknowns = Unknowns::new(&empty, data);
         let streamed = stream::stream(settings, data, &unknowns, progress)?;
@@ -203,7 +203,7 @@ pub(super) fn variant_name(sharing: Sharing) -> &'static str {
 }
 
 /// Energy per atom of the reference crystal, or of the first configuration with an energy.
-fn reference_energy_ev_per_atom(data: &Dataset) -> f64 {
+fn reference_energy_ev_per_atom(data: &TrainingData) -> f64 {
     let of = |c: &Configuration| c.energy_ev.map(|e| e / c.atoms.len() as f64);
     of(&data.configurations[data.reference]).or_else(|| data.configurations.iter().find_map(of)).unwrap_or(0.0)
 }

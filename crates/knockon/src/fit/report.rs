@@ -1,8 +1,8 @@
 //! What a fit is worth: errors by class on training and held-out data, and the files that say so.
 
 use super::calibration::UncertaintyReport;
-use super::dataset::{Configuration, Dataset};
 use super::stream::Unknowns;
+use super::training_data::{Configuration, TrainingData};
 use super::validation::Score;
 use crate::potential::{LinearPotential, Model};
 use crate::{Error, Evaluation, NeighborList, Potential, Species};
@@ -61,7 +61,7 @@ pub struct Prediction {
 pub fn predict(
     empty: &Model,
     unknowns: &Unknowns,
-    data: &Dataset,
+    data: &TrainingData,
     fits: &[Vec<f64>],
     fit_of: impl Fn(&Configuration) -> usize + Sync,
 ) -> Result<Vec<Prediction>, Error> {
@@ -134,7 +134,7 @@ impl Mean {
 }
 
 /// Errors by class, the total last.
-pub fn errors(data: &Dataset, class_names: &[String], predictions: &[Prediction], split: Split) -> Vec<ErrorRow> {
+pub fn errors(data: &TrainingData, class_names: &[String], predictions: &[Prediction], split: Split) -> Vec<ErrorRow> {
     let row = |class: Option<usize>| {
         let (mut box_energy, mut atom_energy, mut force, mut stress) =
             (Mean::default(), Mean::default(), Mean::default(), Mean::default());
@@ -177,7 +177,7 @@ pub fn errors(data: &Dataset, class_names: &[String], predictions: &[Prediction]
 }
 
 /// Lines of parity.csv without its header.
-pub fn parity_lines(data: &Dataset, class_names: &[String], predictions: &[Prediction], split: Split) -> String {
+pub fn parity_lines(data: &TrainingData, class_names: &[String], predictions: &[Prediction], split: Split) -> String {
     let mut text = String::new();
     for (c, p) in data.configurations.iter().zip(predictions) {
         let start = format!("{},{},{}", c.id, class_names[c.class], split.name());

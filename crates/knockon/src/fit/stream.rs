@@ -4,10 +4,10 @@
 //! in parallel and folded in one by one in their order, so that the factors are the same bits for any number of
 //! threads and memory holds a few configurations at a time.
 
-use super::dataset::{Configuration, Dataset};
 use super::factor::Factor;
 use super::prior::Repulsion;
 use super::settings::{ClassSettings, Settings};
+use super::training_data::{Configuration, TrainingData};
 use crate::potential::{Columns, DesignRows, Model, Sharing, design_rows};
 use crate::progress::Progress;
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
@@ -30,11 +30,11 @@ pub struct Unknowns {
 
 impl Unknowns {
     /// For a model of this structure and a data set.
-    pub fn new(model: &Model, data: &Dataset) -> Self {
+    pub fn new(model: &Model, data: &TrainingData) -> Self {
         let columns = Columns::new(model, Sharing::PerSpecies);
         Self {
             columns,
-            n_kinds: data.kinds.len(),
+            n_kinds: data.kinds.as_slice().len(),
             reference_kind: data.reference_kind,
             species: model.species(),
             n_origins: data.origins.len(),
@@ -96,7 +96,7 @@ const BATCH: usize = 8;
 /// Streams the whole data set.
 pub fn stream(
     settings: &Settings,
-    data: &Dataset,
+    data: &TrainingData,
     unknowns: &Unknowns,
     progress: &dyn Progress,
 ) -> Result<Streamed, Error> {

@@ -21,9 +21,9 @@ fn shipped_settings() -> Settings {
 
 #[test]
 fn shipped_labels_fall_into_kinds_and_groups() {
-    let data = Dataset::load(&shipped_settings(), Path::new(ROOT)).unwrap();
+    let data = TrainingData::load(&shipped_settings(), Path::new(ROOT)).unwrap();
     // The strained cells belong to the kind of the ideal one; the two boxes of 96 atoms differ in shape.
-    assert_eq!(data.kinds.len(), 3, "{:?}", data.kinds);
+    assert_eq!(data.kinds.as_slice().len(), 3, "{:?}", data.kinds);
     let kind_of = |id: &str| data.configurations.iter().find(|c| c.id == id).unwrap().kind;
     assert_eq!(kind_of("strain-010"), data.reference_kind);
     assert_eq!(kind_of("eos-001"), data.reference_kind);
@@ -40,7 +40,7 @@ fn shipped_labels_fall_into_kinds_and_groups() {
 
 /// A small model, boxes of 24 atoms with random displacements, and labels made by the model itself; every third box
 /// is of another kind, whose energies are shifted.
-fn made_labels(offset_ev_per_atom: f64) -> (Settings, Dataset) {
+fn made_labels(offset_ev_per_atom: f64) -> (Settings, TrainingData) {
     let mut settings = shipped_settings();
     settings.sharing = settings::SharingChoice::Best;
     settings.model.channel_weights.truncate(3);
@@ -55,7 +55,7 @@ fn made_labels(offset_ev_per_atom: f64) -> (Settings, Dataset) {
     settings.cross_validation.strengths = vec![1e-7, 1e-4, 1e-1];
     settings.classes.truncate(1);
     settings.classes[0].group_keys = vec!["box".into()];
-    let crystal = Dataset::load(&shipped_settings(), Path::new(ROOT)).unwrap();
+    let crystal = TrainingData::load(&shipped_settings(), Path::new(ROOT)).unwrap();
     let crystal = crystal.configurations[crystal.reference].atoms.clone();
 
     let mut random = Pcg64::new(17, 3);
@@ -84,7 +84,7 @@ fn made_labels(offset_ev_per_atom: f64) -> (Settings, Dataset) {
         (format!("configuration {index}"), frame)
     };
     let frames = (0..12).map(frame).collect();
-    let data = Dataset::from_frames(&settings, frames, "test".into()).unwrap();
+    let data = TrainingData::from_frames(&settings, frames, "test".into()).unwrap();
     (settings, data)
 }
 
@@ -139,17 +139,17 @@ fn labels_of_other_settings_are_refused_or_shifted() {
         (c.id.clone(), frame)
     };
     let frames: Vec<_> = data.configurations.iter().enumerate().map(frame).collect();
-    let refused = Dataset::from_frames(&settings, frames.clone(), "test".into()).unwrap_err().to_string();
+    let refused = TrainingData::from_frames(&settings, frames.clone(), "test".into()).unwrap_err().to_string();
     assert!(refused.contains("xc PBE,") && refused.contains("xc PBEsol,"), "{refused}");
     settings.prior.offset_per_species_ev = Some(0.5);
     // Constants between settings do not make labels of what a model computed; what is left out may be anything.
     let mut computed = frames.clone();
     crate::io::labels::stamp_model(&mut computed[1].1, "0123456789abcdef");
-    let refused = Dataset::from_frames(&settings, computed.clone(), "test".into()).unwrap_err().to_string();
+    let refused = TrainingData::from_frames(&settings, computed.clone(), "test".into()).unwrap_err().to_string();
     assert!(refused.contains("found those of a model (knockon 0123456789abcdef)"), "{refused}");
     let without = Settings { leave_out: vec![computed[1].1.info.get("id").unwrap().to_owned()], ..settings.clone() };
-    assert!(Dataset::from_frames(&without, computed, "test".into()).is_ok());
-    let mixed = Dataset::from_frames(&settings, frames, "test".into()).unwrap();
+    assert!(TrainingData::from_frames(&without, computed, "test".into()).is_ok());
+    let mixed = TrainingData::from_frames(&settings, frames, "test".into()).unwrap();
     let fit = run(&settings, &mixed, &Silent).unwrap();
     let held_out = fit.report.errors.iter().find(|e| e.split == Split::HeldOut && e.class == "all").unwrap();
     assert!(held_out.energy_rmse_ev_per_atom < 1e-5, "{held_out:?}");
@@ -182,12 +182,14 @@ fn the_model_says_where_it_comes_from_and_whether_it_failed() {
 #[test]
 fn data_that_cannot_be_used_are_refused_with_a_remedy() {
     let settings = shipped_settings();
-    let data = Dataset::load(&settings, Path::new(ROOT)).unwrap();
+    let data = TrainingData::load(&settings, Path::new(ROOT)).unwrap();
     let mut frame = Frame::new(data.configurations[data.reference].atoms.clone());
     frame.info.set("id", "x");
     frame.info.set("cls", "perfect");
     let refused = |frame: &Frame| {
-        Dataset::from_frames(&settings, vec![("file".into(), frame.clone())], String::new()).unwrap_err().to_string()
+        TrainingData::from_frames(&settings, vec![("file".into(), frame.clone())], String::new())
+            .unwrap_err()
+            .to_string()
     };
     assert!(refused(&frame).contains("found neither"));
     frame.energy_ev = Some(-1.0);
@@ -198,7 +200,7 @@ fn data_that_cannot_be_used_are_refused_with_a_remedy() {
     other.info.set("id", "y");
     other.info.set("cls", "unseen");
     let both = [("file".into(), frame), ("file".into(), other)];
-    let error = Dataset::from_frames(&settings, both.into(), String::new()).unwrap_err().to_string();
+    let error = TrainingData::from_frames(&settings, both.into(), String::new()).unwrap_err().to_string();
     assert!(error.contains("\"unheard\"") && error.contains("\"unseen\""), "{error}");
 }
 

@@ -1,6 +1,6 @@
 //! Frenkel pairs that have labels already: what the model says of them.
 
-use crate::dataset::cell_kinds;
+use crate::dataset::{CellKinds, formula};
 use crate::dynamics::{QuenchSettings, Simulation, quench};
 use crate::fit::origin::Origin;
 use crate::io::Frame;
@@ -40,7 +40,7 @@ pub fn labelled_pairs(
     settings: &QuenchSettings,
 ) -> Result<Vec<LabelledPair>, Error> {
     refuse_models(labels)?;
-    let kinds = cell_kinds(labels);
+    let kinds = CellKinds::number(labels);
     let mut references: BTreeMap<usize, ModelEnergies> = BTreeMap::new();
     let mut pairs = Vec::new();
     for (number, frame) in labels.iter().enumerate() {
@@ -52,7 +52,7 @@ pub fn labelled_pairs(
         // Boxes of one kind may have been labelled at several lattice constants.
         let perfect = (0..labels.len())
             .filter(|p| {
-                kinds[*p] == kinds[number] && of_class(&labels[*p], "perfect") && same_origin(frame, &labels[*p])
+                kinds[*p] == kinds[number] && of_class(&labels[*p], "perfect") && comparable(frame, &labels[*p])
             })
             .min_by(|a, b| difference(&labels[*a]).total_cmp(&difference(&labels[*b])));
         let (true, Some(perfect)) = (of_class(frame, "frenkel"), perfect) else { continue };
@@ -82,9 +82,10 @@ pub(super) fn refuse_models(labels: &[Frame]) -> Result<(), Error> {
     labels.iter().filter(|frame| frame.energy_ev.is_some()).try_for_each(|frame| refuse_model(frame, "labels"))
 }
 
-fn same_origin(a: &Frame, b: &Frame) -> bool {
+/// True for the same atoms, and labels made with the same settings.
+fn comparable(a: &Frame, b: &Frame) -> bool {
     let mut origins = Vec::new();
-    Origin::find(&mut origins, a) == Origin::find(&mut origins, b)
+    formula(&a.atoms) == formula(&b.atoms) && Origin::find(&mut origins, a) == Origin::find(&mut origins, b)
 }
 
 /// What a model says of one box.

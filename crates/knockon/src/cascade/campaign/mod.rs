@@ -1,14 +1,16 @@
 //! Doing the recoils of a plan, side by side and in any number of processes; each finished one is a file.
 
+mod collect;
 mod files;
 mod memory;
+mod status;
+mod tally;
 
-use super::checkpoint::underway;
 use super::claims::Claim;
-use super::output::{CampaignFile, RunRecord, recoils_csv};
+use super::output::RunRecord;
 use super::{
-    Checkpoint, Followed, GradeWatch, KineticEnergies, PerfectBox, Plan, PlannedRun, Protocol, RecoilTask, Start,
-    Thermalized, Underway, run_recoil, snapshots, thermalize,
+    Checkpoint, Followed, GradeWatch, PerfectBox, Plan, PlannedRun, Protocol, RecoilTask, Start, Thermalized,
+    run_recoil, snapshots, thermalize,
 };
 use crate::io::{Frame, remove_if_there, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
@@ -16,13 +18,17 @@ use crate::progress::Progress;
 use crate::{Error, Potential};
 use files::{Failure, Files, StartFile, State};
 use memory::{available_bytes, bytes_of_recoil};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tally::Tally;
 
+pub(super) use collect::finished_boxes;
+pub use collect::{CampaignSummary, collect_campaign};
 pub use memory::memory_bytes;
+pub use status::{CampaignStatus, campaign_status};
 
 /// What does the recoils of a campaign.
 #[derive(Clone, Copy)]
@@ -52,57 +58,6 @@ pub struct RunOutcome {
     pub failed: usize,
     /// Runs left to other processes that are at them.
     pub elsewhere: usize,
-}
-
-/// Where a campaign stands.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CampaignStatus {
-    /// Recoils in the plan.
-    pub n_runs: usize,
-    /// Thermalised starts that they need.
-    pub n_starts: usize,
-    /// Starts that are there.
-    pub starts_done: usize,
-    /// Whether some process is making starts.
-    pub is_thermalizing: bool,
-    /// How far the thermalisation was at its last checkpoint, if it is not done and has one.
-    pub thermalization: Option<Underway>,
-    /// Recoils that are done.
-    pub done: usize,
-    /// Recoils done, with flags: to be kept out of statistics.
-    pub flagged: usize,
-    /// Recoils done without a look at extrapolation grades: no flag says whether they left the training data.
-    pub ungraded: usize,
-    /// Recoils that some process is at.
-    pub running: usize,
-    /// Recoils that nobody is at, but that go on from a checkpoint.
-    pub interrupted: usize,
-    /// Recoils that failed: run number and reason.
-    pub failed: Vec<(usize, String)>,
-    /// Recoils that are not done but have a checkpoint: run number and how far they were then.
-    pub underway: Vec<(usize, Underway)>,
-    /// Wall-clock time left in seconds, if those running now go on in the same number; none before the first is done or has
-    /// a checkpoint.
-    pub time_left_s: Option<f64>,
-}
-
-/// What a campaign has given.
-#[derive(Clone, Debug)]
-pub struct CampaignSummary {
-    /// Recoils in the plan.
-    pub n_runs: usize,
-    /// Recoils in the table.
-    pub n_done: usize,
-    /// Recoils with flags, to be kept out of statistics.
-    pub n_flagged: usize,
-    /// Recoils without a look at extrapolation grades: no flag says whether they left the training data.
-    pub n_ungraded: usize,
-    /// Recoils that failed, which are not in the table.
-    pub n_failed: usize,
-    /// Directions of the plan, by all of which the recoils in the table are weighted.
-    pub n_directions: usize,
-    /// Energies in eV at which some of these directions have recoils and others none yet, with the number of those that have.
-    pub partly_covered: Vec<(f64, usize)>,
 }
 
 /// Does those of the runs `numbers` of a plan that are not done and that no other process is at, as many at a time as
@@ -172,109 +127,6 @@ pub fn make_starts(worker: &Worker<'_>, plan: &Plan, folder: &Path) -> Result<()
         return Ok(());
     }
     Campaign::prepare(*worker, files)?.load_starts(numbers)
-}
-
-/// Looks at the files of a campaign.
-pub fn campaign_status(plan: &Plan, folder: &Path) -> Result<CampaignStatus, Error> {
-    let files = Files { plan, folder };
-    let (n_starts, starts_stem) = (plan.settings.max_starts(), files.starts_stem());
-    let mut status = CampaignStatus {
-        n_runs: plan.runs.len(),
-        n_starts,
-        starts_done: (0..n_starts).filter(|start| files.start_path(*start).exists()).count(),
-        is_thermalizing: Claim::is_held(&starts_stem),
-        thermalization: underway(&starts_stem.with_extension("checkpoint")),
-        ..CampaignStatus::default()
-    };
-    let mut wall_times_s = Vec::new();
-    for run in &plan.runs {
-        match files.state(run)? {
-            State::Done(record) => {
-                status.done += 1;
-                status.flagged += usize::from(!record.recoil.flags.is_empty());
-                status.ungraded += usize::from(record.recoil.max_extrapolation_grade.is_none());
-                wall_times_s.push(record.wall_time_s);
-            }
-            State::Failed(failure) => status.failed.push((run.run, failure.reason)),
-            State::Open => {
-                let (is_held, path) = (Claim::is_held(&files.stem(run)), files.checkpoint_path(run));
-                status.running += usize::from(is_held);
-                status.interrupted += usize::from(!is_held && path.exists());
-                status.underway.extend(underway(&path).map(|underway| (run.run, underway)));
-            }
-        }
-    }
-    if wall_times_s.is_empty() {
-        wall_times_s = status.underway.iter().filter_map(|(_, underway)| underway.expected_s()).collect();
-    }
-    let done_s: f64 = status.underway.iter().map(|(_, underway)| underway.wall_time_s).sum();
-    let left = (status.n_runs - status.done - status.failed.len()) as f64;
-    status.time_left_s = (!wall_times_s.is_empty()).then(|| {
-        let each_s = wall_times_s.iter().sum::<f64>() / wall_times_s.len() as f64;
-        (each_s * left - done_s).max(0.0) / status.running.max(1) as f64
-    });
-    Ok(status)
-}
-
-/// Writes one line for each finished recoil into `table` and the campaign as a whole into `folder/campaign.json`, with the
-/// kinetic energies of the atoms in all starts that are there.
-pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<CampaignSummary, Error> {
-    let files = Files { plan, folder };
-    let (mut records, mut n_failed) = (Vec::new(), 0);
-    for run in &plan.runs {
-        match files.state(run)? {
-            State::Done(record) => records.push(*record),
-            State::Failed(_) => n_failed += 1,
-            State::Open => {}
-        }
-    }
-    write_atomically(table, recoils_csv(plan, &records).as_bytes())?;
-    let n_flagged = records.iter().filter(|r| !r.recoil.flags.is_empty()).count();
-    let n_ungraded = records.iter().filter(|r| r.recoil.max_extrapolation_grade.is_none()).count();
-    let ideal_box = plan.ideal_box()?;
-    let starts = (0..plan.settings.max_starts()).filter_map(|number| files.start(number).transpose());
-    let starts = starts.collect::<Result<Vec<Start>, Error>>()?;
-    let file = CampaignFile {
-        plan,
-        site: plan.site()?,
-        kinetic_energies: KineticEnergies::of(&ideal_box, &starts, plan.settings.thermalization.temperature_k),
-        ideal_box,
-        perfect_energy_ev: records.first().map(|r| r.perfect_energy_ev),
-        n_runs: records.len(),
-        n_flagged,
-    };
-    file.write(&folder.join("campaign.json"))?;
-    Ok(CampaignSummary {
-        n_runs: plan.runs.len(),
-        n_done: records.len(),
-        n_flagged,
-        n_ungraded,
-        n_failed,
-        n_directions: plan.directions.len(),
-        partly_covered: partly_covered(plan, &records),
-    })
-}
-
-/// Energies at which some but not all directions of the plan have a record, with their number.
-fn partly_covered(plan: &Plan, records: &[RunRecord]) -> Vec<(f64, usize)> {
-    let covered = |energy_ev: f64| {
-        let of_energy = records.iter().filter(|record| record.recoil.recoil_energy_ev == energy_ev);
-        of_energy.map(|record| record.direction).collect::<BTreeSet<usize>>().len()
-    };
-    let energies = plan.settings.energies.iter().map(|energy| (energy.energy_ev, covered(energy.energy_ev)));
-    energies.filter(|(_, n_covered)| (1..plan.directions.len()).contains(n_covered)).collect()
-}
-
-/// Finished runs, with the files of their boxes if these were kept.
-pub(super) fn finished_boxes(plan: &Plan, folder: &Path) -> Result<Vec<(RunRecord, Option<PathBuf>)>, Error> {
-    let files = Files { plan, folder };
-    let mut found = Vec::new();
-    for run in &plan.runs {
-        if let State::Done(record) = files.state(run)? {
-            found.push((*record, Some(files.frames_path(run)).filter(|path| path.exists())));
-        }
-    }
-    Ok(found)
 }
 
 /// Lets runs of a plan that failed be tried again; returns how many.
@@ -528,37 +380,6 @@ impl<'a> Campaign<'a> {
             }),
         };
         Ok((record, boxes))
-    }
-}
-
-/// The simulated time of the recoils that one process does.
-struct Tally<'a> {
-    progress: &'a dyn Progress,
-    done_fs: AtomicU64,
-    total_fs: AtomicU64,
-}
-
-impl<'a> Tally<'a> {
-    fn new(progress: &'a dyn Progress, total_fs: u64) -> Self {
-        Self { progress, done_fs: AtomicU64::new(0), total_fs: AtomicU64::new(total_fs) }
-    }
-
-    fn add_done(&self, time_fs: u64) {
-        self.done_fs.fetch_add(time_fs, Ordering::Relaxed);
-        self.report();
-    }
-
-    /// Some of it will not be done here.
-    fn leave_out(&self, time_fs: u64) {
-        if time_fs > 0 {
-            self.total_fs.fetch_sub(time_fs, Ordering::Relaxed);
-            self.report();
-        }
-    }
-
-    fn report(&self) {
-        let (done_fs, total_fs) = (self.done_fs.load(Ordering::Relaxed), self.total_fs.load(Ordering::Relaxed));
-        self.progress.update(done_fs.min(total_fs), total_fs);
     }
 }
 

@@ -3,14 +3,15 @@
 use super::*;
 use crate::cascade::sites::tests::two_sites;
 use crate::cascade::{
-    Attribution, Border, CampaignSettings, Directions, Exported, Flag, FrameSettings, MinDistance, RecoilEnergy,
-    RecoilSettings, RunningSettings, Thermalization, export_campaign,
+    Attribution, Border, CampaignSettings, Directions, Exported, Flag, FrameSettings, KineticEnergies, MinDistance,
+    RecoilEnergy, RecoilSettings, RunningSettings, Thermalization, export_campaign,
 };
 use crate::dynamics::TimeStep;
 use crate::dynamics::testing::{argon_like, cubic_cell, element};
 use crate::io::read_text;
 use crate::progress::Silent;
 use glam::DVec3;
+use std::path::PathBuf;
 
 fn settings() -> CampaignSettings {
     CampaignSettings {

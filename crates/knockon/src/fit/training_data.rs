@@ -2,12 +2,13 @@
 
 use super::origin::Origin;
 use super::settings::{ClassSettings, Settings};
+use crate::dataset::{CellKinds, DataSet};
 use crate::io::labels::refuse_model;
-use crate::io::{Frame, content_hash, parse_extxyz, read_text};
-use crate::{Atoms, Cell, Error};
+use crate::io::{Frame, LabelKeys};
+use crate::{Atoms, Error};
 use glam::DVec3;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One labelled configuration.
 #[derive(Clone, Debug)]
@@ -32,28 +33,15 @@ pub struct Configuration {
     pub stress: Option<[f64; 6]>,
 }
 
-/// Cells of one kind share their zero of energy: the same number of atoms, k-points and shape up to strain.
-///
-/// Sampling the Brillouin zone only at Gamma shifts the energy of a box by an amount that depends on its shape; the
-/// fit takes one offset per atom and kind as nuisance parameter.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kind {
-    /// For people.
-    pub name: String,
-    n_atoms: usize,
-    sampling: String,
-    cell: Cell,
-}
-
 /// All configurations of a fit.
 #[derive(Clone, Debug)]
-pub struct Dataset {
+pub struct TrainingData {
     /// Ordered by group, then as in the files.
     pub configurations: Vec<Configuration>,
     /// Names of the groups.
     pub groups: Vec<String>,
     /// Kinds of cell.
-    pub kinds: Vec<Kind>,
+    pub kinds: CellKinds,
     /// Settings with which labels were made.
     pub origins: Vec<Origin>,
     /// The settings of the reference's label.
@@ -66,20 +54,12 @@ pub struct Dataset {
     pub hash: String,
 }
 
-impl Dataset {
+impl TrainingData {
     /// Reads the files of the settings; relative paths start from `folder`.
     pub fn load(settings: &Settings, folder: &Path) -> Result<Self, Error> {
-        let (mut frames, mut hashes) = (Vec::new(), String::new());
-        for file in &settings.data_files {
-            let path = folder.join(file);
-            let text = read_text(&path)?;
-            hashes.push_str(&content_hash(text.as_bytes()));
-            let place = path.display().to_string();
-            let parsed = parse_extxyz(&text, &place, &Default::default())?;
-            let named = |(index, frame)| (format!("{place}, configuration {}", index + 1), frame);
-            frames.extend(parsed.into_iter().enumerate().map(named));
-        }
-        Self::from_frames(settings, frames, content_hash(hashes.as_bytes()))
+        let paths: Vec<PathBuf> = settings.data_files.iter().map(|file| folder.join(file)).collect();
+        let DataSet { frames, places, hash, .. } = DataSet::load(&paths, &LabelKeys::default())?;
+        Self::from_frames(settings, places.into_iter().zip(frames).collect(), hash)
     }
 
     /// From frames with the places where they were read.
@@ -87,7 +67,7 @@ impl Dataset {
         let mut data = Self {
             configurations: Vec::new(),
             groups: Vec::new(),
-            kinds: Vec::new(),
+            kinds: CellKinds::default(),
             origins: Vec::new(),
             reference_origin: 0,
             reference_kind: 0,
@@ -145,7 +125,7 @@ impl Dataset {
             return Ok(());
         };
         let group = index_of(&mut self.groups, group_name(&settings.classes[class], &frame));
-        let kind = self.kind(&frame);
+        let kind = self.kinds.index_of(&frame);
         let origin = Origin::find(&mut self.origins, &frame);
         let Frame { atoms, energy_ev, forces, stress, .. } = frame;
         self.configurations.push(Configuration { id, class, group, kind, origin, atoms, energy_ev, forces, stress });
@@ -170,22 +150,6 @@ impl Dataset {
         let remedy =
             "Leave the others out, or set prior.offset_per_species_ev to fit a constant per species between them";
         Err(Error::input("data_files", found, remedy))
-    }
-
-    /// Index of the kind of cell, which is added if it is new.
-    fn kind(&mut self, frame: &Frame) -> usize {
-        let given = frame.info.get("kind");
-        let sampling = given.unwrap_or_else(|| frame.info.get("kpts").unwrap_or("1 1 1")).to_owned();
-        let (n_atoms, cell) = (frame.atoms.len(), frame.atoms.cell);
-        let same = |k: &Kind| {
-            k.sampling == sampling && (given.is_some() || k.n_atoms == n_atoms && same_shape(&k.cell, &cell))
-        };
-        if let Some(index) = self.kinds.iter().position(same) {
-            return index;
-        }
-        let name = given.map_or_else(|| describe(n_atoms, &sampling, &cell), str::to_owned);
-        self.kinds.push(Kind { name, n_atoms, sampling, cell });
-        self.kinds.len() - 1
     }
 
     /// Configurations of each group, in order.
@@ -234,18 +198,4 @@ fn index_of(names: &mut Vec<String>, name: String) -> usize {
         names.push(name);
         names.len() - 1
     })
-}
-
-/// True if one cell is a small strain of the other: scalar products of lattice vectors agree within 15 per cent of
-/// the mean squared length. A supercell of other lattice vectors is much farther off.
-fn same_shape(a: &Cell, b: &Cell) -> bool {
-    let [ga, gb] = [a, b].map(|c| c.vectors.transpose() * c.vectors);
-    let scale = (ga.x_axis.x + ga.y_axis.y + ga.z_axis.z) / 3.0;
-    (ga - gb).to_cols_array().iter().all(|d| d.abs() < 0.15 * scale)
-}
-
-fn describe(n_atoms: usize, sampling: &str, cell: &Cell) -> String {
-    let v = cell.vectors;
-    let [a, b, c] = [v.x_axis.length(), v.y_axis.length(), v.z_axis.length()];
-    format!("{n_atoms} atoms, {a:.1} x {b:.1} x {c:.1} A, k-points {sampling}")
 }

@@ -1,98 +1,12 @@
-//! A set of labelled configurations: loaded with its hash, and summarised.
+//! What a data set holds: classes, cells, distances, what is missing, and what should be looked at before fitting.
 
-use crate::io::{Frame, LabelKeys, content_hash, parse_extxyz, read_text};
-use crate::{Atoms, Error, NeighborList, Species};
-use glam::DVec3;
+use super::duplicates::{Duplicate, duplicates};
+use super::{CellKinds, DataSet, formula};
+use crate::io::Frame;
+use crate::{Atoms, NeighborList, Species};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
-
-/// Configurations of one or more files, in the order of the files.
-#[derive(Clone, Debug)]
-pub struct DataSet {
-    /// The configurations.
-    pub frames: Vec<Frame>,
-    /// Names the data: hash of the hashes of all files, the same as a fit of these files gives.
-    pub hash: String,
-    /// For each configuration its name: the info key `id`, else file and number.
-    pub names: Vec<String>,
-}
-
-impl DataSet {
-    /// Reads extended XYZ files.
-    pub fn load<P: AsRef<Path>>(paths: &[P], keys: &LabelKeys) -> Result<Self, Error> {
-        let (mut frames, mut names, mut hashes) = (Vec::new(), Vec::new(), String::new());
-        for path in paths {
-            let path = path.as_ref();
-            let text = read_text(path)?;
-            let file =
-                path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-            for (index, frame) in parse_extxyz(&text, &path.display().to_string(), keys)?.into_iter().enumerate() {
-                let id = frame.info.get("id").map(str::to_owned);
-                names.push(id.unwrap_or_else(|| format!("{file} #{}", index + 1)));
-                frames.push(frame);
-            }
-            hashes.push_str(&content_hash(text.as_bytes()));
-        }
-        Ok(Self { frames, hash: content_hash(hashes.as_bytes()), names })
-    }
-
-    /// The class of a configuration: the value of `key`, or "unclassified".
-    pub fn class(&self, configuration: usize, key: &str) -> &str {
-        self.frames[configuration].info.get(key).unwrap_or("unclassified")
-    }
-}
-
-/// Chemical formula, elements in alphabetical order.
-pub fn formula(atoms: &Atoms) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for species in &atoms.species {
-        *counts.entry(species.symbol()).or_default() += 1;
-    }
-    counts.iter().map(|(symbol, n)| format!("{symbol}{n}")).collect()
-}
-
-/// Numbers the kinds of cells: boxes of the same composition and k-points whose shapes differ by a small strain are
-/// of one kind. First-principles energies of different kinds can have slightly different zeros, because the sampling
-/// of the Brillouin zone differs. Returns for each configuration the number of its kind, from 0 in order of
-/// appearance.
-pub fn cell_kinds(frames: &[Frame]) -> Vec<usize> {
-    let mut known: Vec<&Frame> = Vec::new();
-    let mut kinds = Vec::with_capacity(frames.len());
-    for frame in frames {
-        let kind = known.iter().position(|other| same_kind(frame, other)).unwrap_or_else(|| {
-            known.push(frame);
-            known.len() - 1
-        });
-        kinds.push(kind);
-    }
-    kinds
-}
-
-/// Largest relative difference of lengths and largest difference of cosines of angles between cells of one kind:
-/// more than any strain in use for fitting elastic constants, less than between different supercells.
-const SAME_SHAPE: f64 = 0.12;
-
-fn same_kind(a: &Frame, b: &Frame) -> bool {
-    let shape = |f: &Frame| {
-        let [x, y, z] = [f.atoms.cell.vectors.x_axis, f.atoms.cell.vectors.y_axis, f.atoms.cell.vectors.z_axis];
-        let cosines = [
-            y.dot(z) / (y.length() * z.length()),
-            x.dot(z) / (x.length() * z.length()),
-            x.dot(y) / (x.length() * y.length()),
-        ];
-        ([x, y, z].map(DVec3::length), cosines)
-    };
-    let ((lengths_a, cosines_a), (lengths_b, cosines_b)) = (shape(a), shape(b));
-    let lengths_agree = lengths_a.iter().zip(&lengths_b).all(|(p, q)| (p / q).ln().abs() < SAME_SHAPE);
-    let angles_agree = cosines_a.iter().zip(&cosines_b).all(|(p, q)| (p - q).abs() < SAME_SHAPE);
-    lengths_agree
-        && angles_agree
-        && a.atoms.cell.periodic == b.atoms.cell.periodic
-        && a.info.get("kpts") == b.info.get("kpts")
-        && formula(&a.atoms) == formula(&b.atoms)
-}
 
 /// What to look at in [`summarise`].
 #[derive(Clone, Debug)]
@@ -201,19 +115,6 @@ pub struct ShortestDistance {
     pub configuration: Option<String>,
 }
 
-/// Two configurations with the same geometry up to the order of equal atoms and lattice translations of atoms.
-#[derive(Clone, Debug, Serialize)]
-pub struct Duplicate {
-    /// Name of the first.
-    pub first: String,
-    /// Name of the second.
-    pub second: String,
-    /// Largest displacement of an atom between the two, in angstrom.
-    pub largest_displacement_angstrom: f64,
-    /// Energy of the second minus energy of the first, in eV.
-    pub energy_difference_ev: Option<f64>,
-}
-
 /// How labels were computed.
 #[derive(Clone, Debug, Serialize)]
 pub struct LabelSettings {
@@ -230,7 +131,7 @@ pub struct Configuration {
     pub name: String,
     /// Its class.
     pub class: String,
-    /// Number of its kind of cell, see [`cell_kinds`].
+    /// Number of its kind of cell, see [`CellKinds`].
     pub cell: usize,
     /// Number of atoms.
     pub n_atoms: usize,
@@ -259,7 +160,7 @@ type Shortest = BTreeMap<(Species, Species), f64>;
 /// Summarises a data set.
 pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Summary {
     let distances: Vec<Shortest> = data.frames.par_iter().map(|frame| shortest_distances(&frame.atoms)).collect();
-    let kinds = cell_kinds(&data.frames);
+    let kinds = CellKinds::number(&data.frames);
     let configurations: Vec<Configuration> = (0..data.frames.len())
         .map(|i| describe(&data.frames[i], &data.names[i], data.class(i, &settings.class_key), kinds[i], &distances[i]))
         .collect();
@@ -271,7 +172,7 @@ pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Summary {
         n_configurations: data.frames.len(),
         n_atoms: data.frames.iter().map(|f| f.atoms.len()).sum(),
         classes: group(&configurations, &data.frames, |c| c.class.clone()),
-        cells: group(&configurations, &data.frames, |c| cell_name(c.cell, &kinds, &data.frames)),
+        cells: group(&configurations, &data.frames, |c| cell_name(c, &kinds, &data.frames)),
         shortest_distances: overall_shortest(&distances, data),
         duplicates: duplicates(data, settings.duplicate_tolerance_angstrom),
         without_energy: without(&|f| f.energy_ev.is_none()),
@@ -373,14 +274,15 @@ fn describe_group(name: String, members: &[usize], configurations: &[Configurati
     }
 }
 
-/// Describes a kind of cell by its first member.
-fn cell_name(kind: usize, kinds: &[usize], frames: &[Frame]) -> String {
+/// Describes the kind of cell by its first member, and the composition.
+fn cell_name(configuration: &Configuration, kinds: &[usize], frames: &[Frame]) -> String {
+    let (kind, formula) = (configuration.cell, &configuration.formula);
     let frame = kinds.iter().position(|k| *k == kind).map_or(&frames[0], |i| &frames[i]);
     let vectors = frame.atoms.cell.vectors;
     let lengths = [vectors.x_axis, vectors.y_axis, vectors.z_axis].map(|v| format!("{:.2}", v.length())).join(" x ");
     let points = frame.info.get("kpts").map_or(String::new(), |k| format!(", k-points {k}"));
     let open = if frame.atoms.cell.periodic.all() { "" } else { ", open" };
-    format!("{kind}: {}, {lengths} A{points}{open}", formula(&frame.atoms))
+    format!("{kind}: {formula}, {lengths} A{points}{open}")
 }
 
 fn label_settings(frames: &[Frame], keys: &[String]) -> Vec<LabelSettings> {
@@ -421,97 +323,18 @@ fn warnings(summary: &Summary, settings: &SummarySettings) -> Vec<String> {
     warnings
 }
 
-/// Structure factors at a few small lattice wave vectors: equal for equal geometries whatever the order of the atoms
-/// and the cell in which each of them is written. Cheap to compare.
-fn fingerprint(atoms: &Atoms) -> Vec<f64> {
-    const WAVES: [DVec3; 4] = [DVec3::X, DVec3::Y, DVec3::Z, DVec3::ONE];
-    let mut sums: BTreeMap<Species, [f64; 8]> = BTreeMap::new();
-    let inverse = atoms.cell.vectors.inverse();
-    for (species, position) in atoms.species.iter().zip(&atoms.positions) {
-        let entry = sums.entry(*species).or_default();
-        for (k, wave) in WAVES.iter().enumerate() {
-            let (sin, cos) = (std::f64::consts::TAU * wave.dot(inverse * *position)).sin_cos();
-            entry[2 * k] += cos;
-            entry[2 * k + 1] += sin;
-        }
-    }
-    sums.into_values().flatten().collect()
-}
-
-fn duplicates(data: &DataSet, tolerance: f64) -> Vec<Duplicate> {
-    let prints: Vec<Vec<f64>> = data.frames.iter().map(|f| fingerprint(&f.atoms)).collect();
-    let compare = |first: usize| -> Vec<Duplicate> {
-        let a = &data.frames[first];
-        let candidates = (first + 1..data.frames.len()).filter_map(|second| {
-            let b = &data.frames[second];
-            if !same_box(&a.atoms, &b.atoms, tolerance)
-                || !similar(&prints[first], &prints[second], &a.atoms, tolerance)
-            {
-                return None;
-            }
-            let displacement = largest_displacement(&a.atoms, &b.atoms, tolerance)?;
-            Some(Duplicate {
-                first: data.names[first].clone(),
-                second: data.names[second].clone(),
-                largest_displacement_angstrom: displacement,
-                energy_difference_ev: a.energy_ev.zip(b.energy_ev).map(|(a, b)| b - a),
-            })
-        });
-        candidates.collect()
-    };
-    (0..data.frames.len()).into_par_iter().flat_map_iter(compare).collect()
-}
-
-fn same_box(a: &Atoms, b: &Atoms, tolerance: f64) -> bool {
-    let difference = (a.cell.vectors - b.cell.vectors).to_cols_array();
-    a.len() == b.len()
-        && a.cell.periodic == b.cell.periodic
-        && difference.iter().all(|d| d.abs() <= tolerance)
-        && formula(a) == formula(b)
-}
-
-/// Displacements up to the tolerance change a structure factor by at most 2 pi |k| tolerance per atom.
-fn similar(a: &[f64], b: &[f64], atoms: &Atoms, tolerance: f64) -> bool {
-    let inverse = atoms.cell.vectors.inverse().to_cols_array().iter().map(|x| x * x).sum::<f64>().sqrt();
-    let bound = std::f64::consts::TAU * 3_f64.sqrt() * inverse * tolerance * atoms.len() as f64;
-    a.iter().zip(b).all(|(x, y)| (x - y).abs() <= bound.max(1e-9))
-}
-
-/// The largest displacement when each atom is matched with an atom of its species within the tolerance, if that is
-/// possible. The atom with the same number is tried first.
-fn largest_displacement(a: &Atoms, b: &Atoms, tolerance: f64) -> Option<f64> {
-    let mut free = vec![true; b.len()];
-    let mut largest = 0.0_f64;
-    for i in 0..a.len() {
-        let distance = |j: usize| a.cell.minimum_image(b.positions[j] - a.positions[i]).length();
-        let fits = |j: usize, free: &[bool]| free[j] && a.species[i] == b.species[j] && distance(j) <= tolerance;
-        let j = if fits(i, &free) { i } else { (0..b.len()).find(|j| fits(*j, &free))? };
-        free[j] = false;
-        largest = largest.max(distance(j));
-    }
-    Some(largest)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::test_boxes::{of, two_atoms};
     use super::*;
-    use crate::Cell;
+    use crate::Error;
+    use crate::io::LabelKeys;
+    use glam::DVec3;
     use std::path::PathBuf;
 
     fn shipped() -> Result<DataSet, Error> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4/cawo4_pbe.xyz");
         DataSet::load(&[path], &LabelKeys::default())
-    }
-
-    fn of(frames: Vec<Frame>) -> DataSet {
-        let names = (0..frames.len()).map(|i| format!("#{i}")).collect();
-        DataSet { frames, hash: "made".to_owned(), names }
-    }
-
-    fn two_atoms(second: DVec3) -> Frame {
-        let cell = Cell::periodic(DVec3::X * 4.0, DVec3::Y * 4.0, DVec3::new(1.0, 0.0, 4.0));
-        let species = ["W", "O"].iter().filter_map(|s| Species::from_symbol(s)).collect();
-        Frame::new(Atoms { cell, species, positions: vec![DVec3::ZERO, second] })
     }
 
     #[test]
@@ -537,30 +360,6 @@ mod tests {
         assert_eq!(shortest[&ordered(w, o)], 0.5);
         assert_eq!(shortest[&(w, w)], 4.0);
         Ok(())
-    }
-
-    #[test]
-    fn duplicates_are_found_in_any_order_and_any_image() -> Result<(), Error> {
-        let first = two_atoms(DVec3::new(1.0, 2.0, 3.0));
-        let mut swapped = two_atoms(DVec3::new(1.0, 2.0005, 3.0) + DVec3::new(1.0, -4.0, 4.0));
-        swapped.atoms.species.reverse();
-        swapped.atoms.positions.reverse();
-        let other = two_atoms(DVec3::new(1.0, 2.01, 3.0));
-        let found = duplicates(&of(vec![first, swapped, other]), 1e-3);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!((found[0].largest_displacement_angstrom - 5e-4).abs() < 1e-9);
-        Ok(())
-    }
-
-    #[test]
-    fn strained_cells_are_one_kind_and_supercells_another() {
-        let a = two_atoms(DVec3::ONE);
-        let mut strained = a.clone();
-        strained.atoms.cell.vectors *= 1.03;
-        let doubled = Frame::new(a.atoms.supercell([2, 1, 1]));
-        let mut sampled = a.clone();
-        sampled.info.set("kpts", "2 2 1");
-        assert_eq!(cell_kinds(&[a, strained, doubled, sampled]), [0, 0, 1, 2]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! `knockon history`.
 
-use super::data::push_aligned;
+mod record;
+mod table;
+
 use crate::config;
-use crate::figures::learning::{Curve, draw};
+use crate::figures::learning::draw;
 use crate::figures::raster;
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
@@ -12,19 +14,20 @@ use knockon::cascade::{
     Thermalization, check_size, run_recoil, thermalize,
 };
 use knockon::dynamics::{QuenchSettings, Quenched, TimeStep, ensure_relaxed, relax_cell};
-use knockon::fit::learning::{LearningPoint, learning_curve, power_law};
-use knockon::fit::{self, Dataset, ErrorRow, Split};
-use knockon::frenkel::{LabelledPair, labelled_pairs};
+use knockon::fit::learning::learning_curve;
+use knockon::fit::{self, ErrorRow, Split, TrainingData};
+use knockon::frenkel::labelled_pairs;
 use knockon::io::{read_extxyz, read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Silent;
 use knockon::settings::check;
 use knockon::{Error, Species};
+use record::{Form, Record, RecordedRecoil, add};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use table::{curve_csv, curves, summary, table};
 
 /// Arguments of `knockon history`.
 #[derive(clap::Args)]
@@ -106,55 +109,6 @@ struct FitReport {
     errors: Vec<ErrorRow>,
 }
 
-/// One line of the record.
-#[derive(Serialize)]
-struct Record {
-    model_hash: String,
-    data_hash: String,
-    /// Of the settings of the fit.
-    settings_hash: String,
-    form: Form,
-    n_configurations: u64,
-    held_out: Vec<ErrorRow>,
-    checks: Vec<Value>,
-    frenkel_pairs: Vec<LabelledPair>,
-    recoils: Vec<RecordedRecoil>,
-    learning_curve: Vec<LearningPoint>,
-}
-
-/// What kind of model it is: errors of one form and of another are not to be compared by the number of labels alone.
-#[derive(Serialize)]
-struct Form {
-    /// Density channels, those of all cutoffs together.
-    channels: usize,
-    /// The longest first.
-    cutoffs_angstrom: Vec<f64>,
-    two_j_max: usize,
-    /// Unknowns of the fit.
-    n_parameters: u64,
-}
-
-impl Form {
-    fn new(model: &Model, n_parameters: u64) -> Self {
-        let channels = model.central.first().map_or(0, |c| c.channel_weights.len());
-        let (cutoffs_angstrom, two_j_max) = (model.many_body.reaches_angstrom(channels), model.many_body.two_j_max);
-        Self { channels, cutoffs_angstrom, two_j_max, n_parameters }
-    }
-}
-
-#[derive(Serialize)]
-struct RecordedRecoil {
-    #[serde(flatten)]
-    kick: Kick,
-    n_atoms: usize,
-    /// None where the potential could not follow the recoil to its end.
-    stored_energy_ev: Option<f64>,
-    vacancies: usize,
-    flags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<String>,
-}
-
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: HistorySettings = config::load(&arguments.config)?;
@@ -165,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let fit_folder = fit_file.parent().unwrap_or(Path::new("."));
     let model = Model::load(&arguments.fit.join(format!("{}.model", fit_settings.name)))?;
     let potential = LinearPotential::new(&model)?;
-    let data = Dataset::load(&fit_settings, fit_folder)?;
+    let data = TrainingData::load(&fit_settings, fit_folder)?;
     let report: FitReport = json(&arguments.fit.join("fit.json"))?;
     if report.model_hash != model.hash() {
         anyhow::bail!("{} and the model beside it do not belong together: fit again", arguments.fit.display());
@@ -287,159 +241,10 @@ fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotentia
     Ok(done)
 }
 
-/// Adds the record to the file and gives back all records of it.
-fn add(file: &Path, record: &Record) -> Result<Vec<Value>> {
-    let text = if file.exists() { read_text(file)? } else { String::new() };
-    let mut records = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let parse = || format!("{}, line {}: expected a record in JSON", file.display(), number + 1);
-        records.push(serde_json::from_str::<Value>(line).with_context(parse)?);
-    }
-    let new = serde_json::to_value(record)?;
-    match records.iter_mut().find(|r| r["model_hash"] == new["model_hash"]) {
-        Some(old) => *old = new,
-        None => records.push(new),
-    }
-    let lines: String = records.iter().map(|r| format!("{r}\n")).collect();
-    write_atomically(file, lines.as_bytes())?;
-    Ok(records)
-}
-
-/// Error of all classes together, or of one, in a list of held-out errors or points of a learning curve.
-fn error(rows: &Value, class: &str, key: &str) -> Option<f64> {
-    rows.as_array()?.iter().find(|r| r["class"] == class)?[key].as_f64()
-}
-
-const QUANTITIES: [(&str, &str, f64); 2] = [
-    (
-        "force_mae_ev_per_angstrom",
-        "Mean absolute force error (eV/\u{c5})",
-        fit::report::PAPER.force_mae_ev_per_angstrom,
-    ),
-    ("energy_mae_ev_per_box", "Mean absolute energy error (eV per box)", fit::report::PAPER.energy_mae_ev),
-];
-
-/// What the figure shows: for forces and energies the learning curve of the last potential and all potentials before.
-fn curves(records: &[Value]) -> Result<Vec<Curve>> {
-    let last = records.last().context("the record is empty")?;
-    let curve = |(key, label, paper): (&str, &'static str, f64)| {
-        let points = list(&last["learning_curve"]);
-        let all = points.iter().filter(|p| p["class"] == "all");
-        let parts: Vec<[f64; 2]> = all.filter_map(|p| Some([p["n_labels"].as_f64()?, p[key].as_f64()?])).collect();
-        let potentials =
-            records.iter().filter_map(|r| Some([r["n_configurations"].as_f64()?, error(&r["held_out"], "all", key)?]));
-        let law = power_law(&parts.iter().map(|p| (p[0], p[1])).collect::<Vec<_>>());
-        Curve { label, parts, potentials: potentials.collect(), law, paper }
-    };
-    Ok(QUANTITIES.into_iter().map(curve).collect())
-}
-
-fn table(records: &[Value]) -> String {
-    let mut text = String::from(
-        "model_hash,data_hash,n_labels,held_out_force_mae_ev_per_angstrom,held_out_energy_mae_ev_per_box,\
-         failed_checks,frenkel_pairs,frenkel_rms_error_ev,mean_stored_energy_ev,channels,cutoffs_angstrom,two_j_max,\
-         n_parameters,settings_hash\n",
-    );
-    for r in records {
-        let [force, energy] = QUANTITIES.map(|(key, ..)| cell(error(&r["held_out"], "all", key), 4));
-        let failed = list(&r["checks"]).iter().filter(|c| c["passed"] == false).count();
-        let pairs = list(&r["frenkel_pairs"]);
-        let stored: Vec<f64> = list(&r["recoils"]).iter().filter_map(|k| k["stored_energy_ev"].as_f64()).collect();
-        let _ = writeln!(
-            text,
-            "{},{},{},{force},{energy},{failed},{},{},{},{},{}",
-            r["model_hash"].as_str().unwrap_or_default(),
-            r["data_hash"].as_str().unwrap_or_default(),
-            r["n_configurations"],
-            pairs.len(),
-            cell(frenkel_error(&pairs), 4),
-            cell(mean(&stored), 3),
-            ["channels", "cutoffs_angstrom", "two_j_max", "n_parameters"].map(|key| plain(&r["form"][key])).join(","),
-            plain(&r["settings_hash"]),
-        );
-    }
-    text
-}
-
-/// As it stands in a table; nothing where a line of an earlier version does not say.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    }
-}
-
-/// A number as it stands in a table; nothing where there is none.
-fn cell(value: Option<f64>, digits: usize) -> String {
-    value.map(|x| format!("{x:.digits$}")).unwrap_or_default()
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Root mean square deviation in eV of the model's formation energies from the labels', at the labels' positions.
-fn frenkel_error(pairs: &[Value]) -> Option<f64> {
-    let square = |p: &Value| Some((p["model_ev"].as_f64()? - p["label_ev"].as_f64()?).powi(2));
-    let squares: Vec<f64> = pairs.iter().filter_map(square).collect();
-    mean(&squares).map(f64::sqrt)
-}
-
-fn curve_csv(record: &Record) -> String {
-    let mut text = format!("# data {}, model {}\n", record.data_hash, record.model_hash);
-    text.push_str("n_labels,class,force_mae_ev_per_angstrom,spread,energy_mae_ev_per_box\n");
-    for p in &record.learning_curve {
-        let _ = writeln!(
-            text,
-            "{:.2},{},{:.5},{:.5},{:.5}",
-            p.n_labels,
-            p.class,
-            p.force_mae_ev_per_angstrom,
-            p.force_mae_spread_ev_per_angstrom,
-            p.energy_mae_ev_per_box
-        );
-    }
-    text
-}
-
-fn summary(records: &[Value], record: &Record) -> String {
-    let mut rows = vec![["potential", "labels", "force eV/A", "energy eV/box", "Frenkel rms eV"].map(str::to_owned)];
-    for r in records {
-        let [force, energy] = QUANTITIES.map(|(key, ..)| cell(error(&r["held_out"], "all", key), 3));
-        rows.push([
-            r["model_hash"].as_str().unwrap_or_default().to_owned(),
-            r["n_configurations"].to_string(),
-            force,
-            energy,
-            cell(frenkel_error(&list(&r["frenkel_pairs"])), 2),
-        ]);
-    }
-    let mut text = String::new();
-    push_aligned(&mut text, &rows);
-    let n = record.n_configurations as f64;
-    let all: Vec<(f64, f64)> = record
-        .learning_curve
-        .iter()
-        .filter(|p| p.class == "all")
-        .map(|p| (p.n_labels, p.force_mae_ev_per_angstrom))
-        .collect();
-    if let Some((factor, exponent)) = power_law(&all) {
-        let at = |n: f64| factor * n.powf(exponent);
-        let _ = writeln!(
-            text,
-            "Held-out force error falls as labels^{exponent:.2}: {:.3} eV/A with {n:.0} labels, {:.3} with 100 more.",
-            at(n),
-            at(n + 100.0)
-        );
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use knockon::frenkel::LabelledPair;
 
     /// Lines are compared by form and settings; those of earlier versions have neither and stay as they are.
     #[test]
