@@ -25,9 +25,15 @@ def make(job, kpts, folder):
     name, settings = job['calculator'], job['settings']
     extra = dict(settings.get('parameters', {}))
     if name.startswith('ase:'):
+        extra = {key: in_full(value) for key, value in extra.items()}
         module, _, kind = name[len('ase:'):].rpartition('.')
         return getattr(importlib.import_module(module), kind)(**extra)
     return {'gpaw': gpaw, 'cp2k': cp2k, 'vasp': vasp, 'espresso': espresso}[name](job, settings, extra, tuple(kpts), folder)
+
+
+def in_full(value):
+    """A name of a file or folder with its whole path: calculators work in a folder of their own."""
+    return os.path.abspath(value) if isinstance(value, str) and os.path.sep in value and os.path.exists(value) else value
 
 
 def gpaw(job, settings, extra, kpts, folder):
@@ -160,8 +166,11 @@ def code(job, folder=None):
     return NAMES[name]
 
 
-def pseudopotentials(job):
-    """Names of the pseudopotentials or PAW sets, as far as the settings or the packages tell."""
+TITEL = re.compile(r'TITEL\s*=\s*(.*?)\s*$', re.M)
+
+
+def pseudopotentials(job, folder=None):
+    """Names of the pseudopotentials or PAW sets, as far as the settings, the packages or (with `folder`) the output tell."""
     given = job['settings'].get('pseudopotentials')
     if given:
         return given
@@ -172,7 +181,8 @@ def pseudopotentials(job):
         return ', '.join(name for _, name in sorted(parameters.get('pseudopotentials', {}).items()))
     if job['calculator'] == 'cp2k':
         return ', '.join(str(parameters.get(key, 'default of ASE')) for key in ('pseudo_potential', 'basis_set'))
-    return None
+    titles = next((found for found in map(TITEL.findall, outputs(folder) if folder else ()) if found), [])
+    return ', '.join(titles) or None
 
 
 def check(job):

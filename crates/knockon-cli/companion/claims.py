@@ -11,11 +11,13 @@ import time
 
 HEARTBEAT_S = 60
 STALE_S = 900  # an owner on another machine that has been silent for so long is gone
+HIDDEN = 'hidden'  # a process of another user, where the system shows only one's own (hidepid of proc(5)): its age decides
 MOMENTS, MOMENT_S = 200, 0.005
 
 
 def started(pid):
-    """When a process of this machine was started (a pid alone may have been given to another process since), or None."""
+    """When a process of this machine was started (a pid alone may have been given to another process since), None if there is none, or
+    HIDDEN."""
     try:
         with open(f'/proc/{pid}/stat') as file:
             return file.read().rpartition(')')[2].split()[19]
@@ -25,6 +27,8 @@ def started(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
+    except PermissionError:
+        return HIDDEN
     except OSError:
         pass
     return None if os.path.isdir('/proc/self') else 'unknown'
@@ -124,7 +128,9 @@ def _owner_lives(path):
         with open(path) as file:
             owner = json.load(file)
         if owner['host'] == _host():
-            return started(owner['pid']) == owner['started']
+            found = started(owner['pid'])
+            if found != HIDDEN:
+                return found == owner['started']
     except FileNotFoundError:
         return False
     except (ValueError, KeyError, OSError):

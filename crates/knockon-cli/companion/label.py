@@ -9,6 +9,7 @@ the configuration, so that they can be understood without the file that it came 
 
 Exit status 78 says that the code is not set up so that it can run; the last lines of standard error say what to repair.
 """
+import contextlib
 import json
 import os
 import queue
@@ -63,10 +64,27 @@ def configuration(atoms):
 
 def label(job, entry, atoms, folder):
     """The label of one configuration as it goes into the file."""
-    import numpy as np
-    start, labelled = time.time(), configuration(atoms)
+    start, labelled, folder = time.time(), configuration(atoms), os.path.abspath(folder)
     calculator = calculators.make(job, entry['kpts'], folder)
     atoms.calc = calculator
+    # Calculators of ASE that know nothing of folders write where they are: two workers would read each other's results.
+    with working_in(folder if job['calculator'].startswith('ase:') else os.curdir):
+        return evaluate(job, entry, atoms, calculator, folder, start, labelled)
+
+
+@contextlib.contextmanager
+def working_in(folder):
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def evaluate(job, entry, atoms, calculator, folder, start, labelled):
+    """Runs the calculator and puts together the label."""
+    import numpy as np
     record = {'energy': float(atoms.get_potential_energy()), 'forces': atoms.get_forces(apply_constraint=False).tolist()}
     record['energy'], record['energy_kind'], free = calculators.to_zero_smearing(job, folder, record['energy'])
     try:
@@ -81,7 +99,7 @@ def label(job, entry, atoms, folder):
     if not np.all(np.isfinite(numbers)):
         raise calculators.Unconverged('energy, forces or stress are not finite')
     return {**record, 'geometry': entry['geometry'], **labelled, 'code': calculators.code(job, folder),
-            'pseudopotentials': calculators.pseudopotentials(job), 'host': socket.gethostname(), 'seconds': time.time() - start}
+            'pseudopotentials': calculators.pseudopotentials(job, folder), 'host': socket.gethostname(), 'seconds': time.time() - start}
 
 
 def failure(entry, atoms, error, folder):

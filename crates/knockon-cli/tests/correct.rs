@@ -53,7 +53,8 @@ fn a_spectrum_goes_through_curves_matrix_and_simulation() {
 
     correct("paper", "events.csv", &["--events", "20000", "--seed", "3"]);
     let (kept, comments) = column(folder, "events.csv", "triggered");
-    let per_event = comments.lines().find_map(|l| l.strip_prefix("# counts_per_event: ")).unwrap();
+    let per_event =
+        comments.lines().find_map(|l| l.strip_prefix("# total_rate_per_kev_kg_day_times_ev_per_event: ")).unwrap();
     let seen = kept.iter().sum::<f64>() * per_event.parse::<f64>().unwrap();
     let folded: f64 = column(folder, "folded.csv", "corrected_rate_per_kev_kg_day").0.iter().sum();
     // About 3000 of 20000 events are kept: 2 %.
@@ -89,6 +90,17 @@ fn the_three_spectra_are_corrected_with_a_matrix() {
     }
     let sensitivity = std::fs::read_to_string(folder.join("spectra/sensitivity.csv")).unwrap();
     assert!(sensitivity.contains("response paper") && !sensitivity.contains("nan"), "{sensitivity}");
+    // One for another element has no neutron capture.
+    let calcium = std::fs::read_to_string(folder.join("mine.json")).unwrap().replacen("\"W\"", "\"Ca\"", 1);
+    std::fs::write(folder.join("calcium.json"), calcium).unwrap();
+    let output = run(folder, &["spectra", "--response", "calcium.json", "-o", "bad"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2)
+            && message.contains("expected a response for W")
+            && message.contains("knockon correct"),
+        "{message}"
+    );
     // A matrix that ends before the recoils do says so.
     let output = run(folder, &["spectra", "--response", "mine.json", "-o", "bad"]);
     let message = String::from_utf8_lossy(&output.stderr);

@@ -133,6 +133,52 @@ fn files_that_break_off_give_what_is_complete() {
     }
 }
 
+/// What is killed while it writes forces leaves the steps before, and what is added to the functional is named.
+#[test]
+fn outputs_that_break_off_in_a_table_and_additions_to_the_functional() {
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.pwo");
+    let text = std::fs::read_to_string(outputs().join("al.pwo")).unwrap();
+    let last = text.rfind("force =").unwrap();
+    for end in [last, last + 30, text[last..].find('\n').unwrap() + last] {
+        std::fs::write(&cut, &text[..end]).unwrap();
+        let (frames, message) = import(&cut, &[]);
+        assert!(frames.len() == 2 && message.contains("1 incomplete left out"), "{end}: {message}");
+    }
+    let added =
+        "     DFT-D3 Dispersion         =      -0.02000000 Ry\n     Hubbard energy            =       0.10000000 Ry\n";
+    std::fs::write(&cut, text.replace("     smearing contrib.", &format!("{added}     smearing contrib."))).unwrap();
+    let (frames, message) = import(&cut, &[]);
+    assert_eq!(frames[0].info.get("xc"), Some("LDA+vdW (DFT-D3 Dispersion)+U"), "{message}");
+    let cp2k = std::fs::read_to_string(outputs().join("h2o.cp2k.out")).unwrap();
+    let forces = cp2k.find("ATOMIC FORCES in").unwrap();
+    let row = cp2k[forces..].match_indices('\n').nth(4).unwrap().0 + forces;
+    let cut = folder.path().join("cut.out");
+    std::fs::write(&cut, &cp2k[..row]).unwrap();
+    let (frames, message) = import(&cut, &[]);
+    assert!(frames.is_empty() && message.contains("1 incomplete left out"), "{message}");
+}
+
+/// Labels in a file are replaced by nobody who does not say so.
+#[test]
+fn labels_are_not_overwritten_by_accident() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("labels.xyz");
+    let import = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
+        command.args(["data", "import"]).arg(outputs().join("al.pwo")).arg("-o").arg(&output).args(more);
+        let run = command.output().unwrap();
+        (run.status.success(), String::from_utf8_lossy(&run.stderr).into_owned())
+    };
+    assert!(import(&[]).0);
+    let labels = std::fs::read(&output).unwrap();
+    let (done, message) = import(&["--class", "other"]);
+    assert!(!done && message.contains("would be lost") && message.contains("--overwrite"), "{message}");
+    assert_eq!(std::fs::read(&output).unwrap(), labels);
+    assert!(import(&["--class", "other", "--overwrite"]).0);
+    assert_ne!(std::fs::read(&output).unwrap(), labels);
+}
+
 #[test]
 fn quantum_espresso_is_read_as_ase_and_dpdata_read_it() {
     let file = outputs().join("al.pwo");

@@ -35,7 +35,9 @@ impl Keywords<'_> {
                 }
                 Trigger::Table(energies.into_iter().zip(efficiencies).collect())
             }
-            (None, Some(threshold_ev)) => resolution.trigger_at(threshold_ev, width_ev, plateau.unwrap_or(1.0)),
+            (None, Some(threshold_ev)) => {
+                Trigger::ErrorFunction { threshold_ev, width_ev, plateau: plateau.unwrap_or(1.0) }
+            }
             (None, None) => Trigger::All,
         };
         let calibration = serde_json::from_value(json!(self.calibration)).map_err(|_| {

@@ -240,7 +240,12 @@ impl Arguments {
         }
         parameters["seed"] = json!(self.seed);
         let total: f64 = binned.parts.iter().flat_map(|p| &p.counts).sum();
-        parameters["counts_per_event"] = json!(total / number as f64);
+        // What a rate per keV, kg and day comes to is its value times eV.
+        let stands_for = match binned.content {
+            Content::Counts => "counts_per_event".to_owned(),
+            _ => format!("{}_times_ev_per_event", binned.column),
+        };
+        parameters[stands_for] = json!(total / number as f64);
         Ok(simulated(&simulate_binned(binned, number, response, detector, self.seed)?, parameters))
     }
 
@@ -275,7 +280,9 @@ impl DetectorArguments {
         let resolution = Resolution { constant_ev: self.resolution_ev, slope: self.resolution_slope };
         let trigger = match (&self.efficiency, self.threshold_ev) {
             (Some(path), _) => Trigger::parse_table(&read_text(path)?, &path.display().to_string())?,
-            (None, Some(threshold_ev)) => resolution.trigger_at(threshold_ev, self.threshold_width_ev, self.plateau),
+            (None, Some(threshold_ev)) => {
+                Trigger::ErrorFunction { threshold_ev, width_ev: self.threshold_width_ev, plateau: self.plateau }
+            }
             (None, None) => Trigger::All,
         };
         let detector = Detector { resolution, trigger, calibration: self.calibration.into() };

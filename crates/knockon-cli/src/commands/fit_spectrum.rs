@@ -91,8 +91,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let detector = arguments.detector.detector()?;
     let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
     response.species().clone_into(&mut settings.species);
-    settings.validate()?;
     let model = arguments.model(&settings)?;
+    if arguments.settings.is_some() || model.needs_crystal() {
+        settings.validate()?;
+    }
     let name = arguments.measured.display().to_string();
     let text = read_text(&arguments.measured)?;
     let range = response.best().usable_range_ev();

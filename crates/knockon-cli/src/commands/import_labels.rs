@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// The extended XYZ file to write.
     #[arg(short, long, value_name = "OUTPUT")]
     output: PathBuf,
+    /// Replace OUTPUT if it exists: the labels in it are lost.
+    #[arg(long)]
+    overwrite: bool,
     /// Which energy is meant [default: sigma-0; of extended XYZ the one that the file has].
     #[arg(long, value_enum)]
     energy: Option<Energy>,
@@ -67,6 +70,7 @@ impl From<Energy> for EnergyKind {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    refuse_to_replace(arguments)?;
     let mut frames = Vec::new();
     let mut names = HashSet::new();
     for path in all_files(&arguments.files)? {
@@ -99,6 +103,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     write_extxyz(&arguments.output, &frames)?;
     say(&format!("{}: {} labels", arguments.output.display(), frames.len()));
+    Ok(())
+}
+
+/// Labels are too dear to be replaced by accident.
+fn refuse_to_replace(arguments: &Arguments) -> Result<()> {
+    let output = &arguments.output;
+    if !arguments.overwrite && std::fs::metadata(output).is_ok_and(|file| file.len() > 0) {
+        bail!(
+            "{}: expected no such file yet, found one, whose labels would be lost. Choose another -o (knockon fit takes several \
+             data_files), or say --overwrite",
+            output.display()
+        );
+    }
     Ok(())
 }
 

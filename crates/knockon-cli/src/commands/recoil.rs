@@ -2,17 +2,17 @@
 
 use crate::progress::{Bar, say};
 use crate::signals;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use glam::DVec3;
 use knockon::cascade::{
-    Border, Checkpoint, Defects, Disorder, Followed, GradeWatch, InequivalentSites, MinDistance, PerfectBox, Protocol,
-    Recoil, RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization, check_size, run_recoil,
-    snapshots, thermalize,
+    Border, Checkpoint, Defects, Disorder, Followed, GradeWatch, InequivalentSites, MAX_RECOIL_ENERGY_EV, MinDistance,
+    PerfectBox, Protocol, Recoil, RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization,
+    check_size, run_recoil, snapshots, thermalize,
 };
 use knockon::dynamics::{
     ElectronicStopping, QuenchSettings, Quenched, Simulation, TimeStep, ensure_relaxed, relax_cell,
 };
-use knockon::io::{Frame, read_structure, write_atomically, write_extxyz};
+use knockon::io::{Frame, read_structure, remove_if_there, write_atomically, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
 use knockon::{Atoms, Species};
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     site: Option<usize>,
     /// Recoil energy in eV.
-    #[arg(long, value_name = "EV")]
+    #[arg(long, value_name = "EV", value_parser = parse_energy, allow_hyphen_values = true)]
     energy_ev: f64,
     /// Direction of the recoil, Cartesian, of any length.
     #[arg(long, value_name = "X,Y,Z", value_parser = parse_direction, allow_hyphen_values = true)]
@@ -119,6 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         friction_per_fs: 0.01,
     };
     thermalization.validate("settings")?;
+    arguments.check_frames()?;
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
     super::campaign::warn_of_failing(&model);
@@ -133,6 +134,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     check_size(&unit_cell, arguments.cells)?;
     let crystal = unit_cell.supercell(arguments.cells);
+    settings.border.map_or(Ok(()), |border| border.check_box(&crystal.cell))?;
     let (quench, skin_angstrom) = (settings.quench, settings.skin_angstrom);
     let mut perfect = PerfectBox::new(&potential, crystal, arguments.species, quench, skin_angstrom)?;
     choose_site(arguments, &unit_cell, &mut perfect)?;
@@ -188,6 +190,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write(arguments, &model, &perfect.atoms, &followed, &protocol)?;
     checkpoint.remove()?;
     Ok(kept(arguments, "thermalisation", &key, &bar).remove()?)
+}
+
+impl Arguments {
+    /// Frames after the end of the cascade would never come.
+    fn check_frames(&self) -> Result<()> {
+        if let Some(late) = self.frames.iter().find(|time_fs| **time_fs > self.time_fs) {
+            bail!(
+                "--frames: expected times up to --time-fs, {} fs, found {late} fs. Follow the recoil longer",
+                self.time_fs
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Kicks an atom of the site that is asked for; where there are several and none is, says so.
@@ -302,8 +317,12 @@ fn write(
     });
     let path = arguments.output.join("recoil.json");
     write_extxyz(&arguments.output.join("perfect.xyz"), &[Frame::new(perfect.clone())])?;
-    if !frames.is_empty() {
-        write_extxyz(&arguments.output.join("frames.xyz"), &snapshots(perfect, frames))?;
+    let frames_path = arguments.output.join("frames.xyz");
+    if frames.is_empty() {
+        // Those of an earlier recoil in this folder are not of this one.
+        remove_if_there(&frames_path)?;
+    } else {
+        write_extxyz(&frames_path, &snapshots(perfect, frames))?;
     }
     let mut frame = Frame::new(quenched.clone());
     frame.info.set("stored_energy_ev", recoil.stored_energy_ev);
@@ -378,17 +397,23 @@ fn defects(found: &Defects) -> String {
 }
 
 pub(super) fn parse_cells(text: &str) -> Result<[usize; 3], String> {
-    let numbers: Vec<usize> = text.split('x').filter_map(|n| n.parse().ok()).filter(|n| *n > 0).collect();
-    <[usize; 3]>::try_from(numbers).map_err(|_| format!("expected three positive numbers such as 5x5x3, found {text}"))
+    let numbers: Option<Vec<usize>> = text.split('x').map(|n| n.parse().ok().filter(|n| *n > 0)).collect();
+    let cells = numbers.and_then(|numbers| <[usize; 3]>::try_from(numbers).ok());
+    cells.ok_or_else(|| format!("expected three positive numbers such as 5x5x3, found {text}"))
 }
 
 fn parse_direction(text: &str) -> Result<DVec3, String> {
-    let numbers: Vec<f64> = text.split(',').filter_map(|n| n.trim().parse().ok()).collect();
-    <[f64; 3]>::try_from(numbers)
-        .ok()
+    let numbers: Option<Vec<f64>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    numbers
+        .and_then(|numbers| <[f64; 3]>::try_from(numbers).ok())
         .map(DVec3::from_array)
         .filter(|v| v.is_finite() && *v != DVec3::ZERO)
         .ok_or_else(|| format!("expected three numbers such as 0,0,1 (not all zero), found {text}"))
+}
+
+fn parse_energy(text: &str) -> Result<f64, String> {
+    let energy = text.trim().parse().ok().filter(|energy| (0.0..=MAX_RECOIL_ENERGY_EV).contains(energy));
+    energy.ok_or_else(|| format!("expected an energy from 0 to {MAX_RECOIL_ENERGY_EV} eV, found {text}"))
 }
 
 fn parse_not_negative(text: &str) -> Result<f64, String> {
@@ -408,6 +433,8 @@ mod tests {
     fn cells_and_directions_are_read_or_refused() {
         assert_eq!(parse_cells("5x5x3"), Ok([5, 5, 3]));
         assert!(parse_cells("5x5").is_err() && parse_cells("5x0x3").is_err() && parse_cells("axbxc").is_err());
+        assert!(parse_cells("5x0x3x2").is_err() && parse_direction("1,x,0,1").is_err());
+        assert!(parse_energy("112").is_ok() && ["-5", "nan", "1e6"].iter().all(|e| parse_energy(e).is_err()));
         assert_eq!(parse_direction("0, -1,2.5"), Ok(DVec3::new(0.0, -1.0, 2.5)));
         assert!(parse_direction("0,0,0").is_err() && parse_direction("1,2").is_err());
     }

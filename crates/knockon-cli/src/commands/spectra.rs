@@ -72,6 +72,9 @@ pub(crate) struct Arguments {
     pub(crate) output: PathBuf,
 }
 
+/// The element whose recoils after neutron capture are known.
+const CAPTURING: &str = "W";
+
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
@@ -89,6 +92,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         )
         .into());
     }
+    if let Some(other) = responses.first().filter(|r| r.species() != CAPTURING) {
+        let species = other.species();
+        let problem = format!("expected a response for {CAPTURING}, found \"{}\" for {species}", other.name());
+        let remedy = format!(
+            "One of the three spectra is that of neutron capture in tungsten: for {species} use `knockon spectrum cevns` or `dark-matter` \
+             and `knockon correct`"
+        );
+        return Err(Error::input("response", problem, remedy).into());
+    }
     for name in Response::NAMES {
         if !responses.iter().any(|r| r.name() == name) {
             responses.push(AnyResponse::load(name)?);
@@ -96,9 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let (response, others) = responses.split_at(1);
     let response = &response[0];
-    // A shipped response for another species says nothing about these recoils.
-    let others: Vec<AnyResponse> = others.iter().filter(|o| o.species() == response.species()).cloned().collect();
-    check_names(std::iter::once(response).chain(&others))?;
+    check_names(std::iter::once(response).chain(others))?;
     let rates = [
         spectra::capture_recoils(&settings)?,
         spectra::dark_matter_recoils(&settings)?,
@@ -106,13 +116,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ];
     let corrected = write_spectra(&arguments.output, &rates, &settings, response)?;
     let mut compared = vec![(response, corrected)];
-    for other in &others {
+    for other in others {
         let folder = arguments.output.join("compared").join(other.name());
         write_atomically(&folder.join("response.json"), other.to_json()?.as_bytes())?;
         compared.push((other, write_spectra(&folder, &rates, &settings, other)?));
     }
     write_atomically(&arguments.output.join("comparison.csv"), comparison(&compared).as_bytes())?;
-    let varied = sensitivity(&settings, response, &others, THRESHOLD_EV)?;
+    let varied = sensitivity(&settings, response, others, THRESHOLD_EV)?;
     write_atomically(&arguments.output.join("sensitivity.csv"), sensitivity_csv(&varied).as_bytes())?;
     let summary: serde_json::Map<String, serde_json::Value> =
         NAMES.into_iter().zip(&compared[0].1).map(|(name, s)| (name.to_owned(), describe(name, s))).collect();

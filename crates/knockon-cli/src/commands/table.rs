@@ -94,7 +94,7 @@ fn cell(name: &str, value: f64) -> String {
         "nan".to_owned()
     } else if name == "triggered" {
         format!("{value}")
-    } else if name.ends_with("_ev") {
+    } else if name.ends_with("_ev") && !name.contains("_per_") {
         // Sums of steps such as 0.1 carry rounding in their last digits.
         format!("{}", (value * 1e9).round() / 1e9)
     } else {

@@ -139,7 +139,8 @@ impl<'a> Checkpoint<'a> {
         self.inputs = name(&self.key, SOURCES, inputs);
         let Some(path) = self.path.clone() else { return Ok(None) };
         let mut report = None;
-        for file in [path.clone(), set_aside(&path)] {
+        // Of a process that died while it put one checkpoint in the place of another, the new one is left.
+        for file in [path.clone(), beside(&path, NEW), set_aside(&path)] {
             let bytes = match std::fs::read(&file) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 other => other.map_err(|e| Error::io("read", &file, e))?,
@@ -203,7 +204,7 @@ impl<'a> Checkpoint<'a> {
         bytes.extend(body);
         if self.is_foreign {
             // The new state first: what is set aside may take the place of the one that this work went on from.
-            let new = beside(path, "new");
+            let new = beside(path, NEW);
             write_atomically(&new, &bytes)?;
             match std::fs::rename(path, set_aside(path)) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -224,9 +225,13 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
+/// Ending of a checkpoint that is about to take the place of one of other work.
+const NEW: &str = "new";
+
 /// Removes a checkpoint and what was set aside for it.
 pub(super) fn remove_checkpoint(path: &Path) -> Result<(), Error> {
     remove_if_there(path)?;
+    remove_if_there(&beside(path, NEW))?;
     remove_if_there(&set_aside(path))?;
     Ok(())
 }

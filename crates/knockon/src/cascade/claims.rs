@@ -46,8 +46,14 @@ impl Owner {
 
     /// None if it cannot be known from here.
     fn lives(&self) -> Option<bool> {
-        let known = self.host == host() && self.started.is_some();
-        known.then(|| started(self.pid) == self.started)
+        if self.host != host() || self.started.is_none() {
+            return None;
+        }
+        match started(self.pid) {
+            // Systems that hide the processes of other users (hidepid of proc(5)) hide the first one, too.
+            None if started(1).is_none() => None,
+            found => Some(found == self.started),
+        }
     }
 }
 

@@ -46,8 +46,11 @@ pub struct Equilibrium {
     pub temperature_trend: Option<f64>,
     /// The same of the potential energy.
     pub potential_energy_trend: Option<f64>,
-    /// Largest difference (Kolmogorov and Smirnov) between the distribution of the kinetic energies of the atoms of the last
-    /// start and that of Maxwell and Boltzmann at the temperature of the bath.
+    /// Time in fs at which the earliest start was taken; none in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub youngest_start_fs: Option<f64>,
+    /// Largest difference (Kolmogorov and Smirnov) between the distribution of the kinetic energies of the atoms of a start, that
+    /// with the largest, and that of Maxwell and Boltzmann at the temperature of the bath.
     pub kinetic_energy_distance: f64,
     /// One box in a hundred that is in equilibrium has a larger one.
     pub allowed_distance: f64,
@@ -143,8 +146,8 @@ impl Reading {
 }
 
 impl Equilibrium {
-    /// `readings` are at equal intervals; `start` is the box whose kinetic energies are looked at.
-    pub(super) fn new(atoms: &Atoms, settings: &Thermalization, readings: &[Reading], start: &Start) -> Self {
+    /// `readings` are at equal intervals; `starts` are the boxes whose age and kinetic energies are looked at.
+    pub(super) fn new(atoms: &Atoms, settings: &Thermalization, readings: &[Reading], starts: &[Start]) -> Self {
         let elements = atoms.elements();
         // The friction acts on the kinetic energy, half of a harmonic crystal's, at twice its rate.
         let memory_fs = 1.0 / settings.friction_per_fs;
@@ -155,13 +158,15 @@ impl Equilibrium {
             SpeciesTemperature { species: *species, mean_k, standard_error_k }
         };
         let potential: Vec<f64> = readings.iter().map(|r| r.potential_energy_ev).collect();
+        let distance = |start: &Start| distance_from_maxwell_boltzmann(atoms, start, settings.temperature_k);
         Self {
             bath_temperature_k: settings.temperature_k,
             memory_fs,
             temperatures: elements.iter().enumerate().map(of).collect(),
             temperature_trend: trend(&temperatures_of_all_k(atoms, readings), memory),
             potential_energy_trend: trend(&potential, memory),
-            kinetic_energy_distance: distance_from_maxwell_boltzmann(atoms, start, settings.temperature_k),
+            youngest_start_fs: starts.iter().map(|start| start.time_fs).min_by(f64::total_cmp),
+            kinetic_energy_distance: starts.iter().map(distance).fold(0.0, f64::max),
             // Quantile 0.99 of Kolmogorov's distribution.
             allowed_distance: 1.628 / (atoms.len() as f64).sqrt(),
             readings: readings.to_vec(),
@@ -183,13 +188,14 @@ impl Equilibrium {
     }
 
     fn too_short(&self) -> Vec<String> {
-        let (found_fs, expected_fs) = (self.readings.last().map(|r| r.time_fs), MEMORIES * self.memory_fs);
+        let expected_fs = MEMORIES * self.memory_fs;
+        // In files of earlier versions the end of the run: the last reading may lie some steps before it.
+        let found_fs = self.youngest_start_fs.or(self.readings.last().map(|r| r.time_fs));
         let fault = |found_fs: f64| {
             format!(
-                "expected {expected_fs:.0} fs, {MEMORIES} times one over the bath's friction, found {found_fs:.0} fs"
+                "expected starts after {expected_fs:.0} fs, {MEMORIES} times one over the bath's friction, found one after {found_fs:.0} fs"
             )
         };
-        // The last reading may lie some steps before the end.
         found_fs.filter(|found_fs| *found_fs < 0.99 * expected_fs).map(fault).into_iter().collect()
     }
 
@@ -377,7 +383,7 @@ mod tests {
             temperatures_k: vec![133.0 + (step % 5) as f64, 133.0, 100.0],
         };
         let readings: Vec<Reading> = (0..200).map(reading).collect();
-        let found = |temperature_k: f64| Equilibrium::new(&atoms, &settings(133.0), &readings, &start(temperature_k));
+        let found = |temperature_k: f64| Equilibrium::new(&atoms, &settings(133.0), &readings, &[start(temperature_k)]);
         let right = found(133.0);
         assert!(right.kinetic_energy_distance < right.allowed_distance, "{right:?}");
         assert!(found(170.0).kinetic_energy_distance > right.allowed_distance);
@@ -386,13 +392,13 @@ mod tests {
         for (v, m) in same.velocities.iter_mut().zip(atoms.masses_u()) {
             *v = v.normalize() * (3.0 * BOLTZMANN_EV_PER_K * 133.0 / m).sqrt();
         }
-        let narrow = Equilibrium::new(&atoms, &settings(133.0), &readings, &same);
+        let narrow = Equilibrium::new(&atoms, &settings(133.0), &readings, &[same]);
         assert!((narrow.kinetic_energy_distance - gamma_p(1.5, 1.5)).abs() < 1e-3);
         let [potential, thermal] = [right.potential_energy_trend, right.temperature_trend];
         assert!(potential.expect("a trend") > 4.0 && thermal.expect("a trend").abs() < 1.0, "{right:?}");
         assert!((right.temperatures[2].mean_k - 100.0).abs() < 1e-9);
         // Too few readings tell nothing, and are not taken for steady ones.
-        let few = Equilibrium::new(&atoms, &settings(133.0), &readings[..9], &start(133.0));
+        let few = Equilibrium::new(&atoms, &settings(133.0), &readings[..9], &[start(133.0)]);
         let errors: Vec<Option<f64>> = few.temperatures.iter().map(|t| t.standard_error_k).collect();
         assert_eq!((errors, few.temperature_trend, few.potential_energy_trend), (vec![None; 3], None, None));
         // What is told, and what flags recoils: W too cold, a drift of the potential energy by 30 K, atoms of one speed.

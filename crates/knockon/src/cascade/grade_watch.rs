@@ -20,6 +20,7 @@ impl GradeWatch<'_> {
             return Ok(largest);
         }
         let grades = self.extrapolation.grades(simulation.atoms(), simulation.neighbors())?;
-        Ok(grades.into_iter().fold(largest, f64::max))
+        // An element without data has no finite grade, and JSON no infinity.
+        Ok(grades.into_iter().fold(largest, f64::max).min(f64::MAX))
     }
 }

@@ -1,5 +1,6 @@
 //! The plan of a campaign: its crystal, directions and runs, fixed once, so that any process anywhere can do any of them.
 
+use super::claims::Claim;
 use super::{
     CampaignSettings, Direction, Directions, InequivalentSites, UnitCell, central_atom, chosen_directions,
     irreducible_directions,
@@ -12,6 +13,7 @@ use glam::DVec3;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 /// Positions of the ideal crystal may be off by this much (angstrom) when its symmetry is looked for.
 pub(super) const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
@@ -31,6 +33,19 @@ pub fn check_size(unit_cell: &Atoms, cells: [usize; 3]) -> Result<(), Error> {
     let [a, b, c] = cells;
     let found = format!("expected at most {MAX_ATOMS} atoms, found {a} x {b} x {c} cells of {}", unit_cell.len());
     Err(Error::input("cells", found, "Take fewer cells"))
+}
+
+/// Two processes that extend a plan at the same time would give the same numbers to different runs.
+fn claim_on_plan(folder: &Path) -> Result<Claim, Error> {
+    const LOOK_AGAIN: Duration = Duration::from_millis(100);
+    for _ in 0..600 {
+        if let Some(claim) = Claim::take(&folder.join("plan"))? {
+            return Ok(claim);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    let problem = format!("another process has been at the plan in {} for a minute", folder.display());
+    Err(Error::computation(problem, "Try again when it has ended"))
 }
 
 /// One recoil to do.
@@ -89,6 +104,9 @@ impl Plan {
             crystal.clone()
         };
         check_size(&unit_cell, settings.cells)?;
+        if let Some(border) = settings.recoil.border {
+            border.check_box(&unit_cell.supercell(settings.cells).cell)?;
+        }
         // Recoils from whichever site is nearest to the middle would stand for all of them.
         InequivalentSites::find(&unit_cell, settings.species)?.chosen(settings.site)?;
         let mut plan = Self {
@@ -200,6 +218,8 @@ impl Plan {
 
     /// Writes plan.json for programs and plan.csv for people, after what an earlier plan in the folder holds.
     pub fn write(self, folder: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        let _claim = claim_on_plan(folder)?;
         let path = folder.join("plan.json");
         let plan =
             if path.exists() { self.extending(&Self::load(folder)?, &path.display().to_string())? } else { self };

@@ -4,7 +4,7 @@ use super::wigner_seitz::median;
 use super::{Border, Displacement, PerfectBox};
 use crate::dynamics::{Bath, Simulation};
 use crate::units::BOLTZMANN_EV_PER_K;
-use crate::{Atoms, Error};
+use crate::{Atoms, Cell, Error};
 use glam::DVec3;
 
 /// An atom counts as displaced when it ends farther than this from its site, in angstrom (more than thermal motion and
@@ -65,21 +65,29 @@ impl<'a> Region<'a> {
         (moved.x && px) || (moved.y && py) || (moved.z && pz)
     }
 
-    /// The bath of the layer at the faces. Fails if that leaves less than half of the box free along an edge: it would cool the
-    /// cascade itself.
+    /// The bath of the layer at the faces. Fails as [`Border::check_box`] does.
     pub(super) fn border_bath(&self, border: Border, seed: u64) -> Result<Bath, Error> {
+        border.check_box(&self.perfect.atoms.cell)?;
         let margin = border.thickness_angstrom / self.perfect.atoms.cell.face_distances_angstrom();
-        let [px, py, pz]: [bool; 3] = self.perfect.atoms.cell.periodic.into();
+        let friction = |p: &DVec3| if self.depth(*p).cmplt(margin).any() { border.friction_per_fs } else { 0.0 };
+        Ok(Bath::new(border.temperature_k, self.perfect.atoms.positions.iter().map(friction).collect(), seed))
+    }
+}
+
+impl Border {
+    /// Fails if the layer leaves less than half of the box free along an edge: it would cool the cascade itself.
+    pub fn check_box(&self, cell: &Cell) -> Result<(), Error> {
+        let edges = cell.face_distances_angstrom();
+        let margin = self.thickness_angstrom / edges;
+        let [px, py, pz]: [bool; 3] = cell.periodic.into();
         if (px && margin.x > 0.25) || (py && margin.y > 0.25) || (pz && margin.z > 0.25) {
-            let edges = self.perfect.atoms.cell.face_distances_angstrom();
             let found = format!(
                 "expected a layer of at most a quarter of the box, found {} A in one of {:.1} x {:.1} x {:.1} A",
-                border.thickness_angstrom, edges.x, edges.y, edges.z
+                self.thickness_angstrom, edges.x, edges.y, edges.z
             );
             return Err(Error::input("recoil.border.thickness_angstrom", found, "Take a thinner layer or more cells"));
         }
-        let friction = |p: &DVec3| if self.depth(*p).cmplt(margin).any() { border.friction_per_fs } else { 0.0 };
-        Ok(Bath::new(border.temperature_k, self.perfect.atoms.positions.iter().map(friction).collect(), seed))
+        Ok(())
     }
 }
 
@@ -109,7 +117,8 @@ impl Damage {
                 // From the image of the recoil that is nearest to the site: the atom may have left its half of the box.
                 let distance = (perfect.atoms.cell.minimum_image(site - region.center) + end - site).length();
                 damage.radius = damage.radius.max(distance);
-                damage.reaches_border |= region.is_near_border(end) || region.is_crossed(site, end);
+                let is_near = region.is_near_border(site) || region.is_near_border(end);
+                damage.reaches_border |= is_near || region.is_crossed(site, end);
             }
         }
         damage.displaced.sort_by(|a, b| b.distance_angstrom.total_cmp(&a.distance_angstrom));
@@ -167,6 +176,19 @@ mod tests {
             let along = (0.3 * a + outward.length() * a.normalize()).length();
             assert!(!reaches || damage.radius >= along - 0.1, "{} {along}", damage.radius);
         }
+    }
+
+    /// A vacancy there meets its image as an interstitial does.
+    #[test]
+    fn an_atom_that_left_the_border_counts_as_damage_there() {
+        let (potential, atoms) = argon_like([5; 3]);
+        let perfect = PerfectBox::new(&potential, atoms, element("Ar"), QuenchSettings::default(), 0.5).expect("a box");
+        let region = Region::new(&perfect, 4.0, None);
+        let atom = region.border_atoms[0];
+        let mut quenched = perfect.atoms.clone();
+        quenched.positions[atom] = region.center + perfect.atoms.cell.vectors * DVec3::new(0.1, 0.05, 0.02);
+        let damage = Damage::new(&perfect, &region, &quenched);
+        assert!(damage.displaced.len() == 1 && damage.reaches_border);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::Checkpoint;
 use super::equilibrium::{Equilibrium, Reading};
-use crate::dynamics::{Bath, QuenchSettings, Simulation, SimulationState, quench, quench_on, thermal_velocities};
+use crate::dynamics::{
+    Bath, QuenchSettings, Simulation, SimulationState, ensure_relaxed, quench, quench_on, thermal_velocities,
+};
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use rand_pcg::Pcg64;
@@ -58,13 +60,7 @@ impl PerfectBox {
         let central_atom = central_atom(&atoms, species)?;
         let mut simulation = Simulation::new(potential, atoms, skin_angstrom)?;
         let found = quench(&mut simulation, &quench_settings)?;
-        if !found.converged {
-            let problem = format!(
-                "the quench of the perfect box stopped at a force of {:.1e} eV/A",
-                found.max_force_ev_per_angstrom
-            );
-            return Err(Error::computation(problem, "Check that the model keeps this crystal stable"));
-        }
+        ensure_relaxed("the perfect box", found.converged, found.max_force_ev_per_angstrom)?;
         let atoms = simulation.atoms().clone();
         Ok(Self { atoms, energy_ev: found.energy_ev, central_atom, quench: quench_settings, skin_angstrom })
     }
@@ -146,6 +142,7 @@ pub fn thermalize(
     while let Some(start) = run.starts.get(&run.checked) {
         simulation.set_positions(&start.positions)?;
         let found = quench_on(&mut simulation, &perfect.quench, None, &mut |_, _| checkpoint.offer(1.0, || &run))?;
+        ensure_relaxed("a thermalised box", found.converged, found.max_force_ev_per_angstrom)?;
         let off = found.energy_ev - perfect.energy_ev;
         if off.abs() > 0.01 {
             let problem = format!(
@@ -161,7 +158,7 @@ pub fn thermalize(
     }
     checkpoint.write(1.0, &run)?;
     let starts: Vec<Start> = run.starts.into_values().collect();
-    let equilibrium = Equilibrium::new(&perfect.atoms, settings, &run.readings, &starts[0]);
+    let equilibrium = Equilibrium::new(&perfect.atoms, settings, &run.readings, &starts);
     Ok(Thermalized { starts, equilibrium })
 }
 

@@ -1,7 +1,7 @@
 //! Elastic constants from the stress of strained crystals with relaxed atoms.
 
 use super::{Check, CheckSettings, ElasticComponent};
-use crate::dynamics::{QuenchSettings, Simulation, quench};
+use crate::dynamics::{QuenchSettings, Simulation, ensure_relaxed, quench};
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
 use crate::{Atoms, Cell, Error, Potential};
 use glam::{DMat3, DVec3};
@@ -39,8 +39,9 @@ fn relaxed_stress(
     let strained = Atoms { cell, species: crystal.species.clone(), positions };
     let mut simulation = Simulation::new(potential, strained, 0.2)?;
     let settings =
-        QuenchSettings { max_force_ev_per_angstrom: 1e-4, max_evaluations: 400, ..QuenchSettings::default() };
-    quench(&mut simulation, &settings)?;
+        QuenchSettings { max_force_ev_per_angstrom: 1e-4, max_evaluations: 2000, ..QuenchSettings::default() };
+    let found = quench(&mut simulation, &settings)?;
+    ensure_relaxed("the strained crystal", found.converged, found.max_force_ev_per_angstrom)?;
     Ok(simulation.evaluation().stress(cell.volume_angstrom3()))
 }
 

@@ -5,7 +5,8 @@ use crate::dynamics::{QuenchSettings, Simulation, quench};
 use crate::fit::origin::Origin;
 use crate::io::Frame;
 use crate::io::labels::refuse_model;
-use crate::{Error, Potential};
+use crate::{Cell, Error, Potential};
+use glam::DMat3;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -32,8 +33,8 @@ pub struct LabelledPair {
     pub failure: Option<String>,
 }
 
-/// Compares the labels of the class `frenkel` with the model. Labels without a perfect box of the same kind of cell and the same
-/// settings (class `perfect`) are left out.
+/// Compares the labels of the class `frenkel` with the model. Labels without a perfect box of the same lattice, kind of cell and
+/// settings (class `perfect`) are left out; of several the lowest counts, since atoms of the others are not relaxed.
 pub fn labelled_pairs(
     potential: &dyn Potential,
     labels: &[Frame],
@@ -43,18 +44,16 @@ pub fn labelled_pairs(
     let kinds = CellKinds::number(labels);
     let mut references: BTreeMap<usize, ModelEnergies> = BTreeMap::new();
     let mut pairs = Vec::new();
+    let energy = |frame: &Frame| frame.energy_ev.unwrap_or(f64::NAN);
     for (number, frame) in labels.iter().enumerate() {
         let of_class = |frame: &Frame, class: &str| frame.info.get("cls") == Some(class) && frame.energy_ev.is_some();
-        let difference = |other: &Frame| {
-            let strain = other.atoms.cell.vectors - frame.atoms.cell.vectors;
-            strain.to_cols_array().iter().map(|x| x * x).sum::<f64>()
-        };
-        // Boxes of one kind may have been labelled at several lattice constants.
+        // Boxes of one kind may have been labelled at several lattice constants, and with atoms that are not relaxed.
         let perfect = (0..labels.len())
             .filter(|p| {
-                kinds[*p] == kinds[number] && of_class(&labels[*p], "perfect") && comparable(frame, &labels[*p])
+                let perfect = &labels[*p];
+                kinds[*p] == kinds[number] && of_class(perfect, "perfect") && comparable(frame, perfect)
             })
-            .min_by(|a, b| difference(&labels[*a]).total_cmp(&difference(&labels[*b])));
+            .min_by(|a, b| energy(&labels[*a]).total_cmp(&energy(&labels[*b])));
         let (true, Some(perfect)) = (of_class(frame, "frenkel"), perfect) else { continue };
         let reference = match references.entry(perfect) {
             Entry::Occupied(known) => known.into_mut(),
@@ -62,7 +61,6 @@ pub fn labelled_pairs(
         };
         let here = ModelEnergies::new(potential, frame, settings)?;
         let above = |(pair, perfect): (f64, f64)| pair - perfect;
-        let energy = |f: &Frame| f.energy_ev.unwrap_or(f64::NAN);
         pairs.push(LabelledPair {
             id: frame.info.get("id").unwrap_or_default().to_owned(),
             species: frame.info.get("species").unwrap_or_default().to_owned(),
@@ -82,10 +80,25 @@ pub(super) fn refuse_models(labels: &[Frame]) -> Result<(), Error> {
     labels.iter().filter(|frame| frame.energy_ev.is_some()).try_for_each(|frame| refuse_model(frame, "labels"))
 }
 
-/// True for the same atoms, and labels made with the same settings.
+/// True for the same atoms in the same lattice, and labels made with the same settings.
 fn comparable(a: &Frame, b: &Frame) -> bool {
     let mut origins = Vec::new();
-    formula(&a.atoms) == formula(&b.atoms) && Origin::find(&mut origins, a) == Origin::find(&mut origins, b)
+    formula(&a.atoms) == formula(&b.atoms)
+        && same_lattice(&a.atoms.cell, &b.atoms.cell)
+        && Origin::find(&mut origins, a) == Origin::find(&mut origins, b)
+}
+
+/// Lattice vectors may differ by so much, in angstrom: 4e-4 of those of 96 atoms, some meV of the box.
+const SAME_LATTICE_ANGSTROM: f64 = 0.005;
+
+/// True if both cells have the same periodic images, by whatever vectors they are given.
+fn same_lattice(a: &Cell, b: &Cell) -> bool {
+    let within = |a: &Cell, b: &Cell| {
+        let whole = (a.vectors.inverse() * b.vectors).to_cols_array().map(f64::round);
+        let rest = a.vectors * DMat3::from_cols_array(&whole) - b.vectors;
+        rest.to_cols_array().iter().all(|x| x.abs() < SAME_LATTICE_ANGSTROM)
+    };
+    within(a, b) && within(b, a)
 }
 
 /// What a model says of one box.
@@ -162,6 +175,31 @@ mod tests {
         frame.info.set("cls", class);
         frame.energy_ev = Some(if class == "perfect" { -10.0 } else { -7.0 });
         frame
+    }
+
+    /// The perfect box has the lattice of the pair, whatever its vectors, and relaxed atoms; without one there is no energy.
+    #[test]
+    fn pairs_are_compared_with_the_lowest_box_of_their_lattice() {
+        let (potential, perfect) = argon_like([2, 2, 2]);
+        let mut other_vectors = perfect.clone();
+        let [a, b, c] = [perfect.cell.vectors.x_axis, perfect.cell.vectors.y_axis, perfect.cell.vectors.z_axis];
+        other_vectors.cell.vectors = DMat3::from_cols(b, c, a);
+        let mut larger = perfect.clone();
+        larger.cell.vectors *= 1.002;
+        larger.positions.iter_mut().for_each(|p| *p *= 1.002);
+        let with_energy = |atoms: &Atoms, energy_ev: f64| {
+            let mut frame = label(atoms, "perfect", DVec3::ZERO);
+            frame.energy_ev = Some(energy_ev);
+            frame
+        };
+        let pair = label(&perfect, "frenkel", DVec3::X * 0.3);
+        let boxes = [with_energy(&perfect, -9.5), with_energy(&other_vectors, -10.0), with_energy(&larger, -11.0)];
+        let pairs = |boxes: &[Frame]| {
+            let labels = [std::slice::from_ref(&pair), boxes].concat();
+            labelled_pairs(&potential, &labels, &QuenchSettings::default()).expect("pairs")
+        };
+        assert_eq!(pairs(&boxes)[0].label_ev, 3.0);
+        assert!(pairs(&boxes[2..]).is_empty());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn read_text_if_there(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// Removes a file; returns whether it was there. Another process may be removing it at the same time.
-pub(crate) fn remove_if_there(path: &Path) -> Result<bool, Error> {
+pub fn remove_if_there(path: &Path) -> Result<bool, Error> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

@@ -12,8 +12,8 @@ mod structure;
 pub use extxyz::{
     Column, Frame, LabelKeys, NO_CELL, format_extxyz, parse_extxyz, read_extxyz, read_extxyz_with, write_extxyz,
 };
-pub use files::{content_hash, read_text, read_text_if_there, write_atomically};
-pub(crate) use files::{create_atomically, remove_if_there, remove_unfinished, write_atomically_with};
+pub use files::{content_hash, read_text, read_text_if_there, remove_if_there, write_atomically};
+pub(crate) use files::{create_atomically, remove_unfinished, write_atomically_with};
 pub use info::Info;
 pub use lammps_data::{format_lammps_data, parse_lammps_data, write_lammps_data};
 pub(crate) use lines::Lines;

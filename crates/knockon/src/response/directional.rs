@@ -28,6 +28,15 @@ impl Tag {
         Ok(Self { direction: unit, width_deg })
     }
 
+    /// An error where the direction with the largest weight is so far away that it says nothing about this one.
+    pub(super) fn refuse_if_far(self, largest_weight: f64) -> Result<(), Error> {
+        if largest_weight >= 1e-12 {
+            return Ok(());
+        }
+        let problem = format!("expected sampled directions near the tag, found none within {} degrees", self.width_deg);
+        Err(Error::input("direction", problem, "Widen the tag, or sample more directions"))
+    }
+
     /// Weight of a recoil along the unit vector `vector`: exp((cos t - 1) / width^2), the distribution of von Mises and
     /// Fisher, which is a Gaussian in small angles t; averaged over the images of the vector under `operations`.
     pub fn weight(&self, vector: DVec3, operations: &[DMat3]) -> f64 {
@@ -95,10 +104,7 @@ pub(super) fn weigh(
     let largest = directions.values().map(|d| d.0).fold(0.0, f64::max);
     directions.retain(|_, d| d.0 > SMALLEST * largest);
     recoils.retain(|r| directions.contains_key(&r.direction));
-    if largest < 1e-12 || recoils.is_empty() {
-        let problem = format!("expected sampled directions near the tag, found none within {} degrees", tag.width_deg);
-        return Err(Error::input("direction", problem, "Widen the tag, or sample more directions"));
-    }
+    tag.refuse_if_far(largest)?;
     let total: f64 = directions.values().map(|d| d.0).sum();
     Ok(TagIdentity {
         direction: tag.direction.to_array(),

@@ -82,6 +82,11 @@ impl ResponseMatrix {
                 format!("expected several directions and energies, found {} and {}", directions.len(), energies.len());
             return Err(Error::input(name, problem, remedy));
         }
+        let weights = || directions.iter().map(|d| d.0);
+        if let Some(tag) = settings.tag {
+            tag.refuse_if_far(weights().fold(0.0, f64::max))?;
+        }
+        let effective = weights().sum::<f64>().powi(2) / weights().map(|w| w * w).sum::<f64>();
         let capped = |d: &(f64, Vec<f64>)| -> f64 {
             let losses = d.1.iter().zip(&energies).filter(|(loss, _)| loss.is_finite());
             losses.map(|(loss, energy)| loss.min(*energy)).fold(0.0, f64::max)
@@ -127,14 +132,17 @@ impl ResponseMatrix {
                 table(&|index| times[index])
             })
             .collect();
-        let tagged = if settings.tag.is_some() { ", near one direction" } else { "" };
+        let weighted = match settings.tag {
+            Some(_) => format!("weighted by their distance from one, {effective:.1} of them effective"),
+            None => "each with the same weight".to_owned(),
+        };
         let matrix = Self {
             format: FORMAT.to_owned(),
             format_version: VERSION,
             name: name.to_owned(),
             species: settings.species.clone(),
             caption: format!(
-                "table of energy losses in {} directions{tagged}, each with the same weight; losses below {} eV are none",
+                "table of energy losses in {} directions, {weighted}; losses below {} eV are none",
                 directions.len(),
                 settings.zero_threshold_ev
             ),
@@ -170,6 +178,9 @@ mod tests {
         let tag = Some(Tag::new(DVec3::Z, 10.0).unwrap());
         let tagged = ResponseMatrix::from_energy_losses(TABLE, "t", &EnergyLossSettings { tag, ..settings() }).unwrap();
         assert!(tagged.zero_probability[2] < 1e-6 && tagged.zero_probability[1] > 1.0 - 1e-6);
+        let far = Some(Tag::new(-DVec3::Z, 1.0).unwrap());
+        let refused = ResponseMatrix::from_energy_losses(TABLE, "t", &EnergyLossSettings { tag: far, ..settings() });
+        assert!(refused.unwrap_err().to_string().contains("none within 1 degrees"));
         let sets =
             |seed| ResponseMatrix::from_energy_losses(TABLE, "t", &EnergyLossSettings { sets: 3, seed, ..settings() });
         // Two directions are drawn of three: a set may lack every number of a column, which is refused, not hidden.

@@ -257,6 +257,21 @@ fn variance_factor(freedom: f64, random: &mut Pcg64) -> f64 {
     }
 }
 
+/// Of the weights w of directions, their sum 1: the effective number 1 / sum w^2, and by how much the variance of a weighted mean
+/// that is estimated from squared deviations, sum w^2 (x - mean)^2, must be raised beyond n / (n - 1), which [`weights`] has. The
+/// expectation of that sum is s^2 sum w^2 (1 - 2 w + sum w^2), where the variance is s^2 sum w^2. (1 for equal weights.)
+fn evenness(samples: &[EnergySamples]) -> (f64, f64) {
+    let mut of_directions: BTreeMap<u32, f64> = BTreeMap::new();
+    for run in samples.iter().flat_map(|s| &s.runs) {
+        *of_directions.entry(run.direction).or_default() += run.weight;
+    }
+    let total: f64 = of_directions.values().sum();
+    let power = |exponent: i32| of_directions.values().map(|w| (w / total).powi(exponent)).sum::<f64>();
+    let (squares, number) = (power(2), of_directions.len() as f64);
+    let seen = 1.0 - 2.0 * power(3) / squares + squares;
+    (1.0 / squares, if seen > 0.0 { (1.0 - 1.0 / number) / seen } else { 1.0 })
+}
+
 const LEAST_CONCENTRATION: f64 = 0.05;
 /// Runs with less than this share of the mean weight are left out: they carry nothing, and counts of runs should say so.
 const NEGLIGIBLE: f64 = 1e-3;
@@ -285,7 +300,8 @@ pub(super) fn resample(samples: &[EnergySamples], common: StartVariance, seed: u
         let factor = share * variance_factor(freedom, &mut random);
         clusters.iter().copied().zip(weights(clusters.len(), factor, &mut random)).collect()
     };
-    let of_directions = drawn(&directions, 1.0, directions.len() as f64 - 1.0);
+    let (effective_number, unevenness) = evenness(samples);
+    let of_directions = drawn(&directions, unevenness, (effective_number - 1.0).max(1.0));
     let [for_energies, for_classes] =
         [common.of_energies, common.of_classes].map(|share| drawn(&starts, share, common.freedom));
     let of_runs: Vec<Vec<f64>> = samples

@@ -157,16 +157,19 @@ impl RecoilTable {
     }
 }
 
-/// The recoils of several tables of one potential. Directions are told apart by their vectors. Where the tables sample
-/// different directions at one energy, each table counts as much as it has directions.
+/// The recoils of several tables of one potential. Directions are told apart by their vectors. Starts of the same number are the
+/// same but where two tables have recoils along one direction from them that store different energies: those of the later
+/// table get new numbers then. Where the tables sample different directions at one energy, each table counts as much as it has
+/// directions.
 pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
     if let [table] = tables {
         return Ok(table.recoils.clone());
     }
     let mut indices: BTreeMap<[i64; 3], u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    let mut all = Vec::new();
+    let mut all: Vec<Recoil> = Vec::new();
     for table in tables {
+        let first_start = first_start(&all, &table.recoils);
         let mut shares: BTreeMap<(&str, u64), BTreeMap<u32, f64>> = BTreeMap::new();
         for r in &table.recoils {
             shares.entry((&r.species, r.recoil_energy_ev.to_bits())).or_default().insert(r.direction, r.weight_sr);
@@ -189,8 +192,56 @@ pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
             let direction = *indices.entry(key).or_insert(next);
             let share = &shares[&(recoil.species.as_str(), recoil.recoil_energy_ev.to_bits())];
             let factor = share.len() as f64 / share.values().sum::<f64>();
-            all.push(Recoil { direction, weight_sr: recoil.weight_sr * factor, ..recoil.clone() });
+            let start = recoil.start + first_start;
+            all.push(Recoil { direction, start, weight_sr: recoil.weight_sr * factor, ..recoil.clone() });
         }
     }
     Ok(all)
+}
+
+/// What to add to the numbers of the starts of a further table.
+fn first_start(known: &[Recoil], further: &[Recoil]) -> u32 {
+    let same = |a: &Recoil, b: &Recoil| {
+        let near = |(a, b): (DVec3, DVec3)| a.distance(b) < 1e-6;
+        a.species == b.species
+            && a.start == b.start
+            && a.recoil_energy_ev == b.recoil_energy_ev
+            && a.vector.zip(b.vector).is_some_and(near)
+    };
+    let others = further.iter().any(|b| known.iter().any(|a| same(a, b)));
+    if others { known.iter().map(|r| r.start + 1).max().unwrap_or(0) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str, stored_ev: f64, vector: DVec3) -> RecoilTable {
+        let recoil = |start| Recoil {
+            species: "W".to_owned(),
+            recoil_energy_ev: 81.0,
+            direction: 0,
+            vector: Some(vector),
+            start,
+            weight_sr: 1.0,
+            stored_energy_ev: stored_ev + f64::from(start),
+            flags: String::new(),
+            model_hash: "m".to_owned(),
+        };
+        RecoilTable { name: name.to_owned(), hash: String::new(), crystal: None, recoils: vec![recoil(0), recoil(1)] }
+    }
+
+    /// Campaigns number their starts from 0: where another energy is stored along the same direction, it is another start.
+    #[test]
+    fn starts_of_several_tables_are_told_apart() -> Result<(), Error> {
+        let [a, b, c] = [table("a", 5.0, DVec3::X), table("b", 7.0, DVec3::X), table("c", 9.0, DVec3::Y)];
+        let starts = |tables: &[&RecoilTable]| -> Result<Vec<u32>, Error> {
+            Ok(merged(tables)?.iter().map(|r| r.start).collect())
+        };
+        assert_eq!(starts(&[&a, &b])?, [0, 1, 2, 3]);
+        // More directions from the same starts.
+        assert_eq!(starts(&[&a, &c])?, [0, 1, 0, 1]);
+        assert!(merged(&[&a, &a]).is_err_and(|e| e.to_string().contains("twice")));
+        Ok(())
+    }
 }

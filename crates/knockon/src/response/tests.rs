@@ -324,6 +324,42 @@ fn weights_spread_a_mean_as_much_as_asked() {
     assert_eq!(samples::weights(1, 1.0, &mut random), [1.0]);
 }
 
+/// For weights that differ the estimated variance of a weighted mean is that of many campaigns, with unequal weights too.
+#[test]
+fn the_bootstrap_of_a_weighted_mean_spreads_as_the_mean_does() {
+    let shares = [0.4, 0.25, 0.15, 0.1, 0.05, 0.05];
+    let samples = |random: &mut Pcg64| {
+        let run = |(direction, weight): (usize, &f64)| Run {
+            direction: direction as u32,
+            start: 0,
+            weight: *weight,
+            stored_energy_ev: 10.0 + random.sample::<f64, _>(StandardNormal),
+        };
+        let runs = shares.iter().enumerate().map(run).collect();
+        [EnergySamples { recoil_energy_ev: 81.0, n_flagged: 0, n_left_out: 0, runs }]
+    };
+    let mean = |samples: &[EnergySamples]| samples[0].runs.iter().map(|r| r.weight * r.stored_energy_ev).sum::<f64>();
+    let mut random = Pcg64::seed_from_u64(3);
+    let (campaigns, draws) = (2000_u64, 20);
+    let (mut true_variance, mut inside) = (0.0, 0.0);
+    for campaign in 0..campaigns {
+        let made = samples(&mut random);
+        let found = mean(&made);
+        true_variance += (found - 10.0).powi(2) / campaigns as f64;
+        let mut drawn: Vec<f64> = (0..draws)
+            .map(|draw| mean(&samples::resample(&made, StartVariance::default(), campaign, draw).energies) - found)
+            .collect();
+        // What the draws say of the distance of the truth: they are symmetric around the mean found.
+        drawn.sort_by(f64::total_cmp);
+        let rank = drawn.partition_point(|d| *d < 10.0 - found);
+        inside += f64::from((3..=17).contains(&rank)) / campaigns as f64;
+    }
+    let expected: f64 = shares.iter().map(|w| w * w).sum();
+    assert!((true_variance / expected - 1.0).abs() < 0.1, "{true_variance} {expected}");
+    // 15 of 21 ranks: 71 %.
+    assert!((inside - 15.0 / 21.0).abs() < 0.04, "{inside}");
+}
+
 fn table(name: &str, recoils: Vec<Recoil>) -> RecoilTable {
     RecoilTable { name: name.to_owned(), hash: name.to_owned(), crystal: None, recoils }
 }

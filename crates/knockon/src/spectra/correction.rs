@@ -63,6 +63,9 @@ impl Default for Settings {
     }
 }
 
+/// Above the highest recoil of a capture in tungsten, 160.4 eV (a 7411 keV gamma ray of 184W), in eV.
+const HIGHEST_CAPTURE_EV: f64 = 161.0;
+
 impl Settings {
     /// Checks that every setting means something.
     pub fn validate(&self) -> Result<(), Error> {
@@ -82,11 +85,13 @@ impl Settings {
             self.bin_ev > 0.0 && self.bin_ev <= self.step_ev,
             "a number above 0 and at most step_ev",
         )?;
-        let least = 1.2 * self.stop_ev;
+        let least = (1.2 * self.stop_ev).max(HIGHEST_CAPTURE_EV);
         let bins = self.highest_recoil_ev / self.bin_ev;
         let fine = self.highest_recoil_ev >= least && bins <= 20_000.0;
-        let expected =
-            format!("at least {least} (1.2 stop_ev: recoils lose energy on the way down) and at most 20000 bin_ev");
+        let expected = format!(
+            "at least {least} (1.2 stop_ev, since recoils lose energy on the way down; {HIGHEST_CAPTURE_EV} for those of \
+                     neutron capture) and at most 20000 bin_ev"
+        );
         check("highest_recoil_ev", self.highest_recoil_ev, fine, &expected)?;
         let material = Material::from_formula(&self.material)?;
         if !material.composition.iter().any(|(e, _)| e.symbol == self.species) {
@@ -99,7 +104,7 @@ impl Settings {
 
     fn species_is_missing(&self) -> Error {
         let problem = format!("expected an element of {}, found \"{}\"", self.material, self.species);
-        Error::input("species", problem, "Correct the setting")
+        Error::input("species", problem, "Name the crystal (material) in the settings, and one of its elements")
     }
 
     /// Internal bins.

@@ -357,7 +357,7 @@ mod tests {
     fn detector() -> Detector {
         Detector {
             resolution: Resolution { constant_ev: 4.0, slope: 0.02 },
-            trigger: Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: 5.0, plateau: 0.9 },
+            trigger: Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: Some(5.0), plateau: 0.9 },
             calibration: Calibration::ElectronRecoils,
         }
     }
@@ -490,7 +490,7 @@ mod tests {
         let (edges_ev, column) = (vec![0.0, 30.0, 60.0, 90.0, 120.0], "counts".to_owned());
         let spectrum = BinnedSpectrum { edges_ev, column, content: Content::Counts, parts: vec![part] };
         for width_ev in [0.0, 1e-3] {
-            let trigger = Trigger::ErrorFunction { threshold_ev: 21.0, width_ev, plateau: 1.0 };
+            let trigger = Trigger::ErrorFunction { threshold_ev: 21.0, width_ev: Some(width_ev), plateau: 1.0 };
             let detector = Detector { trigger, ..Detector::default() };
             let found = detect(&spectrum, &paper(0), &detector).unwrap();
             assert!((found.after[0] - 300.0).abs() < 0.3, "{:?} {}", found.after, found.internal_bin_ev);

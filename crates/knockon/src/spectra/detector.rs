@@ -23,11 +23,6 @@ impl Resolution {
     pub fn at(&self, energy_ev: f64) -> f64 {
         self.constant_ev + self.slope * energy_ev
     }
-
-    /// A trigger on the measured energy; without a width of its own it is as soft as the resolution at the threshold.
-    pub fn trigger_at(&self, threshold_ev: f64, width_ev: Option<f64>, plateau: f64) -> Trigger {
-        Trigger::ErrorFunction { threshold_ev, width_ev: width_ev.unwrap_or_else(|| self.at(threshold_ev)), plateau }
-    }
 }
 
 /// Probability that an event of a measured energy is kept.
@@ -41,8 +36,8 @@ pub enum Trigger {
     ErrorFunction {
         /// Energy of half the plateau, eV.
         threshold_ev: f64,
-        /// Width in eV.
-        width_ev: f64,
+        /// Width in eV; none: as soft as the resolution at the threshold.
+        width_ev: Option<f64>,
         /// Efficiency far above.
         plateau: f64,
     },
@@ -84,19 +79,14 @@ impl Trigger {
         Ok(Self::Table(table))
     }
 
-    /// Efficiency at a measured energy in eV.
-    pub fn efficiency(&self, energy_ev: f64) -> f64 {
+    /// Efficiency at a measured energy in eV, for a detector of this resolution.
+    pub fn efficiency(&self, energy_ev: f64, resolution: Resolution) -> f64 {
         match self {
             Self::All => 1.0,
-            Self::ErrorFunction { threshold_ev, width_ev, plateau } if *width_ev > 0.0 => {
-                plateau * normal_cdf((energy_ev - threshold_ev) / width_ev)
-            }
-            Self::ErrorFunction { threshold_ev, plateau, .. } => {
-                if energy_ev >= *threshold_ev {
-                    *plateau
-                } else {
-                    0.0
-                }
+            Self::ErrorFunction { threshold_ev, width_ev, plateau } => {
+                let width_ev = width_ev.unwrap_or_else(|| resolution.at(*threshold_ev));
+                let above = energy_ev - threshold_ev;
+                plateau * if width_ev > 0.0 { normal_cdf(above / width_ev) } else { f64::from(above >= 0.0) }
             }
             Self::Table(table) => {
                 let above = table.partition_point(|p| p.0 <= energy_ev);
@@ -119,13 +109,14 @@ impl Trigger {
     }
 
     /// Mean efficiency between two measured energies in eV.
-    pub(super) fn mean(&self, low: f64, high: f64) -> f64 {
+    pub(super) fn mean(&self, low: f64, high: f64, resolution: Resolution) -> f64 {
         match self {
             Self::ErrorFunction { threshold_ev, width_ev, plateau } => {
-                let ramp = |e: f64| smeared_ramp(e - threshold_ev, *width_ev);
+                let width_ev = width_ev.unwrap_or_else(|| resolution.at(*threshold_ev));
+                let ramp = |e: f64| smeared_ramp(e - threshold_ev, width_ev);
                 plateau * ((ramp(high) - ramp(low)) / (high - low)).clamp(0.0, 1.0)
             }
-            _ => integrate(&gauss_legendre(3), low, high, |e| self.efficiency(e)) / (high - low),
+            _ => integrate(&gauss_legendre(3), low, high, |e| self.efficiency(e, resolution)) / (high - low),
         }
     }
 }
@@ -157,6 +148,7 @@ impl Detector {
         }
         if let Trigger::ErrorFunction { threshold_ev, width_ev, plateau } = self.trigger {
             check_number("threshold_ev", threshold_ev, threshold_ev >= 0.0, "a number of 0 or more")?;
+            let width_ev = width_ev.unwrap_or(0.0);
             check_number("threshold_width_ev", width_ev, width_ev >= 0.0, "a number of 0 or more")?;
             check_number("plateau", plateau, plateau > 0.0 && plateau <= 1.0, "a number above 0 and at most 1")?;
         }
@@ -175,16 +167,26 @@ mod tests {
 
     #[test]
     fn efficiencies_and_their_means() {
-        let soft = Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: 5.0, plateau: 0.9 };
-        assert!((soft.efficiency(20.0) - 0.45).abs() < 1e-15 && (soft.efficiency(60.0) - 0.9).abs() < 1e-12);
+        let sharp = Resolution::default();
+        let resolved = Resolution { constant_ev: 3.0, slope: 0.1 };
+        let error_function = |width_ev, plateau| Trigger::ErrorFunction { threshold_ev: 20.0, width_ev, plateau };
+        let soft = error_function(Some(5.0), 0.9);
+        let efficiency = |energy_ev| soft.efficiency(energy_ev, sharp);
+        assert!((efficiency(20.0) - 0.45).abs() < 1e-15 && (efficiency(60.0) - 0.9).abs() < 1e-12);
         let rule = gauss_legendre(20);
-        let mean = integrate(&rule, 15.0, 22.0, |e| soft.efficiency(e)) / 7.0;
-        assert!((soft.mean(15.0, 22.0) - mean).abs() < 1e-12);
-        let step = Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: 0.0, plateau: 1.0 };
-        assert_eq!((step.efficiency(19.9), step.efficiency(20.0), step.mean(19.0, 21.0)), (0.0, 1.0, 0.5));
+        let mean = integrate(&rule, 15.0, 22.0, efficiency) / 7.0;
+        assert!((soft.mean(15.0, 22.0, sharp) - mean).abs() < 1e-12);
+        // Without a width of its own it has that of the resolution at the threshold, 5 eV here.
+        let by_resolution = error_function(None, 0.9);
+        assert_eq!(by_resolution.efficiency(17.0, resolved), efficiency(17.0));
+        assert_eq!(by_resolution.mean(15.0, 22.0, resolved), soft.mean(15.0, 22.0, sharp));
+        for step in [error_function(Some(0.0), 1.0), error_function(None, 1.0)] {
+            let at = |energy_ev| step.efficiency(energy_ev, sharp);
+            assert_eq!((at(19.9), at(20.0), step.mean(19.0, 21.0, sharp)), (0.0, 1.0, 0.5));
+        }
         let table = Trigger::parse_table("# mine\nenergy_ev,efficiency\n10,0\n30 0.8\n", "t").unwrap();
-        assert!((table.efficiency(20.0) - 0.4).abs() < 1e-15);
-        assert_eq!((table.efficiency(5.0), table.efficiency(99.0)), (0.0, 0.8));
+        assert!((table.efficiency(20.0, sharp) - 0.4).abs() < 1e-15);
+        assert_eq!((table.efficiency(5.0, sharp), table.efficiency(99.0, sharp)), (0.0, 0.8));
         for bad in ["", "10,0\n5,1\n", "10,1.5\n", "10,0\nx,1\n"] {
             assert!(Trigger::parse_table(bad, "t").is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! What resolution and trigger do to each internal bin: computed once, applied to any spectrum on these bins.
 
-use super::detector::{Detector, Trigger};
+use super::detector::Detector;
 use super::fold::{Grid, Line, RecoilSpectrum, observe};
 use rayon::prelude::*;
 
@@ -124,9 +124,9 @@ impl Pieces {
             let inside = corners.iter().copied().filter(|c| *c > pair[0] && *c < pair[1]);
             let ends: Vec<f64> = std::iter::once(pair[0]).chain(inside).chain([pair[1]]).collect();
             for stretch in ends.windows(2) {
-                split(&detector.trigger, stretch[0], stretch[1], fineness, 30, &mut |low, high| {
+                split(detector, stretch[0], stretch[1], fineness, 30, &mut |low, high| {
                     cut.push(low);
-                    seen_in.push(Some((bin, detector.trigger.mean(low, high))));
+                    seen_in.push(Some((bin, detector.trigger.mean(low, high, detector.resolution))));
                 });
             }
         }
@@ -155,14 +155,15 @@ impl Pieces {
 }
 
 /// Halves a stretch until the efficiency changes little over each piece; most pieces are near the threshold.
-fn split(trigger: &Trigger, low: f64, high: f64, fineness: Fineness, depth: usize, add: &mut impl FnMut(f64, f64)) {
+fn split(detector: &Detector, low: f64, high: f64, fineness: Fineness, depth: usize, add: &mut impl FnMut(f64, f64)) {
     // Just inside: a step at an end belongs to the neighbour.
     let inside = 1e-9 * (high - low);
-    let change = (trigger.efficiency(high - inside) - trigger.efficiency(low + inside)).abs();
+    let efficiency = |energy_ev| detector.trigger.efficiency(energy_ev, detector.resolution);
+    let change = (efficiency(high - inside) - efficiency(low + inside)).abs();
     if depth == 0 || change < 1e-12 || (change <= fineness.step && high - low <= fineness.piece_ev) {
         return add(low, high);
     }
     let middle = 0.5 * (low + high);
-    split(trigger, low, middle, fineness, depth - 1, add);
-    split(trigger, middle, high, fineness, depth - 1, add);
+    split(detector, low, middle, fineness, depth - 1, add);
+    split(detector, middle, high, fineness, depth - 1, add);
 }

@@ -155,11 +155,13 @@ impl<'a> StorageKernel<'a> {
 const ALL: f64 = 1.0 - 1e-13;
 
 /// Distributes `weight` over the bins of visible energy `energy` - E_stored: the stored energy between the distances
-/// of `energy` from a bin's edges goes there. The last bin reached takes what is left, so that the parts add up.
+/// of `energy` from a bin's edges goes there. The last bin reached takes what is left, so that the parts add up; what stays above the
+/// grid is left out.
 fn spread(stored: StoredEnergy, grid: Grid, energy: f64, weight: f64, mut add: impl FnMut(usize, f64)) {
     let cdf = stored.nonzero_cdf(energy);
     let first = ((energy / grid.width_ev) as usize).min(grid.n_bins - 1);
-    let mut below = 0.0;
+    let above_grid = energy - grid.edges(first).1;
+    let mut below = if above_grid > 0.0 { cdf(above_grid) } else { 0.0 };
     for bin in (0..=first).rev() {
         let reached = cdf(energy - grid.edges(bin).0);
         let up_to = if bin == 0 || reached > ALL { 1.0 } else { reached };

@@ -140,11 +140,10 @@ pub fn capture_rate(capture: &Capture, energies_ev: &[f64]) -> Result<CaptureRat
     let (tabulated, statistical) = (see(&recoils.tabulated), see(&recoils.statistical));
     let simulated = |bin: usize| recoils.tabulated.bins[bin] + recoils.statistical.bins[bin];
     let error = |&(low, high): &(f64, f64)| -> f64 {
-        // Bins are far narrower than what is asked for: points in their middles.
         let variance: f64 = (0..grid.n_bins)
             .map(|bin| {
-                let middle = (bin as f64 + 0.5) * grid.width_ev;
-                recoils.each * simulated(bin) * share_inside(low, high, middle, capture.resolution_ev).powi(2)
+                let share = share_inside([low, high], grid.edges(bin), capture.resolution_ev);
+                recoils.each * simulated(bin) * share.powi(2)
             })
             .sum();
         variance.sqrt() / (high - low)
@@ -158,12 +157,14 @@ pub fn capture_rate(capture: &Capture, energies_ev: &[f64]) -> Result<CaptureRat
     })
 }
 
-/// Share of a recoil energy that is seen between `low` and `high`.
-fn share_inside(low: f64, high: f64, energy: f64, sigma: f64) -> f64 {
+/// Share of the recoils of a bin that is seen between `low` and `high`. Bins are far narrower than any resolution: points in their
+/// middles then.
+fn share_inside([low, high]: [f64; 2], bin: (f64, f64), sigma: f64) -> f64 {
     if sigma > 0.0 {
-        normal_cdf((high - energy) / sigma) - normal_cdf((low - energy) / sigma)
+        let middle = 0.5 * (bin.0 + bin.1);
+        normal_cdf((high - middle) / sigma) - normal_cdf((low - middle) / sigma)
     } else {
-        f64::from(low <= energy && energy < high)
+        (high.min(bin.1) - low.max(bin.0)).max(0.0) / (bin.1 - bin.0)
     }
 }
 

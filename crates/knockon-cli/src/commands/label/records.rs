@@ -156,10 +156,12 @@ impl Records {
                 ("ecut", format!("{:?}", settings.cutoff_ev)),
                 ("code", described.code.clone()),
                 ("label_settings", self.settings_hash()),
+                ("pseudopotentials", described.pseudopotentials.clone().unwrap_or_default()),
             ];
             for (key, value) in wanted {
-                // Labels that were made by other means have no hash of their settings.
-                if key == "label_settings" && frame.info.get(key).is_none() {
+                // Labels that were made by other means have no hash of their settings, and not every code names its pseudopotentials.
+                let may_lack = key == "label_settings" || key == "pseudopotentials";
+                if may_lack && (frame.info.get(key).is_none() || value.is_empty()) {
                     continue;
                 }
                 let found = frame.info.get(key).unwrap_or("nothing");

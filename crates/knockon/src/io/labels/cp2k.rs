@@ -30,6 +30,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let input_cell = input_cell(&text, path);
     let (mut entropy, mut converged) = (0.0, true);
     let mut evaluations: Vec<Begun> = Vec::new();
+    let mut n_cut = 0;
     for (index, line) in text.lines.iter().enumerate() {
         let line = line.trim_start();
         if line.starts_with("CELL| Vector a [angstrom]") {
@@ -50,6 +51,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
         } else if let Some(step) = evaluations.last_mut() {
             if let Some((below, words)) = force_table(line) {
                 let rows = (index + below)..(index + below + species.len());
+                if rows.end >= text.lines.len() {
+                    // The file ends within the table, or with it, where the last number may be cut.
+                    evaluations.pop();
+                    n_cut += 1;
+                    continue;
+                }
                 let unit = HARTREE_EV / BOHR_ANGSTROM;
                 step.forces = Some(rows.map(|k| Ok(unit * text.vector(k, words)?)).collect::<Result<_, Error>>()?);
             } else if let Some(unit_gpa) = stress_unit_gpa(line) {
@@ -60,7 +67,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
             }
         }
     }
-    let mut output = Output { settings: settings(&text)?, ..Output::default() };
+    let mut output = Output { settings: settings(&text)?, incomplete: n_cut, ..Output::default() };
     let trajectory = trajectory(&text, path, species.len())?;
     for (number, b) in evaluations.into_iter().enumerate() {
         let same = |(hartree, _): &&(f64, Vec<DVec3>)| (hartree - b.hartree).abs() < SAME_ENERGY;
@@ -221,6 +228,9 @@ fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
         }
         if position("vdW POTENTIAL|").is_some() {
             name += "+vdW";
+        }
+        if position("DFT+U energy:").is_some() {
+            name += "+U";
         }
         settings.push(("xc", name));
     }

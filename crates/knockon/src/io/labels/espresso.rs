@@ -4,6 +4,7 @@ use super::{Energies, Output, Step, Text};
 use crate::units::{BOHR_ANGSTROM, HARTREE_EV};
 use crate::{Atoms, Cell, Error, Species};
 use glam::{BVec3, DMat3, DVec3};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const RYDBERG_EV: f64 = 0.5 * HARTREE_EV;
@@ -96,7 +97,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
             } else if line.contains("smearing contrib. (-TS)") {
                 step.minus_ts_ev = RYDBERG_EV * text.number_after(index, "=")?;
             } else if line.contains("Forces acting on atoms") {
-                step.forces = Some(forces(&text, index, species.len())?);
+                step.forces = forces(&text, index, species.len())?;
+                // The file ends within the table.
+                if step.forces.is_none() {
+                    output.incomplete += 1;
+                    begun = None;
+                }
             } else if line.contains("total   stress") {
                 let rows = (1..4).map(|k| text.vector(index + k, 0)).collect::<Result<Vec<_>, _>>()?;
                 let [x, y, z] = [rows[0], rows[1], rows[2]];
@@ -126,9 +132,10 @@ fn unit(line: &str, alat: f64) -> Option<f64> {
     }
 }
 
-/// The total forces: the first table behind the title.
-fn forces(text: &Text<'_>, title: usize, n_atoms: usize) -> Result<Vec<DVec3>, Error> {
-    let rows = (title + 1..text.lines.len()).filter(|k| text.line(*k).contains("force =")).take(n_atoms);
+/// The total forces: the first table behind the title; none where the file ends with it, since its last number may be cut.
+fn forces(text: &Text<'_>, title: usize, n_atoms: usize) -> Result<Option<Vec<DVec3>>, Error> {
+    let rows =
+        (title + 1..text.lines.len().saturating_sub(1)).filter(|k| text.line(*k).contains("force =")).take(n_atoms);
     let force = |k: usize| {
         let words = text.line(k).split_once("force =").map_or("", |(_, rest)| rest).split_whitespace();
         let numbers = words.take(3).map(|w| text.number(k, w)).collect::<Result<Vec<f64>, _>>()?;
@@ -138,7 +145,7 @@ fn forces(text: &Text<'_>, title: usize, n_atoms: usize) -> Result<Vec<DVec3>, E
         Ok(RYDBERG_EV / BOHR_ANGSTROM * DVec3::from_slice(&numbers))
     };
     let forces = rows.map(force).collect::<Result<Vec<_>, Error>>()?;
-    if forces.len() == n_atoms { Ok(forces) } else { Err(text.wrong(title, &format!("{n_atoms} forces"))) }
+    Ok((forces.len() == n_atoms).then_some(forces))
 }
 
 fn atoms(text: &Text<'_>, vectors: DMat3, species: &[Species], positions: &[DVec3]) -> Result<Atoms, Error> {
@@ -151,6 +158,16 @@ fn element(text: &Text<'_>, index: usize, label: &str) -> Result<Species, Error>
     let candidates = [letters.as_str(), letters.get(..2).unwrap_or(""), letters.get(..1).unwrap_or("")];
     let found = candidates.into_iter().find_map(Species::from_symbol);
     found.ok_or_else(|| text.wrong(index, "an element"))
+}
+
+/// What the total energy has beside the functional: lines such as `DFT-D3 Dispersion = ... Ry`, `Hubbard energy = ... Ry`.
+fn additions(text: &Text<'_>) -> String {
+    let of_energy = |line: &&&str| line.trim_end().ends_with("Ry");
+    let terms: BTreeSet<&str> =
+        text.lines.iter().filter(of_energy).filter_map(|l| Some(l.split_once('=')?.0.trim())).collect();
+    let dispersion = terms.iter().filter(|term| term.contains("Dispersion")).map(|term| format!("+vdW ({term})"));
+    let hubbard = terms.iter().filter(|term| term.starts_with("Hubbard energy")).map(|_| "+U".to_owned());
+    dispersion.chain(hubbard).collect()
 }
 
 fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
@@ -173,7 +190,7 @@ fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
             "SLA PZ NOGX NOGC" => "LDA",
             other => other,
         };
-        settings.push(("xc", known.to_owned()));
+        settings.push(("xc", format!("{known}{}", additions(text))));
     }
     if let Some(index) = position("number of k points=") {
         let points = text.number_after(index, "points=")?;

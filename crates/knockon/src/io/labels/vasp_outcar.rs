@@ -108,7 +108,11 @@ fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
     }
     let generated = text.lines.iter().find_map(|l| l.split_once("generate k-points for:").map(|(_, mesh)| mesh));
     let number = text.lines.iter().find_map(|l| l.split_once("NKPTS =")?.1.split_whitespace().next());
-    let mesh = generated.map(|mesh| mesh.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+    let shift = text.lines.iter().position(|l| l.contains("Shift w.r.t. Gamma in fractional coordinates"));
+    let shift: Vec<f64> = shift.map_or_else(Vec::new, |title| {
+        text.line(title + 1).split_whitespace().filter_map(|w| w.parse().ok()).collect()
+    });
+    let mesh = generated.map(|mesh| describe_mesh(&mesh.split_whitespace().take(3).collect::<Vec<_>>(), &shift));
     let points = mesh.or_else(|| number.filter(|n| *n != "1").map(|n| format!("{n} irreducible points")));
     if let Some(points) = points.filter(|p| p != "1 1 1") {
         settings.push(("kpts", points));
@@ -116,6 +120,15 @@ fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
     let titles = text.lines.iter().filter_map(|l| l.split_once("TITEL")?.1.split_once('=').map(|(_, t)| t.trim()));
     settings.push(("pseudopotentials", titles.collect::<Vec<_>>().join(", ")));
     settings
+}
+
+/// A mesh of k-points in words: meshes with and without Gamma have different zeros of energy. The shift is in parts of the mesh.
+pub(super) fn describe_mesh(divisions: &[&str], shift: &[f64]) -> String {
+    let mesh = divisions.join(" ");
+    if shift.iter().all(|s| (s - s.round()).abs() < 1e-6) {
+        return mesh;
+    }
+    format!("{mesh} shifted by {}", shift.iter().map(f64::to_string).collect::<Vec<_>>().join(" "))
 }
 
 /// The functional's usual name from VASP's settings, and all that is added to it.
@@ -148,7 +161,14 @@ pub(super) fn functional<'a>(find: impl Fn(&str) -> Option<&'a str>) -> Option<S
 
 #[cfg(test)]
 mod tests {
-    use super::functional;
+    use super::{describe_mesh, functional};
+
+    #[test]
+    fn meshes_with_and_without_gamma_are_told_apart() {
+        assert_eq!(describe_mesh(&["2", "2", "1"], &[]), "2 2 1");
+        assert_eq!(describe_mesh(&["2", "2", "1"], &[0.0, 1.0, 0.0]), "2 2 1");
+        assert_eq!(describe_mesh(&["2", "2", "1"], &[0.5, 0.5, 0.0]), "2 2 1 shifted by 0.5 0.5 0");
+    }
 
     #[test]
     fn functionals_are_told_apart() {

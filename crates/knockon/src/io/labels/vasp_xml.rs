@@ -7,6 +7,8 @@ use glam::{BVec3, DMat3, DVec3};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::path::Path;
 
+/// The energy may have changed by so many times the criterion in the last iteration of a loop that ended early.
+const LEFT_EARLY: f64 = 10.0;
 const REMEDY: &str = "Give a vasprun.xml as VASP wrote it";
 
 /// Reads all ionic steps. A file that breaks off is read up to its last complete step.
@@ -121,12 +123,11 @@ impl Reader<'_> {
             sigma_0_ev: Some(free + of(last, "e_0_energy")? - last_free),
             without_entropy_ev: Some(free + of(last, "e_wo_entrp")? - last_free),
         };
-        let changed = match iterations.len() {
-            n if n < nelm => 0.0, // the loop was left early, which only convergence does
-            1 => f64::INFINITY,
-            n => (last_free - of(iterations[n - 2], "e_fr_energy")?).abs(),
-        };
-        Ok((energies, changed < ediff))
+        let n = iterations.len();
+        let changed = if n < 2 { f64::INFINITY } else { (last_free - of(iterations[n - 2], "e_fr_energy")?).abs() };
+        // A loop that was left early has converged, by VASP's own rule, or was aborted (LABORT in STOPCAR).
+        let allowed = if n < nelm { LEFT_EARLY * ediff } else { ediff };
+        Ok((energies, changed < allowed))
     }
 
     fn vectors(&self, node: Node<'_, '_>) -> Result<Vec<DVec3>, Error> {
@@ -137,6 +138,18 @@ impl Reader<'_> {
         let rows = node.children().filter(|n| n.has_tag_name("v"));
         rows.map(|n| vector(n).ok_or_else(|| self.wrong("rows of three finite numbers"))).collect()
     }
+}
+
+/// Divisions and shift. A mesh of Monkhorst and Pack with even divisions has no Gamma.
+fn mesh(kpoints: Node<'_, '_>) -> Option<String> {
+    let divisions: Vec<&str> = parameter(kpoints, "divisions")?.split_whitespace().collect();
+    let own: Vec<f64> = parameter(kpoints, "usershift")
+        .map_or_else(Vec::new, |shift| shift.split_whitespace().filter_map(|w| w.parse().ok()).collect());
+    let is_even = |division: &&str| division.parse::<u64>().is_ok_and(|n| n % 2 == 0);
+    let scheme = kpoints.children().find(|n| n.has_tag_name("generation")).and_then(|n| n.attribute("param"));
+    let half = |division| if scheme == Some("Monkhorst-Pack") && is_even(division) { 0.5 } else { 0.0 };
+    let shift = divisions.iter().enumerate().map(|(k, division)| half(division) + own.get(k).copied().unwrap_or(0.0));
+    Some(super::vasp_outcar::describe_mesh(&divisions, &shift.collect::<Vec<f64>>()))
 }
 
 fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, String)> {
@@ -152,8 +165,7 @@ fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, 
     if let Some(xc) = super::vasp_outcar::functional(find) {
         settings.push(("xc", xc));
     }
-    let mesh = child(root, "kpoints", None).and_then(|n| parameter(n, "divisions"));
-    if let Some(mesh) = mesh.map(|m| m.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|m| m != "1 1 1") {
+    if let Some(mesh) = child(root, "kpoints", None).and_then(mesh).filter(|m| m != "1 1 1") {
         settings.push(("kpts", mesh));
     }
     let types = child(root, "atominfo", None).and_then(|n| child(n, "array", Some("atomtypes")));

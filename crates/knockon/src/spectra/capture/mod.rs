@@ -175,7 +175,7 @@ impl Capture {
         Ok(groups)
     }
 
-    /// The spectrum per capture in natural tungsten, before resolution.
+    /// The spectrum per capture in natural tungsten, before resolution. Recoils above the grid are not in its bins.
     pub fn recoils(&self, grid: Grid) -> Result<CaptureRecoils, Error> {
         self.validate()?;
         let nuclei = nuclei()?;
@@ -206,8 +206,10 @@ impl Capture {
                     let group = &others[ends.partition_point(|end| *end <= number).min(others.len() - 1)];
                     let mut random = Pcg64::new(u128::from(self.seed), u128::from(number));
                     if let Some(energy_ev) = self.simulate(group, nuclei, &mut random, &mut event) {
-                        let bin = ((energy_ev / grid.width_ev) as usize).min(grid.n_bins - 1);
-                        counts[usize::from(group.opening == Opening::Statistical)][bin] += 1;
+                        let counts = &mut counts[usize::from(group.opening == Opening::Statistical)];
+                        if let Some(count) = counts.get_mut((energy_ev / grid.width_ev) as usize) {
+                            *count += 1;
+                        }
                     }
                 }
                 counts

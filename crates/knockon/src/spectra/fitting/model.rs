@@ -133,6 +133,11 @@ impl Model {
         Ok(())
     }
 
+    /// Whether a component depends on what the crystal is made of.
+    pub fn needs_crystal(&self) -> bool {
+        self.components.iter().any(|c| matches!(c.shape, Shape::DarkMatter | Shape::Cevns))
+    }
+
     /// Whether a component is a simulation, whose recoils are counted in bins.
     pub(super) fn is_simulated(&self) -> bool {
         self.components.iter().any(|c| c.shape == Shape::Capture)

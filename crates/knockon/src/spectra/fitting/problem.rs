@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Expected counts may change by this much, relative, when the internal bins are halved.
 const CONVERGED: f64 = 1e-3;
+/// Standard deviations of the resolution from which hardly a count arrives.
+const FAR_SIGMAS: f64 = 3.0;
 /// Widest internal bins, eV.
 const WIDEST_BIN_EV: f64 = 0.25;
 /// The same for simulated recoils: these are counted in bins, and where they stand inside is lost. Narrow peaks of theirs move by
@@ -31,6 +33,8 @@ const EXACT: f64 = 1e-9;
 const ROUGH: f64 = 1e-4;
 /// Drawn data sets that share a projection.
 const CHUNK: u64 = 50;
+/// Steps towards an end of a profile: a distance that is wrong by many orders of magnitude is found as well.
+const MOST_PROFILE_STEPS: u32 = 40;
 /// Bins of true spectra are not narrower than this, eV.
 const RECOIL_BIN_EV: f64 = 1.0;
 
@@ -100,6 +104,15 @@ impl<'a> Problem<'a> {
         }
         if free.contains(&resolution) {
             start[resolution] = start[resolution].max(1.0);
+        }
+        let sigma_ev = start[resolution] + detector.resolution.slope * high;
+        let complete = high - response.best().rarely_exceeded_ev(high) - FAR_SIGMAS * sigma_ev;
+        if last > complete {
+            let problem = format!(
+                "expected energies up to {complete:.0} eV, found {last}: recoils above {high} eV, where the response ends, store \
+                 energy and come down to there"
+            );
+            return refuse(problem, "Cut the spectrum there, or give a response that reaches further");
         }
         // Recoils come down by the stored energy and move by the resolution: further up than anybody looks.
         let end = (1.35 * last + 10.0 * (start[resolution] + detector.resolution.slope * last) + 20.0).min(high);
@@ -245,17 +258,17 @@ impl<'a> Problem<'a> {
         (0..self.free.len()).into_par_iter().map(ends).collect()
     }
 
-    /// The root of sqrt(C - C_min) = 1 on one side, close to linear in the parameter: a secant through the minimum. A bound
-    /// that is reached before is the end.
+    /// The root of sqrt(C - C_min) = 1 on one side, close to linear in the parameter: a secant through the minimum, kept between
+    /// what is known to lie on either side of it. A bound that is reached before is the end; NaN where there is none.
     fn profile_end(&self, projection: &mut Projection, best: &Fit, index: usize, side: f64) -> Result<f64, Error> {
         let parameter = self.free[index];
         let Bounds { low, high } = self.model.parameters[parameter].bounds();
         let others: Vec<usize> = self.free.iter().copied().filter(|p| *p != parameter).collect();
         let value = best.values[parameter];
-        let deviation = best.covariance[(index, index)].sqrt();
-        let mut distance = if deviation.is_finite() { deviation } else { 0.1 * value.abs().max(1e-3) };
+        let mut distance = self.first_distance(projection, best, index)?;
+        let (mut inside, mut outside) = (0.0_f64, f64::INFINITY);
         let mut start = best.values.clone();
-        for _ in 0..12 {
+        for _ in 0..MOST_PROFILE_STEPS {
             let end = (value + side * distance).clamp(low, high);
             start[parameter] = end;
             let found = self.minimise(projection, &start, &others, EXACT)?;
@@ -265,9 +278,34 @@ impl<'a> Problem<'a> {
                 return Ok(end);
             }
             start = found.values;
-            distance = (end - value).abs() / rise.clamp(0.25, 4.0);
+            distance = (end - value).abs();
+            if rise < 1.0 {
+                inside = distance;
+            } else {
+                outside = distance;
+            }
+            distance /= rise.clamp(0.1, 10.0);
+            if !(inside..=outside).contains(&distance) && outside.is_finite() {
+                distance = 0.5 * (inside + outside);
+            }
         }
-        Ok(value + side * distance)
+        Ok(f64::NAN)
+    }
+
+    /// About the standard deviation of a free parameter: from the fit, or, at a bound, where there is none, from what the counts
+    /// say of this parameter alone.
+    fn first_distance(&self, projection: &mut Projection, best: &Fit, index: usize) -> Result<f64, Error> {
+        let deviation = best.covariance[(index, index)].sqrt();
+        if deviation.is_finite() && deviation > 0.0 {
+            return Ok(deviation);
+        }
+        let parameter = self.free[index];
+        let expected = projection.expect(&best.values, &[parameter])?;
+        // Where nothing is expected, a single count would be seen.
+        let terms = expected.derivatives[0].iter().zip(&expected.counts).map(|(d, mu)| d * d / mu.max(1.0));
+        let information: f64 = terms.sum();
+        let alone = 1.0 / information.sqrt();
+        Ok(if alone.is_finite() { alone } else { 0.1 * best.values[parameter].abs().max(1e-3) })
     }
 
     /// How many internal bins make one bin of true spectra.

@@ -177,12 +177,13 @@ impl<'a> Projection<'a> {
     }
 }
 
-/// Counts in bins, those of lines included.
+/// Counts in bins, those of lines included that are not above them.
 pub(super) fn in_bins(spectrum: RecoilSpectrum) -> Vec<f64> {
     let mut bins = spectrum.bins;
-    let last = bins.len() - 1;
     for line in &spectrum.lines {
-        bins[((line.energy_ev / spectrum.grid.width_ev) as usize).min(last)] += line.content;
+        if let Some(bin) = bins.get_mut((line.energy_ev / spectrum.grid.width_ev) as usize) {
+            *bin += line.content;
+        }
     }
     bins
 }

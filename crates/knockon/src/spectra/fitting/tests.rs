@@ -5,7 +5,7 @@ use super::super::detected::detect_into;
 use super::super::detector::{Detector, Resolution, Trigger};
 use super::super::user::{BinnedSpectrum, Content, UserPart, UserSpectrum};
 use super::*;
-use crate::response::Response;
+use crate::response::{Response, ResponseMatrix};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Poisson};
 use rand_pcg::Pcg64;
@@ -19,7 +19,7 @@ fn paper(sets: usize) -> AnyResponse {
 fn detector() -> Detector {
     Detector {
         resolution: Resolution { constant_ev: 4.0, slope: 0.0 },
-        trigger: Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: 4.0, plateau: 1.0 },
+        trigger: Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: Some(4.0), plateau: 1.0 },
         ..Detector::default()
     }
 }
@@ -177,4 +177,73 @@ fn data_without_meaning_are_refused() {
     assert!(refused(&binned(edges(), vec![0.0; 30])).contains("Give more data"));
     assert!(refused(&binned(vec![20.0, 40.0], vec![5.0])).contains("free parameters"));
     assert!(refused(&binned(vec![20.0, 40.0, 60.0, 900.0], vec![5.0; 3])).contains("Cut the spectrum"));
+}
+
+/// A scale that fits best at 0 has an upper end at which C has risen by 1, whatever its unit is.
+#[test]
+fn a_scale_at_its_bound_has_an_upper_end() {
+    let truth = |e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp();
+    let data = binned(edges(), expected(truth, &edges()).iter().map(|c| c.round()).collect());
+    let response = paper(0);
+    let detector = detector();
+    // One kg day, and ten orders of magnitude more cross-section per count.
+    let upper_ends = [1.0, 1e-10].map(|exposure| {
+        let mut model = Model::parse("exponential+dark-matter", &Settings::default(), Some(exposure)).unwrap();
+        model.set("dark-matter.mass_gev", Some(2.0), false).unwrap();
+        // Fewer events than the exponential makes: the best cross-section is 0.
+        let fewer = binned(
+            edges(),
+            data.parts[0].counts.iter().enumerate().map(|(i, c)| if i < 8 { 0.9 * c } else { *c }).collect(),
+        );
+        let fit = fit_spectrum(&fewer, &model, &response, &detector).unwrap();
+        let cross_section = value(&fit, "dark-matter.cross_section_cm2");
+        assert!(cross_section.value == 0.0 && cross_section.interval[0] == 0.0, "{cross_section:?}");
+        let start: Vec<f64> = fit.parameters.iter().map(|p| p.value).collect();
+        let at = |cross_section_cm2: f64| {
+            let mut held = model.clone();
+            held.set("dark-matter.cross_section_cm2", Some(cross_section_cm2), false).unwrap();
+            let problem = Problem::new(&fewer, &held, &response, &detector).unwrap();
+            let mut from = start.clone();
+            from[2] = cross_section_cm2;
+            problem.fit_from(Some(response.best()), &from).unwrap().statistic
+        };
+        let rise = at(cross_section.interval[1]) - at(0.0);
+        assert!((rise - 1.0).abs() < 0.02, "{rise} {cross_section:?}");
+        cross_section.interval[1]
+    });
+    assert!((upper_ends[1] / upper_ends[0] / 1e10 - 1.0).abs() < 1e-2, "{upper_ends:?}");
+}
+
+/// Recoils above the end of a response come down into the last bins; without them a fit would be wrong there.
+#[test]
+fn data_near_the_end_of_a_response_are_refused() {
+    let energies: Vec<f64> = (0..=100).map(|i| 2.0 * f64::from(i)).collect();
+    let matrix = ResponseMatrix::from_response(&Response::from_paper(), &energies, 0.25).unwrap();
+    let response = AnyResponse::Matrix(Box::new(matrix));
+    let model = Model::parse("exponential", &Settings::default(), None).unwrap();
+    let up_to = |last: f64| {
+        let edges: Vec<f64> = (0..=20).map(|i| 20.0 + (last - 20.0) / 20.0 * f64::from(i)).collect();
+        fit_spectrum(&binned(edges, (0..20).map(|i| f64::from(60 - 3 * i)).collect()), &model, &response, &detector())
+    };
+    let message = up_to(195.0).unwrap_err().to_string();
+    assert!(message.contains("recoils above 200 eV") && message.contains("Cut the spectrum"), "{message}");
+    assert!(up_to(150.0).is_ok());
+}
+
+/// Recoils of captures above the internal bins are left out, not put into the last bin.
+#[test]
+fn captures_above_the_bins_are_left_out() {
+    let edges: Vec<f64> = (0..=20).map(|i| 20.0 + 2.0 * f64::from(i)).collect();
+    let model = Model::parse("capture", &Settings::default(), None).unwrap();
+    let response = paper(0);
+    let detector = detector();
+    let data = binned(edges, vec![50.0; 20]);
+    let problem = Problem::new(&data, &model, &response, &detector).unwrap();
+    let recoils = problem.recoils(&[1.0, 4.0]).unwrap().concat();
+    // The lines of 182W and 183W at 112.4 and 160.3 eV, the second above the bins.
+    let end = problem.recoil_edges().last().copied().unwrap();
+    assert!(end > 120.0 && end < 155.0, "{end}");
+    let total: f64 = recoils.iter().sum();
+    assert!(total > 0.9 && total < 0.999, "{total}");
+    assert!(recoils[recoils.len() - 1] < 1e-3 && recoils[112] > 5e-3, "{:?}", &recoils[110..]);
 }
