@@ -44,7 +44,8 @@ The output has each bin without (uncorrected) and with (corrected) stored energy
 16-84 % bands over the response's bootstrap sets, which hold the spread of recoils and directions, not
 the systematics of the potential (docs/limits.md): compare responses. Bins near the end of the input
 lack recoils from above it; a note says from where. Internal bins are halved until no bin of the output
-changes by more than 0.1 %; where that cannot be reached the command ends with an error.
+changes by more than 0.1 % (of a thousandth of the largest, if it is below that); where that cannot be
+reached the command ends with an error.
 
 Examples:
   knockon spectrum cevns --energies 1:300:1 -o cevns.csv

@@ -373,7 +373,7 @@ mod tests {
     fn other_distributions_and_unsteady_readings_are_seen() {
         let atoms = calcium_tungstate().supercell([6, 6, 3]);
         let start = |temperature_k: f64| Start {
-            time_fs: 0.0,
+            time_fs: 2000.0,
             positions: atoms.positions.clone(),
             velocities: thermal_velocities(&atoms.masses_u(), temperature_k, &mut Pcg64::new(2, 1)),
         };
@@ -398,12 +398,18 @@ mod tests {
         assert!(potential.expect("a trend") > 4.0 && thermal.expect("a trend").abs() < 1.0, "{right:?}");
         assert!((right.temperatures[2].mean_k - 100.0).abs() < 1e-9);
         // Too few readings tell nothing, and are not taken for steady ones.
-        let few = Equilibrium::new(&atoms, &settings(133.0), &readings[..9], &[start(133.0)]);
+        let early = Start { time_fs: 80.0, ..start(133.0) };
+        let few = Equilibrium::new(&atoms, &settings(133.0), &readings[..9], &[start(133.0), early]);
         let errors: Vec<Option<f64>> = few.temperatures.iter().map(|t| t.standard_error_k).collect();
         assert_eq!((errors, few.temperature_trend, few.potential_energy_trend), (vec![None; 3], None, None));
         // What is told, and what flags recoils: W too cold, a drift of the potential energy by 30 K, atoms of one speed.
         let short = few.warning(&atoms).expect("a warning");
-        assert!(short.contains("expected 400 fs, 4 times one over the bath's friction, found 80 fs. "), "{short}");
+        assert!(
+            short.contains(
+                "expected starts after 400 fs, 4 times one over the bath's friction, found one after 80 fs. "
+            ),
+            "{short}"
+        );
         let told = narrow.warning(&atoms).expect("a warning");
         for part in ["133 K for W, found 100.0 K", "steady potential energy", "by the equivalent of +29.", "found 0.60"]
         {

@@ -28,7 +28,7 @@ fn settings() -> CampaignSettings {
             time_fs: 400.0,
             sampling_time_fs: 100.0,
             time_step_fs: 4.0,
-            friction_per_fs: 0.01,
+            friction_per_fs: 0.02,
         },
         recoil: RecoilSettings {
             time_step: TimeStep { max_displacement_angstrom: 0.05, max_fs: 4.0, max_energy_change_ev: None },
