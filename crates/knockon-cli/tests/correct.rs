@@ -54,7 +54,7 @@ fn a_spectrum_goes_through_curves_matrix_and_simulation() {
     correct("paper", "events.csv", &["--events", "20000", "--seed", "3"]);
     let (kept, comments) = column(folder, "events.csv", "triggered");
     let per_event =
-        comments.lines().find_map(|l| l.strip_prefix("# total_rate_per_kev_kg_day_times_ev_per_event: ")).unwrap();
+        comments.lines().find_map(|l| l.strip_prefix("# rate_per_kev_kg_day_times_ev_per_event: ")).unwrap();
     let seen = kept.iter().sum::<f64>() * per_event.parse::<f64>().unwrap();
     let folded: f64 = column(folder, "folded.csv", "corrected_rate_per_kev_kg_day").0.iter().sum();
     // About 3000 of 20000 events are kept: 2 %.

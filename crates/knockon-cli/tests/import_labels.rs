@@ -115,6 +115,13 @@ fn vasp_files_are_read_as_ase_and_dpdata_read_them() {
     }
     let (frames, _) = import(&outputs().join("vasprun.xml"), &[]);
     assert_eq!(frames[0].info.get("kpts"), Some("2 2 1"));
+    // A loop that was aborted ends early as one that has converged does, but its last change is large.
+    let folder = tempfile::tempdir().unwrap();
+    let aborted = folder.path().join("vasprun.xml");
+    let text = std::fs::read_to_string(outputs().join("vasprun.xml")).unwrap();
+    std::fs::write(&aborted, text.replacen("-25.09999950", "-24.97500000", 1)).unwrap();
+    let (rest, message) = import(&aborted, &[]);
+    assert!(rest.len() == frames.len() - 1 && message.contains("2 unconverged left out"), "{message}");
 }
 
 #[test]
@@ -139,7 +146,10 @@ fn outputs_that_break_off_in_a_table_and_additions_to_the_functional() {
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut.pwo");
     let text = std::fs::read_to_string(outputs().join("al.pwo")).unwrap();
-    let last = text.rfind("force =").unwrap();
+    let (whole, _) = import(&outputs().join("al.pwo"), &[]);
+    let title = text.rfind("Forces acting on atoms").unwrap();
+    let rows: Vec<usize> = text[title..].match_indices("force =").map(|(at, _)| title + at).collect();
+    let last = rows[whole[0].atoms.len() - 1];
     for end in [last, last + 30, text[last..].find('\n').unwrap() + last] {
         std::fs::write(&cut, &text[..end]).unwrap();
         let (frames, message) = import(&cut, &[]);
