@@ -2,7 +2,7 @@
 //! in this order, by quadrature, which conserves counts. Internal bins are halved, and the measured energies cut finer near
 //! the threshold, until that changes nothing that matters.
 
-use super::detector::Detector;
+use super::detector::{Detector, FAR_SIGMAS};
 use super::eye::{Eye, Fineness};
 use super::fold::{Grid, Line, RecoilSpectrum, StorageKernel};
 use super::ratio;
@@ -77,8 +77,6 @@ pub fn detect_into(
 
 /// A last bin with less than this share of the largest is empty: the spectrum has ended by itself.
 const EMPTY: f64 = 1e-9;
-/// Standard deviations of the resolution from which hardly a count arrives.
-const FAR: f64 = 3.0;
 
 /// Measured energy in eV above which a spectrum that ends before its recoils do gives too few counts: what is stored, and the
 /// resolution, bring recoils down from above its last edge. None if its last bin is empty, so that nothing is missing.
@@ -98,7 +96,7 @@ pub fn complete_up_to_ev(
     let stored = response.best();
     let highest = if spectrum.parts.iter().any(is_own) { stored.rarely_exceeded_ev(end) } else { 0.0 };
     let scale = detector.scale(response, stored)?;
-    Ok(Some(scale * (end - highest) - FAR * detector.resolution.at(scale * end)))
+    Ok(Some(scale * (end - highest) - FAR_SIGMAS * detector.resolution.at(scale * end)))
 }
 
 fn fold(

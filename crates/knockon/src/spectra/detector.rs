@@ -9,6 +9,9 @@ use crate::math::{gauss_legendre, integrate, normal_cdf};
 use crate::response::{AnyResponse, StoredEnergy};
 use serde::Serialize;
 
+/// Standard deviations of the resolution from which hardly a count arrives.
+pub(super) const FAR_SIGMAS: f64 = 3.0;
+
 /// Standard deviation of the measured energy, a + b E.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Resolution {

@@ -1,7 +1,7 @@
 //! One data set, one model, one detector: where fits start, how they go on, how far their parameters may be off.
 
 use super::super::calibration::Calibration;
-use super::super::detector::Detector;
+use super::super::detector::{Detector, FAR_SIGMAS};
 use super::super::eye::Fineness;
 use super::super::fold::Grid;
 use super::super::user::{BinnedSpectrum, Content};
@@ -21,8 +21,6 @@ use std::sync::Arc;
 
 /// Expected counts may change by this much, relative, when the internal bins are halved.
 const CONVERGED: f64 = 1e-3;
-/// Standard deviations of the resolution from which hardly a count arrives.
-const FAR_SIGMAS: f64 = 3.0;
 /// Widest internal bins, eV.
 const WIDEST_BIN_EV: f64 = 0.25;
 /// The same for simulated recoils: these are counted in bins, and where they stand inside is lost. Narrow peaks of theirs move by
