@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import tempfile
 
+import gpaw_at_gamma
+
 RYDBERG_EV = 13.605693122990  # CODATA 2022
 
 
@@ -42,35 +44,10 @@ def gpaw(job, settings, extra, kpts, folder):
         os.environ['GPAW_USE_GPUS'] = '1'
         extra['parallel'] = {**extra.get('parallel', {}), 'gpu': True}
     else:
-        start_from_plane_waves()
+        gpaw_at_gamma.make_faster()
     from gpaw import GPAW
     return GPAW(mode={'name': 'pw', 'ecut': settings['cutoff_ev']}, xc=settings['xc'], kpts={'size': kpts, 'gamma': True},
                 txt=os.path.join(folder, 'log.txt'), **extra)
-
-
-def start_from_plane_waves():
-    """At Gamma GPAW puts its start, sums of atomic orbitals, on a grid band by band, which takes a quarter of the time of a label. The
-    plane waves of each orbital, multiplied by the coefficients of all bands at once, give the same start in seconds; what the
-    iterations converge to does not change. Internals of GPAW: other versions than the one that knockon installs stay as they are."""
-    if importlib.metadata.version('gpaw') != '26.7.0':
-        return
-    from gpaw.new.lcao.wave_functions import LCAOWaveFunctions
-    on_grid = LCAOWaveFunctions.to_pw_expansion
-    if on_grid.__name__ == 'in_plane_waves':
-        return
-
-    def in_plane_waves(self, nbands, pw):
-        if self.C_nM.data.dtype != float or self.ncomponents != 1 or self.domain_band_comm.size > 1:
-            return on_grid(self, nbands, pw)
-        orbitals = pw.atom_centered_functions([setup.basis_functions_J for setup in self.setups], self.relpos_ac)
-        bands = pw.zeros(nbands)
-        coefficients = orbitals.empty(nbands)
-        coefficients.data[:] = 0.0
-        coefficients.data[:len(self.C_nM.data)] = self.C_nM.data
-        orbitals.add_to(bands, coefficients)
-        return bands
-
-    LCAOWaveFunctions.to_pw_expansion = in_plane_waves
 
 
 def cp2k(job, settings, extra, kpts, folder):

@@ -274,7 +274,7 @@ fn with_worker<T>(
     let grades = plan.settings.extrapolation.as_ref().map(|_| folder.join("potential.grade"));
     let extrapolation = grades.map(|path| super::evaluate::load_grades(&model, &path)).transpose()?;
     let _listening = signals::listen()?;
-    let progress = Bar::new("recoils (fs)");
+    let progress = Bar::new("simulated time (fs)");
     let (program, commit) = (crate::PROGRAM, crate::COMMIT);
     let extrapolation = extrapolation.as_ref();
     Ok(act(&Worker { potential: &potential, extrapolation, program, commit, waits, progress: &progress })?)

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The scripts, as they are written beside a job.
-pub(crate) const SCRIPTS: [(&str, &str); 4] = [
+pub(crate) const SCRIPTS: [(&str, &str); 5] = [
     ("label.py", include_str!("../../../companion/label.py")),
     ("calculators.py", include_str!("../../../companion/calculators.py")),
+    ("gpaw_at_gamma.py", include_str!("../../../companion/gpaw_at_gamma.py")),
     ("claims.py", include_str!("../../../companion/claims.py")),
     ("trajectory.py", include_str!("../../../companion/trajectory.py")),
 ];
