@@ -10,6 +10,7 @@ the configuration, so that they can be understood without the file that it came 
 Exit status 78 says that the code is not set up so that it can run; the last lines of standard error say what to repair.
 """
 import contextlib
+import gc
 import json
 import os
 import queue
@@ -185,6 +186,8 @@ def settle(job, entry, atoms):
     finally:
         current.release()
         current = None
+    atoms.calc = None  # holds a gigabyte with GPAW, and itself in a circle; the list of configurations lives as long as the process
+    gc.collect()
     claims.clear(stem)
     stop_if_nothing_works(job)
 

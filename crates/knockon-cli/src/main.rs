@@ -1,5 +1,8 @@
 //! The command line of knockon: each verb reads files, calls the library and writes files.
 
+#[macro_use]
+mod output;
+
 mod commands;
 mod config;
 mod figures;
@@ -14,8 +17,8 @@ use clap::Parser;
 #[command(name = "knockon", version, about)]
 struct Arguments {
     /// Number of threads (default: all cores). Results do not depend on it.
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
     /// Show neither progress bars nor messages.
     #[arg(long, global = true)]
     quiet: bool,
@@ -27,7 +30,7 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     progress::set_quiet(arguments.quiet);
     if let Some(threads) = arguments.threads
-        && let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()
+        && let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()
     {
         eprintln!("error: cannot start {threads} threads: {error}");
         return 2.into();

@@ -87,6 +87,22 @@ fn bad_models_and_settings_are_refused() {
             refused(&["evaluate", &bad(file), data.to_str().unwrap(), "-o", output.to_str().unwrap()], &output);
         assert!(message.contains(file) && message.contains(expected), "{file}: {message}");
     }
+    let shipped = std::fs::read_to_string(project("data/cawo4/cawo4.model")).unwrap();
+    for (from, to, expected) in [
+        ("length_angstrom = 0.4685", "length_angstrom = -0.4685", "in pair.zbl a positive length_angstrom"),
+        ("prefactors = [", "prefactors = [0.1, ", "as many prefactors as positive exponents"),
+        ("end_angstrom = ", "end_angstrom = inf # ", "inner_switch with 0 <= start < end <= 50"),
+        ("\ncutoff_angstrom = ", "\ncutoff_angstrom = 1e9 # ", "cutoffs of up to 50 A"),
+        ("self_weight = ", "self_weight = nan # ", "a finite self_weight"),
+    ] {
+        let broken = folder.path().join("broken.model");
+        let text = shipped.replacen(from, to, 1);
+        assert_ne!(text, shipped, "{from}");
+        std::fs::write(&broken, text).unwrap();
+        let arguments = ["evaluate", broken.to_str().unwrap(), data.to_str().unwrap(), "-o", output.to_str().unwrap()];
+        let message = refused(&arguments, &output);
+        assert!(message.contains(expected), "{to}: {message}");
+    }
     let fit = std::fs::read_to_string(project("examples/cawo4/laptop/fit.toml")).unwrap();
     let files = "\"../../../data/cawo4/cawo4_pbe.xyz\", \"../../../data/cawo4/labels.xyz\"";
     let no_labels = fit.replace(files, &format!("{:?}", bad("no_labels.xyz")));
@@ -114,6 +130,63 @@ fn limits_that_no_relaxation_meets_are_refused() {
         let (name, _) = limit.split_once('=').unwrap();
         assert!(message.contains(&format!("{name}: expected a positive number of {unit}, found")), "{message}");
     }
+}
+
+#[test]
+fn a_misspelt_key_of_labels_is_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("output.xyz");
+    let [model, data] = ["data/cawo4/cawo4.model", "data/cawo4/cawo4_pbe.xyz"].map(project);
+    let [model, data, to] = [&model, &data, &output].map(|path| path.to_str().unwrap());
+    for (option, what) in [("--energy-key", "energy key"), ("--forces-key", "forces key")] {
+        let message = refused(&["evaluate", model, data, "-o", to, option, "frces"], &output);
+        assert!(message.contains(&format!("{what}: expected \"frces\" in at least one of")), "{message}");
+        assert!(
+            message.contains(", label_settings, ") || message.contains(", pair, "),
+            "the names that are there: {message}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_shown_with_its_line_and_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("campaign.toml");
+    let text = std::fs::read_to_string(project("examples/cawo4/tiny-campaign.toml")).unwrap();
+    let data = project("data/cawo4").display().to_string();
+    let text = text.replace("../../data/cawo4", &data).replacen("temperature_k = ", "temperature_k = -", 1);
+    std::fs::write(&settings, &text).unwrap();
+    let line = 1 + text.lines().position(|line| line.starts_with("temperature_k")).unwrap();
+    let output = folder.path().join("campaign");
+    let message = refused(&["campaign", "plan", settings.to_str().unwrap(), "-o", output.to_str().unwrap()], &output);
+    let expected = format!("line {line}: thermalization.temperature_k: expected zero or more, found -133");
+    assert!(message.contains(&expected), "{message}");
+}
+
+#[test]
+fn measurements_of_nothing_are_refused() {
+    for (option, expected) in [
+        ("--skin-angstrom=nan", "--skin-angstrom: expected a number from 0 to 10, found NaN"),
+        ("--temperature-k=-5", "--temperature-k: expected a number from 0"),
+        ("--cells=1000000x1000000x1000000", "--cells: expected a box of up to"),
+        ("--threads=100000", "--threads"),
+    ] {
+        let output = knockon().args(["bench", "--steps=1", "--repeats=1", option]).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && message.contains(expected), "{message}");
+    }
+}
+
+/// As with `| head`.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_knockon"));
+    command.arg("data").arg(project("data/cawo4/cawo4_pbe.xyz")).stderr(std::process::Stdio::piped());
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -162,6 +162,15 @@ fn a_code_that_never_works_does_not_spoil_the_queue() {
 }
 
 /// A worker that has seen nothing but failures ends alone: the one beside it may be at the first that works.
+/// With GPAW each holds a gigabyte, and queues are long.
+#[test]
+fn calculators_go_with_their_configurations() {
+    let bench = Bench::new(EMT, &coppers(3));
+    let output = bench.run("ase:slow_emt.Large", &[]);
+    assert!(output.status.success(), "{}", message(&output));
+    assert_eq!(bench.ids().len(), 3, "{}", message(&output));
+}
+
 #[test]
 fn a_worker_without_luck_does_not_end_the_others() {
     let mut candidates = vec![Frame::new(copper("", 4, 0.0).atoms.supercell([2, 1, 1]))];

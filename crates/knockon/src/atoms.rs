@@ -171,6 +171,9 @@ impl From<Species> for String {
     }
 }
 
+/// Cells are counted in 32 bits, and fractional coordinates lose digits.
+const FARTHEST_CELLS: f64 = 1e6;
+
 /// A parallelepiped, periodic along any of its three edges.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cell {
@@ -184,6 +187,12 @@ impl Cell {
     /// A fully periodic cell from three lattice vectors in angstrom.
     pub fn periodic(a: DVec3, b: DVec3, c: DVec3) -> Self {
         Self { vectors: DMat3::from_cols(a, b, c), periodic: BVec3::TRUE }
+    }
+
+    /// Along which lattice vectors the cell repeats, for messages.
+    pub fn periodic_in_words(&self) -> String {
+        let [a, b, c] = <[bool; 3]>::from(self.periodic).map(|repeats| if repeats { "T" } else { "F" });
+        format!("pbc=\"{a} {b} {c}\"")
     }
 
     /// Volume in angstrom^3 (positive for either handedness).
@@ -270,6 +279,15 @@ impl Atoms {
             );
             let remedy = "Check the unit of the lattice vectors (angstrom)";
             return Err(Error::input(place, found, remedy));
+        }
+        let farthest = |p: &DVec3| if cell.periodic.any() { cell.fractional(*p).abs().max_element() } else { 0.0 };
+        if let Some(atom) = positions.iter().position(|p| farthest(p) > FARTHEST_CELLS) {
+            let found = format!(
+                "expected positions within {FARTHEST_CELLS:.0} cells of the origin, found {} for atom {}",
+                positions[atom],
+                atom + 1
+            );
+            return Err(Error::input(place, found, "Check the unit of the positions (angstrom)"));
         }
         Ok(Self { cell, species, positions })
     }

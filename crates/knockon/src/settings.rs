@@ -1,18 +1,33 @@
 //! Checks of settings that their types cannot do.
 
 use crate::Error;
+use toml::de::DeTable;
 
 /// A condition, the setting it is about, and what was expected.
 pub type Check = (bool, &'static str, &'static str);
 
-/// Fails with the first condition that does not hold; `place` is what errors call the settings, such as their file.
+/// Fails with the first condition that does not hold; `place` is what errors call the settings, such as their file. Of a file
+/// they say the line and the value.
 pub fn check(place: &str, checks: &[Check]) -> Result<(), Error> {
-    match checks.iter().find(|(fine, ..)| !fine) {
-        None => Ok(()),
-        Some((_, name, expected)) => {
-            Err(Error::input(format!("{place}: {name}"), format!("expected {expected}"), "Change this setting"))
-        }
+    let Some((_, name, expected)) = checks.iter().find(|(fine, ..)| !fine) else { return Ok(()) };
+    let (place, found) = match written(place, name) {
+        Some((line, value)) => (format!("{place}, line {line}: {name}"), format!("expected {expected}, found {value}")),
+        None => (format!("{place}: {name}"), format!("expected {expected}")),
+    };
+    Err(Error::input(place, found, "Change this setting"))
+}
+
+/// The line and the text of a setting, by its name with dots; None if there is no such file, or the setting is not in it.
+fn written(file: &str, name: &str) -> Option<(usize, String)> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let table = DeTable::parse(&text).ok()?;
+    let mut names = name.split('.');
+    let mut value = table.get_ref().get(names.next()?)?;
+    for name in names {
+        value = value.get_ref().as_table()?.get(name)?;
     }
+    let line = 1 + text[..value.span().start].matches('\n').count();
+    Some((line, text[value.span()].to_owned()))
 }
 
 pub(crate) fn is_positive(x: f64) -> bool {
@@ -21,4 +36,29 @@ pub(crate) fn is_positive(x: f64) -> bool {
 
 pub(crate) fn is_not_negative(x: f64) -> bool {
     x >= 0.0 && x.is_finite()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_shown_with_its_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("settings.toml");
+        std::fs::write(
+            &file,
+            "cells = [1, 1, 1]\n\n[bath]\n# cold\ntemperature_k = -5 # K\nborder = { friction = nan }\n",
+        )
+        .expect("a file");
+        let file = file.display().to_string();
+        let message =
+            |name| check(&file, &[(true, "cells", ""), (false, name, "more")]).expect_err("a condition").to_string();
+        assert_eq!(
+            message("bath.temperature_k"),
+            format!("{file}, line 5: bath.temperature_k: expected more, found -5. Change this setting")
+        );
+        assert!(message("bath.border.friction").contains("line 6: bath.border.friction: expected more, found nan"));
+        assert_eq!(message("bath.time_fs"), format!("{file}: bath.time_fs: expected more. Change this setting"));
+    }
 }

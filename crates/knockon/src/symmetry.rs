@@ -105,7 +105,11 @@ pub fn site_symmetry(crystal: &Atoms, atom: usize, tolerance_angstrom: f64) -> R
 /// What `moyo` finds, and the crystal as `moyo` sees it.
 fn space_group(crystal: &Atoms, tolerance_angstrom: f64) -> Result<(MoyoCell, MoyoDataset), Error> {
     if !crystal.cell.periodic.all() || crystal.is_empty() {
-        let found = format!("expected a fully periodic crystal, found one periodic along {:?}", crystal.cell.periodic);
+        let found = format!(
+            "expected a fully periodic crystal, found {} with {} atoms",
+            crystal.cell.periodic_in_words(),
+            crystal.len()
+        );
         return Err(Error::input("symmetry", found, "Give the unit cell of the crystal, periodic along x, y and z"));
     }
     let [a, b, c] = [crystal.cell.vectors.x_axis, crystal.cell.vectors.y_axis, crystal.cell.vectors.z_axis];

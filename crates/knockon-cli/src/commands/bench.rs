@@ -2,7 +2,7 @@
 
 use super::data::push_aligned;
 use crate::progress::say;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cpu_time::ProcessTime;
 use knockon::dynamics::{Simulation, thermal_velocities};
 use knockon::io::{parse_extxyz, read_structure};
@@ -61,6 +61,33 @@ pub(crate) struct Arguments {
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
+}
+
+/// A box of so many atoms takes some 100 GB.
+const MOST_ATOMS: usize = 100_000_000;
+
+impl Arguments {
+    /// Checks what types cannot.
+    fn check(&self, atoms_of_a_cell: usize) -> Result<()> {
+        for (name, value, most) in [
+            ("--step-fs", self.step_fs, 100.0),
+            ("--temperature-k", self.temperature_k, 1e6),
+            ("--rattle-angstrom", self.rattle_angstrom, 1.0),
+            ("--skin-angstrom", self.skin_angstrom, 10.0),
+        ] {
+            ensure!(
+                (0.0..=most).contains(&value),
+                "{name}: expected a number from 0 to {most}, found {value}. Change it"
+            );
+        }
+        let n_atoms = self.cells.iter().try_fold(atoms_of_a_cell, |n, cells| n.checked_mul(*cells));
+        ensure!(
+            n_atoms.is_some_and(|n| n <= MOST_ATOMS),
+            "--cells: expected a box of up to {MOST_ATOMS} atoms, found {:?} cells of {atoms_of_a_cell}. Take a smaller one",
+            self.cells
+        );
+        Ok(())
+    }
 }
 
 /// Median and minimum of repeated measurements.
@@ -151,6 +178,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => read_structure(path)?,
         None => parse_extxyz(SHIPPED_CRYSTAL, "the shipped crystal", &Default::default())?.remove(0),
     };
+    arguments.check(crystal.atoms.len())?;
     let atoms = rattled(&crystal.atoms.supercell(arguments.cells), arguments.rattle_angstrom, 1);
     let potential = LinearPotential::new(&model)?;
     let mut report = measure(arguments, &model, &potential, &atoms)?;
@@ -169,9 +197,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         report.grades_relative_to_model = Some(relative_cost(&potential, &atoms, arguments.repeats, grades)?);
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print!("{}", report.tables());
+        out!("{}", report.tables());
     }
     Ok(())
 }

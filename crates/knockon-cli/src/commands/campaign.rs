@@ -286,7 +286,7 @@ fn status(folder: &Path) -> Result<()> {
     let left = s.time_left_s.map_or("unknown before the first is done or has a checkpoint".to_owned(), |t| {
         format!("{:.0} min with {} at a time", t / 60.0, s.running.max(1))
     });
-    println!(
+    outln!(
         "recoils    {}\nstarts     {}\ndone       {} ({} flagged)\nrunning    {}\nfailed     {}\nopen       {open} ({} begun)\n\
          time left  {left}",
         s.n_runs,
@@ -297,12 +297,12 @@ fn status(folder: &Path) -> Result<()> {
         s.failed.len(),
         s.interrupted
     );
-    about_ungraded(s.ungraded).iter().for_each(|text| println!("{text}"));
+    about_ungraded(s.ungraded).iter().for_each(|text| outln!("{text}"));
     for (run, underway) in &s.underway {
         let (percent, hours) = (100.0 * underway.part_done, underway.wall_time_s / 3600.0);
-        println!("recoil {run}: {percent:.0} % of its time simulated in {hours:.1} h (last checkpoint)");
+        outln!("recoil {run}: {percent:.0} % of its time simulated in {hours:.1} h (last checkpoint)");
     }
-    s.failed.iter().for_each(|(run, reason)| println!("recoil {run} failed: {reason}"));
+    s.failed.iter().for_each(|(run, reason)| outln!("recoil {run} failed: {reason}"));
     Ok(())
 }
 

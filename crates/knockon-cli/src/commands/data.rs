@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.csv {
         write_atomically(path, csv(&summary).as_bytes())?;
     }
-    print!("{}", table(&summary));
+    out!("{}", table(&summary));
     for warning in &summary.warnings {
         say(&format!("warning: {warning}"));
     }

@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     write_extxyz(&arguments.output, &frames)?;
     drop(bar);
-    print!("{}", deviations.table());
+    out!("{}", deviations.table());
     say(&format!("{}: {} configurations, model {hash}, data {}", arguments.output.display(), frames.len(), data.hash));
     Ok(())
 }

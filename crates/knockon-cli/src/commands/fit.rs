@@ -102,13 +102,13 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 }
 
 fn print(report: &fit::Report, found: &[Check], model_path: &Path) {
-    println!("{}\n{}\n", fit::summary(report), checks::summary(found));
+    outln!("{}\n{}\n", fit::summary(report), checks::summary(found));
     if report.checks_passed {
-        println!("The potential has passed all {} checks: {}", found.len(), model_path.display());
+        outln!("The potential has passed all {} checks: {}", found.len(), model_path.display());
     } else {
         let failed = &report.failed_checks;
-        println!("The potential FAILS {} of {} checks: {}.", failed.len(), found.len(), failed.join(", "));
-        println!(
+        outln!("The potential FAILS {} of {} checks: {}.", failed.len(), found.len(), failed.join(", "));
+        outln!(
             "It was written all the same: {}. `knockon campaign` warns of it; `knockon reproduce` stops before its cascades \
              unless told --accept-failing-potential",
             model_path.display()

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         say(&format!("{} structures have labels", attached.found));
     }
     table.write(&arguments.output)?;
-    print!("{}", text(&table));
+    out!("{}", text(&table));
     // A first-principles code would take days to relax every labelled pair; nobody has asked for that.
     if !labels.is_empty() && forces.model().is_some() {
         compare_labelled(potential, &labels, &settings, &arguments.output)?;
@@ -105,7 +105,7 @@ fn compare_labelled(
     let pairs = labelled_pairs(potential, labels, &quench)?;
     let text = serde_json::to_string_pretty(&pairs)?;
     write_atomically(&folder.join("labelled.json"), text.as_bytes())?;
-    print!("{}", labelled_text(&pairs));
+    out!("{}", labelled_text(&pairs));
     for (id, failure) in pairs.iter().filter_map(|p| Some((&p.id, p.failure.as_ref()?))) {
         say(&format!("labelled pair {id}: {failure}"));
     }

@@ -175,7 +175,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if doubts.is_some() {
         followed.recoil.flag_start();
     }
-    print!("{}", ledger(&followed.recoil));
+    out!("{}", ledger(&followed.recoil));
     if let Some(path) = &arguments.slowing_down {
         write_atomically(path, slowing_down.text(arguments).as_bytes())?;
     }

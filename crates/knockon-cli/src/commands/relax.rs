@@ -3,9 +3,9 @@
 use super::label::calculator::{Forces, ForcesArguments};
 use crate::progress::Bar;
 use anyhow::Result;
-use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench, quench_guided, relax_cell};
+use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench_guided, quench_others, relax_cell};
 use knockon::io::labels::remove_label;
-use knockon::io::{Frame, Info, read_structures, write_extxyz};
+use knockon::io::{Column, Frame, Info, read_structures, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Progress;
 use knockon::units::EV_PER_ANGSTROM3_IN_GPA;
@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 #[command(after_help = "Example:\n  knockon relax pair.xyz --model data/cawo4/cawo4.model -o relaxed.xyz\n\n\
     With a calculator, every evaluation is kept beside OUTPUT and becomes a label in OUTPUT.evaluations.xyz, with the keys of\n\
     what it is a step of, whose id it has as parent; the same command started again looks up what was computed and goes on.\n\
-    What could not be relaxed is in OUTPUT with converged=F, at the lowest point reached, and max_force is the largest force\n\
-    left there; the exit status is 2 then.")]
+    What could not be relaxed is in OUTPUT with converged=F, at the lowest point reached; the exit status is 2 then. max_force is\n\
+    the largest force left on an atom that may move. Atoms stay where they are whose flags say so: F in a column move_mask\n\
+    (ASE's FixAtoms), F F F behind a position of a POSCAR.")]
 pub(crate) struct Arguments {
     /// What to relax: extended XYZ with one configuration or many (each on its own), POSCAR or LAMMPS data.
     input: PathBuf,
@@ -75,28 +76,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for (index, start) in starts.into_iter().enumerate() {
         bar.update(index as u64, n_starts as u64);
         forces.follow(&start)?;
-        let (number, info) = (index + 1, start.info.clone());
+        let (number, info, columns) = (index + 1, start.info.clone(), start.columns.clone());
         let mut frame = match relax(forces.potential(), leader, start, arguments.cell, &settings) {
             Ok((mut frame, quenched)) if quenched.converged => {
-                frame.info.set("max_force", arguments.max_force.to_string());
+                frame.info.set("max_force", format!("{:.3e}", quenched.max_force_ev_per_angstrom));
                 bar.message(&report(&frame, &quenched));
                 frame
             }
-            Ok((frame, quenched)) => {
-                let (force, evaluations) = (quenched.max_force_ev_per_angstrom, quenched.evaluations);
-                unfinished.push(format!("configuration {number} at {force:.2e} eV/A after {evaluations} evaluations"));
-                on_the_way(frame)
+            Ok((mut frame, quenched)) => {
+                let left = what_is_left(&frame, &quenched, &settings);
+                unfinished.push(format!("configuration {number} at {left} after {} evaluations", quenched.evaluations));
+                frame.info.set("converged", "F");
+                frame.info.set("max_force", format!("{:.3e}", quenched.max_force_ev_per_angstrom));
+                frame
             }
-            // What one configuration does says nothing of the others.
-            Err(error @ Error::Computation { .. }) => {
+            Err(other @ (Error::Io { .. } | Error::Stopped)) => {
+                output.write_so_far()?;
+                return Err(other.into());
+            }
+            // What one configuration does or is says nothing of the others.
+            Err(error) => {
                 unfinished.push(format!("configuration {number}: {error}"));
                 let Some(lowest) = forces.lowest() else { continue };
                 let (energy_ev, forces, stress) = (lowest.energy_ev, lowest.forces, lowest.stress);
-                on_the_way(Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info) })
-            }
-            Err(other) => {
-                output.write_so_far()?;
-                return Err(other.into());
+                let mut frame = Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info, columns) };
+                frame.info.set("converged", "F");
+                if let Some(force) = frame.max_force_ev_per_angstrom() {
+                    frame.info.set("max_force", format!("{force:.3e}"));
+                }
+                frame
             }
         };
         forces.stamp(&mut frame);
@@ -106,8 +114,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     output.write()?;
     anyhow::ensure!(
         unfinished.is_empty(),
-        "{} of {n_starts} configurations did not relax: {}. Those that got anywhere are in {} with converged=F, at the lowest point \
-         reached. Where evaluations ran out allow more with --max-evaluations, or ask for a larger --max-force",
+        "{}: {} of {n_starts} configurations did not relax: {}. Those that got anywhere are in {} with converged=F, at the lowest point \
+         reached. Where evaluations ran out allow more with --max-evaluations, or ask for a larger --max-force (or --max-stress)",
+        arguments.input.display(),
         unfinished.len(),
         unfinished.join(", "),
         arguments.output.display()
@@ -163,13 +172,36 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Marks a configuration whose relaxation did not come to its end.
-fn on_the_way(mut frame: Frame) -> Frame {
-    frame.info.set("converged", "F");
-    if let Some(force) = frame.max_force_ev_per_angstrom() {
-        frame.info.set("max_force", format!("{force:.3e}"));
+/// The force that is left, or the stress where only that is too large.
+fn what_is_left(frame: &Frame, quenched: &Quenched, settings: &QuenchSettings) -> String {
+    let force = quenched.max_force_ev_per_angstrom;
+    match frame.stress {
+        Some(stress) if force <= settings.max_force_ev_per_angstrom => {
+            format!("a stress of {:.2e} eV/A^3", stress.iter().fold(0.0, |m: f64, s| m.max(s.abs())))
+        }
+        _ => format!("{force:.2e} eV/A"),
     }
-    frame
+}
+
+/// The atoms that must not move.
+fn frozen_atoms(start: &Frame) -> Result<Vec<usize>, Error> {
+    let Some(mask) = start.column("move_mask") else { return Ok(Vec::new()) };
+    let mut frozen = Vec::new();
+    for (atom, flags) in mask.words.chunks(mask.width).enumerate() {
+        let moves = |word: &String| word.starts_with(['T', 't', '1']);
+        if flags.iter().any(moves) && !flags.iter().all(moves) {
+            let found = format!(
+                "expected atoms that move along all axes or along none, found \"{}\" for atom {}",
+                flags.join(" "),
+                atom + 1
+            );
+            return Err(Error::input("move_mask", found, "Free or fix all axes of this atom"));
+        }
+        if !flags.iter().any(moves) {
+            frozen.push(atom);
+        }
+    }
+    Ok(frozen)
 }
 
 /// Hash and potential of a guide that knows these elements.
@@ -196,6 +228,11 @@ fn relax(
     with_cell: bool,
     settings: &QuenchSettings,
 ) -> Result<(Frame, Quenched), Error> {
+    let frozen = frozen_atoms(&start)?;
+    if !frozen.is_empty() && (with_cell || guide.is_some()) {
+        let found = format!("expected atoms that may all move, found {} that must not (move_mask)", frozen.len());
+        return Err(Error::input("--cell or --guide", found, "Relax without it, or free the atoms"));
+    }
     let (atoms, mut quenched) = if with_cell {
         let relaxed = relax_cell(potential, &start.atoms, settings)?;
         (relaxed.atoms, relaxed.quenched)
@@ -203,13 +240,13 @@ fn relax(
         quench_guided(potential, guide, &start.atoms, settings)?
     } else {
         let mut simulation = Simulation::new(potential, start.atoms, 0.5)?;
-        let quenched = quench(&mut simulation, settings)?;
+        let quenched = quench_others(&mut simulation, settings, &frozen)?;
         (simulation.atoms().clone(), quenched)
     };
     let end = Simulation::new(potential, atoms, 0.1)?;
     let evaluation = end.evaluation();
     quenched.energy_ev = evaluation.energy_ev();
-    let mut frame = without_label(end.atoms().clone(), start.info);
+    let mut frame = without_label(end.atoms().clone(), start.info, start.columns);
     frame.energy_ev = Some(evaluation.energy_ev());
     frame.forces = Some(evaluation.forces.clone());
     // A calculator may give no stress.
@@ -219,13 +256,14 @@ fn relax(
     Ok((frame, quenched))
 }
 
-/// A configuration with the tags of its start but those of labels: its atoms have moved away from where these are.
-fn without_label(atoms: Atoms, info: Info) -> Frame {
-    let mut frame = Frame { info, ..Frame::new(atoms) };
+/// A configuration with the tags and columns of its start but those of labels: its atoms have moved away from where these are.
+fn without_label(atoms: Atoms, info: Info, columns: Vec<Column>) -> Frame {
+    let mut frame = Frame { info, columns, ..Frame::new(atoms) };
     remove_label(&mut frame);
     for key in ["label_energy", "label_stress"] {
         frame.info.remove(key);
     }
+    frame.columns.retain(|column| column.name != "label_forces");
     frame
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     run.report()?;
 
     progress::say(&format!("done in {:.0} s", began.elapsed().as_secs_f64()));
-    println!("{}", out.join("report.html").display());
+    outln!("{}", out.join("report.html").display());
     Ok(())
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write_extxyz(&arguments.output.join("pool.xyz"), &pool)?;
     write_atomically(&arguments.output.join("pool.csv"), table(&scored, &choices, &hash, &data.hash).as_bytes())?;
     write_extxyz(&arguments.output.join("selected.xyz"), &frames)?;
-    print!("{}", summary(&scored, &choices));
+    out!("{}", summary(&scored, &choices));
     if !refused.is_empty() {
         say(&format!(
             "{} candidates left out: forces above {} eV/A",

@@ -3,7 +3,6 @@
 use anyhow::Result;
 use knockon::io::write_atomically;
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::Path;
 
 /// Format of a table.
@@ -48,11 +47,7 @@ impl Table {
         let text = self.text(format)?;
         match file {
             Some(path) => write_atomically(path, text.as_bytes())?,
-            // A reader that has seen enough (`head`) is no error.
-            None => match std::io::stdout().write_all(text.as_bytes()) {
-                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
-                _ => {}
-            },
+            None => out!("{text}"),
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::run::{Check, Fit, Run};
 use super::table::Table;
 use knockon::fit::{ErrorRow, Split};
-use knockon::response::Response;
+use knockon::response::{ModelScore, Response};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -179,8 +179,9 @@ pub(crate) fn models(response: &Response) -> Markup {
                 th.number { "Behind the best" br; "per held-out recoil" } th { "Drawn in bands" }
                 @for energy in &energies { th.number { "Line of " (energy) " eV" br; "moves by, eV" } }
             } }
-            tbody { @for model in &response.models { tr.total[model.chosen] {
-                td { (model.shape.name()) } td { (model.evolution.name()) }
+            tbody { @for (model, alike) in different(&response.models) { tr.total[model.chosen] {
+                td { (model.shape.name()) }
+                td { @if alike > 1 { "any: " (model.fitted_as) } @else { (model.evolution.name()) } }
                 td.number { (significant(model.aic)) } td.number { (significant(model.bic)) }
                 td.number { (behind(model.behind_best, model.behind_best_error)) }
                 td { (if model.accepted { "yes" } else { "no" }) }
@@ -190,10 +191,20 @@ pub(crate) fn models(response: &Response) -> Markup {
                 "All combinations of shape and curves fitted to the same cascades; bold: the one used. Score: log density of "
                 "stored energies of directions that a fit has not seen. Combinations that the score does not tell from the "
                 "best are drawn in the bootstrap, so bands hold what this choice changes. Where energies are too few for a "
-                "curve, another stands in (fitted_as in response/models.csv)."
+                "curve, another stands in (fitted_as in response/models.csv); where it does for several, they are one row."
             }
         } }
     }
+}
+
+/// The models of which no other is the same fit, each with how many are; of the same ones the chosen one, else the first.
+fn different(models: &[ModelScore]) -> Vec<(&ModelScore, usize)> {
+    let same = |a: &ModelScore, b: &ModelScore| {
+        (a.shape, &a.fitted_as, a.behind_best) == (b.shape, &b.fitted_as, b.behind_best)
+    };
+    let alike = |m: &ModelScore| models.iter().filter(|o| same(o, m)).collect::<Vec<_>>();
+    let stands_for = |m: &ModelScore| alike(m).iter().find(|o| o.chosen).map_or(alike(m)[0].evolution, |o| o.evolution);
+    models.iter().filter(|m| stands_for(m) == m.evolution).map(|m| (m, alike(m).len())).collect()
 }
 
 /// Statistics of the stored energy by recoil energy.

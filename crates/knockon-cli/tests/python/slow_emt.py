@@ -1,6 +1,7 @@
 """Calculators for the tests of `knockon label`: one that takes its time, one that fails for some, one that kills its process."""
 import os
 import time
+import weakref
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
@@ -34,3 +35,15 @@ class Moody(Calculator):
 class SlowMoody(Moody):
     """Takes its time for what works."""
     seconds = 3
+
+
+class Large(EMT):
+    """Holds itself in a circle, as GPAW does, and bears no other of its kind in memory."""
+    alive = weakref.WeakSet()
+
+    def __init__(self, **parameters):
+        if self.alive:
+            raise MemoryError('the calculator of the configuration before is still there')
+        super().__init__(**parameters)
+        self.circle = self
+        self.alive.add(self)

@@ -35,7 +35,7 @@ pub fn hessian(potential: &dyn Potential, atoms: &Atoms) -> Result<DMatrix<f64>,
 
 /// Frequencies in 1/cm at the Gamma point of the primitive cell, ascending; imaginary ones as negative numbers.
 ///
-/// `atoms` may be a centred conventional cell: modes in which all copies of an atom move alike are selected.
+/// `atoms` may be a centred conventional cell or a supercell: modes in which all copies of an atom move alike are selected.
 pub fn gamma_frequencies_per_cm(hessian: &DMatrix<f64>, atoms: &Atoms) -> Vec<f64> {
     let copies = copies(atoms);
     let masses = atoms.masses_u();
@@ -57,9 +57,8 @@ fn frequency_per_cm(eigenvalue: f64) -> f64 {
     eigenvalue.signum() * eigenvalue.abs().sqrt() / (TAU * NATURAL_TIME_FS * speed_of_light_cm_per_fs)
 }
 
-/// The atoms in lists of copies by the centring translations of the cell (body, base and face centring).
+/// The atoms in lists of copies by the translations that map all atoms onto atoms: centring, or those of a supercell.
 fn copies(atoms: &Atoms) -> Vec<Vec<usize>> {
-    let centring = [[0.5, 0.5, 0.5], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
     let image = |atom: usize, shift: DVec3| {
         (0..atoms.len()).find(|other| {
             let difference = atoms.positions[*other] - atoms.positions[atom] - shift;
@@ -67,13 +66,17 @@ fn copies(atoms: &Atoms) -> Vec<Vec<usize>> {
                 && atoms.cell.minimum_image(difference).length() < SAME_SITE_ANGSTROM
         })
     };
-    let shifts = centring.map(|f| atoms.cell.vectors * DVec3::from_array(f));
+    // A translation maps an atom of the rarest element onto another one.
+    let alike = |atom: usize| (0..atoms.len()).filter(move |other| atoms.species[*other] == atoms.species[atom]);
+    let Some(first) = (0..atoms.len()).min_by_key(|atom| alike(*atom).count()) else { return Vec::new() };
+    let shifts =
+        alike(first).filter(|other| *other != first).map(|other| atoms.positions[other] - atoms.positions[first]);
     let all_map = |shift: &DVec3| (0..atoms.len()).all(|atom| image(atom, *shift).is_some());
-    let symmetries: Vec<DVec3> = shifts.into_iter().filter(all_map).collect();
+    let translations: Vec<DVec3> = shifts.filter(all_map).collect();
     let mut lists: Vec<Vec<usize>> = Vec::new();
     for atom in 0..atoms.len() {
         if !lists.iter().any(|list| list.contains(&atom)) {
-            let images = symmetries.iter().filter_map(|s| image(atom, *s));
+            let images = translations.iter().filter_map(|shift| image(atom, *shift));
             lists.push(std::iter::once(atom).chain(images).collect());
         }
     }
@@ -133,13 +136,15 @@ mod tests {
         assert!(frequencies[..5].iter().all(|f| f.abs() < 1.1), "{frequencies:?}");
     }
 
-    /// The face-centred cubic cell has four atoms, its primitive cell one: three translations are all that is left.
+    /// The face-centred cubic cell has four atoms and supercells more, its primitive cell one: three translations are all that is left.
     #[test]
     fn centring_reduces_the_cell_to_the_primitive_one() {
-        let (potential, atoms) = argon_like([1, 1, 1]);
-        let matrix = hessian(&potential, &atoms).unwrap();
-        let frequencies = gamma_frequencies_per_cm(&matrix, &atoms);
-        assert_eq!(frequencies.len(), 3);
-        assert!(frequencies.iter().all(|f| f.abs() < 0.5), "{frequencies:?}");
+        for cells in [[1, 1, 1], [2, 1, 1], [2, 2, 1]] {
+            let (potential, atoms) = argon_like(cells);
+            let matrix = hessian(&potential, &atoms).unwrap();
+            let frequencies = gamma_frequencies_per_cm(&matrix, &atoms);
+            assert_eq!(frequencies.len(), 3);
+            assert!(frequencies.iter().all(|f| f.abs() < 0.5), "{cells:?}: {frequencies:?}");
+        }
     }
 }

@@ -10,7 +10,7 @@ pub use summary::{Configuration, Group, LabelSettings, Range, ShortestDistance, 
 
 use crate::io::{Frame, LabelKeys, content_hash, parse_extxyz, read_text};
 use crate::{Atoms, Error};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Configurations of one or more files, in the order of the files.
@@ -44,7 +44,31 @@ impl DataSet {
             hashes.push_str(&content_hash(text.as_bytes()));
         }
         data.hash = content_hash(hashes.as_bytes());
+        data.expect_labels(keys)?;
         Ok(data)
+    }
+
+    /// A name that was asked for must be there, at least once: misspelt it would leave all configurations without their labels.
+    fn expect_labels(&self, keys: &LabelKeys) -> Result<(), Error> {
+        let is_there = [
+            ("energy key", &keys.energy, self.frames.iter().any(|f| f.energy_ev.is_some())),
+            ("forces key", &keys.forces, self.frames.iter().any(|f| f.forces.is_some())),
+            ("stress key", &keys.stress, self.frames.iter().any(|f| f.stress.is_some())),
+        ];
+        for (what, name, is_there) in is_there {
+            let Some(name) = name.as_ref().filter(|_| !is_there) else { continue };
+            let infos = self.frames.iter().flat_map(|f| f.info.iter().map(|(key, _)| key));
+            let columns = self.frames.iter().flat_map(|f| f.columns.iter().map(|c| c.name.as_str()));
+            let names: BTreeSet<&str> =
+                infos.chain(columns).map(|name| name.strip_prefix("other_").unwrap_or(name)).collect();
+            let found = format!(
+                "expected \"{name}\" in at least one of {} configurations, found {}",
+                self.frames.len(),
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            return Err(Error::input(what, found, "Correct the name"));
+        }
+        Ok(())
     }
 
     /// The class of a configuration: the value of `key`, or "unclassified".

@@ -29,7 +29,7 @@ impl Default for QuenchSettings {
 pub struct Quenched {
     /// Potential energy in eV at the minimum.
     pub energy_ev: f64,
-    /// Largest force on an atom in eV/angstrom there.
+    /// Largest force on an atom that may move, in eV/angstrom, there.
     pub max_force_ev_per_angstrom: f64,
     /// Evaluations of the potential that it took.
     pub evaluations: u64,
@@ -70,16 +70,19 @@ fn search(
     watch: &mut Watch<'_>,
 ) -> Result<Quenched, Error> {
     let positions = simulation.atoms().positions.clone();
-    let mut objective = Positions { simulation, max_force: settings.max_force_ev_per_angstrom, frozen, watch };
+    let mut is_free = vec![true; positions.len()];
+    frozen.iter().for_each(|atom| is_free[*atom] = false);
+    let mut objective = Positions { simulation, max_force: settings.max_force_ev_per_angstrom, is_free, watch };
     let mut descent = match descent {
         Some(descent) => descent,
         None => Descent::new(&mut objective, positions)?,
     };
     let converged = minimize(&mut objective, &mut descent, settings.max_evaluations)?;
+    let max_force_ev_per_angstrom = objective.max_force();
     simulation.set_velocities(vec![DVec3::ZERO; simulation.atoms().len()]);
     Ok(Quenched {
         energy_ev: simulation.potential_energy_ev(),
-        max_force_ev_per_angstrom: simulation.evaluation().max_force(),
+        max_force_ev_per_angstrom,
         evaluations: descent.evaluations() as u64,
         converged,
     })
@@ -91,17 +94,25 @@ pub type Watch<'w> = dyn FnMut(&Simulation<'_>, &Descent) -> Result<(), Error> +
 struct Positions<'s, 'p, 'w> {
     simulation: &'s mut Simulation<'p>,
     max_force: f64,
-    frozen: &'s [usize],
+    is_free: Vec<bool>,
     watch: &'s mut Watch<'w>,
+}
+
+impl Positions<'_, '_, '_> {
+    /// Largest force on an atom that may move.
+    fn max_force(&self) -> f64 {
+        let free = self.simulation.evaluation().forces.iter().zip(&self.is_free).filter(|(_, is_free)| **is_free);
+        free.map(|(force, _)| force.length_squared()).fold(0.0, f64::max).sqrt()
+    }
 }
 
 impl Objective for Positions<'_, '_, '_> {
     fn evaluate(&mut self, x: &[DVec3], gradient: &mut [DVec3]) -> Result<f64, Error> {
         self.simulation.set_positions(x)?;
-        for (gradient, force) in gradient.iter_mut().zip(&self.simulation.evaluation().forces) {
-            *gradient = -*force;
+        let forces = &self.simulation.evaluation().forces;
+        for ((gradient, force), is_free) in gradient.iter_mut().zip(forces).zip(&self.is_free) {
+            *gradient = if *is_free { -*force } else { DVec3::ZERO };
         }
-        self.frozen.iter().for_each(|atom| gradient[*atom] = DVec3::ZERO);
         Ok(self.simulation.potential_energy_ev())
     }
 
@@ -110,9 +121,7 @@ impl Objective for Positions<'_, '_, '_> {
     }
 
     fn converged(&self) -> bool {
-        let forces = self.simulation.evaluation().forces.iter().enumerate();
-        let free = forces.filter(|(atom, _)| !self.frozen.contains(atom));
-        free.map(|(_, force)| force.length_squared()).fold(0.0, f64::max).sqrt() <= self.max_force
+        self.max_force() <= self.max_force
     }
 }
 
@@ -131,7 +140,8 @@ pub struct RelaxedCell {
 /// rotate.
 pub fn relax_cell(potential: &dyn Potential, atoms: &Atoms, settings: &QuenchSettings) -> Result<RelaxedCell, Error> {
     if !atoms.cell.periodic.all() {
-        let found = format!("expected a cell that is periodic in all directions, found {:?}", atoms.cell.periodic);
+        let found =
+            format!("expected a cell that is periodic in all directions, found {}", atoms.cell.periodic_in_words());
         return Err(Error::input("cell relaxation", found, "Relax the positions only, or give a periodic crystal"));
     }
     // Stretching the cell by u / sqrt(N) costs about as much energy as moving one atom by u.

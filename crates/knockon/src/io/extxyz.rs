@@ -422,8 +422,12 @@ fn take_forces(columns: &mut Vec<Column>, chosen: Option<&str>, place: &str) -> 
         named.into_iter().map(|c| Ok((c.name.clone(), vectors_of(c, place)?))).collect::<Result<_, Error>>()?;
     let (forces, set_aside) = choose(candidates, chosen, "column of forces", "forces key", place)?;
     columns.retain(|c| !is_candidate(&c.name) || set_aside.contains(&c.name));
-    for column in columns.iter_mut().filter(|c| set_aside.contains(&c.name)) {
-        column.name = format!("other_{}", column.name);
+    for name in set_aside {
+        let mut aside = format!("other_{name}");
+        while columns.iter().any(|c| c.name == aside) {
+            aside.insert_str(0, "other_");
+        }
+        columns.iter_mut().filter(|c| c.name == name).for_each(|c| c.name.clone_from(&aside));
     }
     Ok(forces)
 }
@@ -547,7 +551,8 @@ fn push_frame(text: &mut String, frame: &Frame) {
     for column in &frame.columns {
         let _ = write!(properties, ":{}:{}:{}", column.name, column.kind, column.width);
     }
-    pairs.push(format!("Properties={properties}"));
+    let quote = if properties.contains(char::is_whitespace) { "\"" } else { "" };
+    pairs.push(format!("Properties={quote}{properties}{quote}"));
     pairs.extend(frame.info.written());
     pairs.extend(frame.energy_ev.map(|energy| format!("energy={energy:?}")));
     if let Some([xx, yy, zz, yz, xz, xy]) = frame.stress {

@@ -3,7 +3,7 @@
 use crate::Error;
 use sha2::{Digest, Sha256};
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a text file.
 pub fn read_text(path: &Path) -> Result<String, Error> {
@@ -39,8 +39,8 @@ pub fn remove_if_there(path: &Path) -> Result<bool, Error> {
 }
 
 /// Writes `content` into a temporary file beside `path`, flushes it to disk and renames it: `path` then holds either
-/// all of the content or what it held before. Missing parent folders are created. A device such as /dev/stdout is
-/// written to directly; a link stays a link.
+/// all of the content or what it held before. Missing parent folders are created. A device and /dev/stdout are
+/// written to directly; a link stays a link, also where it leads to no file yet.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
     write_atomically_with(path, |file| file.write_all(content).map_err(|source| Error::io("write", path, source)))
 }
@@ -51,7 +51,10 @@ pub(crate) fn write_atomically_with(
     write: impl FnOnce(&mut std::fs::File) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let failed = |source| Error::io("write", path, source);
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(mut stream) = open_stream(path).transpose().map_err(failed)? {
+        return write(&mut stream);
+    }
+    let target = target_of(path);
     if std::fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
         return write(&mut std::fs::File::create(&target).map_err(failed)?);
     }
@@ -62,6 +65,34 @@ pub(crate) fn write_atomically_with(
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|e| failed(e.error))?;
     Ok(())
+}
+
+/// A stream that this process has open, by its name. It may lead to a file that holds something already.
+fn open_stream(path: &Path) -> Option<std::io::Result<std::fs::File>> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        // Shares its place in the file with what is printed.
+        if path == Path::new("/dev/stdout") {
+            return Some(std::io::stdout().as_fd().try_clone_to_owned().map(Into::into));
+        }
+        if path == Path::new("/dev/stderr") {
+            return Some(std::io::stderr().as_fd().try_clone_to_owned().map(Into::into));
+        }
+    }
+    let is_stream = ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
+    is_stream.then(|| std::fs::OpenOptions::new().append(true).open(path))
+}
+
+/// The file behind links, which may be missing.
+fn target_of(path: &Path) -> PathBuf {
+    const LONGEST_CHAIN: usize = 40; // as Linux follows
+    let mut target = path.to_owned();
+    for _ in 0..LONGEST_CHAIN {
+        let Ok(next) = std::fs::read_link(&target) else { break };
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    std::fs::canonicalize(&target).unwrap_or(target)
 }
 
 /// Creates the file `path` with `content` unless it exists; returns whether it did. Of several processes that try, one
@@ -116,6 +147,23 @@ pub fn content_hash(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_links_and_streams_are_appended_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+        std::os::unix::fs::symlink("target", &link).expect("a link");
+        for content in [b"one", b"two"] {
+            write_atomically(&link, content).expect("a folder to write to");
+            assert_eq!(std::fs::read(&target).expect("a file"), content);
+            assert!(link.is_symlink());
+        }
+        let stream = std::fs::OpenOptions::new().append(true).open(&target).expect("a file");
+        let name = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&stream));
+        write_atomically(Path::new(&name), b"three").expect("a stream to write to");
+        assert_eq!(std::fs::read(&target).expect("a file"), b"twothree");
+    }
 
     /// As on NFS, where the file may have been made although the system was told that it was there.
     #[test]

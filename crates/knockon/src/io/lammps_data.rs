@@ -27,7 +27,13 @@ pub fn parse_lammps_data(text: &str, name: &str) -> Result<Frame, Error> {
     let header = read_header(&mut lines)?;
     let mut types = BTreeMap::new();
     let mut rows = BTreeMap::new();
+    let mut just_read_atoms = false;
     while let Some(line) = lines.next_filled() {
+        let is_row = line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+        if is_row && just_read_atoms {
+            return Err(lines.wrong(&format!("expected {} atoms, as the header says, found more", header.n_atoms)));
+        }
+        just_read_atoms = false;
         match line.split('#').next().unwrap_or_default().trim() {
             "Masses" => read_masses(&mut lines, &mut types)?,
             "Atoms" => {
@@ -36,6 +42,7 @@ pub fn parse_lammps_data(text: &str, name: &str) -> Result<Frame, Error> {
                     return Err(lines.wrong(&format!("expected atom style atomic, found {style}")));
                 }
                 read_atoms(&mut lines, header.n_atoms, &mut rows)?;
+                just_read_atoms = true;
             }
             _ => {} // other sections are passed over line by line
         }
@@ -71,7 +78,11 @@ fn read_header(lines: &mut Lines<'_>) -> Result<Header, Error> {
             [low, high, from, _] if from.ends_with("lo") => {
                 let axis = ["xlo", "ylo", "zlo"].iter().position(|a| a == from);
                 let axis = axis.ok_or_else(|| lines.wrong(&format!("expected xlo, ylo or zlo, found {from}")))?;
-                header.bounds[axis] = Some([lines.number(low)?, lines.number(high)?]);
+                let bounds = [lines.number(low)?, lines.number(high)?];
+                if bounds[0] >= bounds[1] {
+                    return Err(lines.wrong(&format!("expected a lower and a higher bound, found {low} and {high}")));
+                }
+                header.bounds[axis] = Some(bounds);
             }
             [xy, xz, yz, "xy", "xz", "yz"] => {
                 header.tilt = [lines.number(xy)?, lines.number(xz)?, lines.number(yz)?];
@@ -105,17 +116,31 @@ impl Header {
 fn read_masses(lines: &mut Lines<'_>, types: &mut BTreeMap<u64, Species>) -> Result<(), Error> {
     while let Some(line) = lines.next_filled() {
         let (numbers, comment) = line.split_once('#').unwrap_or((line, ""));
-        let [kind, mass] = *numbers.split_whitespace().collect::<Vec<_>>().as_slice() else {
+        let words: Vec<&str> = numbers.split_whitespace().collect();
+        // Names of sections, such as "Pair Coeffs", begin with a letter.
+        let [kind, mass] = *words.as_slice() else {
             lines.back();
             return Ok(());
         };
+        if kind.starts_with(char::is_alphabetic) {
+            lines.back();
+            return Ok(());
+        }
         let kind =
             kind.parse().map_err(|_| lines.wrong(&format!("expected the number of a type, found \"{kind}\"")))?;
         let mass = lines.number(mass)?;
         let named = comment.split_whitespace().next().and_then(Species::from_symbol);
+        if let Some(named) = named.filter(|named| !may_be(*named, mass)) {
+            let found =
+                format!("expected about {} u, the mass of {named} as in the comment, found {mass}", named.mass_u());
+            return Err(lines.wrong(&found));
+        }
         let species = named.or_else(|| from_mass(mass));
-        let species =
-            species.ok_or_else(|| lines.wrong(&format!("expected the mass of an element, found {mass} u")))?;
+        let species = species.ok_or_else(|| {
+            let found =
+                format!("expected the mass of one element without doubt, or its symbol behind it, found {mass} u");
+            lines.wrong(&found)
+        })?;
         if types.insert(kind, species).is_some() {
             return Err(lines.wrong(&format!("expected each type once in Masses, found type {kind} twice")));
         }
@@ -123,9 +148,18 @@ fn read_masses(lines: &mut Lines<'_>, types: &mut BTreeMap<u64, Species>) -> Res
     Ok(())
 }
 
-/// The element whose weight is within 0.05 u, which is less than half the smallest gap between two elements (Co, Ni).
+/// Whether a mass may be that of an isotope of the element (those of tin are up to 6 % from its mean).
+fn may_be(species: Species, mass_u: f64) -> bool {
+    (species.mass_u() - mass_u).abs() < (0.06 * species.mass_u()).max(1.5)
+}
+
+/// The element whose weight is nearest and within 0.1 u, if all others are three times as far away (Ca and Ar differ by 0.13 u).
 fn from_mass(mass_u: f64) -> Option<Species> {
-    (1..=94).filter_map(Species::from_atomic_number).find(|s| (s.mass_u() - mass_u).abs() < 0.05)
+    let mut elements: Vec<Species> = (1..=94).filter_map(Species::from_atomic_number).collect();
+    let off = |s: &Species| (s.mass_u() - mass_u).abs();
+    elements.sort_by(|a, b| off(a).total_cmp(&off(b)));
+    let (nearest, next) = (elements[0], elements[1]);
+    (off(&nearest) < 0.1 && off(&next) > 3.0 * off(&nearest)).then_some(nearest)
 }
 
 fn read_atoms(lines: &mut Lines<'_>, n_atoms: usize, rows: &mut BTreeMap<u64, (u64, DVec3)>) -> Result<(), Error> {
@@ -219,6 +253,27 @@ mod tests {
         assert_eq!(frame.atoms.positions[1], DVec3::new(2.0, 1.0, 1.0));
         assert_eq!(parse_lammps_data(&format_lammps_data(&frame.atoms)?, "again")?, frame);
         Ok(())
+    }
+
+    #[test]
+    fn sections_of_coefficients_are_passed_over() -> Result<(), Error> {
+        let text = TEXT.replace("Atoms # atomic", "Pair Coeffs # lj/cut\n\n1 0.1 3.0\n2 0.2 2.0\n\nAtoms # atomic");
+        assert_eq!(parse_lammps_data(&text, "box.data")?, parse_lammps_data(TEXT, "box.data")?);
+        Ok(())
+    }
+
+    #[test]
+    fn files_that_contradict_themselves_are_refused() {
+        let cases = [
+            (TEXT.replace("\n\nVelocities", "\n3 1 2 2 2\n\nVelocities"), "expected 2 atoms"),
+            (TEXT.replace("-1.0 4.0 xlo", "5 0 xlo"), "a lower and a higher bound"),
+            (TEXT.replace("1 183.84", "1 40.0"), "without doubt"),
+            (TEXT.replace("2 16.0 # O", "2 40.078 # O"), "about 15.999 u"),
+        ];
+        for (text, expected) in cases {
+            let message = parse_lammps_data(&text, "box.data").err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
     }
 
     #[test]

@@ -84,6 +84,13 @@ fn read_species(lines: &mut Lines<'_>) -> Result<Vec<Species>, Error> {
             .push(species.ok_or_else(|| lines.wrong(&format!("expected an element from H to Pu, found \"{word}\"")))?);
     }
     let counts = lines.words("the number of atoms of each species", symbols.len())?;
+    // Comments may follow.
+    let n_counts = counts.iter().take_while(|count| count.parse::<usize>().is_ok()).count();
+    if n_counts > symbols.len() {
+        return Err(
+            lines.wrong(&format!("expected one number for each of {} species, found {n_counts}", symbols.len()))
+        );
+    }
     let mut species = Vec::new();
     for (symbol, count) in symbols.iter().zip(counts) {
         let count = count.parse::<usize>().ok().filter(|c| *c <= lines.remaining());
@@ -174,6 +181,7 @@ mod tests {
             (TEXT.replace("W_sv O\n", ""), "VASP 4"),
             (TEXT.replace("Direct", "Fractional"), "line 9"),
             (TEXT.replace("1 2\n", "1 3\n"), "expected"),
+            (TEXT.replace("1 2\n", "1 1 1\n"), "one number for each of 2 species, found 3"),
             (TEXT.replace("1 2\n", "1 99999999999\n"), "expected numbers of atoms"),
             (TEXT.replace("0.25 0 0.5 T F F", "0.25 nan 0.5 T F F"), "line 12"),
             (TEXT.replace("0 0.5 3", "0 2 0"), "volume"),

@@ -18,6 +18,8 @@ use std::path::Path;
 
 /// The version of the model file that this program writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
+/// Longer cutoffs are slips of the pen: an atom would have tens of thousands of neighbours.
+const LONGEST_CUTOFF_ANGSTROM: f64 = 50.0;
 
 /// The hybrid linear potential: numbers only, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,11 +225,16 @@ impl Model {
         check(m.angle_fraction > 0.0 && m.angle_fraction < 1.0, &|| {
             format!("expected many_body.angle_fraction between 0 and 1, found {}", m.angle_fraction)
         })?;
+        check(m.self_weight.is_finite(), &|| format!("expected a finite self_weight, found {}", m.self_weight))?;
+        let longest = self.cutoff_angstrom();
+        check(longest <= LONGEST_CUTOFF_ANGSTROM, &|| {
+            format!("expected cutoffs of up to {LONGEST_CUTOFF_ANGSTROM} A, found one of {longest}")
+        })?;
         if let Some(s) = m.inner_switch {
-            check(0.0 <= s.start_angstrom && s.start_angstrom < s.end_angstrom, &|| {
+            let (start, end) = (s.start_angstrom, s.end_angstrom);
+            check(0.0 <= start && start < end && end <= LONGEST_CUTOFF_ANGSTROM, &|| {
                 format!(
-                    "expected inner_switch with 0 <= start < end, found {} and {}",
-                    s.start_angstrom, s.end_angstrom
+                    "expected inner_switch with 0 <= start < end <= {LONGEST_CUTOFF_ANGSTROM}, found {start} and {end}"
                 )
             })?;
         }
@@ -292,8 +299,16 @@ impl Model {
         check(pair.taper_start_angstrom >= 0.0 && pair.taper_start_angstrom < pair.cutoff_angstrom, &|| {
             format!("expected 0 <= pair.taper_start_angstrom < cutoff, found {}", pair.taper_start_angstrom)
         })?;
-        check(pair.sigma_angstrom > 0.0, &|| {
+        check(pair.sigma_angstrom > 0.0 && pair.sigma_angstrom.is_finite(), &|| {
             format!("expected a positive sigma_angstrom, found {}", pair.sigma_angstrom)
+        })?;
+        check(pair.centers_angstrom.iter().all(|x| x.is_finite()), &|| "expected finite pair.centers_angstrom".into())?;
+        check(pair.zbl.is_sound(), &|| {
+            format!(
+                "expected in pair.zbl a positive length_angstrom, a charge_power and as many prefactors as positive exponents, \
+                 found {:?}",
+                pair.zbl
+            )
         })?;
         let species = self.species();
         for a in 0..n {

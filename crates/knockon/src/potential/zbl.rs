@@ -33,6 +33,17 @@ impl Default for Zbl {
 }
 
 impl Zbl {
+    /// Whether the numbers make a repulsion that ends.
+    pub(super) fn is_sound(&self) -> bool {
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        positive(self.length_angstrom)
+            && self.charge_power.is_finite()
+            && !self.prefactors.is_empty()
+            && self.prefactors.len() == self.exponents.len()
+            && self.prefactors.iter().all(|x| x.is_finite())
+            && self.exponents.iter().all(|x| positive(*x))
+    }
+
     /// Energy in eV at a distance in angstrom, and its first two derivatives.
     pub fn evaluate(&self, a: Species, b: Species, r: f64) -> [f64; 3] {
         let [za, zb] = [a, b].map(|s| f64::from(s.atomic_number()));

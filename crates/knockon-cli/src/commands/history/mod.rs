@@ -152,7 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write_atomically(&arguments.output.join("learning-curve.png"), &raster::png(&figure)?)?;
     write_atomically(&arguments.output.join("history.csv"), table(&records).as_bytes())?;
     write_atomically(&arguments.output.join("learning-curve.csv"), curve_csv(&record).as_bytes())?;
-    print!("{}", summary(&records, &record));
+    out!("{}", summary(&records, &record));
     say(&format!("{}: {} potentials", arguments.file.display(), records.len()));
     Ok(())
 }
