@@ -8,6 +8,7 @@ Cells of the crystal at other volumes and under strain; boxes of 2 x 2 x 2 cells
 some temperatures and farther; Frenkel pairs; neighbours brought close. For another crystal change the constants. Needs ASE.
 """
 
+import itertools
 import pathlib
 import sys
 
@@ -106,15 +107,18 @@ def frenkel(crystal, box):
 
 
 def close_pairs(box):
+    """The nearest pair of each two elements."""
     distances = box.get_all_distances(mic=True)
     numpy.fill_diagonal(distances, numpy.inf)
-    first, second = numpy.unravel_index(distances.argmin(), distances.shape)
-    for angstrom in CLOSE_ANGSTROM:
-        close = box.copy()
-        displace(close, 0.03)
-        close.set_distance(first, second, angstrom, fix=0.5, mic=True)
-        pair = f"{box[second].symbol}-{box[first].symbol}"
-        yield named(close, "short_pair", f"{pair}-{angstrom}", pair=pair, distance=angstrom)
+    for light, heavy in itertools.combinations_with_replacement(sorted(set(box.numbers)), 2):
+        of_these = numpy.where((box.numbers[:, None] == light) & (box.numbers == heavy), distances, numpy.inf)
+        first, second = numpy.unravel_index(of_these.argmin(), distances.shape)
+        for angstrom in CLOSE_ANGSTROM:
+            close = box.copy()
+            displace(close, 0.03)
+            close.set_distance(first, second, angstrom, fix=0.5, mic=True)
+            pair = f"{box[second].symbol}-{box[first].symbol}"
+            yield named(close, "short_pair", f"{pair}-{angstrom}", pair=pair, distance=angstrom)
 
 
 crystal = read(CRYSTAL)

@@ -213,6 +213,7 @@ def serve(job):
 
 def main():
     task, path = sys.argv[1:]
+    sys.path.append(os.getcwd())  # calculators of one's own: ase:MODULE.CLASS
     with open(path) as file:
         job = json.load(file)
     if task == 'describe':

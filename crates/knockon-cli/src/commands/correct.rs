@@ -11,7 +11,8 @@ use knockon::spectra::calibration::Calibration;
 use knockon::spectra::detector::{Detector, Resolution, Trigger};
 use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
 use knockon::spectra::{
-    AnyResponse, DetectedSpectrum, Event, complete_up_to_ev, detect_into, parse_energies, simulate, simulate_binned,
+    AnyResponse, DetectedSpectrum, Event, complete_from_ev, complete_up_to_ev, detect_into, parse_energies, simulate,
+    simulate_binned,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -209,7 +210,13 @@ impl Arguments {
         let end = binned.edges_ev[binned.edges_ev.len() - 1];
         let mut doubts: Vec<String> = doubt_unit(end).into_iter().collect();
         let asked = self.edges.as_deref().map(parse_energies).transpose()?;
-        let top = asked.and_then(|edges| edges.last().copied()).unwrap_or(end);
+        let top = asked.as_ref().and_then(|edges| edges.last().copied()).unwrap_or(end);
+        let start = binned.edges_ev[0];
+        let bottom = asked.as_ref().and_then(|edges| edges.first().copied()).unwrap_or(start);
+        if let Some(limit) = complete_from_ev(binned, response, detector)?.filter(|limit| bottom < *limit) {
+            let seen = if self.events.is_some() { "events" } else { "bins" };
+            doubts.push(format!("input begins at {start} eV: {seen} below {limit:.0} eV lack recoils from below"));
+        }
         if let Some(limit) = complete_up_to_ev(binned, response, detector)?.filter(|limit| top > *limit) {
             let seen = if self.events.is_some() { "events" } else { "bins" };
             let from = limit.max(0.0);

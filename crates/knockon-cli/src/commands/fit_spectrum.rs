@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::input(name, problem, remedy).into());
     }
     if let Some(doubt) = measured.edges_ev.last().and_then(|end| doubt_unit(*end)) {
-        progress::say(&doubt);
+        return Err(Error::input(name, doubt, "Convert them into eV").into());
     }
     let fit = fit_spectrum(&measured, &model, &response, &detector)?;
     let parameters = json!({ "measured": name, "measured_hash": content_hash(text.as_bytes()), "model": arguments.model,
@@ -125,11 +125,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         n => format!("from fits of {n} drawn data sets"),
     };
     progress::say(&format!(
-        "C = {:.1}, expected {:.1} +- {:.1} if the model holds: p = {:.3} ({from})",
-        fit.statistic, fit.expected_statistic, fit.statistic_deviation, fit.p_value
+        "C = {:.1}, expected {:.1} +- {:.1} if the model holds: p {} ({from})",
+        fit.statistic,
+        fit.expected_statistic,
+        fit.statistic_deviation,
+        p_in_words(fit.p_value, fit.n_drawn_sets)
     ));
     progress::say(&format!("wrote {}", arguments.output.display()));
     Ok(())
+}
+
+/// A share of drawn data sets is no smaller than that of one.
+fn p_in_words(p_value: f64, n_drawn_sets: usize) -> String {
+    let least = 1.0 / (n_drawn_sets as f64 + 1.0);
+    if n_drawn_sets > 0 && p_value <= 1.001 * least { format!("< {least:.4}") } else { format!("= {p_value:.3}") }
 }
 
 impl Arguments {

@@ -114,7 +114,10 @@ fn shipped_labels_keep_every_bit() -> Result<(), Error> {
 fn frame() -> impl Strategy<Value = Frame> {
     let number = prop_oneof![-1e3..1e3, any::<f64>().prop_filter("finite", |x| x.is_finite())].boxed();
     let vector = prop::array::uniform3(number.clone()).prop_map(DVec3::from_array);
-    let atoms = prop::collection::vec((1..=94_u8, vector.clone(), vector), 1..5);
+    // Not farther than a million cells.
+    let position =
+        prop::array::uniform3(prop_oneof![-1e3..1e3, -1e6..1e6, -1e-300..1e-300]).prop_map(DVec3::from_array);
+    let atoms = prop::collection::vec((1..=94_u8, position, vector), 1..5);
     let labels = (prop::option::of(number.clone()), prop::option::of(prop::array::uniform6(number)));
     (atoms, labels, any::<bool>(), "\\PC{0,12}").prop_map(|(rows, (energy_ev, stress), with_forces, text)| {
         let cell = Cell::periodic(DVec3::new(3.3, 0.1, 0.0), DVec3::Y * 4.0, DVec3::Z * 5.0);

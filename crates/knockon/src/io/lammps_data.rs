@@ -294,8 +294,8 @@ mod tests {
     fn malformed_files_are_refused() {
         let cases = [
             (TEXT.replace("# atomic", "# charge"), "found charge"),
-            (TEXT.replace("0 6 zlo zhi", "0 0 zlo zhi"), "volume"),
-            (TEXT.replace("183.84", "200.0"), "mass of an element"),
+            (TEXT.replace("0 6 zlo zhi", "0 0 zlo zhi"), "a lower and a higher bound"),
+            (TEXT.replace("183.84", "200.0"), "mass of one element"),
             (TEXT.replace("1 1 -1 0 0 0 0 0", "2 1 -1 0 0 0 0 0"), "2 twice"),
             (TEXT.replace("2 atoms", "3 atoms"), "expected"),
             (TEXT.replace("-1.0 4.0 xlo xhi\n", ""), "bounds"),

@@ -33,12 +33,11 @@ impl Default for Zbl {
 }
 
 impl Zbl {
-    /// Whether the numbers make a repulsion that ends.
+    /// Whether the numbers make a repulsion that ends. Without exponentials there is none.
     pub(super) fn is_sound(&self) -> bool {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         positive(self.length_angstrom)
             && self.charge_power.is_finite()
-            && !self.prefactors.is_empty()
             && self.prefactors.len() == self.exponents.len()
             && self.prefactors.iter().all(|x| x.is_finite())
             && self.exponents.iter().all(|x| positive(*x))

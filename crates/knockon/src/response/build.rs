@@ -141,8 +141,12 @@ pub(super) fn check_alone(
     if missing.is_empty() {
         return Ok(());
     }
-    let of_energy =
-        |s: &EnergySamples| format!("{} of {} at {} eV", s.nonzero().0.len(), s.runs.len(), s.recoil_energy_ev);
+    let of_energy = |s: &EnergySamples| {
+        let (values, weights) = s.nonzero();
+        let mean = values.iter().zip(&weights).map(|(v, w)| v * w).sum::<f64>() / weights.iter().sum::<f64>();
+        let mean = if values.is_empty() { String::new() } else { format!(" (mean {mean:.1} eV)") };
+        format!("{} of {} at {} eV{mean}", values.len(), s.runs.len(), s.recoil_energy_ev)
+    };
     let found: Vec<String> = samples.iter().map(of_energy).collect();
     let problem = format!(
         "expected enough recoils of {recoils} to fix {}, found defects left by {}; the paper's numbers are for W in CaWO4",
@@ -150,7 +154,7 @@ pub(super) fn check_alone(
         found.join(", ")
     );
     let remedy = "Add recoil energies and directions to the campaign, which goes on where it stopped: energies at which some recoils \
-                  leave defects, and above";
+                  leave defects, and above. Where there are enough, means of the fitted shape may not grow: try another shape";
     Err(Error::input(place, problem, remedy))
 }
 

@@ -199,8 +199,12 @@ pub(super) struct ShapeFit {
     pub asymmetry: f64,
 }
 
+/// Mean of the parent at least, as a share of that of the values. Values that crowd at zero would be fitted best by the tail of a parent
+/// with its mean at or below zero, whose width is then any multiple of it, and whose mean says nothing of theirs.
+const LEAST_PARENT_MEAN: f64 = 0.5;
+
 /// Weighted maximum likelihood of the cut distribution for non-zero stored energies `values` (eV) with `weights`,
-/// started from the moments. Needs two different values; parents with a negative mean are not considered.
+/// started from the moments. Needs two different values; parents of which the cut leaves little but a tail are not considered.
 pub(super) fn fit(model: ShapeModel, values: &[f64], weights: &[f64], recoil_energy_ev: f64) -> Option<ShapeFit> {
     let total: f64 = weights.iter().sum();
     let mean = values.iter().zip(weights).map(|(v, w)| v * w).sum::<f64>() / total;
@@ -219,7 +223,7 @@ pub(super) fn fit(model: ShapeModel, values: &[f64], weights: &[f64], recoil_ene
     let negative_log_likelihood = |p: &[f64]| {
         let asymmetry = p.get(2).map_or(0.0, |a| a.tanh());
         let (m, s) = (p[0], p[1].exp());
-        if m <= 0.0 || m > recoil_energy_ev || s > 2.0 * deviation.max(m) || s < 0.1 * deviation {
+        if m < LEAST_PARENT_MEAN * mean || m > recoil_energy_ev || s > 2.0 * deviation.max(m) || s < 0.1 * deviation {
             return f64::INFINITY;
         }
         let shape = Shape::new(model, m, s, asymmetry, recoil_energy_ev);

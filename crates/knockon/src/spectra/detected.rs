@@ -99,6 +99,23 @@ pub fn complete_up_to_ev(
     Ok(Some(scale * (end - highest) - FAR_SIGMAS * detector.resolution.at(scale * end)))
 }
 
+/// Measured energy in eV below which a spectrum that begins above its lowest recoils gives too few counts: the resolution brings
+/// recoils up from below its first edge. None if it begins within 1 eV, or its first bin is empty.
+pub fn complete_from_ev(
+    spectrum: &BinnedSpectrum,
+    response: &AnyResponse,
+    detector: &Detector,
+) -> Result<Option<f64>, Error> {
+    let counts = |bin: usize| spectrum.parts.iter().map(|p| p.counts[bin]).sum::<f64>();
+    let largest = (0..spectrum.edges_ev.len() - 1).map(counts).fold(0.0, f64::max);
+    let start = spectrum.edges_ev[0];
+    if start <= 1.0 || counts(0) <= EMPTY * largest {
+        return Ok(None);
+    }
+    let measured = detector.scale(response, response.best())? * start;
+    Ok(Some(measured + FAR_SIGMAS * detector.resolution.at(measured)))
+}
+
 fn fold(
     recoils: &Recoils,
     edges: &[f64],

@@ -11,6 +11,8 @@ use serde::Serialize;
 
 /// Standard deviations of the resolution from which hardly a count arrives.
 pub(super) const FAR_SIGMAS: f64 = 3.0;
+/// Sharper than any detector: what looks like keV, and would take internal bins without number.
+const LEAST_RESOLUTION_EV: f64 = 0.05;
 
 /// Standard deviation of the measured energy, a + b E.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -139,7 +141,9 @@ impl Detector {
     /// Checks that every number means something.
     pub fn validate(&self) -> Result<(), Error> {
         let Resolution { constant_ev, slope } = self.resolution;
-        check_number("resolution_ev", constant_ev, constant_ev >= 0.0, "a number of 0 or more")?;
+        let fine = constant_ev == 0.0 || constant_ev >= LEAST_RESOLUTION_EV;
+        let expected = format!("0 or, in eV, at least {LEAST_RESOLUTION_EV}");
+        check_number("resolution_ev", constant_ev, fine, &expected)?;
         check_number("resolution_slope", slope, (0.0..=1.0).contains(&slope), "a number from 0 to 1")?;
         if let Trigger::Table(table) = &self.trigger {
             let fine = |&(energy, efficiency): &(f64, f64)| energy.is_finite() && (0.0..=1.0).contains(&efficiency);

@@ -128,17 +128,17 @@ pub fn parse_spectrum(
     content: Option<Content>,
     usable_ev: [f64; 2],
 ) -> Result<UserSpectrum, Error> {
+    // Spreadsheets begin with a byte-order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')).peekable();
-    let cells = |line: &str| -> Vec<String> {
-        line.split([',', ';', ' ', '\t']).filter(|c| !c.is_empty()).map(str::to_owned).collect()
-    };
     let Some(&(_, first)) = lines.peek() else {
         return Err(Error::input(name, "expected a spectrum, found an empty file", REMEDY));
     };
     let first = cells(first);
+    let has_header = first.iter().any(|c| c.parse::<f64>().is_err());
     let header: Vec<String> = if first.iter().any(|c| c.parse::<f64>().is_err()) {
         lines.next();
-        first
+        first.iter().map(|name| usual_name(name)).collect()
     } else {
         let names = ["energy_ev", "density", "density_error"];
         if first.len() > names.len() {
@@ -167,11 +167,47 @@ pub fn parse_spectrum(
     if rows.is_empty() {
         return Err(Error::input(name, "expected rows below the header, found none", REMEDY));
     }
+    if !has_header {
+        refuse_edges(name, &rows)?;
+    }
     let table = Table { name, header, rows, usable_ev };
     if table.header.len() == 1 {
         return Ok(UserSpectrum::Events(table.energies(0)?));
     }
     table.binned(column, content).map(UserSpectrum::Binned)
+}
+
+/// The cells of a line, by the first of semicolon, comma and tab that it has, else by blanks; without quotes.
+fn cells(line: &str) -> Vec<String> {
+    let cell = |text: &str| text.trim().trim_matches('"').trim().to_owned();
+    match [';', ',', '\t'].into_iter().find(|separator| line.contains(*separator)) {
+        // Lines may end with a separator.
+        Some(separator) => line.trim_end().trim_end_matches(separator).split(separator).map(cell).collect(),
+        None => line.split_whitespace().map(cell).collect(),
+    }
+}
+
+/// The name of a column as it is written here, of one in other letters or with its unit in brackets: `Energy_Low (eV)`.
+fn usual_name(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let bare =
+        ["(ev)", "[ev]"].iter().find_map(|unit| lower.strip_suffix(unit)).map(|bare| format!("{}_ev", bare.trim_end()));
+    let known = bare.unwrap_or(lower).replace(' ', "_");
+    if [ENERGIES.as_slice(), &["counts", "error"]].concat().contains(&known.as_str()) { known } else { name.to_owned() }
+}
+
+/// Names of columns of energies.
+const ENERGIES: [&str; 3] = ["energy_ev", "energy_low_ev", "energy_high_ev"];
+
+/// Refuses bins without a header: each row's second number would be taken for a rate, where it is the edge at which the next begins.
+fn refuse_edges(name: &str, rows: &[(usize, Vec<f64>)]) -> Result<(), Error> {
+    let is_three = rows.len() > 1 && rows[0].1.len() == 3;
+    if is_three && rows.windows(2).all(|pair| pair[0].1[1] == pair[1].1[0]) {
+        let problem = "expected centre, density and error in columns without names, found what look like edges of bins";
+        let remedy = "Add a header line: energy_low_ev,energy_high_ev,counts";
+        return Err(Error::input(format!("{name}, line {}", rows[0].0), problem, remedy));
+    }
+    Ok(())
 }
 
 struct Table<'a> {
@@ -228,7 +264,10 @@ impl Table<'_> {
             return Ok((edges, vec![low, high]));
         }
         let Some(column) = self.find("energy_ev") else {
-            let problem = "expected a column \"energy_ev\", or \"energy_low_ev\" and \"energy_high_ev\", found neither";
+            let problem = format!(
+                "expected a column \"energy_ev\", or \"energy_low_ev\" and \"energy_high_ev\", found neither but {}",
+                self.header.join(", ")
+            );
             return Err(Error::input(format!("{}, header", self.name), problem, "Name the energies so"));
         };
         let centres = self.energies(column)?;
@@ -245,8 +284,7 @@ impl Table<'_> {
         }
         let (edges_ev, used) = self.edges()?;
         // Energies beside edges (centres) are no values.
-        let energies = ["energy_ev", "energy_low_ev", "energy_high_ev"];
-        let is_other = |i: &usize| !used.contains(i) && !energies.contains(&self.header[*i].as_str());
+        let is_other = |i: &usize| !used.contains(i) && !ENERGIES.contains(&self.header[*i].as_str());
         let others: Vec<usize> = (0..self.header.len()).filter(is_other).collect();
         let value = match column {
             Some(wanted) => self.find(wanted),
@@ -271,6 +309,9 @@ impl Table<'_> {
         let guess =
             if name.starts_with("counts") && !name.contains("_per_") { Content::Counts } else { Content::Density };
         let content = content.unwrap_or(guess);
+        if let ([centres], Content::Counts) = (used.as_slice(), content) {
+            self.check_centres(*centres, &edges_ev)?;
+        }
         let widths: Vec<f64> = edges_ev.windows(2).map(|e| e[1] - e[0]).collect();
         let to_counts = |values: Vec<f64>| -> Vec<f64> {
             match content {
@@ -289,6 +330,24 @@ impl Table<'_> {
         }
         let column = if column.is_some() { whole } else { name }.to_owned();
         Ok(BinnedSpectrum { edges_ev, column, content, parts })
+    }
+
+    /// Refuses counts at centres of bins whose edges cannot be known: halfway between neighbours they have other centres.
+    fn check_centres(&self, column: usize, edges: &[f64]) -> Result<(), Error> {
+        let centre = |row: usize| self.rows[row].1[column];
+        let off = |row: &usize| (0.5 * (edges[*row] + edges[row + 1]) - centre(*row)).abs();
+        // The first bin may be cut at zero.
+        let Some(row) = (1..self.rows.len()).find(|row| off(row) > 0.02 * (edges[row + 1] - edges[*row])) else {
+            return Ok(());
+        };
+        let problem = format!(
+            "expected counts at centres of bins with edges halfway between them, found unequal bins: {} is not halfway between {} and {} eV",
+            centre(row),
+            edges[row],
+            edges[row + 1]
+        );
+        let place = format!("{}, line {}", self.name, self.rows[row].0);
+        Err(Error::input(place, problem, "Give the edges: energy_low_ev,energy_high_ev,counts"))
     }
 
     /// The columns that make up `name`: those of elements where there are such, else `value` itself.
@@ -478,6 +537,35 @@ mod tests {
         assert!(message.contains("xx_rate"), "{message}");
         let message = read("energy_ev,rate,w_rate,ca_rate\n1,3,2,1\n2,4,2,1\n").unwrap_err().to_string();
         assert!(message.contains("line 3") && message.contains("0.750"), "{message}");
+    }
+
+    #[test]
+    fn headers_of_spreadsheets_are_read() {
+        let text = "energy_low_ev,energy_high_ev,counts\n10,20,5\n20,40,6\n";
+        for header in [
+            "\"energy_low_ev\",\"energy_high_ev\",\"counts\"",
+            "Energy_Low_eV,Energy_High_eV,Counts",
+            "energy low (eV),energy high (eV), counts",
+        ] {
+            assert_eq!(binned(&text.replace("energy_low_ev,energy_high_ev,counts", header)), binned(text), "{header}");
+        }
+        assert_eq!(binned(&format!("\u{feff}{text}")), binned(text));
+        assert_eq!(read("\u{feff}120.5\n80.2\n").unwrap(), UserSpectrum::Events(vec![120.5, 80.2]));
+    }
+
+    /// Of bins that cannot be known, or columns that would be taken for others.
+    #[test]
+    fn what_would_be_misread_is_refused() {
+        for (text, problem) in [
+            ("20,23,599\n23,26,480\n26,29,400\n", "what look like edges"),
+            ("10,5;120\n20,5;110\n", "expected"),
+            ("energy_ev,counts\n42.5,9\n47.5,9\n55,9\n65,9\n", "line 3: expected counts at centres"),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(problem), "{text:?}: {message}");
+        }
+        // Points of a curve may be anywhere.
+        assert_eq!(binned("energy_ev,rate\n1,3\n2,2\n4,1\n").parts[0].counts.len(), 3);
     }
 
     #[test]

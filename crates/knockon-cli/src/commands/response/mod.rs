@@ -231,6 +231,12 @@ fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
     let given = given.map(|crystal| crystal.atoms.species.iter().map(|s| s.symbol().to_owned()).collect::<Vec<_>>());
     let read = |path: &PathBuf| -> Result<RecoilTable> {
         let file = table_path(path);
+        if path.join("plan.json").exists() && !file.exists() {
+            let folder = path.display();
+            let found = "expected the table of the campaign, recoils.csv, found none";
+            let remedy = format!("Make it: knockon campaign collect {folder} -o {folder}/recoils.csv");
+            return Err(knockon::Error::input(folder.to_string(), found, remedy).into());
+        }
         let (text, name) = (read_text(&file)?, file.display().to_string());
         let recoils = response::parse_recoils(&text, &name)?;
         let crystal = match &given {

@@ -145,6 +145,10 @@ fn slopes(observed: &[f64], at: &Expectation) -> (DVector<f64>, DMatrix<f64>) {
 fn damped_step(gradient: &DVector<f64>, information: &DMatrix<f64>, held: &[bool], damping: f64) -> Vec<f64> {
     let free: Vec<usize> = (0..held.len()).filter(|i| !held[*i] && information[(*i, *i)] > 0.0).collect();
     let mut step = vec![0.0; held.len()];
+    // All are at their bounds.
+    if free.is_empty() {
+        return step;
+    }
     // Scaled to a unit diagonal, for parameters of any unit.
     let scale: Vec<f64> = free.iter().map(|i| information[(*i, *i)].sqrt()).collect();
     let matrix = DMatrix::from_fn(free.len(), free.len(), |a, b| {
@@ -165,6 +169,9 @@ fn covariance(values: &[f64], bounds: &[Bounds], information: &DMatrix<f64>) -> 
     let matrix =
         DMatrix::from_fn(free.len(), free.len(), |a, b| information[(free[a], free[b])] / (scale[a] * scale[b]));
     let mut covariance = DMatrix::from_element(n, n, f64::NAN);
+    if free.is_empty() {
+        return covariance;
+    }
     if let Some(inverse) = matrix.try_inverse() {
         for (a, i) in free.iter().enumerate() {
             for (b, j) in free.iter().enumerate() {
@@ -180,6 +187,14 @@ mod tests {
     use super::*;
 
     const ANY: Bounds = Bounds { low: 0.0, high: 1e9 };
+
+    /// Less than a fixed background: the signal is best at its bound, where nothing is left to vary.
+    #[test]
+    fn a_single_parameter_may_end_at_its_bound() {
+        let below = |v: &[f64]| Ok(Expectation { counts: vec![5.0 + v[0]; 3], derivatives: vec![vec![1.0; 3]] });
+        let found = minimise(&[1.0, 2.0, 3.0], &[ANY], &[1.0], 1e-9, below).unwrap();
+        assert!(found.converged && found.values == [0.0] && found.covariance[(0, 0)].is_nan());
+    }
 
     /// A constant has the mean as its maximum, with the error of a mean; a scaled template too.
     #[test]

@@ -354,14 +354,20 @@ impl<'a> Problem<'a> {
         let grid = Grid { width_ev: 0.5 * self.grid.width_ev, n_bins: 2 * self.grid.n_bins };
         let finer = total(&self.projection_on(stored, grid, Fineness::COARSE.halved()).components(values)?);
         let floor = 1e-3 * finer.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-        let change = expected.iter().zip(&finer).map(|(a, b)| (a - b).abs() / b.max(floor)).fold(0.0, f64::max);
+        let changes = expected.iter().zip(&finer).map(|(a, b)| (a - b).abs() / b.max(floor)).enumerate();
+        let (bin, change) =
+            changes.fold((0, 0.0), |most, (bin, change)| if change > most.1 { (bin, change) } else { most });
         if change > CONVERGED {
             let problem = format!(
-                "the fold has not converged: halving internal bins of {:.3} eV changes expected counts by {:.2} %",
+                "the fold has not converged: halving internal bins of {:.3} eV changes the {:.3} counts expected in bin {} by {:.2} %",
                 self.grid.width_ev,
+                finer[bin],
+                bin + 1,
                 100.0 * change
             );
-            return Err(Error::computation(problem, "Give a resolution, or wider bins"));
+            let remedy =
+                "Cut the spectrum to where the trigger lets enough through; else give a resolution, or wider bins";
+            return Err(Error::computation(problem, remedy));
         }
         Ok(change)
     }
