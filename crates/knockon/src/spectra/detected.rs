@@ -67,6 +67,11 @@ pub fn detect_into(
         let problem = format!("expected two or more ascending edges, found {edges_ev:?}");
         return Err(Error::input("edges", problem, "Write start:stop:step or a list, in ascending eV"));
     }
+    if let Some(bin) = edges_ev.windows(2).find(|e| e[1] - e[0] < NARROWEST_BIN_EV) {
+        let problem =
+            format!("expected bins of at least {NARROWEST_BIN_EV} eV, found one from {} to {} eV", bin[0], bin[1]);
+        return Err(Error::input("edges", problem, "Give wider ones (--edges); energies are in eV"));
+    }
     match spectrum {
         UserSpectrum::Binned(binned) => {
             fold(&Recoils::binned(binned, response.species()), edges_ev, response, detector)
@@ -74,6 +79,9 @@ pub fn detect_into(
         UserSpectrum::Events(events) => fold(&Recoils::events(events), edges_ev, response, detector),
     }
 }
+
+/// Narrower output bins need internal ones without number, and no detector tells them apart.
+const NARROWEST_BIN_EV: f64 = 0.02;
 
 /// A last bin with less than this share of the largest is empty: the spectrum has ended by itself.
 const EMPTY: f64 = 1e-9;

@@ -123,9 +123,12 @@ impl Model {
         };
         if let Some(start) = start {
             // The resolution may be held at 0, which no fit reaches.
-            let low = if free { parameter.low } else { 0.0 };
+            let low = if name == RESOLUTION && !free { 0.0 } else { parameter.low };
             let fine = (low..=parameter.high).contains(&start);
-            let expected = format!("a number from {low} to {}", parameter.high);
+            let expected = match parameter.high {
+                f64::MAX => format!("a number of {low} or more"),
+                high => format!("a number from {low} to {high}"),
+            };
             super::super::check_number(name, start, fine, &expected)?;
             parameter.start = start;
         }
@@ -264,6 +267,11 @@ mod tests {
         }
         let message = Model::parse("cevns", &Settings::default(), None).unwrap_err().to_string();
         assert!(message.contains("--exposure-kg-day"), "{message}");
+        // What is held must be possible, too.
+        let held = |start: f64| model("exponential").unwrap().set("exponential.decay_ev", Some(start), false);
+        assert!(
+            held(0.0).unwrap_err().to_string().contains("a number from 0.5 to 10000, found 0") && held(20.0).is_ok()
+        );
         let message = model("flat").unwrap().set("slope", None, true).unwrap_err().to_string();
         assert!(message.contains("flat.counts_per_ev"), "{message}");
         assert!(model("exponential").unwrap().set("exponential.decay_ev", Some(-1.0), true).is_err());
