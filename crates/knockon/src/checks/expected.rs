@@ -110,15 +110,7 @@ impl CheckSettings {
     pub(crate) fn validate(&self, place: &str) -> Result<(), Error> {
         let LatticeConstants { a, b, c } = self.lattice_angstrom;
         let lengths_fine = [a, b, c].into_iter().flatten().all(is_positive);
-        let tolerances = [
-            self.lattice_tolerance,
-            self.oxygen_tolerance,
-            self.elastic_tolerance,
-            self.elastic_tolerance_gpa,
-            self.frequency_tolerance,
-        ];
-        let boxes_fine = self.repeat.iter().chain(&self.recoil_repeat).all(|n| *n > 0);
-        let times_fine = is_positive(self.run_time_fs) && is_positive(self.time_step_fs);
+        let are_positive = |cells: &[usize; 3]| cells.iter().all(|n| *n > 0);
         let checks = [
             (lengths_fine, "checks.lattice_angstrom", "positive lengths"),
             (self.elastic_gpa.values().all(|c| c.is_finite()), "checks.elastic_gpa", "finite numbers"),
@@ -127,11 +119,17 @@ impl CheckSettings {
                 "checks.highest_frequency_per_cm",
                 "a positive frequency",
             ),
-            (tolerances.into_iter().all(is_not_negative), "checks", "tolerances of zero or more"),
+            (is_not_negative(self.lattice_tolerance), "checks.lattice_tolerance", "zero or more"),
+            (is_not_negative(self.oxygen_tolerance), "checks.oxygen_tolerance", "zero or more"),
+            (is_not_negative(self.elastic_tolerance), "checks.elastic_tolerance", "zero or more"),
+            (is_not_negative(self.elastic_tolerance_gpa), "checks.elastic_tolerance_gpa", "zero or more"),
+            (is_not_negative(self.frequency_tolerance), "checks.frequency_tolerance", "zero or more"),
             (is_positive(self.elastic_strain), "checks.elastic_strain", "a positive strain"),
             (self.temperatures_k.iter().copied().all(is_positive), "checks.temperatures_k", "positive temperatures"),
-            (boxes_fine, "checks.repeat and checks.recoil_repeat", "positive numbers of cells"),
-            (times_fine, "checks.run_time_fs and checks.time_step_fs", "positive times"),
+            (are_positive(&self.repeat), "checks.repeat", "positive numbers of cells"),
+            (are_positive(&self.recoil_repeat), "checks.recoil_repeat", "positive numbers of cells"),
+            (is_positive(self.run_time_fs), "checks.run_time_fs", "a positive time"),
+            (is_positive(self.time_step_fs), "checks.time_step_fs", "a positive time"),
         ];
         check(place, &checks)
     }
