@@ -83,12 +83,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 bar.message(&report(&frame, &quenched));
                 frame
             }
-            Ok((mut frame, quenched)) => {
+            Ok((frame, quenched)) => {
                 let left = what_is_left(&frame, &quenched, &settings);
                 unfinished.push(format!("configuration {number} at {left} after {} evaluations", quenched.evaluations));
-                frame.info.set("converged", "F");
-                frame.info.set("max_force", format!("{:.3e}", quenched.max_force_ev_per_angstrom));
-                frame
+                on_the_way(frame, Some(quenched.max_force_ev_per_angstrom))
             }
             Err(other @ (Error::Io { .. } | Error::Stopped)) => {
                 output.write_so_far()?;
@@ -99,12 +97,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 unfinished.push(format!("configuration {number}: {error}"));
                 let Some(lowest) = forces.lowest() else { continue };
                 let (energy_ev, forces, stress) = (lowest.energy_ev, lowest.forces, lowest.stress);
-                let mut frame = Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info, columns) };
-                frame.info.set("converged", "F");
-                if let Some(force) = frame.max_force_ev_per_angstrom() {
-                    frame.info.set("max_force", format!("{force:.3e}"));
-                }
-                frame
+                let frame = Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info, columns) };
+                let max_force = frame.max_force_ev_per_angstrom();
+                on_the_way(frame, max_force)
             }
         };
         forces.stamp(&mut frame);
@@ -170,6 +165,15 @@ impl<'a> Output<'a> {
         }
         Ok(())
     }
+}
+
+/// Marks a configuration whose relaxation did not come to its end, with the largest force (eV/A) that is left.
+fn on_the_way(mut frame: Frame, max_force: Option<f64>) -> Frame {
+    frame.info.set("converged", "F");
+    if let Some(force) = max_force {
+        frame.info.set("max_force", format!("{force:.3e}"));
+    }
+    frame
 }
 
 /// The force that is left, or the stress where only that is too large.
