@@ -12,7 +12,7 @@ use serde::Serialize;
 /// Standard deviations of the resolution from which hardly a count arrives.
 pub(super) const FAR_SIGMAS: f64 = 3.0;
 /// Sharper than any detector: what looks like keV, and would take internal bins without number.
-const LEAST_RESOLUTION_EV: f64 = 0.05;
+pub(super) const LEAST_RESOLUTION_EV: f64 = 0.05;
 
 /// Standard deviation of the measured energy, a + b E.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

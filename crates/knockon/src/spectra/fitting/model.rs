@@ -1,6 +1,7 @@
 //! Parametric models of a true spectrum: sums of components, each a scale times a shape.
 
 use super::super::correction::{self, RecoilRate, Settings};
+use super::super::detector::LEAST_RESOLUTION_EV;
 use super::super::fold::{Grid, RecoilSpectrum};
 use super::likelihood::Bounds;
 use crate::Error;
@@ -109,7 +110,13 @@ impl Model {
             let n_shape = parameters.len() - first - 1;
             components.push(Component { name: name.to_owned(), shape, background: plain.is_some(), first, n_shape });
         }
-        parameters.push(Parameter { name: RESOLUTION.to_owned(), start: 0.0, low: 0.05, high: 1e3, free: false });
+        parameters.push(Parameter {
+            name: RESOLUTION.to_owned(),
+            start: 0.0,
+            low: LEAST_RESOLUTION_EV,
+            high: 1e3,
+            free: false,
+        });
         Ok(Self { components, parameters, settings: settings.clone(), exposure_kg_day })
     }
 
