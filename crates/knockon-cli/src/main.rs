@@ -10,7 +10,7 @@ mod progress;
 mod report;
 mod signals;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 /// From first-principles labels of a crystal to the energy spectrum that a cryogenic detector sees.
 #[derive(Parser)]
@@ -27,7 +27,8 @@ struct Arguments {
 }
 
 fn main() -> std::process::ExitCode {
-    let arguments = Arguments::parse();
+    let matches = with_negative_numbers(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     progress::set_quiet(arguments.quiet);
     if let Some(threads) = arguments.threads
         && let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()
@@ -48,6 +49,11 @@ fn main() -> std::process::ExitCode {
     }
 }
 
+/// Takes `-3` for a number that an option can judge, not for an unknown option, in all subcommands.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command.allow_negative_numbers(true).mut_subcommands(with_negative_numbers)
+}
+
 /// Name and version of the program, as results name it.
 const PROGRAM: &str = concat!("knockon ", env!("CARGO_PKG_VERSION"));
 
@@ -59,10 +65,19 @@ const COMMIT: &str = match option_env!("KNOCKON_COMMIT") {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn arguments_are_consistent() {
-        super::Arguments::command().debug_assert();
+        with_negative_numbers(Arguments::command()).debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_is_the_value_of_an_option() {
+        let command = with_negative_numbers(Arguments::command());
+        let line = ["knockon", "correct", "in.csv", "--response", "paper", "--resolution-ev", "-3", "-o", "out.csv"];
+        let matches = command.get_matches_from(line);
+        let (_, options) = matches.subcommand().expect("a verb");
+        assert_eq!(options.get_one::<f64>("resolution_ev"), Some(&-3.0));
     }
 }

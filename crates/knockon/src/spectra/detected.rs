@@ -134,7 +134,7 @@ fn fold(
     let best_scale = detector.scale(response, response.best())?;
     let at = |n_bins: f64, fineness| Fold::new(recoils, edges, detector, n_bins, fineness);
     let sigma = detector.resolution.constant_ev;
-    let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(recoils.narrowest_ev, f64::min);
+    let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min);
     let wanted = WIDEST_EV.min(0.5 * narrowest).min(if sigma > 0.0 { sigma / 4.0 } else { f64::INFINITY });
     // A whole number of bins up to the end, so that none reaches beyond.
     let mut n_bins = (recoils.end_ev / wanted).ceil().clamp(1.0, MOST_BINS);
@@ -219,7 +219,6 @@ struct Recoils {
     /// Energies of lines, in the order in which parts have them.
     lines_ev: Vec<f64>,
     end_ev: f64,
-    narrowest_ev: f64,
 }
 
 impl Recoils {
@@ -236,12 +235,7 @@ impl Recoils {
             });
             Part { own: part.is_of(species), sources: sources.collect() }
         });
-        Self {
-            parts: parts.collect(),
-            lines_ev: Vec::new(),
-            end_ev: edges[edges.len() - 1],
-            narrowest_ev: edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min),
-        }
+        Self { parts: parts.collect(), lines_ev: Vec::new(), end_ev: edges[edges.len() - 1] }
     }
 
     /// Events are counts of 1 with the error 1.
@@ -249,7 +243,7 @@ impl Recoils {
         let source = |e: &f64| Source { low_ev: *e, high_ev: *e, content: 1.0, error: Some(1.0) };
         let part = Part { own: true, sources: events_ev.iter().map(source).collect() };
         let end_ev = events_ev.iter().copied().fold(WIDEST_EV, f64::max);
-        Self { parts: vec![part], lines_ev: events_ev.to_vec(), end_ev, narrowest_ev: f64::INFINITY }
+        Self { parts: vec![part], lines_ev: events_ev.to_vec(), end_ev }
     }
 }
 
