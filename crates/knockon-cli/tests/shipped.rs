@@ -194,25 +194,66 @@ fn the_settings_for_silicon_are_valid() {
     }
 }
 
-/// Paths in backticks of the documents exist.
+/// All documents of a folder and the folders in it.
+fn documents(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let of = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true if name.starts_with('.') || ["target", "knockon-out", "crates"].contains(&name.as_str()) => Vec::new(),
+            true => documents(&path),
+            false => {
+                if name.ends_with(".md") {
+                    vec![path]
+                } else {
+                    Vec::new()
+                }
+            }
+        }
+    };
+    entries.flat_map(of).collect()
+}
+
+/// Paths in backticks of the documents exist, and what their links point at.
 #[test]
 fn documents_name_only_what_is_there() {
-    for document in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "data/cawo4/README.md",
-        "docs/limits.md",
-        "docs/frenkel.md",
-        "docs/uncertainty.md",
-        "docs/labels.md",
-        "docs/new-crystal.md",
-        "docs/performance.md",
-    ] {
-        let text = std::fs::read_to_string(root().join(document)).unwrap();
+    let documents = documents(&root());
+    assert!(documents.len() > 20);
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let name = document.display();
         let folders = ["crates/", "data/", "examples/", "docs/", "validation/", "benches/"];
         let named = text.split('`').skip(1).step_by(2).filter(|word| folders.iter().any(|f| word.starts_with(f)));
-        for path in named.filter(|word| !word.contains(' ')) {
-            assert!(root().join(path).exists(), "{document} names {path}");
+        // `examples/cawo4/mine` is the reader's own.
+        for path in named.filter(|word| !word.contains([' ', '*', '\n']) && !word.contains("/mine/")) {
+            assert!(root().join(path).exists(), "{name} names {path}");
+        }
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for link in links.filter(|link| !link.starts_with("http")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { document.clone() } else { document.parent().unwrap().join(path) };
+            assert!(target.exists(), "{name} links {link}");
+            let there = || std::fs::read_to_string(&target).unwrap().lines().any(|line| anchor_of(line) == anchor);
+            assert!(anchor.is_empty() || there(), "{name} links {link}");
         }
     }
+}
+
+/// What a heading is called in links.
+fn anchor_of(line: &str) -> String {
+    let Some(heading) = line.strip_prefix('#') else { return String::new() };
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+/// Tables of the documentation that follow from data say what the data say.
+#[test]
+fn tables_of_the_documents_are_those_of_the_data() {
+    let mut command = std::process::Command::new("python3");
+    command.arg(root().join("docs/numbers.py")).args([env!("CARGO_BIN_EXE_knockon"), "--check"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,14 +1,14 @@
 //! Checks of settings that their types cannot do.
 
 use crate::Error;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 /// A condition, the setting it is about, and what was expected.
-pub type Check = (bool, &'static str, &'static str);
+pub type Check<'a> = (bool, &'a str, &'a str);
 
 /// Fails with the first condition that does not hold; `place` is what errors call the settings, such as their file. Of a file
 /// they say the line and the value.
-pub fn check(place: &str, checks: &[Check]) -> Result<(), Error> {
+pub fn check(place: &str, checks: &[Check<'_>]) -> Result<(), Error> {
     let Some((_, name, expected)) = checks.iter().find(|(fine, ..)| !fine) else { return Ok(()) };
     let (place, found) = match written(place, name) {
         Some((line, value)) => (format!("{place}, line {line}: {name}"), format!("expected {expected}, found {value}")),
@@ -17,14 +17,18 @@ pub fn check(place: &str, checks: &[Check]) -> Result<(), Error> {
     Err(Error::input(place, found, "Change this setting"))
 }
 
-/// The line and the text of a setting, by its name with dots; None if there is no such file, or the setting is not in it.
+/// The line and the text of a setting, by its name with dots (`energies.2.starts` in the second `[[energies]]`); None if there is
+/// no such file, or the setting is not in it.
 fn written(file: &str, name: &str) -> Option<(usize, String)> {
     let text = std::fs::read_to_string(file).ok()?;
     let table = DeTable::parse(&text).ok()?;
     let mut names = name.split('.');
     let mut value = table.get_ref().get(names.next()?)?;
     for name in names {
-        value = value.get_ref().as_table()?.get(name)?;
+        value = match (value.get_ref(), name.parse::<usize>()) {
+            (DeValue::Array(entries), Ok(number)) => entries.get(number.checked_sub(1)?)?,
+            (found, _) => found.as_table()?.get(name)?,
+        };
     }
     let line = 1 + text[..value.span().start].matches('\n').count();
     Some((line, text[value.span()].to_owned()))
@@ -48,7 +52,7 @@ mod tests {
         let file = folder.path().join("settings.toml");
         std::fs::write(
             &file,
-            "cells = [1, 1, 1]\n\n[bath]\n# cold\ntemperature_k = -5 # K\nborder = { friction = nan }\n",
+            "cells = [1, 1, 1]\n\n[bath]\n# cold\ntemperature_k = -5 # K\nborder = { friction = nan }\n[[kick]]\nn = 1\n[[kick]]\nn = 0\n",
         )
         .expect("a file");
         let file = file.display().to_string();
@@ -59,6 +63,7 @@ mod tests {
             format!("{file}, line 5: bath.temperature_k: expected more, found -5. Change this setting")
         );
         assert!(message("bath.border.friction").contains("line 6: bath.border.friction: expected more, found nan"));
+        assert!(message("kick.2.n").contains("line 10: kick.2.n: expected more, found 0"));
         assert_eq!(message("bath.time_fs"), format!("{file}: bath.time_fs: expected more. Change this setting"));
     }
 }

@@ -220,6 +220,10 @@ fn run_part(arguments: &RunArguments) -> Result<()> {
         _ => true,
     };
     let numbers: Vec<usize> = (0..plan.runs.len()).filter(wanted).collect();
+    if let (true, Some((shard, shards))) = (numbers.is_empty(), arguments.shard) {
+        say(&format!("nothing to do for part {shard} of {shards}: there are {} recoils", plan.runs.len()));
+        return Ok(());
+    }
     if numbers.is_empty() {
         bail!("no such recoils; {} lists those from 0 to {}", folder.join("plan.csv").display(), plan.runs.len() - 1);
     }

@@ -33,8 +33,8 @@ spectrum has lost the stored energy already and would lose it twice: fit it (kno
 The stored energy is taken off, then come resolution and trigger, in this order. The trigger acts on
 the measured energy; give --threshold-width-ev 0 where the resolution already is the trigger's noise.
 
-RESPONSE is a name (cawo4-w: the project's own cascades; paper: the numbers printed in the paper)
-or a file: response.json of `knockon response`, or a matrix (docs/response-format.md).
+RESPONSE is a name (cawo4-w: the project's own cascades; paper: two means printed in the paper, the rest
+assumed, docs/experimenters.md) or a file: response.json of `knockon response`, or a matrix (docs/response-format.md).
 
 --calibration says what fixes the energy scale: electron-recoils, which store nothing, or
 capture-peak: the W peak of neutron capture is called 112.44 eV where the detector sees it. Then

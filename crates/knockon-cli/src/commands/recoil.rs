@@ -111,6 +111,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings = settings(arguments);
     settings.validate("settings")?;
+    if arguments.max_hours.is_nan() || arguments.max_hours <= 0.0 {
+        bail!("--max-hours: expected a positive time, found {}", arguments.max_hours);
+    }
+    if arguments.slowing_down.is_some() && arguments.energy_ev == 0.0 {
+        bail!("--slowing-down: an atom without recoil energy does not slow down; give --energy-ev");
+    }
     let thermalization = Thermalization {
         temperature_k: arguments.temperature_k,
         time_fs: arguments.thermalization_fs,
@@ -285,7 +291,7 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
         time_step: TimeStep {
             max_displacement_angstrom: arguments.max_displacement,
             max_fs: arguments.max_time_step_fs,
-            max_energy_change_ev: arguments.max_energy_change_ev.filter(|change| *change > 0.0),
+            max_energy_change_ev: arguments.max_energy_change_ev,
         },
         quench: QuenchSettings::default(),
         skin_angstrom: 0.5,

@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
     /// Name of a response, response.json that `knockon response` wrote, or a matrix (docs/response-format.md); repeatable, the
-    /// first is the one of the main tables. Without it: paper, the response of the numbers printed in the paper.
+    /// first is the one of the main tables. Without it: paper, two means printed in the paper and the rest assumed (docs/experimenters.md).
     #[arg(long, value_name = "NAME-or-FILE")]
     pub(crate) response: Vec<String>,
     /// Output folder.

@@ -9,6 +9,8 @@ use super::svg::{Anchor, Font, Stroke, Svg};
 pub(crate) struct Spectrum {
     /// What recoils, e.g. "2 GeV dark matter".
     pub(crate) title: String,
+    /// The name of the response, empty where it is not known.
+    pub(crate) response: String,
     pub(crate) energy_ev: Vec<f64>,
     pub(crate) before: Vec<f64>,
     pub(crate) after: Vec<f64>,
@@ -30,6 +32,12 @@ pub(crate) struct Compared {
 }
 
 impl Spectrum {
+    /// What the line after the loss shows.
+    fn after_label(&self) -> String {
+        let response = if self.response.is_empty() { String::new() } else { format!(", response {}", self.response) };
+        format!("less the energy stored in defects{response}")
+    }
+
     fn points(&self, rates: &[f64]) -> Vec<[f64; 2]> {
         self.energy_ev.iter().zip(rates).map(|(e, r)| [*e, *r]).collect()
     }
@@ -68,9 +76,11 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
     };
     let top = shown(&spectrum.before).max(shown(&spectrum.after));
     let labels: Vec<String> = spectrum.parts.iter().map(|(label, _)| format!("of which {label}")).collect();
+    let after = spectrum.after_label();
     let mut entries = vec![
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
-        (Key::Line(Stroke::solid(RED, 2.2)), "less the energy stored in defects"),
+        (Key::Line(Stroke::solid(RED, 2.2)), after.as_str()),
+        (Key::Area(RED.into(), 0.22), "its uncertainty"),
     ];
     let others: Vec<String> = spectrum.compared.iter().map(|c| format!("response: {}", c.response)).collect();
     entries.extend(others.iter().enumerate().map(|(i, label)| (Key::Line(other(i)), label.as_str())));
@@ -89,6 +99,7 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
         svg.text([x + 5.0, panel.corner[1] + 12.0], &format!("{peak} eV"), SMALL.halo());
     }
     panel.inside(&mut svg, |svg| {
+        panel.band(svg, &after_band(spectrum), RED, 0.22);
         for (_, rate) in &spectrum.parts {
             panel.line(svg, &spectrum.points(rate), Stroke::solid(GRAY, 1.4));
         }
@@ -124,7 +135,7 @@ fn magnify(svg: &mut Svg, panel: &Panel, spectrum: &Spectrum) {
         }
     });
     let [x, y] = panel.at(FROM_EV + 10.0, peak);
-    svg.text([x, y - 8.0], "× 10", SMALL.anchored(Anchor::Middle).halo());
+    svg.text([x, y - 8.0], "thin lines: rates × 10", SMALL.anchored(Anchor::Middle).halo());
 }
 
 const CAPTURE_TITLE: &str = "Recoil spectrum after neutron capture, before and after the energy stored in defects";
@@ -137,9 +148,10 @@ pub(crate) fn draw_continuous(spectra: &[Spectrum]) -> String {
         nothing_to_draw(&mut svg, [480.0, 260.0], "no dark-matter or neutrino spectrum yet");
         return svg.finish(CONTINUOUS_TITLE);
     }
+    let after = spectra[0].after_label();
     let mut entries = vec![
         (Key::Line(Stroke::dashed(INK, 1.8)), "recoil energy"),
-        (Key::Line(Stroke::solid(GRAY, 2.4)), "less the energy stored in defects"),
+        (Key::Line(Stroke::solid(GRAY, 2.4)), after.as_str()),
         (Key::Area(GRAY.into(), 0.3), "its uncertainty"),
         (Key::Area(GRID.into(), 1.0), "below 20 eV"),
     ];
@@ -252,6 +264,7 @@ mod tests {
         let ratio = vec![[0.95, f64::NAN, f64::NAN]; n];
         Spectrum {
             title: "a < b".into(),
+            response: "e < f".into(),
             after: before.clone(),
             energy_ev,
             before,
@@ -269,7 +282,11 @@ mod tests {
         for n in [0, 1, 2, 300] {
             for svg in [draw_capture(Some(&spectrum(n)), 5.0), draw_continuous(&[spectrum(n), spectrum(n)])] {
                 assert!(
-                    !svg.contains("NaN") && !svg.contains("inf") && !svg.contains("a < b") && !svg.contains("c < d"),
+                    !svg.contains("NaN")
+                        && !svg.contains("inf")
+                        && !svg.contains("a < b")
+                        && !svg.contains("c < d")
+                        && !svg.contains("e < f"),
                     "{n}"
                 );
             }

@@ -187,7 +187,7 @@ impl<'a> Checkpoint<'a> {
             let problem = format!("it took more than {} h", self.settings.max_hours);
             return Err(Error::computation(
                 problem,
-                "Raise max_hours in [running] and try again: it goes on from there",
+                "Raise max_hours ([running] of the settings, or --max-hours) and try again: it goes on from there",
             ));
         }
         if stopped { Err(Error::Stopped) } else { Ok(()) }

@@ -158,9 +158,13 @@ fn generations(stem: &Path) -> usize {
     (0..).take_while(|generation| path(stem, *generation).exists()).count()
 }
 
-/// None if there is no such file.
+/// None if there is no such file, nothing of one that cannot be read, such as another user's.
 fn contents(path: &Path) -> Option<Vec<u8>> {
-    std::fs::read(path).ok()
+    match std::fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(_) => Some(Vec::new()),
+    }
 }
 
 /// Whether the file of a claim has gone or holds another one. Where it cannot be read at the moment, it is as it was.
@@ -282,6 +286,15 @@ mod tests {
         assert!(silent().is_lost());
         let next = Claim::take(&stem).expect("a folder to write to").expect("nobody else");
         assert!(silent().is_lost() && !next.is_lost());
+    }
+
+    /// As one of another user, who has made it unreadable.
+    #[test]
+    fn a_claim_that_cannot_be_read_is_somebodys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stem = folder.path().join("run");
+        std::fs::create_dir(path(&stem, 0)).expect("nothing that can be read");
+        assert!(Claim::take(&stem).expect("a folder to write to").is_none() && Claim::is_held(&stem));
     }
 
     /// Many threads take, hold and drop again and again: never two at a time.

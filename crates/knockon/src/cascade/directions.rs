@@ -82,9 +82,13 @@ fn weighted(points: &[DVec3], operations: &[DMat3]) -> Result<Vec<Direction>, Er
     let areas: Vec<f64> = (0..points.len()).map(weight).collect();
     let sum: f64 = areas.iter().sum();
     if !alone && (sum / total - 1.0).abs() > 1e-6 {
-        let found =
-            format!("{} directions and their images leave part of the sphere beyond every horizon", points.len());
-        return Err(Error::input("directions", found, "Ask for more directions"));
+        let found = format!(
+            "{} directions and their images leave part of the sphere farther than 90 degrees from all of them",
+            points.len()
+        );
+        let remedy =
+            "Ask for more directions, or add some on the other side to a list (without symmetry it takes four or more)";
+        return Err(Error::input("directions", found, remedy));
     }
     let weights = areas.iter().map(|area| if alone { total } else { area * total / sum });
     Ok(points.iter().zip(weights).map(|(vector, weight_sr)| Direction { vector: *vector, weight_sr }).collect())

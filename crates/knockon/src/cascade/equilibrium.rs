@@ -173,6 +173,13 @@ impl Equilibrium {
         }
     }
 
+    /// The same trajectory with the starts of `other` as well: the youngest of all, and the one farthest from Maxwell and Boltzmann.
+    pub(super) fn with_starts_of(&self, other: &Self) -> Self {
+        let youngest = self.youngest_start_fs.into_iter().chain(other.youngest_start_fs).min_by(f64::total_cmp);
+        let distance = self.kinetic_energy_distance.max(other.kinetic_energy_distance);
+        Self { youngest_start_fs: youngest, kinetic_energy_distance: distance, ..other.clone() }
+    }
+
     /// What to tell the user where the box, `atoms`, was not in equilibrium: recoils from it are flagged `start`. Nothing is
     /// told from readings too few for a standard error.
     pub fn warning(&self, atoms: &Atoms) -> Option<String> {

@@ -338,7 +338,7 @@ impl<'a> Cascade<'a> {
         if books.steps >= settings.max_steps {
             let (steps, time_fs) = (books.steps, simulation.time_fs());
             let problem = format!("{steps} steps brought the recoil to {time_fs:.3} of {} fs", settings.time_fs);
-            let remedy = "Raise max_steps in [recoil] and try again, or follow a recoil of less energy";
+            let remedy = "Raise max_steps ([recoil] of the settings, or --max-steps) and try again, or follow a recoil of less energy";
             return Err(Error::computation(problem, remedy));
         }
         let step_fs = simulation.time_step_fs(&settings.time_step);
@@ -456,7 +456,7 @@ impl<'a> Cascade<'a> {
             (Flag::HotBorder, border_heating_k > allowed_heating_k),
             (Flag::ClosePair, close_pair),
             (Flag::Quench, !quenched.converged),
-            (Flag::Hole, !(-HOLE_EV..=energy_ev).contains(&stored_energy_ev)),
+            (Flag::Hole, !(-HOLE_EV..=energy_ev + HOLE_EV).contains(&stored_energy_ev)),
             (Flag::Extrapolation, books.max_grade.is_some_and(|grade| grade >= EXTRAPOLATION_THRESHOLD)),
         ];
         let raised = flags.iter().filter(|(_, is_raised)| *is_raised);

@@ -133,6 +133,7 @@ impl RecoilSettings {
         let stopping = self.electronic_stopping.is_none_or(|e| is_not_negative(e.above_ev));
         let energy_change = step.max_energy_change_ev.is_none_or(is_positive);
         let quench_force = is_positive(self.quench.max_force_ev_per_angstrom);
+        let quench_stress = is_positive(self.quench.max_stress_ev_per_angstrom3);
         check(
             place,
             &[
@@ -149,6 +150,8 @@ impl RecoilSettings {
                 (energy_change, "recoil.time_step.max_energy_change_ev", "a positive energy"),
                 (stopping, "recoil.electronic_stopping.above_ev", "zero or more"),
                 (quench_force, "recoil.quench.max_force_ev_per_angstrom", "a positive force"),
+                (quench_stress, "recoil.quench.max_stress_ev_per_angstrom3", "a positive stress"),
+                (self.quench.max_evaluations > 0, "recoil.quench.max_evaluations", "at least 1"),
                 (
                     border(|b| is_positive(b.thickness_angstrom)),
                     "recoil.border.thickness_angstrom",
@@ -165,8 +168,15 @@ impl CampaignSettings {
     /// Checks what types cannot; `place` names the settings in errors.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
         let energies: Vec<f64> = self.energies.iter().map(|e| e.energy_ev).collect();
-        let in_range = energies.iter().all(|energy| *energy > 0.0 && *energy <= MAX_RECOIL_ENERGY_EV);
-        let differ = (1..energies.len()).all(|k| !energies[..k].contains(&energies[k]));
+        let out_of_range = |energy: &f64| !(*energy > 0.0 && *energy <= MAX_RECOIL_ENERGY_EV);
+        // The first entry that is wrong: errors show its line.
+        let wrong_energy = energies.iter().position(out_of_range);
+        let repeated = (1..energies.len()).find(|k| energies[..*k].contains(&energies[*k]));
+        let without_starts = self.energies.iter().position(|e| e.starts == 0);
+        let setting = |entry: Option<usize>, name: &str| format!("energies.{}.{name}", entry.unwrap_or(0) + 1);
+        let [of_range, of_repeated, of_starts] =
+            [(wrong_energy, "energy_ev"), (repeated, "energy_ev"), (without_starts, "starts")]
+                .map(|(k, name)| setting(k, name));
         let frames = self.frames.as_ref().map_or(&[][..], |f| &f.times_fs);
         check(
             place,
@@ -174,9 +184,9 @@ impl CampaignSettings {
                 (self.cells.iter().all(|n| *n > 0), "cells", "three positive numbers"),
                 (!self.directions.is_empty(), "directions", "at least 1"),
                 (!energies.is_empty(), "energies", "at least one [[energies]] with energy_ev and starts"),
-                (in_range, "energy_ev", "a positive energy of at most 1e5 eV"),
-                (differ, "energy_ev", "energies that differ (more recoils of one have more starts)"),
-                (self.energies.iter().all(|e| e.starts > 0), "starts", "at least 1"),
+                (wrong_energy.is_none(), &of_range, "a positive energy of at most 1e5 eV"),
+                (repeated.is_none(), &of_repeated, "energies that differ (more recoils of one have more starts)"),
+                (without_starts.is_none(), &of_starts, "at least 1"),
                 (
                     self.extrapolation.as_ref().is_none_or(|e| e.every_steps > 0),
                     "extrapolation.every_steps",

@@ -20,7 +20,7 @@ pub struct PerfectBox {
     pub energy_ev: f64,
     /// The atom that recoils.
     pub central_atom: usize,
-    /// The box without recoil must come back to this energy within 0.01 eV after a quench.
+    /// The box without recoil must come back to this energy after such a quench.
     quench: QuenchSettings,
     skin_angstrom: f64,
 }
@@ -144,15 +144,15 @@ pub fn thermalize(
         let found = quench_on(&mut simulation, &perfect.quench, None, &mut |_, _| checkpoint.offer(1.0, || &run))?;
         ensure_relaxed("a thermalised box", found.converged, found.max_force_ev_per_angstrom)?;
         let off = found.energy_ev - perfect.energy_ev;
-        if off.abs() > 0.01 {
+        let allowed = allowed_difference_ev(perfect);
+        if off.abs() > allowed {
             let problem = format!(
-                "the box thermalised at {} K is quenched {off:+.3} eV away from the perfect crystal (at {:.0} fs)",
+                "the box thermalised at {} K is quenched {off:+.3} eV away from the perfect crystal (at {:.0} fs), more than {allowed:.3} eV",
                 settings.temperature_k, start.time_fs
             );
-            return Err(Error::computation(
-                problem,
-                "The model does not keep this crystal stable: refit it with more data",
-            ));
+            let remedy = "Lower thermalization.time_step_fs or the temperature if they are high; else the model does not keep this \
+                          crystal stable: refit it with more data";
+            return Err(Error::computation(problem, remedy));
         }
         run.checked += 1;
     }
@@ -160,6 +160,14 @@ pub fn thermalize(
     let starts: Vec<Start> = run.starts.into_values().collect();
     let equilibrium = Equilibrium::new(&perfect.atoms, settings, &run.readings, &starts);
     Ok(Thermalized { starts, equilibrium })
+}
+
+/// How far two quenches of the perfect crystal may end from each other: 0.01 eV, and what the force that is left hides, which grows
+/// with its square (0.02 to 0.04 A^2/eV per atom were seen in CaWO4, 96 and 768 atoms).
+fn allowed_difference_ev(perfect: &PerfectBox) -> f64 {
+    const HIDDEN_ANGSTROM2_PER_EV: f64 = 0.1;
+    let force = perfect.quench.max_force_ev_per_angstrom;
+    0.01 + HIDDEN_ANGSTROM2_PER_EV * perfect.atoms.len() as f64 * force * force
 }
 
 /// The box is read in the part of the run from which starts are drawn, at least in its second half, up to 1000 times:

@@ -176,7 +176,8 @@ pub fn ensure_relaxed(name: &str, converged: bool, max_force_ev_per_angstrom: f6
     if converged {
         return Ok(());
     }
-    let problem = format!("{name} did not relax as far as asked for: {max_force_ev_per_angstrom:.1e} eV/A are left");
+    let problem =
+        format!("{name} did not relax as far as asked for (largest force left: {max_force_ev_per_angstrom:.1e} eV/A)");
     let remedy = "Allow more max_evaluations, start closer to the minimum, or keep the cell as it is (relax_cell = \
                   false, --keep-cell)";
     Err(Error::computation(problem, remedy))

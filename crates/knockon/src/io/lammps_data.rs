@@ -131,8 +131,10 @@ fn read_masses(lines: &mut Lines<'_>, types: &mut BTreeMap<u64, Species>) -> Res
         let mass = lines.number(mass)?;
         let named = comment.split_whitespace().next().and_then(Species::from_symbol);
         if let Some(named) = named.filter(|named| !may_be(*named, mass)) {
-            let found =
-                format!("expected about {} u, the mass of {named} as in the comment, found {mass}", named.mass_u());
+            let found = format!(
+                "expected {} u, the standard atomic weight of {named}, which the comment names, found {mass} (isotopes are not supported)",
+                named.mass_u()
+            );
             return Err(lines.wrong(&found));
         }
         let species = named.or_else(|| from_mass(mass));
@@ -148,9 +150,9 @@ fn read_masses(lines: &mut Lines<'_>, types: &mut BTreeMap<u64, Species>) -> Res
     Ok(())
 }
 
-/// Whether a mass may be that of an isotope of the element (those of tin are up to 6 % from its mean).
+/// Whether a mass is the standard atomic weight, or that rounded. Others would be lost: atoms move with standard weights.
 fn may_be(species: Species, mass_u: f64) -> bool {
-    (species.mass_u() - mass_u).abs() < (0.06 * species.mass_u()).max(1.5)
+    (species.mass_u() - mass_u).abs() < 0.01 * species.mass_u()
 }
 
 /// The element whose weight is nearest and within 0.1 u, if all others are three times as far away (Ca and Ar differ by 0.13 u).
@@ -283,7 +285,7 @@ mod tests {
             (TEXT.replace("\n\nVelocities", "\n3 1 2 2 2\n\nVelocities"), "expected 2 atoms"),
             (TEXT.replace("-1.0 4.0 xlo", "5 0 xlo"), "a lower and a higher bound"),
             (TEXT.replace("1 183.84", "1 40.0"), "without doubt"),
-            (TEXT.replace("2 16.0 # O", "2 40.078 # O"), "about 15.999 u"),
+            (TEXT.replace("2 16.0 # O", "2 40.078 # O"), "expected 15.999 u"),
             (TEXT.replace("0 6 zlo zhi", "0 0 zlo zhi"), "a lower and a higher bound"),
             (TEXT.replace("183.84", "200.0"), "mass of one element"),
             (TEXT.replace("1 1 -1 0 0 0 0 0", "2 1 -1 0 0 0 0 0"), "2 twice"),

@@ -1,7 +1,7 @@
 //! One structure from a file of any format that is understood.
 
 use super::{Frame, LabelKeys, parse_extxyz, parse_lammps_data, parse_poscar, read_text};
-use crate::Error;
+use crate::{Error, Species};
 use std::path::Path;
 
 /// Reads one structure: extended XYZ with one configuration, POSCAR or LAMMPS data. The name of the file decides
@@ -13,7 +13,26 @@ pub fn read_structure(path: &Path) -> Result<Frame, Error> {
         let name = path.display().to_string();
         return Err(Error::input(name, problem, "Put the one that is meant into a file of its own"));
     }
-    Ok(frames.remove(0))
+    let frame = frames.remove(0);
+    check_masses(&frame, path)?;
+    Ok(frame)
+}
+
+/// Part of its weight by which a mass may differ from the standard atomic weight. Isotopes differ by more but for those of heavy
+/// elements.
+const SAME_MASS: f64 = 0.01;
+
+/// Atoms move with standard atomic weights: other masses in a file must not be lost in silence.
+fn check_masses(frame: &Frame, path: &Path) -> Result<(), Error> {
+    let Some(column) = frame.column("masses").or(frame.column("mass")) else { return Ok(()) };
+    let is_other = |(species, word): &(&Species, &String)| {
+        word.parse::<f64>().is_ok_and(|mass_u| (mass_u / species.mass_u() - 1.0).abs() > SAME_MASS)
+    };
+    frame.atoms.species.iter().zip(&column.words).find(is_other).map_or(Ok(()), |(species, word)| {
+        let found = format!("expected the standard atomic weight of {species}, {} u, found {word}", species.mass_u());
+        let remedy = "Take the column of masses out: isotopes and other masses are not supported";
+        Err(Error::input(path.display().to_string(), found, remedy))
+    })
 }
 
 /// As [`read_structure`], but extended XYZ may hold any number of configurations.
@@ -69,6 +88,20 @@ fn format_from_content(text: &str) -> Option<Format> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_masses_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = |mass: &str| {
+            let path = folder.path().join("a.xyz");
+            let header = "Lattice=\"9 0 0 0 9 0 0 0 9\" Properties=species:S:1:pos:R:3:masses:R:1";
+            std::fs::write(&path, format!("1\n{header}\nW 0 0 0 {mass}\n")).expect("a file");
+            read_structure(&path)
+        };
+        assert!(read("183.84").is_ok() && read("184").is_ok());
+        let error = read("186.95").expect_err("an isotope").to_string();
+        assert!(error.contains("standard atomic weight of W, 183.84 u, found 186.95"), "{error}");
+    }
 
     #[test]
     fn content_tells_the_format() {

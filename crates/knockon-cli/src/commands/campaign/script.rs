@@ -103,6 +103,13 @@ type Files = Vec<(&'static str, String)>;
 
 /// A job that makes the starts, then an array of jobs that share the recoils.
 fn slurm(arguments: &ScriptArguments, run: &str, folder: &Path, plan: &Plan) -> Result<Files> {
+    let unfit = |c: char| c.is_whitespace() || matches!(c, '%' | '\\' | '"' | '\'');
+    if folder.display().to_string().contains(unfit) {
+        bail!(
+            "{}: expected a path that Slurm takes in #SBATCH lines, without blanks, quotes, % or backslashes. Move the campaign to another folder",
+            folder.display()
+        );
+    }
     let tasks = plan.runs.len().min(arguments.max_tasks);
     // As many recoils side by side as there are threads.
     let memory_mib = memory_mib(plan, arguments.cpus);

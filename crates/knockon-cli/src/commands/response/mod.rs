@@ -68,9 +68,9 @@ pub(crate) struct Arguments {
     /// Folder that `knockon campaign` wrote, or its recoils.csv. May be given several times.
     #[arg(long, value_name = "FOLDER-or-FILE")]
     pub(crate) campaign: Vec<PathBuf>,
-    /// Output folder.
-    #[arg(short, long, value_name = "FOLDER", default_value = "knockon-out/response")]
-    pub(crate) output: PathBuf,
+    /// Output folder [default: knockon-out/response; none with --matrix, which then writes the table only].
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
     /// Recoils near this direction and its images only (Cartesian, in the frame of the campaign).
     #[arg(long, value_name = "X,Y,Z", allow_hyphen_values = true)]
     pub(crate) direction: Option<String>,
@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
     /// paper's numbers hold.
     #[arg(long, value_name = "FILE")]
     pub(crate) crystal: Option<PathBuf>,
-    /// Also write the response as a table, CSV, JSON, NPZ or ROOT by the ending; see docs/response-format.md.
+    /// Write the response as a table, CSV, JSON, NPZ or ROOT by the ending; see docs/response-format.md.
     #[arg(long, value_name = "FILE")]
     pub(crate) matrix: Option<PathBuf>,
     /// Recoil energies of the table in eV: a list, or start:stop:step with both ends.
@@ -113,7 +113,7 @@ impl Arguments {
         Self {
             settings: Some(settings.to_owned()),
             campaign: vec![campaign.to_owned()],
-            output: output.to_owned(),
+            output: Some(output.to_owned()),
             direction: None,
             direction_width_deg: 20.0,
             crystal: None,
@@ -155,36 +155,51 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         true => Response::from_paper_with(settings)?,
         false => Response::from_tables(&tables, settings, toward)?,
     };
-    let Settings { species, zero_threshold_ev, accepted_flags, .. } = &response.settings;
-    // Tables show what the response rests on; maps show the whole sphere.
-    let (used, all) = match tables.is_empty() {
-        true => (Vec::new(), Vec::new()),
-        false => (
-            Response::reference_recoils(&tables, species, toward)?,
-            Response::reference_recoils(&tables, species, None)?,
-        ),
-    };
-    let of_paper = tables.iter().all(|t| t.is_of_paper(species));
-    let by_direction =
-        |recoils: &[response::Recoil]| response::by_direction(recoils, species, *zero_threshold_ev, accepted_flags);
-    let write = |name: &str, text: String| write_atomically(&arguments.output.join(name), text.as_bytes());
-    write("stored_energy.csv", tables::stored_energy(&response, &used, of_paper)?)?;
-    write("models.csv", tables::models(&response)?)?;
-    write("directions.csv", tables::directions(&response, &by_direction(&used))?)?;
-    let statistics = by_direction(&all);
-    if let Some(crystal) = crystal.as_ref().filter(|_| !statistics.is_empty()) {
-        let svg = direction_maps::draw(&direction_maps_of(&statistics), &crystal.operations, &crystal.axes);
-        write_atomically(&arguments.output.join("direction-maps.png"), &raster::png(&svg)?)?;
-        write("direction-maps.svg", svg)?;
-    }
-    write("response.json", response.to_json()?)?;
     if arguments.matrix.is_some() {
         let energies = parse_energies(&arguments.matrix_energies)?;
         let (step, sets) = (arguments.matrix_step_ev, arguments.matrix_sets);
         write_matrix(&ResponseMatrix::from_response_with_sets(&response, &energies, step, sets)?, arguments)?;
     }
     progress::say(&response.caption());
-    progress::say(&format!("wrote {}", arguments.output.join("response.json").display()));
+    let default = || arguments.matrix.is_none().then(|| PathBuf::from("knockon-out/response"));
+    match arguments.output.clone().or_else(default) {
+        Some(output) => write_response(&response, &tables, toward, crystal.as_ref(), &output),
+        None => Ok(()),
+    }
+}
+
+/// Writes the response and the tables and maps that show what it rests on.
+fn write_response(
+    response: &Response,
+    tables: &[RecoilTable],
+    toward: Option<(Tag, &[DMat3])>,
+    crystal: Option<&Crystal>,
+    output: &Path,
+) -> Result<()> {
+    let Settings { species, zero_threshold_ev, accepted_flags, .. } = &response.settings;
+    // Tables show what the response rests on; maps show the whole sphere.
+    let (used, all) = match tables.is_empty() {
+        true => (Vec::new(), Vec::new()),
+        false => (
+            Response::reference_recoils(tables, species, toward)?,
+            Response::reference_recoils(tables, species, None)?,
+        ),
+    };
+    let of_paper = tables.iter().all(|t| t.is_of_paper(species));
+    let by_direction =
+        |recoils: &[response::Recoil]| response::by_direction(recoils, species, *zero_threshold_ev, accepted_flags);
+    let write = |name: &str, text: String| write_atomically(&output.join(name), text.as_bytes());
+    write("stored_energy.csv", tables::stored_energy(response, &used, of_paper)?)?;
+    write("models.csv", tables::models(response)?)?;
+    write("directions.csv", tables::directions(response, &by_direction(&used))?)?;
+    let statistics = by_direction(&all);
+    if let Some(crystal) = crystal.filter(|_| !statistics.is_empty()) {
+        let svg = direction_maps::draw(&direction_maps_of(&statistics), &crystal.operations, &crystal.axes);
+        write_atomically(&output.join("direction-maps.png"), &raster::png(&svg)?)?;
+        write("direction-maps.svg", svg)?;
+    }
+    write("response.json", response.to_json()?)?;
+    progress::say(&format!("wrote {}", output.join("response.json").display()));
     Ok(())
 }
 

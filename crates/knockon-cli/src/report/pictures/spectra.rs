@@ -15,17 +15,19 @@ fn spectrum(table: &Table, title: &str) -> Option<Spectrum> {
     let (before, after) = (table.numbers(before_name), table.numbers(total("rate_after")?));
     let [ratio, low, high] = ["ratio", "ratio_low", "ratio_high"].map(|name| table.numbers(name));
     let ratio = ratio.into_iter().zip(low).zip(high).map(|((r, l), h)| [r, l, h]).collect();
-    let (parts, compared) = (parts(table), Vec::new());
-    Some(Spectrum { title: title.to_owned(), energy_ev, before, after, ratio, unit, parts, compared })
+    let (title, response, parts, compared) = (title.to_owned(), String::new(), parts(table), Vec::new());
+    Some(Spectrum { title, response, energy_ev, before, after, ratio, unit, parts, compared })
 }
 
-/// Adds what other responses make of a spectrum, where they are on the same energies.
+/// Adds the name of the response, and what others make of a spectrum, where they are on the same energies.
 fn compare(
     run: &Run,
     spectrum: Option<Spectrum>,
     table: impl Fn(&run::Compared) -> Option<&Table>,
 ) -> Option<Spectrum> {
     let mut spectrum = spectrum?;
+    let name = run.spectra.as_ref().and_then(|s| s.pointer("/response/name")?.as_str());
+    spectrum.response = name.unwrap_or_default().to_owned();
     for compared in &run.compared {
         let Some(other) = table(compared).and_then(|t| self::spectrum(t, "")) else { continue };
         if other.energy_ev == spectrum.energy_ev {
@@ -49,7 +51,11 @@ fn parts(table: &Table) -> Vec<(String, Vec<f64>)> {
         let (label, _) = column.split_once("_uncorrected_per_").or(column.split_once("_after_per_"))?;
         let mut letters = label.chars();
         let symbol: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-        let name = if knockon::Species::from_symbol(&symbol).is_some() { symbol } else { label.to_owned() };
+        let name = match label {
+            "statistical" => "after a first gamma ray drawn from a model".to_owned(),
+            _ if knockon::Species::from_symbol(&symbol).is_some() => symbol,
+            _ => label.to_owned(),
+        };
         (!matches!(label, "rate" | "all_elements")).then(|| (name, table.numbers(column)))
     };
     table.columns().iter().filter_map(part).collect()
@@ -143,8 +149,8 @@ pub(super) fn capture(run: &Run) -> Option<Picture> {
     let svg = spectra::draw_capture(drawn.as_ref(), resolution_ev);
     let caption = format!(
         "Recoils of tungsten after capture of thermal neutrons, at {resolution_ev} eV resolution (standard deviation). \
-         Grey: captures whose first gamma ray is not tabulated but drawn from a statistical model; thin lines: ten times the rate. Uncertainties are \
-         not drawn; ratio_low and ratio_high in spectra/capture.csv hold that of the response.{}{}",
+         Red area: the middle 68 % of the response's bootstrap sets. Grey: captures whose first gamma ray is not tabulated but \
+         drawn from a statistical model, stored energy taken off; thin lines: ten times the rate.{}{}",
         compared_in_words(run),
         calibration_in_words(run)
     );

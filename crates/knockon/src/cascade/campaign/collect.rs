@@ -4,7 +4,8 @@ use super::files::{Files, State};
 use crate::Error;
 use crate::cascade::output::{CampaignFile, RunRecord, recoils_csv};
 use crate::cascade::{KineticEnergies, Plan, Start};
-use crate::io::write_atomically;
+use crate::io::{read_text_if_there, write_atomically};
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,8 @@ pub struct CampaignSummary {
 }
 
 /// Writes one line for each finished recoil into `table` and the campaign as a whole into `folder/campaign.json`, with the
-/// kinetic energies of the atoms in all starts that are there.
+/// kinetic energies of the atoms in all starts that are there. Where starts were removed since, those that an earlier collection
+/// counted stay.
 pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<CampaignSummary, Error> {
     let files = Files { plan, folder };
     let (mut records, mut n_failed) = (Vec::new(), 0);
@@ -45,16 +47,20 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
     let ideal_box = plan.ideal_box()?;
     let starts = (0..plan.settings.max_starts()).filter_map(|number| files.start(number).transpose());
     let starts = starts.collect::<Result<Vec<Start>, Error>>()?;
+    let path = folder.join("campaign.json");
+    let counted = KineticEnergies::of(&ideal_box, &starts, plan.settings.thermalization.temperature_k);
+    let before = kinetic_energies_before(plan, &path)?;
+    let frames = |found: &Option<KineticEnergies>| found.as_ref().map_or(0, |k| k.n_frames);
     let file = CampaignFile {
         plan,
         site: plan.site()?,
-        kinetic_energies: KineticEnergies::of(&ideal_box, &starts, plan.settings.thermalization.temperature_k),
+        kinetic_energies: if frames(&before) > frames(&counted) { before } else { counted },
         ideal_box,
         perfect_energy_ev: records.first().map(|r| r.perfect_energy_ev),
         n_runs: records.len(),
         n_flagged,
     };
-    file.write(&folder.join("campaign.json"))?;
+    file.write(&path)?;
     Ok(CampaignSummary {
         n_runs: plan.runs.len(),
         n_done: records.len(),
@@ -64,6 +70,23 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
         n_directions: plan.directions.len(),
         partly_covered: partly_covered(plan, &records),
     })
+}
+
+/// What `campaign.json` of an earlier collection of this campaign has.
+fn kinetic_energies_before(plan: &Plan, path: &Path) -> Result<Option<KineticEnergies>, Error> {
+    #[derive(Deserialize)]
+    struct Before {
+        model_hash: String,
+        n_atoms: usize,
+        temperature_k: f64,
+        kinetic_energies: Option<KineticEnergies>,
+    }
+    let text = read_text_if_there(path)?;
+    // A file that cannot be read is written anew.
+    let before = text.and_then(|text| serde_json::from_str::<Before>(&text).ok());
+    let expected = (&plan.model_hash, plan.ideal_box()?.len(), plan.settings.thermalization.temperature_k);
+    let of_this = before.filter(|found| (&found.model_hash, found.n_atoms, found.temperature_k) == expected);
+    Ok(of_this.and_then(|found| found.kinetic_energies))
 }
 
 /// Energies at which some but not all directions of the plan have a record, with their number.

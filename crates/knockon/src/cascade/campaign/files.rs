@@ -136,14 +136,16 @@ impl Files<'_> {
         (1..).map_while(|trajectory| self.equilibrium(trajectory).transpose()).collect()
     }
 
-    /// Writes the evidence of a trajectory unless it is there: what is done rests on it.
+    /// Writes the evidence of a trajectory. Where it is there, since its starts became more, the worst of all of them counts.
     pub(super) fn keep_equilibrium(&self, found: &Equilibrium) -> Result<(), Error> {
         let known = self.equilibria()?;
-        if known.iter().any(|other| other.readings == found.readings) {
+        let place = known.iter().position(|other| other.readings == found.readings);
+        let kept = place.map_or_else(|| found.clone(), |place| known[place].with_starts_of(found));
+        if place.is_some_and(|place| known[place] == kept) {
             return Ok(());
         }
-        let text = serde_json::to_string_pretty(found).expect("plain numbers");
-        write_atomically(&self.equilibrium_path(1 + known.len()), text.as_bytes())
+        let text = serde_json::to_string_pretty(&kept).expect("plain numbers");
+        write_atomically(&self.equilibrium_path(1 + place.unwrap_or(known.len())), text.as_bytes())
     }
 
     /// Starts that are there.

@@ -3,8 +3,8 @@
 use super::*;
 use crate::cascade::sites::tests::two_sites;
 use crate::cascade::{
-    Attribution, Border, CampaignSettings, Directions, Exported, Flag, FrameSettings, KineticEnergies, MinDistance,
-    RecoilEnergy, RecoilSettings, RunningSettings, Thermalization, export_campaign,
+    Attribution, Border, CampaignSettings, Directions, Equilibrium, Exported, Flag, FrameSettings, KineticEnergies,
+    MinDistance, RecoilEnergy, RecoilSettings, RunningSettings, Thermalization, export_campaign,
 };
 use crate::dynamics::TimeStep;
 use crate::dynamics::testing::{argon_like, cubic_cell, element};
@@ -109,6 +109,15 @@ fn campaigns_resume_and_do_not_depend_on_threads() {
     let kinetic: KineticEnergies = serde_json::from_value(file["kinetic_energies"].clone()).expect("counts");
     assert_eq!((kinetic.n_frames, kinetic.n_atoms), (2, 256));
     assert_eq!(kinetic.counts.iter().sum::<u64>() + kinetic.beyond, 2 * 256);
+
+    // A campaign that is kept without its starts keeps what was counted.
+    let plan = Plan::load(one.path()).expect("a plan");
+    (0..2)
+        .for_each(|n| std::fs::remove_file(Files { plan: &plan, folder: one.path() }.start_path(n)).expect("removed"));
+    collect_campaign(&plan, one.path(), &one.path().join("recoils.csv")).expect("a table");
+    let again: serde_json::Value =
+        serde_json::from_str(&read_text(&one.path().join("campaign.json")).expect("a file")).expect("JSON");
+    assert_eq!(again["kinetic_energies"], file["kinetic_energies"]);
 }
 
 #[test]
@@ -345,6 +354,22 @@ fn recoils_from_a_start_that_is_not_in_equilibrium_are_flagged() {
     std::fs::remove_file(files.equilibrium_path(1)).expect("removed");
     run_some(folder.path(), 1, &[3]);
     assert!(!record(&files, 3).recoil.flags.contains(&"start".to_owned()));
+}
+
+/// Starts that are added later count as those before.
+#[test]
+fn the_evidence_is_that_of_the_worst_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), &settings()).expect("a plan");
+    let files = Files { plan: &plan, folder: folder.path() };
+    run_some(folder.path(), 1, &[0]);
+    let first = files.equilibrium(1).expect("readable").expect("readings");
+    let worse = Equilibrium { youngest_start_fs: Some(1.0), kinetic_energy_distance: 0.9, ..first.clone() };
+    for found in [&worse, &first] {
+        files.keep_equilibrium(found).expect("written");
+        let kept = files.equilibria().expect("readable");
+        assert_eq!((kept.len(), &kept[0]), (1, &worse));
+    }
 }
 
 fn record(files: &Files<'_>, number: usize) -> RunRecord {

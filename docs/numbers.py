@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""Writes the tables of the documentation that follow from data of the project, between the marks `<!-- numbers: NAME -->` and `<!-- end -->`.
+
+    cargo build --release && python3 docs/numbers.py target/release/knockon [--check]
+
+With --check nothing is written: it ends with status 1 and names the tables that are not what the data say. Python 3.10 or newer, nothing else.
+"""
+
+import argparse
+import collections
+import csv
+import json
+import math
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = ROOT / "data/cawo4"
+CAMPAIGNS = {"6x6x3": DATA / "campaign", "8x8x4": DATA / "campaign-8x8x4"}
+EARLIER = {"P69": DATA / "campaign-69-labels", "P56": DATA / "campaign-56-labels"}
+PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
+ZERO_EV = 0.5  # what stores less has left no defects: zero_threshold_ev of response.toml
+MEASURED_EV = (50, 100, 150)
+
+
+def table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+class Recoils:
+    """Recoils of one energy: means weighted by solid angle, with their standard errors."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.damaging = [row for row in rows if self.number(row, "stored_energy_ev") > ZERO_EV]
+        self.stored_ev = [self.number(row, "stored_energy_ev") for row in self.damaging]
+        weights = [self.number(row, "weight_sr") for row in self.damaging]
+        n, total = len(weights), sum(weights)
+        self.mean_ev = sum(w * x for w, x in zip(weights, self.stored_ev)) / total if n else math.nan
+        squares = sum((w * (x - self.mean_ev)) ** 2 for w, x in zip(weights, self.stored_ev))
+        self.error_ev = math.sqrt(n / (n - 1) * squares) / total if n > 1 else math.nan
+
+    @staticmethod
+    def number(row, column):
+        return float(row[column] or 0)
+
+    def of(self, column):
+        return [self.number(row, column) for row in self.rows]
+
+    def frenkel_pairs(self):
+        weights = self.of("weight_sr")
+        return sum(w * n for w, n in zip(weights, self.of("frenkel_pairs"))) / sum(weights)
+
+    def flags(self):
+        count = collections.Counter(flag for row in self.rows for flag in row["flags"].split(";") if flag)
+        return ", ".join(f"{flag} {count[flag]}" for flag in sorted(count))
+
+    def mean(self, spread=False):
+        if not self.damaging:
+            return ""
+        if len(self.damaging) == 1:
+            return f"{self.mean_ev:.1f}"
+        span = f" ({min(self.stored_ev):.1f} to {max(self.stored_ev):.1f})" if spread else ""
+        return f"{self.mean_ev:.1f} ± {self.error_ev:.1f}{span}"
+
+
+def by_energy(*folders):
+    rows = [row for folder in folders for row in read_csv(folder / "recoils.csv")]
+    energies = sorted({float(row["recoil_energy_ev"]) for row in rows})
+    return {e: Recoils([row for row in rows if float(row["recoil_energy_ev"]) == e]) for e in energies}
+
+
+def recoils():
+    """Every energy in every box."""
+    boxes = {name: by_energy(folder) for name, folder in CAMPAIGNS.items()}
+    header = ["recoil energy (eV)", "box", "starts", "recoils", "with defects", "stored by those (eV)", "paper (eV)", "Frenkel pairs per recoil",
+              "largest drift (meV)", "largest grade", "flags"]
+    lines = []
+    for energy in sorted({energy for box in boxes.values() for energy in box}):
+        for name, box in boxes.items():
+            if r := box.get(energy):
+                drift = max(abs(drift) for drift in r.of("energy_drift_ev"))
+                lines.append([f"{energy:g}", name, len(set(r.of("start"))), len(r.rows), len(r.damaging), r.mean(spread=True),
+                              PAPER_MEANS_EV.get(energy, ""), f"{r.frenkel_pairs():.1f}", f"{1000 * drift:.0f}",
+                              f"{max(r.of('max_grade')):.0f}", r.flags()])
+    return table(header, lines)
+
+
+def shipped():
+    """The response that ships."""
+    return json.loads((DATA / "cawo4-w/response.json").read_text())
+
+
+def curve(points, energy_ev):
+    """Mean stored energy in eV on a polynomial, the only curve that ships and that its bootstrap sets draw."""
+    if not isinstance(points, list):
+        raise SystemExit("docs/numbers.py knows polynomials only: teach it the curve of the new response (docs/response-format.md)")
+    return sum(c * energy_ev**k for k, c in enumerate(points))
+
+
+def quantiles(values):
+    values = sorted(values)
+    at = lambda share: values[min(int(share * len(values)), len(values) - 1)]
+    return at(0.16), at(0.84)
+
+
+def response():
+    """The response in numbers."""
+    r, every = shipped(), Recoils([row for e in by_energy(*CAMPAIGNS.values()).values() for row in e.rows])
+    fermi, mean = r["parameters"]["fermi"], r["parameters"]["mean"]
+    low, high = quantiles([p["fermi"]["midpoint_ev"] for p in r["bootstrap"]])
+    lines = [("potential", r["campaign"]["model_hash"]), ("recoils", f"{len(every.rows)}, {r['campaign']['n_flagged']} of them flagged"),
+             ("flags", every.flags()),
+             ("defects in one half of the recoils at", f"{fermi['midpoint_ev']:.0f} eV ({low:.0f} to {high:.0f})"),
+             ("mean stored energy, if any", " ".join(f"{c:+.3g}{['', ' E', ' E²'][k]}" for k, c in enumerate(mean) if c).lstrip("+") + " eV")]
+    for energy_ev in (200, 300, 500):
+        low, high = quantiles([curve(p["mean"], energy_ev) for p in r["bootstrap"]])
+        lines.append((f"... extrapolated to {energy_ev} eV", f"{curve(mean, energy_ev):.1f} eV ({low:.0f} to {high:.0f})"))
+    accepted = [f"{m['shape']} and {m['evolution']}" for m in read_csv(DATA / "cawo4-w/models.csv") if m["accepted"] == "1"]
+    lines.append(("drawn by the bootstrap", "; ".join(accepted)))
+    closest = min(every.rows, key=lambda row: float(row["min_distance_angstrom"]))
+    lines.append(("closest atoms", f"{closest['closest_pair']} at {float(closest['min_distance_angstrom']):.3f} Å, "
+                                   f"{float(closest['recoil_energy_ev']):g} eV"))
+    lines.append(("starts", r["uncertainty"].split(": ", 1)[1].split(";")[0]))
+    return table(["", "value (16-84 % of the bootstrap sets)"], lines)
+
+
+def curve_and_means():
+    """The curve beside the means of its own recoils."""
+    mean, lines = shipped()["parameters"]["mean"], []
+    for energy_ev, r in by_energy(*CAMPAIGNS.values()).items():
+        if r.damaging:
+            off = f"{(curve(mean, energy_ev) - r.mean_ev) / r.error_ev:+.1f}" if len(r.damaging) > 1 else ""
+            lines.append([f"{energy_ev:g}", len(r.damaging), r.mean(), f"{curve(mean, energy_ev):.1f}", off])
+    return table(["recoil energy (eV)", "recoils with defects", "their mean (eV)", "curve (eV)", "curve less mean, in standard errors"], lines)
+
+
+def earlier():
+    """Campaigns with the potentials before, and what the present one stores more."""
+    now, before = by_energy(*CAMPAIGNS.values()), {name: by_energy(folder) for name, folder in EARLIER.items()}
+    header = ["recoil energy (eV)"]
+    for name in before:
+        header += [f"{name}: recoils, with defects", "stored by those (eV)", "Frenkel pairs per recoil", "present potential less this (eV)"]
+    lines = []
+    for energy_ev, r in now.items():
+        line = [f"{energy_ev:g}"]
+        for old in (campaign[energy_ev] for campaign in before.values()):
+            error = math.hypot(r.error_ev, old.error_ev)
+            more = "" if math.isnan(error) else f"{r.mean_ev - old.mean_ev:+.1f} ± {error:.1f}"
+            line += [f"{len(old.rows)}, {len(old.damaging)}", old.mean(), f"{old.frenkel_pairs():.1f}", more]
+        lines.append(line)
+    return table(header, lines)
+
+
+class Ratios:
+    """Corrected over uncorrected neutrino rate of the whole crystal at 5 eV resolution, as knockon computes it."""
+
+    def __init__(self, knockon):
+        self.knockon, self.folder = knockon, tempfile.TemporaryDirectory()
+        self.spectrum = self.path("cevns.csv")
+        self.run("spectrum", "cevns", "--site", "chooz-vns", "--target", "CaWO4", "--energies", "1:300:1", "-o", self.spectrum)
+
+    def path(self, name):
+        return pathlib.Path(self.folder.name) / name
+
+    def run(self, *arguments):
+        subprocess.run([self.knockon, "--quiet", *map(str, arguments)], check=True, cwd=ROOT)
+
+    def of(self, response):
+        out = self.path("corrected.csv")
+        self.run("correct", self.spectrum, "--response", response, "--resolution-ev", "5", "--threshold-ev", "20", "-o", out)
+        rows = {float(row["energy_ev"]): row for row in read_csv(out)}
+        return [[float(rows[e][column]) for column in ("ratio", "ratio_low", "ratio_high")] for e in MEASURED_EV]
+
+    def of_settings(self, campaigns, replicates=20, **changes):
+        """With a response like the one that ships, of other campaigns or with other settings."""
+        text = (DATA / "response.toml").read_text().replace("replicates = 200", f"replicates = {replicates}").replace('"cawo4-w"', '"variant"')
+        for key, value in changes.items():
+            text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.M)
+        settings, out = self.path("response.toml"), self.path("response")
+        settings.write_text(text)
+        tables = [argument for folder in campaigns for argument in ("--campaign", folder / "recoils.csv")]
+        self.run("response", settings, *tables, "--crystal", DATA / "cawo4.xyz", "-o", out)
+        return self.of(out / "response.json")
+
+
+def ratios(knockon):
+    """What the response that ships does to a spectrum of neutrinos, and what else it might do."""
+    compute, both = Ratios(knockon), list(CAMPAIGNS.values())
+    rows = [["`cawo4-w`, with its band", *(f"{r:.3f} ({low:.3f} to {high:.3f})" for r, low, high in compute.of("cawo4-w"))]]
+    others = {"`paper`": compute.of("paper")}
+    names = {"parabola": "parabola", "gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
+    others |= {f"another curve: {name}": compute.of_settings(both, evolution=f'"{key}"') for key, name in names.items()}
+    others |= {f"another shape: {name}": compute.of_settings(both, shape=f'"{name}"') for name in ("gamma",)}
+    others["the smaller box only"] = compute.of_settings(both[:1])
+    others |= {f"another potential: {name}": compute.of_settings([folder]) for name, folder in EARLIER.items()}
+    rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
+    return table(["response", *(f"at {e} eV" for e in MEASURED_EV)], rows)
+
+
+def history():
+    """The record of potentials, by the number of their labels."""
+    lines = [json.loads(line) for line in (DATA / "history.jsonl").read_text().splitlines()]
+    return sorted(lines, key=lambda potential: potential["n_configurations"])
+
+
+def name(potential):
+    """What pages call it."""
+    hole = any("hole" in recoil["flags"] for recoil in potential["recoils"])
+    return f"P{potential['n_configurations']}" + (", which had a hole" if hole else "")
+
+
+def potentials():
+    """All potentials of the record."""
+    lines = []
+    for potential in history():
+        total = next(row for row in potential["held_out"] if row["class"] == "all")
+        off = [pair["model_ev"] - pair["label_ev"] for pair in potential["frenkel_pairs"]]
+        rms = math.sqrt(sum(x * x for x in off) / len(off))
+        stored = ", ".join(f"{recoil['stored_energy_ev']:.1f}" for recoil in potential["recoils"])
+        lines.append([name(potential), f"`{potential['model_hash']}`", f"{total['force_mae_ev_per_angstrom']:.3f}",
+                      f"{total['energy_mae_ev_per_box']:.2f}", f"{rms:.2f} ({len(off)} pairs)", stored])
+    kicks = ", ".join(f"{recoil['species']} {recoil['energy_ev']:g}" for recoil in history()[-1]["recoils"])
+    return table(["potential", "hash", "held-out force error, eV/Å", "energy, eV per box", "labelled Frenkel pairs, rms eV",
+                  f"fixed recoils of {kicks} eV store (eV)"], lines)
+
+
+def classes():
+    """Held-out errors of the potential that ships."""
+    fields = ("n_configurations", "force_mae_ev_per_angstrom", "energy_mae_ev_per_box")
+    lines = [[row["class"], row[fields[0]], f"{row[fields[1]]:.3f}", f"{row[fields[2]]:.2f}"] for row in history()[-1]["held_out"]]
+    return table(["class", "labels", "forces, eV/Å", "energies, eV per box"], lines)
+
+
+def blocks(knockon):
+    return {"recoils": recoils, "response": response, "curve": curve_and_means, "earlier": earlier, "potentials": potentials,
+            "classes": classes, "ratios": lambda: ratios(knockon)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("knockon", type=pathlib.Path)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    makers, stale = blocks(arguments.knockon.resolve()), []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+
+        def renewed(found):
+            new = f"<!-- numbers: {found[1]} -->\n\n{makers[found[1]]()}\n\n<!-- end -->"
+            if new != found[0]:
+                stale.append(f"{page.relative_to(ROOT)}: {found[1]}")
+            return new
+
+        new = re.sub(r"<!-- numbers: (\w+) -->\n.*?<!-- end -->", renewed, text, flags=re.S)
+        if new != text and not arguments.check:
+            page.write_text(new)
+    if arguments.check and stale:
+        sys.exit("not what the data say, run docs/numbers.py without --check:\n" + "\n".join(stale))
+
+
+main()
