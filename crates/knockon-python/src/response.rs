@@ -6,9 +6,9 @@ use crate::{exception, released};
 use knockon::response::StoredEnergy;
 use knockon::spectra::detector::Detector;
 use knockon::spectra::user::{BinnedSpectrum, UserPart, check_recoils};
-use knockon::spectra::{AnyResponse, detect, simulate};
+use knockon::spectra::{AnyResponse, complete_from_ev, complete_up_to_ev, detect, simulate};
 use numpy::PyArrayDyn;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 use std::path::PathBuf;
@@ -191,11 +191,22 @@ impl Response {
         }
         .detector()?;
         let (edges, parts) = (to_vec(&edges_ev), parts(counts, errors)?);
+        if !parts.iter().any(|part| part.is_of(self.species())) {
+            let found: Vec<&str> = parts.iter().filter_map(|part| part.species.as_deref()).collect();
+            let problem = format!(
+                "counts: expected recoils of {}, as the response is for, found {}",
+                self.species(),
+                found.join(", ")
+            );
+            return Err(PyValueError::new_err(problem));
+        }
         let other = |p: &UserPart| p.species.clone().filter(|s| s != self.species());
         let uncorrected_elements = parts.iter().filter_map(other).collect();
         let range = self.inner.best().usable_range_ev();
         let binned = BinnedSpectrum::from_counts(edges, parts, range).map_err(exception)?;
         let found = released(py, || detect(&binned, &self.inner, &detector))?;
+        let from = complete_from_ev(&binned, &self.inner, &detector).map_err(exception)?;
+        let up_to = complete_up_to_ev(&binned, &self.inner, &detector).map_err(exception)?;
         let n_bins = binned.edges_ev.len() - 1;
         let ([low, high], [ratio_low, ratio_high]) = (found.after_band, found.ratio_band);
         Ok(DetectedSpectrum {
@@ -210,6 +221,8 @@ impl Response {
             ratio_low: column(py, ratio_low),
             ratio_high: column(py, ratio_high),
             uncorrected_elements,
+            complete_from_ev: from,
+            complete_up_to_ev: up_to,
             conservation_error: found.conservation_error,
             convergence_error: found.convergence_error,
             calibration_scale: found.calibration_scale,
@@ -317,6 +330,10 @@ pub(crate) struct DetectedSpectrum {
     ratio_high: Column,
     /// Elements of the input that the response does not hold for, which were left as they are.
     uncorrected_elements: Vec<String>,
+    /// Measured energy in eV below which bins lack recoils from below the first edge; None where nothing is missing.
+    complete_from_ev: Option<f64>,
+    /// Measured energy in eV above which bins lack recoils from above the last edge; None where nothing is missing.
+    complete_up_to_ev: Option<f64>,
     /// Relative change of all counts by the fold, before the trigger: rounding only.
     conservation_error: f64,
     /// Largest change of `corrected` when the internal bins are halved, relative to the largest count.

@@ -108,6 +108,9 @@ def test_elements_without_response_are_left_alone(paper):
     folded = paper.fold(EDGES, {"W": COUNTS, "O": 2.0 * COUNTS})
     tungsten = paper.fold(EDGES, COUNTS)
     assert folded.uncorrected_elements == ["O"] and tungsten.uncorrected_elements == []
+    assert folded.complete_up_to_ev is None or folded.complete_up_to_ev < EDGES[-1]
+    with pytest.raises(ValueError, match="expected recoils of W"):
+        paper.fold(EDGES, {"O": COUNTS})
     np.testing.assert_allclose(folded.corrected, tungsten.corrected + 2.0 * COUNTS, rtol=1e-9)
 
 

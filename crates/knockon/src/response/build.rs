@@ -302,13 +302,16 @@ pub(super) fn sources(fitted: &Fitted, samples: &[EnergySamples], settings: &Set
     let n_used: usize = used.iter().map(|s| s.nonzero().0.len()).sum();
 
     let fermi = fitted.parameters.fermi;
-    let function =
-        format!("Fermi function with midpoint {:.0} eV and width {:.0} eV", fermi.midpoint_ev, fermi.width_ev);
+    let function = format!("Fermi function ({})", fermi.in_words());
     let probability = if fermi::is_determined_by(&trials) {
         source(
             "defect probability",
             Origin::Campaign,
-            format!("{function}, fitted to {n_runs} cascades at {} energies", trials.len()),
+            format!(
+                "{function}, fitted to {n_runs} cascades at {} energies, deviance {:.1}",
+                trials.len(),
+                fermi.deviance(&trials)
+            ),
         )
     } else if trials.is_empty() {
         source("defect probability", Origin::Assumption, format!("{function}: assumed, the paper prints no numbers"))

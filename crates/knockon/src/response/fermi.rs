@@ -1,16 +1,24 @@
-//! Probability that a recoil leaves defects: a Fermi function of the recoil energy (the paper's figure 3).
+//! Probability that a recoil leaves defects: a Fermi function of the recoil energy (the paper's figure 3), up to a plateau where
+//! the data ask for one: a recoil of any energy may find all atoms in place again.
 
 use crate::math::minimise;
 use serde::{Deserialize, Serialize};
 
-/// p_d(E) = 1 / (1 + exp(-(E - midpoint) / width)).
+/// p_d(E) = plateau / (1 + exp(-(E - midpoint) / width)).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fermi {
-    /// Recoil energy at which half of the recoils leave defects, in eV.
+    /// Recoil energy at which half of the plateau is reached, in eV.
     pub midpoint_ev: f64,
     /// Width in eV: from 27 % to 73 % over two widths.
     pub width_ev: f64,
+    /// Probability far above the midpoint; 1 in files of earlier versions.
+    #[serde(default = "certain")]
+    pub plateau: f64,
+}
+
+fn certain() -> f64 {
+    1.0
 }
 
 /// Belief about a Fermi function before data: midpoint normal, width log-normal.
@@ -39,7 +47,33 @@ impl Fermi {
     /// Probability in [0, 1] of defects at a recoil energy in eV. It is small but not 0 at zero energy, as a Fermi
     /// function is.
     pub fn probability(&self, recoil_energy_ev: f64) -> f64 {
-        1.0 / (1.0 + (-(recoil_energy_ev - self.midpoint_ev) / self.width_ev).exp())
+        self.plateau / (1.0 + (-(recoil_energy_ev - self.midpoint_ev) / self.width_ev).exp())
+    }
+
+    /// In words, for captions.
+    pub fn in_words(&self) -> String {
+        let plateau = if self.plateau < 1.0 { format!(", plateau {:.3}", self.plateau) } else { String::new() };
+        format!("midpoint {:.0} eV, width {:.0} eV{plateau}", self.midpoint_ev, self.width_ev)
+    }
+
+    /// Minus the weighted binomial log likelihood.
+    fn cost(&self, trials: &[Trials]) -> f64 {
+        let of = |t: &Trials| {
+            // ln p and ln (1 - p) without cancellation: those of a certain plateau are -ln(1 + exp(-+z)).
+            let z = (t.recoil_energy_ev - self.midpoint_ev) / self.width_ev;
+            let (some, none) = (-softplus(-z), -softplus(z));
+            let none = log_sum(none, (1.0 - self.plateau).ln() + some);
+            -t.effective_number * (t.fraction * (self.plateau.ln() + some) + (1.0 - t.fraction) * none)
+        };
+        trials.iter().map(of).sum()
+    }
+
+    /// Twice the log likelihood of the fractions themselves less that of the function: as many as energies less parameters are
+    /// expected.
+    pub(super) fn deviance(&self, trials: &[Trials]) -> f64 {
+        let term = |x: f64| if x > 0.0 { x * x.ln() } else { 0.0 };
+        let best: f64 = trials.iter().map(|t| t.effective_number * (term(t.fraction) + term(1.0 - t.fraction))).sum();
+        2.0 * (self.cost(trials) + best)
     }
 }
 
@@ -48,30 +82,44 @@ pub(super) fn is_determined_by(trials: &[Trials]) -> bool {
     trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count() >= 2
 }
 
-/// Maximum of the weighted binomial likelihood. The prior takes part only when the data alone do not fix the function
-/// ([`is_determined_by`]).
+/// Akaike's criterion: a further number must raise twice the log likelihood by more.
+const WORTH_A_PARAMETER: f64 = 2.0;
+/// Energies with both outcomes that it takes to look for a plateau: two fix midpoint and width.
+const ENERGIES_FOR_PLATEAU: usize = 3;
+
+/// Maximum of the weighted binomial likelihood, with a plateau below 1 where that is worth a parameter. The prior takes part only
+/// when the data alone do not fix the function ([`is_determined_by`]).
 pub(super) fn fit(trials: &[Trials], prior: &FermiPrior) -> Fermi {
     if trials.is_empty() {
         return prior.centre;
     }
     let free = is_determined_by(trials);
+    let plain = |p: &[f64]| Fermi { midpoint_ev: p[0], width_ev: p[1].exp(), plateau: 1.0 };
     let cost = |p: &[f64]| {
-        let fermi = Fermi { midpoint_ev: p[0], width_ev: p[1].exp() };
-        let mut cost = 0.0;
-        for t in trials {
-            // ln p and ln (1 - p) without cancellation: -ln(1 + exp(-+z)).
-            let z = (t.recoil_energy_ev - fermi.midpoint_ev) / fermi.width_ev;
-            cost += t.effective_number * (t.fraction * softplus(-z) + (1.0 - t.fraction) * softplus(z));
-        }
-        if !free {
+        let fermi = plain(p);
+        let belief = || {
             let log_width = (fermi.width_ev / prior.centre.width_ev).ln();
-            cost += 0.5 * ((fermi.midpoint_ev - prior.centre.midpoint_ev) / prior.midpoint_deviation_ev).powi(2);
-            cost += 0.5 * (log_width / prior.log_width_deviation).powi(2);
-        }
-        cost
+            0.5 * ((fermi.midpoint_ev - prior.centre.midpoint_ev) / prior.midpoint_deviation_ev).powi(2)
+                + 0.5 * (log_width / prior.log_width_deviation).powi(2)
+        };
+        fermi.cost(trials) + if free { 0.0 } else { belief() }
     };
     let best = minimise(&[prior.centre.midpoint_ev, prior.centre.width_ev.ln()], &[5.0, 0.3], 1e-12, cost);
-    Fermi { midpoint_ev: best[0], width_ev: best[1].exp() }
+    let certain = plain(&best);
+    let with_both = trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count();
+    if with_both < ENERGIES_FOR_PLATEAU {
+        return certain;
+    }
+    let limited = |p: &[f64]| Fermi { midpoint_ev: p[0], width_ev: p[1].exp(), plateau: 1.0 / (1.0 + (-p[2]).exp()) };
+    let best = minimise(&[best[0], best[1], 3.0], &[5.0, 0.3, 1.0], 1e-12, |p| limited(p).cost(trials));
+    let limited = limited(&best);
+    let gain = 2.0 * (certain.cost(trials) - limited.cost(trials));
+    if gain > WORTH_A_PARAMETER { limited } else { certain }
+}
+
+/// ln(e^a + e^b).
+fn log_sum(a: f64, b: f64) -> f64 {
+    a.max(b) + (-(a - b).abs()).exp().ln_1p()
 }
 
 /// ln(1 + e^z).
@@ -84,7 +132,7 @@ mod tests {
     use super::*;
 
     const PRIOR: FermiPrior = FermiPrior {
-        centre: Fermi { midpoint_ev: 50.0, width_ev: 10.0 },
+        centre: Fermi { midpoint_ev: 50.0, width_ev: 10.0, plateau: 1.0 },
         midpoint_deviation_ev: 7.5,
         log_width_deviation: 0.3,
     };
@@ -98,9 +146,22 @@ mod tests {
 
     #[test]
     fn exact_fractions_give_the_function_back() {
-        let truth = Fermi { midpoint_ev: 38.0, width_ev: 6.5 };
+        let truth = Fermi { midpoint_ev: 38.0, width_ev: 6.5, plateau: 1.0 };
         let found = fit(&trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 300.0), &PRIOR);
         assert!((found.midpoint_ev - 38.0).abs() < 1e-3 && (found.width_ev - 6.5).abs() < 1e-3, "{found:?}");
+        assert_eq!(found.plateau, 1.0);
+    }
+
+    /// One intact recoil far above the midpoint must not widen the rise.
+    #[test]
+    fn a_plateau_is_found_where_there_is_one() {
+        let truth = Fermi { midpoint_ev: 56.0, width_ev: 5.0, plateau: 0.95 };
+        let data = trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 30.0);
+        let found = fit(&data, &PRIOR);
+        let off = [found.midpoint_ev - 56.0, found.width_ev - 5.0, 100.0 * (found.plateau - 0.95)];
+        assert!(off.iter().all(|x| x.abs() < 0.01) && found.deviance(&data) < 1e-6, "{found:?}");
+        // Too few recoils to tell.
+        assert_eq!(fit(&trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 2.0), &PRIOR).plateau, 1.0);
     }
 
     #[test]

@@ -52,7 +52,7 @@ use glam::DMat3;
 use serde::{Deserialize, Serialize};
 
 /// Version of `response.json` that this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// One set of numbers that fixes the response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ impl Parameters {
     fn is_sound(&self) -> bool {
         let fine = self.profile.as_ref().is_none_or(Profile::is_sound);
         self.fermi.width_ev > 0.0
+            && (0.0..=1.0).contains(&self.fermi.plateau)
             && self.fermi.midpoint_ev.is_finite()
             && self.asymmetry.is_finite()
             && self.mean.is_sound()
@@ -403,10 +404,12 @@ impl Response {
             None => return Err(Error::input(name, "expected a format_version, found none", remedy)),
         }
         // Parsed again from the text where possible: errors then name a line.
-        let response: Self = match value.get("format_version").and_then(serde_json::Value::as_u64) {
+        let mut response: Self = match value.get("format_version").and_then(serde_json::Value::as_u64) {
             Some(1) => serde_json::from_value(upgraded(value)).map_err(bad)?,
+            // Version 2 had no plateau.
             _ => serde_json::from_str(text).map_err(bad)?,
         };
+        response.format_version = FORMAT_VERSION;
         response.settings.validate()?;
         if !std::iter::once(&response.parameters).chain(&response.bootstrap).all(Parameters::is_sound) {
             return Err(Error::input(name, "expected finite parameters and positive widths, found others", remedy));

@@ -30,7 +30,7 @@ const RELATIVE_WIDTH_DEVIATION: f64 = 0.07;
 /// Defect probability. The paper shows a Fermi function that rises smoothly from 0 to 1 between its 20 and 160 eV
 /// recoils and prints no number: an assumption that agrees with that and with its +-10 % on the neutrino spectrum.
 pub(super) const DEFECT_PROBABILITY: FermiPrior = FermiPrior {
-    centre: Fermi { midpoint_ev: 50.0, width_ev: 10.0 },
+    centre: Fermi { midpoint_ev: 50.0, width_ev: 10.0, plateau: 1.0 },
     midpoint_deviation_ev: 7.5,
     log_width_deviation: 0.3,
 };
@@ -59,6 +59,6 @@ pub(super) fn draw(shape: ShapeModel, seed: u64, replicate: u64) -> Parameters {
     let prior = DEFECT_PROBABILITY;
     let midpoint_ev = (prior.centre.midpoint_ev + prior.midpoint_deviation_ev * normal()).max(5.0);
     let width_ev = prior.centre.width_ev * (prior.log_width_deviation * normal()).exp();
-    let fermi = Fermi { midpoint_ev, width_ev };
+    let fermi = Fermi { midpoint_ev, width_ev, plateau: 1.0 };
     Parameters { fermi, shape, width: mean.scaled(relative), mean, asymmetry: 0.0, profile: None }
 }

@@ -15,7 +15,7 @@ fn true_mean(energy: f64) -> f64 {
 /// deviation of what all starts of one direction share.
 fn synthetic(energies: &[f64], directions: usize, starts: usize, common_ev: f64, seed: u64) -> String {
     let mut random = Pcg64::seed_from_u64(seed);
-    let truth = Fermi { midpoint_ev: 45.0, width_ev: 8.0 };
+    let truth = Fermi { midpoint_ev: 45.0, width_ev: 8.0, plateau: 1.0 };
     let mut text =
         String::from("run,species,recoil_energy_ev,direction,weight_sr,start,stored_energy_ev,flags,model_hash\n");
     let shifts: Vec<f64> = (0..directions).map(|_| common_ev * random.sample::<f64, _>(StandardNormal)).collect();
@@ -125,10 +125,16 @@ fn json_round_trip_is_exact() {
     let back = Response::from_json(&text, "response.json").unwrap();
     assert_eq!(back, response);
     assert_eq!(back.content_hash().unwrap(), response.content_hash().unwrap());
-    let newer = text.replace("\"format_version\": 2", "\"format_version\": 9");
+    let newer = text.replace("\"format_version\": 3", "\"format_version\": 9");
     assert!(Response::from_json(&newer, "x").unwrap_err().to_string().contains("newer"));
     assert!(Response::from_json(&text[..text.len() / 2], "x").is_err());
     assert!(Response::from_json("{}", "x").is_err());
+    // Version 2 knew no plateau.
+    let older = text.replace("\"format_version\": 3", "\"format_version\": 2").replace("\"plateau\"", "\"gone\"");
+    let older: String = older.lines().filter(|line| !line.contains("gone")).map(|line| format!("{line}\n")).collect();
+    let older =
+        older.replace(",\n      }", "\n      }").replace(",\n    }", "\n    }").replace(",\n        }", "\n        }");
+    assert_eq!(Response::from_json(&older, "x").unwrap(), response);
 }
 
 #[test]
@@ -153,7 +159,7 @@ struct Common {
 /// Recoils of a campaign in which all directions share their starts; truth as in [`synthetic`].
 fn crossed(energies: &[f64], common: Common, seed: u64) -> Vec<Recoil> {
     let mut random = Pcg64::seed_from_u64(seed);
-    let truth = Fermi { midpoint_ev: 45.0, width_ev: 8.0 };
+    let truth = Fermi { midpoint_ev: 45.0, width_ev: 8.0, plateau: 1.0 };
     let mut effects = |n: usize, deviation: f64| -> Vec<f64> {
         (0..n).map(|_| deviation * random.sample::<f64, _>(StandardNormal)).collect()
     };
@@ -216,7 +222,7 @@ fn coverage(common: Common, campaigns: u64, replicates: u64) -> [f64; 6] {
         let own = 0.25 * true_mean(energy);
         (own * own + common.direction_ev.powi(2) + common.start_ev.powi(2)).sqrt()
     };
-    let fermi = Fermi { midpoint_ev: 45.0, width_ev: 8.0 };
+    let fermi = Fermi { midpoint_ev: 45.0, width_ev: 8.0, plateau: 1.0 };
     let truth = Parameters {
         fermi,
         mean: line(1.0),

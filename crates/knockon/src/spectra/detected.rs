@@ -133,9 +133,10 @@ fn fold(
     detector.validate()?;
     let best_scale = detector.scale(response, response.best())?;
     let at = |n_bins: f64, fineness| Fold::new(recoils, edges, detector, n_bins, fineness);
-    let sigma = detector.resolution.constant_ev;
-    let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min);
-    let wanted = WIDEST_EV.min(0.5 * narrowest).min(if sigma > 0.0 { sigma / 4.0 } else { f64::INFINITY });
+    let mut widths: Vec<f64> = edges.windows(2).map(|e| e[1] - e[0]).collect();
+    widths.sort_by(f64::total_cmp);
+    // A start: bins are halved below until nothing changes. The resolution of flat bins is exact, however sharp.
+    let wanted = WIDEST_EV.min(0.5 * widths[widths.len() / 2]);
     // A whole number of bins up to the end, so that none reaches beyond.
     let mut n_bins = (recoils.end_ev / wanted).ceil().clamp(1.0, MOST_BINS);
     let mut fineness = Fineness::COARSE;

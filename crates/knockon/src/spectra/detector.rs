@@ -46,7 +46,7 @@ pub enum Trigger {
         /// Efficiency far above.
         plateau: f64,
     },
-    /// (energy in eV, efficiency), ascending: linear in between, constant beyond.
+    /// (energy in eV, efficiency), ascending: linear in between, 0 below and constant above.
     Table(Vec<(f64, f64)>),
 }
 
@@ -54,6 +54,8 @@ impl Trigger {
     /// Reads a table: two columns, energy in eV and efficiency; lines with `#` and one header line are skipped.
     pub fn parse_table(text: &str, name: &str) -> Result<Self, Error> {
         let mut table: Vec<(f64, f64)> = Vec::new();
+        // Spreadsheets begin with a byte-order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let rows = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
         for (index, (number, line)) in rows.enumerate() {
             let bad = |problem: String| {
@@ -61,7 +63,7 @@ impl Trigger {
                     "Write lines \"energy_ev,efficiency\" with ascending energies and efficiencies from 0 to 1";
                 Err(Error::input(format!("{name}, line {}", number + 1), problem, remedy))
             };
-            let cells: Vec<&str> = line.split([',', ' ', '\t']).filter(|c| !c.is_empty()).collect();
+            let cells: Vec<&str> = line.split([',', ';', ' ', '\t']).filter(|c| !c.is_empty()).collect();
             let numbers: Option<Vec<f64>> = cells.iter().map(|c| c.parse().ok()).collect();
             match numbers.as_deref() {
                 Some(&[energy, efficiency]) if energy.is_finite() && (0.0..=1.0).contains(&efficiency) => {
@@ -70,16 +72,14 @@ impl Trigger {
                     }
                     table.push((energy, efficiency));
                 }
-                None if index == 0 => {}
+                // A header, not a number with a slip in it.
+                None if index == 0 && cells.iter().all(|c| c.starts_with(|c: char| c.is_alphabetic() || c == '"')) => {}
                 _ => return bad(format!("expected an energy and an efficiency, found \"{line}\"")),
             }
         }
-        if table.is_empty() {
-            return Err(Error::input(
-                name,
-                "expected a table of efficiencies, found none",
-                "Give energy_ev,efficiency",
-            ));
+        if table.len() < 2 {
+            let found = format!("expected two rows of efficiencies or more, found {}", table.len());
+            return Err(Error::input(name, found, "Give rows energy_ev,efficiency"));
         }
         Ok(Self::Table(table))
     }
@@ -98,7 +98,7 @@ impl Trigger {
                 match (above.checked_sub(1).map(|i| table[i]), table.get(above)) {
                     (Some(low), Some(high)) => low.1 + (energy_ev - low.0) / (high.0 - low.0) * (high.1 - low.1),
                     (Some(low), None) => low.1,
-                    (None, first) => first.map_or(0.0, |p| p.1),
+                    (None, _) => 0.0,
                 }
             }
         }
@@ -194,7 +194,9 @@ mod tests {
         let table = Trigger::parse_table("# mine\nenergy_ev,efficiency\n10,0\n30 0.8\n", "t").unwrap();
         assert!((table.efficiency(20.0, sharp) - 0.4).abs() < 1e-15);
         assert_eq!((table.efficiency(5.0, sharp), table.efficiency(99.0, sharp)), (0.0, 0.8));
-        for bad in ["", "10,0\n5,1\n", "10,1.5\n", "10,0\nx,1\n"] {
+        let early = Trigger::parse_table("\u{feff}12;0.3\n30;1\n", "t").unwrap();
+        assert_eq!((early.efficiency(11.9, sharp), early.efficiency(12.0, sharp)), (0.0, 0.3));
+        for bad in ["", "10,0\n5,1\n", "10,1.5\n", "10,0\nx,1\n", "10,O\n30,1\n40,1\n", "30,1\n"] {
             assert!(Trigger::parse_table(bad, "t").is_err(), "{bad}");
         }
     }

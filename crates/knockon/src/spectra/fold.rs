@@ -115,15 +115,23 @@ impl<'a> StorageKernel<'a> {
         let rows = (0..grid.n_bins)
             .map(|bin| {
                 let (low, high) = grid.edges(bin);
-                let mut row = vec![0.0; bin + 1];
+                // As long as the largest stored energy, not as the grid: grids of 20000 bins would take gigabytes.
+                let mut row = vec![0.0];
                 for &(x, w) in &rule {
                     let energy = 0.5 * (low + high) + 0.5 * (high - low) * x;
                     let intact = 1.0 - stored.defect_probability(energy);
                     row[0] += 0.5 * w * intact;
-                    spread(stored, grid, energy, 0.5 * w * (1.0 - intact), |target, p| row[bin - target] += p);
+                    spread(stored, grid, energy, 0.5 * w * (1.0 - intact), |target, p| {
+                        let lag = bin - target;
+                        if lag >= row.len() {
+                            row.resize(lag + 1, 0.0);
+                        }
+                        row[lag] += p;
+                    });
                 }
                 let used = row.iter().rposition(|p| *p > 0.0).map_or(0, |last| last + 1);
                 row.truncate(used);
+                row.shrink_to_fit();
                 row
             })
             .collect();

@@ -26,7 +26,7 @@ pub struct UserPart {
 
 impl UserPart {
     /// Whether these recoils count as recoils of `species`: all do whose element the input does not say.
-    pub(super) fn is_of(&self, species: &str) -> bool {
+    pub fn is_of(&self, species: &str) -> bool {
         self.species.as_deref().is_none_or(|own| own == species)
     }
 }
@@ -110,8 +110,10 @@ pub enum UserSpectrum {
     Events(Vec<f64>),
 }
 
-/// Parts add up to their sum within this share of its largest value: few printed digits.
+/// Parts add up to their sum within this share of it: few printed digits.
 const PRINTED_DIGITS: f64 = 1e-2;
+/// The last edge around centres up to the end of a response may lie this much beyond it.
+const EDGE_BEYOND: f64 = 1.01;
 const REMEDY: &str = "Correct this entry; docs/experimenters.md shows what a spectrum may look like";
 
 /// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres); then a
@@ -134,6 +136,10 @@ pub fn parse_spectrum(
     let Some(&(_, first)) = lines.peek() else {
         return Err(Error::input(name, "expected a spectrum, found an empty file", REMEDY));
     };
+    if first.trim_start().starts_with(['{', '[']) {
+        let remedy = "Give a table: knockon spectrum writes one without --format json";
+        return Err(Error::input(name, "expected a table of text, found JSON", remedy));
+    }
     let first = cells(first);
     let has_header = first.iter().any(|c| c.parse::<f64>().is_err());
     let header: Vec<String> = if first.iter().any(|c| c.parse::<f64>().is_err()) {
@@ -172,6 +178,7 @@ pub fn parse_spectrum(
     }
     let table = Table { name, header, rows, usable_ev };
     if table.header.len() == 1 {
+        table.check_events(column.is_some() || content.is_some())?;
         return Ok(UserSpectrum::Events(table.energies(0)?));
     }
     table.binned(column, content).map(UserSpectrum::Binned)
@@ -239,6 +246,21 @@ impl Table<'_> {
         self.rows.iter().map(|(line, cells)| check_value(cells[column], || place(line), &of)).collect()
     }
 
+    /// Refuses a single column that is not meant as energies of events.
+    fn check_events(&self, chosen: bool) -> Result<(), Error> {
+        let header = self.header[0].to_lowercase();
+        if !chosen && !["counts", "count", "rate", "events_per"].iter().any(|name| header.starts_with(name)) {
+            return Ok(());
+        }
+        let problem = format!(
+            "expected the recoil energies of events, as a single column is read, found the column \"{}\" or an option for spectra",
+            self.header[0]
+        );
+        let remedy =
+            "Name the column energy_ev if it holds energies; a spectrum needs a column of energies beside its values";
+        Err(Error::input(format!("{}, header", self.name), problem, remedy))
+    }
+
     fn edges(&self) -> Result<(Vec<f64>, Vec<usize>), Error> {
         let ascending =
             |values: &[f64]| match values.windows(2).position(|w| w[1] <= w[0]) {
@@ -275,7 +297,16 @@ impl Table<'_> {
         if centres.len() < 2 {
             return Err(self.bad(0, "expected two or more centres of bins, found one".to_owned()));
         }
-        Ok((edges_around(&centres, 0.0), vec![column]))
+        let edges = edges_around(&centres, 0.0);
+        let (last, [_, high]) = (edges[edges.len() - 1], self.usable_ev);
+        if last > EDGE_BEYOND * high {
+            let problem = format!(
+                "expected bins up to {high} eV, where the response holds, found a last bin around {} eV that reaches to {last} eV",
+                centres[centres.len() - 1]
+            );
+            return Err(self.bad(centres.len() - 1, problem));
+        }
+        Ok((edges, vec![column]))
     }
 
     fn binned(&self, column: Option<&str>, content: Option<Content>) -> Result<BinnedSpectrum, Error> {
@@ -297,7 +328,17 @@ impl Table<'_> {
         };
         let whole = self.header[value].as_str();
         // Parts without their sum: w_rate, ca_rate.
-        let part_of = element_of(whole).filter(|(_, of)| of.starts_with("rate") || of.starts_with("counts"));
+        let is_value = |of: &str| ["rate", "counts", "events"].iter().any(|value| of.to_lowercase().starts_with(value));
+        let part_of = element_of(whole).filter(|(_, of)| is_value(of));
+        if column.is_none() && Species::from_symbol(whole).is_some() {
+            let problem =
+                format!("expected {whole}_rate or {whole}_counts for recoils of {whole}, found the column \"{whole}\"");
+            return Err(Error::input(
+                format!("{}, header", self.name),
+                problem,
+                "Rename it, or choose it with --column",
+            ));
+        }
         let name = part_of.map_or(whole, |(_, of)| of);
         let parts: Vec<(usize, Option<&str>)> = match part_of {
             Some((symbol, _)) if column.is_some() => vec![(value, Some(symbol))],
@@ -306,8 +347,7 @@ impl Table<'_> {
         if column.is_none() || part_of.is_none() {
             self.check_columns(&others, name, &parts, column.is_some())?;
         }
-        let guess =
-            if name.starts_with("counts") && !name.contains("_per_") { Content::Counts } else { Content::Density };
+        let guess = if is_counts(name) { Content::Counts } else { Content::Density };
         let content = content.unwrap_or(guess);
         if let ([centres], Content::Counts) = (used.as_slice(), content) {
             self.check_centres(*centres, &edges_ev)?;
@@ -326,7 +366,9 @@ impl Table<'_> {
         };
         let parts: Vec<UserPart> = parts.iter().map(part).collect::<Result<_, _>>()?;
         if whole == name && parts.iter().any(|p| p.species.is_some()) {
-            self.check_sum(&to_counts(self.values(value)?), &parts, name)?;
+            let sums = self.values(value)?;
+            let widest = if content == Content::Density { widths.iter().copied().fold(0.0, f64::max) } else { 1.0 };
+            self.check_sum(&to_counts(sums.clone()), &parts, name, widest * decimal_step(&sums))?;
         }
         let column = if column.is_some() { whole } else { name }.to_owned();
         Ok(BinnedSpectrum { edges_ev, column, content, parts })
@@ -408,11 +450,13 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// Refuses parts that do not add up to their sum, as where an element is missing.
-    fn check_sum(&self, sums: &[f64], parts: &[UserPart], name: &str) -> Result<(), Error> {
-        let room = PRINTED_DIGITS * sums.iter().copied().fold(0.0, f64::max);
+    /// Refuses parts that do not add up to their sum, as where an element is missing: row by row, since a part may matter at the end
+    /// of a steep spectrum only. `step` is that of the last decimal of the sums as they were printed.
+    fn check_sum(&self, sums: &[f64], parts: &[UserPart], name: &str, step: f64) -> Result<(), Error> {
+        let rounding = 0.5 * (1.0 + parts.len() as f64) * step;
+        let room = |row: usize| PRINTED_DIGITS * sums[row] + rounding;
         let found = |row: usize| parts.iter().map(|p| p.counts[row]).sum::<f64>();
-        let Some(row) = (0..sums.len()).find(|&row| (found(row) - sums[row]).abs() > room) else { return Ok(()) };
+        let Some(row) = (0..sums.len()).find(|&row| (found(row) - sums[row]).abs() > room(row)) else { return Ok(()) };
         let problem = format!(
             "expected parts by element that add up to \"{name}\", found {:.3} of it",
             if sums[row] > 0.0 { found(row) / sums[row] } else { f64::INFINITY }
@@ -433,6 +477,21 @@ fn is_in_another_unit(header: &str) -> bool {
     let header = header.to_lowercase();
     let is_energy = header.contains("energy") || header.starts_with("e_");
     is_energy && !header.contains("per") && ["kev", "mev", "gev"].iter().any(|unit| header.contains(unit))
+}
+
+/// Whether a column holds counts in bins: `counts`, in any letter case and with more behind it, but not per anything.
+fn is_counts(header: &str) -> bool {
+    let header = header.to_lowercase();
+    header.starts_with("counts")
+        && !["_per_", " per ", "/", "^-1", "\u{207b}\u{b9}"].iter().any(|rate| header.contains(rate))
+}
+
+/// The power of ten of which all values are multiples, as those with a fixed number of decimals; 0 of whole numbers, which are
+/// exact, and where there is none.
+fn decimal_step(values: &[f64]) -> f64 {
+    let is_multiple = |scale: f64| values.iter().all(|v| (v * scale - (v * scale).round()).abs() < 1e-6);
+    let step = (0..=9).map(|decimals| 10f64.powi(-decimals)).find(|step| is_multiple(step.recip()));
+    step.filter(|step| *step < 1.0).unwrap_or(0.0)
 }
 
 fn is_error(header: &str) -> bool {
@@ -460,6 +519,30 @@ mod tests {
             UserSpectrum::Binned(binned) => binned,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn nothing_is_guessed_wrong_in_silence() {
+        let content = |name: &str| binned(&format!("energy_ev,{name}\n10,1\n20,2\n30,1\n")).content;
+        assert_eq!([content("counts"), content("Counts_total")], [Content::Counts; 2]);
+        for name in ["counts/keV", "counts per keV", "counts_per_bin", "rate"] {
+            assert_eq!(content(name), Content::Density, "{name}");
+        }
+        let refused = |text: &str, expected: &str| {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        // An element is missing where only the end of the spectrum shows it.
+        let parts = "energy_ev,rate,w_rate,ca_rate\n10,1.0000e3,9.0000e2,1.0000e2\n20,1.0000e0,4.0000e-1,5.0000e-1\n";
+        refused(parts, "line 3");
+        assert!(read("energy_ev,rate,w_rate,ca_rate\n10,100.0,99.9,0.1\n20,0.3,0.1,0.1\n").is_ok());
+        refused("energy_ev,Ca\n10,1\n20,2\n", "Ca_rate");
+        let element = binned("energy_ev,Ca_Rate\n10,1\n20,2\n").parts[0].species.clone();
+        assert_eq!(element.as_deref(), Some("Ca"));
+        refused("counts\n120\n80\n", "energy_ev");
+        refused("{\n \"x\": 1}\n", "JSON");
+        refused("energy_ev,rate\n100,1\n300,1\n500,1\n", "reaches to 600");
+        assert!(read("energy_ev,rate\n498,1\n499,1\n500,1\n").is_ok());
     }
 
     #[test]

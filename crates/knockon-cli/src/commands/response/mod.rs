@@ -180,10 +180,9 @@ fn write_response(
     // Tables show what the response rests on; maps show the whole sphere.
     let (used, all) = match tables.is_empty() {
         true => (Vec::new(), Vec::new()),
-        false => (
-            Response::reference_recoils(tables, species, toward)?,
-            Response::reference_recoils(tables, species, None)?,
-        ),
+        false => {
+            (Response::reference_recoils(tables, species, toward)?, Response::reference_recoils(tables, species, None)?)
+        }
     };
     let of_paper = tables.iter().all(|t| t.is_of_paper(species));
     let by_direction =

@@ -23,14 +23,14 @@ pub(super) fn stored_energy(response: &Response, recoils: &[Recoil], of_paper: b
     writeln!(text, "# low, high: 16 % and 84 % quantiles of a bootstrap over directions and starts")?;
     writeln!(text, "# stored energies below {} eV count as zero", settings.zero_threshold_ev)?;
     text += "recoil_energy_ev,n_runs,n_flagged,n_left_out,\
-             defect_probability,defect_probability_low,defect_probability_high,\
+             defect_probability,defect_probability_low,defect_probability_high,fitted_defect_probability,\
              mean_nonzero_stored_energy_ev,mean_nonzero_stored_energy_ev_low,mean_nonzero_stored_energy_ev_high,\
              std_nonzero_stored_energy_ev,std_nonzero_stored_energy_ev_low,std_nonzero_stored_energy_ev_high,source\n";
     for (index, sample) in samples.iter().enumerate() {
         let counts = [sample.runs.len(), sample.n_flagged, sample.n_left_out];
         write!(text, "{},{},{},{}", sample.recoil_energy_ev, counts[0], counts[1], counts[2])?;
         if sample.runs.is_empty() {
-            text += ",,,,,,,,,,campaign\n";
+            text += ",,,,,,,,,,,campaign\n";
             continue;
         }
         let statistics = sample.statistics();
@@ -40,13 +40,16 @@ pub(super) fn stored_energy(response: &Response, recoils: &[Recoil], of_paper: b
             (statistics.mean_nonzero_ev, mean),
             (statistics.std_nonzero_ev, std),
         ];
-        for (value, [low, high]) in columns {
+        for (place, (value, [low, high])) in columns.into_iter().enumerate() {
             write!(text, ",{},{},{}", cell(value), cell(low), cell(high))?;
+            if place == 0 {
+                write!(text, ",{}", cell(1.0 - response.p_zero(sample.recoil_energy_ev)))?;
+            }
         }
         text += ",campaign\n";
     }
     for (energy, mean, n_runs) in PUBLISHED_MEANS.into_iter().filter(|_| of_paper) {
-        writeln!(text, "{energy},{n_runs},,,,,,{mean},,,,,,paper")?;
+        writeln!(text, "{energy},{n_runs},,,,,,,{mean},,,,,,paper")?;
     }
     Ok(text)
 }

@@ -276,10 +276,7 @@ fn fermi_curve(response: &Response, end_ev: f64) -> Curve {
     Curve {
         line: energies().map(|e| [e, fermi.probability(e)]).collect(),
         band: band.collect(),
-        label: format!(
-            "Fermi function, midpoint {:.0} eV, width {:.0} eV, {origin}",
-            fermi.midpoint_ev, fermi.width_ev
-        ),
+        label: format!("Fermi function, {}, {origin}", fermi.in_words()),
     }
 }
 
