@@ -14,6 +14,7 @@ pub(crate) struct Keywords<'py> {
     pub(crate) threshold_width_ev: Option<f64>,
     pub(crate) plateau: Option<f64>,
     pub(crate) efficiency: Option<(Numbers<'py>, Numbers<'py>)>,
+    pub(crate) efficiency_of: &'py str,
     pub(crate) calibration: &'py str,
 }
 
@@ -44,7 +45,13 @@ impl Keywords<'_> {
             let problem = format!("expected \"electron-recoils\" or \"capture-peak\", found \"{}\"", self.calibration);
             PyValueError::new_err(format!("calibration: {problem}. Name what fixes the energy scale"))
         })?;
-        Ok(Detector { resolution, trigger, calibration })
+        let efficiency_of = serde_json::from_value(json!(self.efficiency_of)).map_err(|_| {
+            let problem = format!("expected \"measured\" or \"deposited\", found \"{}\"", self.efficiency_of);
+            PyValueError::new_err(format!(
+                "efficiency_of: {problem}. Name the energy that efficiencies are a function of"
+            ))
+        })?;
+        Ok(Detector { resolution, trigger, efficiency_of, calibration })
     }
 }
 

@@ -122,7 +122,7 @@ impl Response {
     /// fixes the energy scale is `calibration`: `electron-recoils`, which store nothing, or `capture-peak`, the W peak called 112.44
     /// eV where the detector sees it.
     #[pyo3(signature = (energies_ev, seed, *, resolution_ev=0.0, resolution_slope=0.0, threshold_ev=None,
-        threshold_width_ev=None, plateau=None, efficiency=None, calibration="electron-recoils"))]
+        threshold_width_ev=None, plateau=None, efficiency=None, efficiency_of="measured", calibration="electron-recoils"))]
     #[allow(clippy::too_many_arguments)]
     fn simulate<'py>(
         &self,
@@ -135,6 +135,7 @@ impl Response {
         threshold_width_ev: Option<f64>,
         plateau: Option<f64>,
         efficiency: Option<(Numbers<'py>, Numbers<'py>)>,
+        efficiency_of: &str,
         calibration: &str,
     ) -> PyResult<Events> {
         let detector = Keywords {
@@ -144,6 +145,7 @@ impl Response {
             threshold_width_ev,
             plateau,
             efficiency,
+            efficiency_of,
             calibration,
         }
         .detector()?;
@@ -164,7 +166,7 @@ impl Response {
     /// each recoiling element; elements without a response are seen by the detector as they are. `calibration` is that of
     /// `simulate`.
     #[pyo3(signature = (edges_ev, counts, *, errors=None, resolution_ev=0.0, resolution_slope=0.0, threshold_ev=None,
-        threshold_width_ev=None, plateau=None, efficiency=None, calibration="electron-recoils"))]
+        threshold_width_ev=None, plateau=None, efficiency=None, efficiency_of="measured", calibration="electron-recoils"))]
     #[allow(clippy::too_many_arguments)]
     fn fold<'py>(
         &self,
@@ -178,6 +180,7 @@ impl Response {
         threshold_width_ev: Option<f64>,
         plateau: Option<f64>,
         efficiency: Option<(Numbers<'py>, Numbers<'py>)>,
+        efficiency_of: &str,
         calibration: &str,
     ) -> PyResult<DetectedSpectrum> {
         let detector = Keywords {
@@ -187,6 +190,7 @@ impl Response {
             threshold_width_ev,
             plateau,
             efficiency,
+            efficiency_of,
             calibration,
         }
         .detector()?;

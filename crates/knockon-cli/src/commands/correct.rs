@@ -8,7 +8,7 @@ use knockon::Error;
 use knockon::io::{content_hash, read_text};
 use knockon::response::Response;
 use knockon::spectra::calibration::Calibration;
-use knockon::spectra::detector::{Detector, Resolution, Trigger};
+use knockon::spectra::detector::{Detector, EfficiencyOf, Resolution, Trigger};
 use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
 use knockon::spectra::{
     AnyResponse, DetectedSpectrum, Event, complete_from_ev, complete_up_to_ev, detect_into, parse_energies, simulate,
@@ -91,6 +91,24 @@ impl From<KnownCalibration> for Calibration {
     }
 }
 
+/// What an efficiency is a function of.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum KnownEnergy {
+    /// The measured energy, as it is reconstructed.
+    Measured,
+    /// The energy that reaches the detector, before its resolution, as of injected pulses.
+    Deposited,
+}
+
+impl From<KnownEnergy> for EfficiencyOf {
+    fn from(known: KnownEnergy) -> Self {
+        match known {
+            KnownEnergy::Measured => Self::Measured,
+            KnownEnergy::Deposited => Self::Deposited,
+        }
+    }
+}
+
 /// A detector as options; shared with `knockon fit-spectrum`.
 #[derive(clap::Args)]
 pub(super) struct DetectorArguments {
@@ -112,6 +130,9 @@ pub(super) struct DetectorArguments {
     /// Table of efficiencies instead of a threshold: lines energy_ev,efficiency.
     #[arg(long, value_name = "FILE", conflicts_with = "threshold_ev")]
     efficiency: Option<PathBuf>,
+    /// The energy that --efficiency, or the threshold, is a function of.
+    #[arg(long, value_enum, default_value = "measured")]
+    efficiency_of: KnownEnergy,
     /// What fixes the energy scale, see below.
     #[arg(long, value_enum, default_value = "electron-recoils")]
     calibration: KnownCalibration,
@@ -293,7 +314,8 @@ impl DetectorArguments {
             }
             (None, None) => Trigger::All,
         };
-        let detector = Detector { resolution, trigger, calibration: self.calibration.into() };
+        let efficiency_of = self.efficiency_of.into();
+        let detector = Detector { resolution, trigger, efficiency_of, calibration: self.calibration.into() };
         detector.validate()?;
         Ok(detector)
     }

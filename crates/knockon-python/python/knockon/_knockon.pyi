@@ -54,6 +54,7 @@ class Response:
         threshold_width_ev: float | None = None,
         plateau: float | None = None,
         efficiency: tuple[ArrayLike, ArrayLike] | None = None,
+        efficiency_of: Literal["measured", "deposited"] = ...,
         calibration: Literal["electron-recoils", "capture-peak"] = ...,
     ) -> Events: ...
     def fold(
@@ -68,6 +69,7 @@ class Response:
         threshold_width_ev: float | None = None,
         plateau: float | None = None,
         efficiency: tuple[ArrayLike, ArrayLike] | None = None,
+        efficiency_of: Literal["measured", "deposited"] = ...,
         calibration: Literal["electron-recoils", "capture-peak"] = ...,
     ) -> DetectedSpectrum: ...
 

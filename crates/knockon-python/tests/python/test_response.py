@@ -102,6 +102,11 @@ def test_a_table_of_efficiencies_is_a_trigger(paper):
     open_end = paper.fold(EDGES, COUNTS, resolution_ev=4.0)
     halved = paper.fold(EDGES, COUNTS, resolution_ev=4.0, efficiency=([0.0, 400.0], [0.5, 0.5]))
     np.testing.assert_allclose(halved.corrected, 0.5 * open_end.corrected, rtol=1e-9)
+    injected = paper.fold(EDGES, COUNTS, resolution_ev=4.0, threshold_ev=20.0, threshold_width_ev=4.0, efficiency_of="deposited")
+    measured = paper.fold(EDGES, COUNTS, resolution_ev=4.0, threshold_ev=20.0, threshold_width_ev=4.0)
+    assert abs(injected.corrected / measured.corrected - 1.0).max() > 0.1
+    with pytest.raises(ValueError, match="efficiency_of"):
+        paper.fold(EDGES, COUNTS, efficiency_of="true")
 
 
 def test_elements_without_response_are_left_alone(paper):

@@ -355,7 +355,7 @@ fn place(spectrum: &mut RecoilSpectrum, source: Source, content: f64) {
 #[cfg(test)]
 mod tests {
     use super::super::calibration::{CAPTURE_PEAK_EV, Calibration};
-    use super::super::detector::{Resolution, Trigger};
+    use super::super::detector::{EfficiencyOf, Resolution, Trigger};
     use super::super::events::{simulate, simulate_binned};
     use super::super::user::Content;
     use super::*;
@@ -376,7 +376,7 @@ mod tests {
         Detector {
             resolution: Resolution { constant_ev: 4.0, slope: 0.02 },
             trigger: Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: Some(5.0), plateau: 0.9 },
-            calibration: Calibration::ElectronRecoils,
+            ..Detector::default()
         }
     }
 
@@ -426,6 +426,7 @@ mod tests {
     fn events_agree_with_quadrature() {
         for calibration in [Calibration::ElectronRecoils, Calibration::CapturePeak] {
             events_agree_with(&Detector { calibration, ..detector() });
+            events_agree_with(&Detector { calibration, efficiency_of: EfficiencyOf::Deposited, ..detector() });
         }
     }
 
@@ -517,6 +518,20 @@ mod tests {
             // What leaves upwards at 30 eV comes back from there.
             assert!((found.after[0] - 300.0).abs() < 0.3, "{:?}", found.after);
         }
+    }
+
+    /// A line below the threshold: what resolution and threshold of one pulse height let through once, not twice.
+    #[test]
+    fn an_efficiency_of_deposited_energies_is_that_of_the_line() {
+        let trigger = Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: Some(5.0), plateau: 1.0 };
+        let resolution = Resolution { constant_ev: 5.0, slope: 0.0 };
+        let detector = Detector { resolution, trigger, efficiency_of: EfficiencyOf::Deposited, ..Detector::default() };
+        let edges: Vec<f64> = (0..=80).map(f64::from).collect();
+        let found = detect_into(&UserSpectrum::Events(vec![15.0; 100]), &edges, &paper(0), &detector).unwrap();
+        // Standard normal distribution at -1, and what is measured above 0: at -3.
+        let expected = 100.0 * 0.158_655_253_93 * (1.0 - 0.001_349_898_03);
+        let seen: f64 = found.before.iter().sum();
+        assert!((seen - expected).abs() < 1e-5 * expected, "{seen} {expected}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::fold::smeared_ramp;
 use crate::Error;
 use crate::math::{gauss_legendre, integrate, normal_cdf};
 use crate::response::{AnyResponse, StoredEnergy};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Standard deviations of the resolution from which hardly a count arrives.
 pub(super) const FAR_SIGMAS: f64 = 3.0;
@@ -126,13 +126,33 @@ impl Trigger {
     }
 }
 
+/// The energy that an efficiency is a function of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EfficiencyOf {
+    /// The measured energy: the trigger looks at the energy as it is reconstructed.
+    #[default]
+    Measured,
+    /// The energy that reaches the detector, before its resolution: what injected pulses tell.
+    Deposited,
+}
+
+impl EfficiencyOf {
+    fn is_measured(&self) -> bool {
+        *self == Self::Measured
+    }
+}
+
 /// A detector.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Detector {
     /// Applied to the energy that no defect keeps.
     pub resolution: Resolution,
-    /// Applied to the measured energy.
+    /// Applied to the measured energy, or to that which `efficiency_of` says.
     pub trigger: Trigger,
+    /// What the trigger's efficiency is a function of, on the scale of measured energies.
+    #[serde(skip_serializing_if = "EfficiencyOf::is_measured")]
+    pub efficiency_of: EfficiencyOf,
     /// What fixes the scale of measured energies; resolution and trigger are in its eV.
     pub calibration: Calibration,
 }
@@ -160,6 +180,26 @@ impl Detector {
             check_number("plateau", plateau, plateau > 0.0 && plateau <= 1.0, "a number above 0 and at most 1")?;
         }
         Ok(())
+    }
+
+    /// What acts on measured energies.
+    pub(super) fn trigger_on_measured(&self) -> &Trigger {
+        if self.efficiency_of.is_measured() { &self.trigger } else { &Trigger::All }
+    }
+
+    /// Probability that an event is kept.
+    pub(super) fn keeps(&self, deposited_ev: f64, measured_ev: f64) -> f64 {
+        let energy_ev = if self.efficiency_of.is_measured() { measured_ev } else { deposited_ev };
+        self.trigger.efficiency(energy_ev, self.resolution)
+    }
+
+    /// Mean share that a trigger on deposited energies keeps between two of them; 1 of one on measured energies.
+    pub(super) fn kept_of_deposited(&self, low_ev: f64, high_ev: f64) -> f64 {
+        match self.efficiency_of {
+            EfficiencyOf::Measured => 1.0,
+            EfficiencyOf::Deposited if low_ev == high_ev => self.trigger.efficiency(low_ev, self.resolution),
+            EfficiencyOf::Deposited => self.trigger.mean(low_ev, high_ev, self.resolution),
+        }
     }
 
     /// Factor between deposited and measured energy that the calibration gives with these stored energies.

@@ -78,6 +78,6 @@ fn event(
     let deposited = scale * (recoil_ev - stored_ev);
     let noise: f64 = random.sample(StandardNormal);
     let measured_ev = deposited + detector.resolution.at(deposited) * noise;
-    let triggered = random.random::<f64>() < detector.trigger.efficiency(measured_ev, detector.resolution);
+    let triggered = random.random::<f64>() < detector.keeps(deposited, measured_ev);
     Event { recoil_ev, stored_ev, measured_ev, triggered }
 }

@@ -40,6 +40,14 @@ struct Row {
     collected: f64,
 }
 
+impl Row {
+    /// The same where only this share is seen.
+    fn kept(mut self, share: f64) -> Self {
+        self.seen.iter_mut().for_each(|p| *p *= share);
+        self
+    }
+}
+
 impl Eye {
     /// For the bins of `grid` and lines at `lines_ev`, all energies times `scale`, seen in the bins between `edges`.
     pub(super) fn new(
@@ -58,12 +66,15 @@ impl Eye {
             let (low, high) = grid.edges(bin);
             let alone = Grid { width_ev: high - low, n_bins: 1 };
             let source = RecoilSpectrum { grid: alone, bins: vec![1.0], lines: Vec::new() };
-            pieces.row(&source, low, [low, high], sigma_at(0.5 * (low + high)))
+            pieces
+                .row(&source, low, [low, high], sigma_at(0.5 * (low + high)))
+                .kept(detector.kept_of_deposited(low, high))
         };
         let of_line = |energy_ev: &f64| {
             let line = Line { energy_ev: scale * energy_ev, content: 1.0 };
             let source = RecoilSpectrum { grid: Grid { n_bins: 0, ..grid }, bins: Vec::new(), lines: vec![line] };
-            pieces.row(&source, 0.0, [line.energy_ev; 2], sigma_at(line.energy_ev))
+            let kept = detector.kept_of_deposited(line.energy_ev, line.energy_ev);
+            pieces.row(&source, 0.0, [line.energy_ev; 2], sigma_at(line.energy_ev)).kept(kept)
         };
         Self {
             n_out: edges.len() - 1,
@@ -119,14 +130,15 @@ impl Pieces {
         let (first, last) = (edges[0], edges[edges.len() - 1]);
         let mut cut = vec![first.min(0.0) - reach];
         let mut seen_in = vec![None];
-        let corners = detector.trigger.corners();
+        let trigger = detector.trigger_on_measured();
+        let corners = trigger.corners();
         for (bin, pair) in edges.windows(2).enumerate() {
             let inside = corners.iter().copied().filter(|c| *c > pair[0] && *c < pair[1]);
             let ends: Vec<f64> = std::iter::once(pair[0]).chain(inside).chain([pair[1]]).collect();
             for stretch in ends.windows(2) {
                 split(detector, stretch[0], stretch[1], fineness, 30, &mut |low, high| {
                     cut.push(low);
-                    seen_in.push(Some((bin, detector.trigger.mean(low, high, detector.resolution))));
+                    seen_in.push(Some((bin, trigger.mean(low, high, detector.resolution))));
                 });
             }
         }
@@ -158,7 +170,7 @@ impl Pieces {
 fn split(detector: &Detector, low: f64, high: f64, fineness: Fineness, depth: usize, add: &mut impl FnMut(f64, f64)) {
     // Just inside: a step at an end belongs to the neighbour.
     let inside = 1e-9 * (high - low);
-    let efficiency = |energy_ev| detector.trigger.efficiency(energy_ev, detector.resolution);
+    let efficiency = |energy_ev| detector.trigger_on_measured().efficiency(energy_ev, detector.resolution);
     let change = (efficiency(high - inside) - efficiency(low + inside)).abs();
     if depth == 0 || change < 1e-12 || (change <= fineness.step && high - low <= fineness.piece_ev) {
         return add(low, high);
