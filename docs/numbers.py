@@ -157,11 +157,11 @@ def curve_and_means():
 
 
 def earlier():
-    """Campaigns with the potentials before, and what the present one stores more."""
-    now, before = by_energy(*CAMPAIGNS.values()), {name: by_energy(folder) for name, folder in EARLIER.items()}
+    """Campaigns with the potentials before, and what the present one stores more in the same box."""
+    now, before = by_energy(CAMPAIGNS["6x6x3"]), {name: by_energy(folder) for name, folder in EARLIER.items()}
     header = ["recoil energy (eV)"]
     for name in before:
-        header += [f"{name}: recoils, with defects", "stored by those (eV)", "Frenkel pairs per recoil", "present potential less this (eV)"]
+        header += [f"{name}: recoils, with defects", "stored by those (eV)", "Frenkel pairs per recoil", "P87 less this (eV)"]
     lines = []
     for energy_ev, r in now.items():
         line = [f"{energy_ev:g}"]
@@ -209,7 +209,7 @@ def ratios(knockon):
     """What the response that ships does to a spectrum of neutrinos, and what else it might do."""
     compute, both = Ratios(knockon), list(CAMPAIGNS.values())
     rows = [["`cawo4-w`, with its band", *(f"{r:.3f} ({low:.3f} to {high:.3f})" for r, low, high in compute.of("cawo4-w"))]]
-    others = {"`paper`": compute.of("paper")}
+    others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": compute.of_settings(both, defect_plateau="false")}
     names = {"gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
     others |= {f"another curve: {name}": compute.of_settings(both, evolution=f'"{key}"') for key, name in names.items()}
     others |= {f"another shape: {name}": compute.of_settings(both, shape=f'"{name}"') for name in ("gamma",)}

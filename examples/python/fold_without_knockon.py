@@ -61,7 +61,7 @@ def deposited(p):
     below = np.where(inside < 1e-12, stored / most, (cdf(stored) - cdf(zero)) / np.maximum(inside, 1e-12))
     arrives = -np.diff(below, axis=1)
     fermi = p["fermi"]
-    damaged = fermi["plateau"] / (1.0 + np.exp(-(RECOIL_EV - fermi["midpoint_ev"]) / fermi["width_ev"]))
+    damaged = fermi.get("plateau", 1.0) / (1.0 + np.exp(-(RECOIL_EV - fermi["midpoint_ev"]) / fermi["width_ev"]))
     return (1.0 - damaged) * COUNTS + (damaged * COUNTS) @ arrives
 
 

@@ -32,6 +32,7 @@ spectrum has lost the stored energy already and would lose it twice: fit it (kno
     histogram.
 The stored energy is taken off, then come resolution and trigger, in this order. The trigger acts on
 the measured energy; give --threshold-width-ev 0 where the resolution already is the trigger's noise.
+With --efficiency-of deposited it acts on the energy before the resolution, as injected pulses tell.
 
 RESPONSE is a name (cawo4-w: the project's own cascades; paper: two means printed in the paper, the rest
 assumed, docs/experimenters.md) or a file: response.json of `knockon response`, or a matrix (docs/response-format.md).

@@ -23,6 +23,8 @@ pub struct Settings {
     pub shape: ShapeModel,
     /// Family of the curves that carry mean and width over the recoil energy.
     pub evolution: Evolution,
+    /// Whether the defect probability may have a plateau below 1.
+    pub defect_plateau: bool,
     /// Whether the bootstrap also draws shape and evolution, among those that held-out cascades do not tell from the best.
     pub model_form_spread: bool,
     /// Stored energies below this are zero, in eV. Relaxation noise is below 0.01 eV and the smallest energy of a
@@ -45,6 +47,7 @@ impl Default for Settings {
             species: "W".to_owned(),
             shape: ShapeModel::Gaussian,
             evolution: Evolution::Line,
+            defect_plateau: true,
             model_form_spread: true,
             zero_threshold_ev: 0.5,
             accepted_flags: Vec::new(),
@@ -81,12 +84,14 @@ impl Settings {
 pub(super) struct Form {
     pub(super) shape: ShapeModel,
     pub(super) evolution: Evolution,
+    /// Whether a plateau of the defect probability is looked for.
+    pub(super) plateau: bool,
 }
 
 impl Settings {
     /// The form that the best parameters have.
     pub(super) fn form(&self) -> Form {
-        Form { shape: self.shape, evolution: self.evolution }
+        Form { shape: self.shape, evolution: self.evolution, plateau: self.defect_plateau }
     }
 }
 
@@ -203,7 +208,7 @@ pub(super) fn fit_points(
     let tilt: f64 = shapes.iter().map(|s| s.effective_number * s.asymmetry).sum();
     let asymmetry = if shapes.is_empty() { known.asymmetry } else { tilt / weight };
     let prior = FermiPrior { centre: known.fermi, ..published::DEFECT_PROBABILITY };
-    let fermi = fermi::fit(trials, &prior);
+    let fermi = fermi::fit(trials, &prior, form.plateau);
     let mut parameters = Parameters { fermi, shape: form.shape, mean, width, asymmetry, profile: None };
     if form.shape == ShapeModel::Empirical {
         parameters.profile = profile(samples, shapes, &parameters);

@@ -87,9 +87,9 @@ const WORTH_A_PARAMETER: f64 = 2.0;
 /// Energies with both outcomes that it takes to look for a plateau: two fix midpoint and width.
 const ENERGIES_FOR_PLATEAU: usize = 3;
 
-/// Maximum of the weighted binomial likelihood, with a plateau below 1 where that is worth a parameter. The prior takes part only
+/// Maximum of the weighted binomial likelihood, with a plateau below 1 where one is looked for and worth a parameter. The prior takes part only
 /// when the data alone do not fix the function ([`is_determined_by`]).
-pub(super) fn fit(trials: &[Trials], prior: &FermiPrior) -> Fermi {
+pub(super) fn fit(trials: &[Trials], prior: &FermiPrior, plateau: bool) -> Fermi {
     if trials.is_empty() {
         return prior.centre;
     }
@@ -107,7 +107,7 @@ pub(super) fn fit(trials: &[Trials], prior: &FermiPrior) -> Fermi {
     let best = minimise(&[prior.centre.midpoint_ev, prior.centre.width_ev.ln()], &[5.0, 0.3], 1e-12, cost);
     let certain = plain(&best);
     let with_both = trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count();
-    if with_both < ENERGIES_FOR_PLATEAU {
+    if !plateau || with_both < ENERGIES_FOR_PLATEAU {
         return certain;
     }
     let limited = |p: &[f64]| Fermi { midpoint_ev: p[0], width_ev: p[1].exp(), plateau: 1.0 / (1.0 + (-p[2]).exp()) };
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn exact_fractions_give_the_function_back() {
         let truth = Fermi { midpoint_ev: 38.0, width_ev: 6.5, plateau: 1.0 };
-        let found = fit(&trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 300.0), &PRIOR);
+        let found = fit(&trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 300.0), &PRIOR, true);
         assert!((found.midpoint_ev - 38.0).abs() < 1e-3 && (found.width_ev - 6.5).abs() < 1e-3, "{found:?}");
         assert_eq!(found.plateau, 1.0);
     }
@@ -157,23 +157,24 @@ mod tests {
     fn a_plateau_is_found_where_there_is_one() {
         let truth = Fermi { midpoint_ev: 56.0, width_ev: 5.0, plateau: 0.95 };
         let data = trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 30.0);
-        let found = fit(&data, &PRIOR);
+        let found = fit(&data, &PRIOR, true);
         let off = [found.midpoint_ev - 56.0, found.width_ev - 5.0, 100.0 * (found.plateau - 0.95)];
         assert!(off.iter().all(|x| x.abs() < 0.01) && found.deviance(&data) < 1e-6, "{found:?}");
+        assert_eq!(fit(&data, &PRIOR, false).plateau, 1.0);
         // Too few recoils to tell.
-        assert_eq!(fit(&trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 2.0), &PRIOR).plateau, 1.0);
+        assert_eq!(fit(&trials(truth, &[20.0, 40.0, 60.0, 81.0, 112.0, 160.0], 2.0), &PRIOR, true).plateau, 1.0);
     }
 
     #[test]
     fn one_saturated_energy_leaves_the_prior() {
-        let found = fit(&[Trials { recoil_energy_ev: 112.0, fraction: 1.0, effective_number: 8.0 }], &PRIOR);
+        let found = fit(&[Trials { recoil_energy_ev: 112.0, fraction: 1.0, effective_number: 8.0 }], &PRIOR, true);
         assert!((found.midpoint_ev - 50.0).abs() < 2.0 && (found.width_ev - 10.0).abs() < 1.0, "{found:?}");
-        assert_eq!(fit(&[], &PRIOR).midpoint_ev.round(), 50.0);
+        assert_eq!(fit(&[], &PRIOR, true).midpoint_ev.round(), 50.0);
     }
 
     #[test]
     fn one_informative_energy_moves_the_midpoint() {
-        let found = fit(&[Trials { recoil_energy_ev: 40.0, fraction: 0.6, effective_number: 300.0 }], &PRIOR);
+        let found = fit(&[Trials { recoil_energy_ev: 40.0, fraction: 0.6, effective_number: 300.0 }], &PRIOR, true);
         assert!((found.probability(40.0) - 0.6).abs() < 0.03, "{found:?}");
     }
 }

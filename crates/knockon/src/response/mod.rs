@@ -292,7 +292,8 @@ impl Response {
             return Err(Error::input("shape", problem, "Choose another shape than empirical"));
         }
         let models = selection::scores(&potentials[0], &settings, &known);
-        let forms = if settings.model_form_spread { selection::accepted(&models) } else { vec![settings.form()] };
+        let forms =
+            if settings.model_form_spread { selection::accepted(&models, &settings) } else { vec![settings.form()] };
         let pool = build::Pool { potentials: &potentials, forms: &forms, known: &known };
         let response = Self::build(&fitted, &pool, settings);
         Ok(Self { campaign: Some(campaign), models, tag: identity, ..response })

@@ -79,7 +79,7 @@ pub(super) fn scores(samples: &[EnergySamples], settings: &Settings, known: &Kno
             })
             .collect();
         for evolution in Evolution::ALL {
-            let form = Form { shape, evolution };
+            let form = Form { shape, evolution, ..settings.form() };
             let fitted = fit_points(samples, &points, &trials, form, &known);
             if fitted.parameters.shape != shape {
                 continue;
@@ -105,8 +105,9 @@ pub(super) fn scores(samples: &[EnergySamples], settings: &Settings, known: &Kno
 }
 
 /// The forms that the bootstrap draws.
-pub(super) fn accepted(rows: &[ModelScore]) -> Vec<Form> {
-    rows.iter().filter(|r| r.accepted).map(|r| Form { shape: r.shape, evolution: r.evolution }).collect()
+pub(super) fn accepted(rows: &[ModelScore], settings: &Settings) -> Vec<Form> {
+    let form = |row: &ModelScore| Form { shape: row.shape, evolution: row.evolution, ..settings.form() };
+    rows.iter().filter(|row| row.accepted).map(form).collect()
 }
 
 fn position(directions: &[u32], direction: u32) -> usize {

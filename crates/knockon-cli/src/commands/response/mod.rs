@@ -43,6 +43,8 @@ Settings and their default values:
                               \"asymmetric-gaussian\", \"gamma\", \"empirical\"
   evolution = \"line\"          curves of mean and width; or \"parabola\", \"gaussian\",
                               \"monotone-spline\"
+  defect_plateau = true       the defect probability may level off below 1, where Akaike's criterion
+                              asks for it
   model_form_spread = true    the bootstrap draws shape and evolution too, among those that
                               held-out cascades do not tell from the best
   zero_threshold_ev = 0.5     stored energies below it count as zero
