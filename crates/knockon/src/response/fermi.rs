@@ -77,9 +77,14 @@ impl Fermi {
     }
 }
 
+/// Energies at which some recoils left defects and some did not.
+fn energies_with_both(trials: &[Trials]) -> usize {
+    trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count()
+}
+
 /// Whether the trials alone fix midpoint and width: two energies with both outcomes.
 pub(super) fn is_determined_by(trials: &[Trials]) -> bool {
-    trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count() >= 2
+    energies_with_both(trials) >= 2
 }
 
 /// Akaike's criterion: a further number must raise twice the log likelihood by more.
@@ -106,8 +111,7 @@ pub(super) fn fit(trials: &[Trials], prior: &FermiPrior, plateau: bool) -> Fermi
     };
     let best = minimise(&[prior.centre.midpoint_ev, prior.centre.width_ev.ln()], &[5.0, 0.3], 1e-12, cost);
     let certain = plain(&best);
-    let with_both = trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count();
-    if !plateau || with_both < ENERGIES_FOR_PLATEAU {
+    if !plateau || energies_with_both(trials) < ENERGIES_FOR_PLATEAU {
         return certain;
     }
     let limited = |p: &[f64]| Fermi { midpoint_ev: p[0], width_ev: p[1].exp(), plateau: 1.0 / (1.0 + (-p[2]).exp()) };

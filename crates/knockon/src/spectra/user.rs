@@ -142,7 +142,7 @@ pub fn parse_spectrum(
     }
     let first = cells(first);
     let has_header = first.iter().any(|c| c.parse::<f64>().is_err());
-    let header: Vec<String> = if first.iter().any(|c| c.parse::<f64>().is_err()) {
+    let header: Vec<String> = if has_header {
         lines.next();
         first.iter().map(|name| usual_name(name)).collect()
     } else {
