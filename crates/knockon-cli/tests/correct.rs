@@ -205,7 +205,7 @@ fn a_model_is_fitted_to_measured_counts() {
     );
     for (more, expected) in [
         (vec!["--model", "gaussian"], ["gaussian", "exponential"]),
-        (vec!["--model", "cevns"], ["exposure", "--exposure-kg-day"]),
+        (vec!["--model", "cevns"], ["exposure_kg_day", "exposure in kg day"]),
         (
             vec!["--model", "exponential", "--fix", "exponential.decay_ev"],
             ["PARAMETER=VALUE", "exponential.decay_ev=30"],

@@ -171,7 +171,7 @@ fn wrong_options_end_with_code_2_and_a_remedy() {
         (vec!["cevns", "--power-gw", "4,4", "--distance-m", "72"], "as many distances"),
         (vec!["cevns", "--site", "nowhere"], "chooz-vns"),
         (vec!["capture", "--target", "Ge"], "--target W"),
-        (vec!["capture", "--energies", "112"], "--resolution-ev"),
+        (vec!["capture", "--energies", "112"], "a resolution (resolution_ev)"),
         (vec!["capture", "--slowing-down", "quickly"], "--slowing-down 60"),
         (vec!["capture", "--slowing-down", "0"], "above 0"),
         (vec!["capture", "--crystal-mm", "5,5"], "5,5,5"),

@@ -1,6 +1,7 @@
 //! The keyword arguments that describe a detector.
 
 use crate::arrays::{Numbers, to_vec};
+use knockon::spectra::Curve;
 use knockon::spectra::detector::{Detector, Resolution, Trigger};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -34,7 +35,7 @@ impl Keywords<'_> {
                     let found = format!("{} energies and {} efficiencies", energies.len(), efficiencies.len());
                     return Err(refuse("one efficiency for each energy", &found, "Give arrays of equal length"));
                 }
-                Trigger::Table(energies.into_iter().zip(efficiencies).collect())
+                Trigger::Table(Curve::new(energies.into_iter().zip(efficiencies).map(<[f64; 2]>::from).collect()))
             }
             (None, Some(threshold_ev)) => {
                 Trigger::ErrorFunction { threshold_ev, width_ev, plateau: plateau.unwrap_or(1.0) }

@@ -192,8 +192,9 @@ pub(crate) fn cevns(
     }
     let source = Cevns { site, sin2_theta_w, resolution_ev, ..Cevns::default() };
     source.validate().map_err(exception)?;
+    let of_element = source.rates();
     let (energies, rates) =
-        scattering(py, target, &energies_ev, resolution_ev, |e, energy| source.rate_per_kev_kg_day(e, energy))?;
+        scattering(py, target, &energies_ev, resolution_ev, |e, energy| of_element.per_kev_kg_day(e, energy))?;
     Ok(RecoilSpectrum::per_kev_kg_day(energies, rates, json!({ "target": target, "cevns": source })))
 }
 

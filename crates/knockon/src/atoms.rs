@@ -18,7 +18,8 @@ const SYMBOLS: [&str; 94] = [
     "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu",
 ];
 
-/// Standard atomic weights in u (IUPAC 2021, conventional values; longest-lived isotope where there is none).
+/// Standard atomic weights in u: IUPAC 2021, conventional values where a weight varies in nature (Prohaska et al., Pure Appl.
+/// Chem. 94 (2022) 573); mass number of the longest-lived isotope where there is none.
 const MASSES_U: [f64; 94] = [
     1.008,
     4.002602,
@@ -83,7 +84,7 @@ const MASSES_U: [f64; 94] = [
     145.0,
     150.36,
     151.964,
-    157.249,
+    157.25,
     158.925354,
     162.500,
     164.930329,

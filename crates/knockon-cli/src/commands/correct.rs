@@ -114,10 +114,10 @@ impl From<KnownEnergy> for EfficiencyOf {
 #[derive(clap::Args)]
 pub(super) struct DetectorArguments {
     /// Standard deviation of the measured energy in eV.
-    #[arg(long, value_name = "EV", default_value_t = 0.0)]
+    #[arg(long, value_name = "EV", default_value_t = Resolution::default().constant_ev)]
     resolution_ev: f64,
     /// What this standard deviation grows by, per eV of deposited energy.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
+    #[arg(long, value_name = "NUMBER", default_value_t = Resolution::default().slope)]
     resolution_slope: f64,
     /// Measured energy at which the trigger keeps half of the events, in eV.
     #[arg(long, value_name = "EV")]

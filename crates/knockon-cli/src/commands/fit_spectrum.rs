@@ -7,7 +7,9 @@ use crate::{config, progress};
 use anyhow::Result;
 use knockon::Error;
 use knockon::io::{content_hash, read_text, write_atomically};
-use knockon::spectra::fitting::{FittedCounts, FittedParameter, Model, SpectrumFit, fit_spectrum};
+use knockon::spectra::fitting::{
+    DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, fit_spectrum,
+};
 use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
 use knockon::spectra::{AnyResponse, Settings};
 use serde_json::{Value, json};
@@ -34,7 +36,8 @@ Errors: deviation from the information matrix, low and high from the profile lik
 response_low and response_high from fits with each of the response's bootstrap sets (at most 100). The goodness
 of fit compares Cash's statistic with what is expected if the model holds: with fits of 400 drawn data sets where a
 bin expects fewer than 10 counts, else with a chi-squared distribution. without_stored_energy is what a fit
-finds that knows of no energy stored in defects.
+finds that knows of no energy stored in defects. Sets whose fit has not converged are left out and counted; an
+end of an interval that was not found is nan.
 
 Writes fit.json (parameters, correlations, goodness), parameters.csv, measured.csv (counts, fit, components),
 recoils.csv (the fitted true spectrum), fit.svg and fit.png.
@@ -131,8 +134,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fit.statistic_deviation,
         p_in_words(fit.p_value, fit.n_drawn_sets)
     ));
+    if let Some(left_out) = left_out(&fit, response.n_bootstrap_sets()) {
+        progress::say(&left_out);
+    }
     progress::say(&format!("wrote {}", arguments.output.display()));
     Ok(())
+}
+
+/// Fits that have not converged, which bands and p-value are without.
+fn left_out(fit: &SpectrumFit, n_bootstrap_sets: usize) -> Option<String> {
+    let sets = n_bootstrap_sets.min(MOST_RESPONSE_SETS).saturating_sub(fit.n_response_sets);
+    let drawn = if fit.n_drawn_sets == 0 { 0 } else { (DRAWN_SETS as usize).saturating_sub(fit.n_drawn_sets) };
+    (sets + drawn > 0).then(|| {
+        format!(
+            "left out, since their fits have not converged: {sets} sets of the response and {drawn} drawn data sets"
+        )
+    })
 }
 
 /// A share of drawn data sets is no smaller than that of one.

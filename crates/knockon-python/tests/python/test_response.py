@@ -184,7 +184,7 @@ def test_the_interpreter_is_released(paper):
         (lambda r: r.fold([0, 10], [1.0], plateau=0.5), "threshold_ev"),
         (lambda r: r.fold([0, 10], [1.0], threshold_ev=1.0, efficiency=([0], [1])), "found both"),
         (lambda r: r.fold([0, 10], [1.0], efficiency=([0, 1], [1])), "2 energies and 1 efficiencies"),
-        (lambda r: r.simulate([10.0], 1, efficiency=([1, 0], [1, 1])), "ascending energies"),
+        (lambda r: r.simulate([10.0], 1, efficiency=([1, 0], [1, 1])), "energy_ev to ascend"),
     ],
 )
 def test_bad_values_are_named(paper, call, text):

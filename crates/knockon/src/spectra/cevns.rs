@@ -64,24 +64,37 @@ impl Cevns {
         )
     }
 
-    /// Rate in counts per (keV kg day) and kg of this element, at a recoil energy in eV.
-    pub fn rate_per_kev_kg_day(&self, element: &Element, recoil_energy_ev: f64) -> f64 {
-        let rule = gauss_legendre(8);
-        element.nuclei(self.nuclei).iter().map(|nucleus| self.rate_on(nucleus, recoil_energy_ev, &rule)).sum()
+    /// The rates, for any number of elements and energies.
+    pub fn rates(&self) -> Rates<'_> {
+        Rates { source: self, rule: gauss_legendre(8), pieces_mev: self.site.smooth_pieces_mev() }
+    }
+}
+
+/// Rates of [`Cevns`], with what they share at all energies.
+pub struct Rates<'a> {
+    source: &'a Cevns,
+    rule: Vec<(f64, f64)>,
+    pieces_mev: Vec<f64>,
+}
+
+impl Rates<'_> {
+    /// Counts per (keV kg day) and kg of this element, at a recoil energy in eV.
+    pub fn per_kev_kg_day(&self, element: &Element, recoil_energy_ev: f64) -> f64 {
+        element.nuclei(self.source.nuclei).iter().map(|nucleus| self.on(nucleus, recoil_energy_ev)).sum()
     }
 
-    fn rate_on(&self, nucleus: &Nucleus, recoil_ev: f64, rule: &[(f64, f64)]) -> f64 {
+    fn on(&self, nucleus: &Nucleus, recoil_ev: f64) -> f64 {
+        let Cevns { site, sin2_theta_w, .. } = self.source;
         let lowest_ev = 0.5 * (recoil_ev + (recoil_ev * recoil_ev + 2.0 * nucleus.mass_ev * recoil_ev).sqrt());
         let lowest = lowest_ev * 1e-6;
         let integrand = |mev: f64| {
-            self.site.spectrum_per_fission(mev)
-                * cross_section_cm2_per_ev(nucleus, self.sin2_theta_w, mev * 1e6, recoil_ev)
+            site.spectrum_per_fission(mev) * cross_section_cm2_per_ev(nucleus, *sin2_theta_w, mev * 1e6, recoil_ev)
         };
-        let per_fission: f64 = (self.site.smooth_pieces_mev().windows(2))
+        let per_fission: f64 = (self.pieces_mev.windows(2))
             .filter(|piece| piece[1] > lowest)
-            .map(|piece| integrate(rule, piece[0].max(lowest), piece[1], integrand))
+            .map(|piece| integrate(&self.rule, piece[0].max(lowest), piece[1], integrand))
             .sum();
-        per_fission * self.site.fissions_per_cm2_s() * nucleus.per_kg * SECONDS_PER_DAY * 1e3
+        per_fission * site.fissions_per_cm2_s() * nucleus.per_kg * SECONDS_PER_DAY * 1e3
     }
 }
 
@@ -93,11 +106,12 @@ mod tests {
 
     fn crystal_rate(cevns: &Cevns, energy: f64) -> f64 {
         let material = Material::from_formula("CaWO4").unwrap();
+        let rates = cevns.rates();
         material
             .composition
             .iter()
             .zip(material.mass_fractions())
-            .map(|((e, _), f)| f * cevns.rate_per_kev_kg_day(e, energy))
+            .map(|((e, _), f)| f * rates.per_kev_kg_day(e, energy))
             .sum()
     }
 
@@ -123,11 +137,12 @@ mod tests {
         let cevns = Cevns::default();
         let tungsten = Element::from_symbol("W").unwrap();
         for (energy, expected) in [(10.0, 0.985), (100.0, 0.95), (160.0, 0.91), (200.0, 0.87), (300.0, 0.74)] {
-            let share = 183.84 / 287.914 * cevns.rate_per_kev_kg_day(tungsten, energy) / crystal_rate(&cevns, energy);
+            let share =
+                183.84 / 287.914 * cevns.rates().per_kev_kg_day(tungsten, energy) / crystal_rate(&cevns, energy);
             assert!((share - expected).abs() < 0.012, "{energy}: {share}");
         }
         let at_z_mass = Cevns { sin2_theta_w: 0.231_22, ..Cevns::default() };
-        let ratio = at_z_mass.rate_per_kev_kg_day(tungsten, 50.0) / cevns.rate_per_kev_kg_day(tungsten, 50.0);
+        let ratio = at_z_mass.rates().per_kev_kg_day(tungsten, 50.0) / cevns.rates().per_kev_kg_day(tungsten, 50.0);
         assert!((ratio - 0.960).abs() < 0.002, "{ratio}");
     }
 
@@ -139,7 +154,7 @@ mod tests {
         let mut with = Cevns::default();
         with.site.uranium_238_captures_per_fission = 0.6;
         let tungsten = Element::from_symbol("W").unwrap();
-        let more = |e| with.rate_per_kev_kg_day(tungsten, e) / without.rate_per_kev_kg_day(tungsten, e) - 1.0;
+        let more = |e| with.rates().per_kev_kg_day(tungsten, e) / without.rates().per_kev_kg_day(tungsten, e) - 1.0;
         assert!((more(10.0) - 0.023).abs() < 0.0015, "{}", more(10.0));
         assert!(more(19.0).abs() < 1e-12 && more(5.0) > more(10.0), "{}", more(19.0));
     }

@@ -321,8 +321,8 @@ pub fn dark_matter(settings: &Settings) -> Result<RecoilRate, Error> {
 
 /// Recoils from reactor neutrinos, per kg of crystal and day.
 pub fn cevns(settings: &Settings) -> Result<RecoilRate, Error> {
-    let source = &settings.cevns;
-    scattering(settings, source.resolution_ev, |element, energy| source.rate_per_kev_kg_day(element, energy))
+    let rates = settings.cevns.rates();
+    scattering(settings, settings.cevns.resolution_ev, |element, energy| rates.per_kev_kg_day(element, energy))
 }
 
 fn scattering(

@@ -1,50 +1,70 @@
 //! A quantity tabulated against another one, linear in between: what users bring as text or in settings.
 
+use super::table;
 use crate::Error;
 use serde::{Deserialize, Serialize};
 
-/// Rows of x and y, x ascending, both 0 or more.
+/// Rows of x and y, x ascending. Which values they may have is checked by who reads them ([`Columns`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Curve {
     rows: Vec<[f64; 2]>,
 }
 
+/// What the two columns of a curve hold.
+pub(super) struct Columns<'a> {
+    /// What errors call x and y.
+    pub(super) names: [&'a str; 2],
+    /// Whether these may be an x and a y,
+    pub(super) may_be: fn([f64; 2]) -> bool,
+    /// and which may, in words.
+    pub(super) expected: &'a str,
+}
+
 impl Curve {
+    /// A curve of rows that [`Self::validate`] has not seen.
+    pub fn new(rows: Vec<[f64; 2]>) -> Self {
+        Self { rows }
+    }
+
     /// Reads lines `x,y` (or separated by blanks); lines that start with `#` and a header are skipped. `name` is what errors
     /// call the file, `columns` what they call x and y.
     pub fn parse(text: &str, name: &str, columns: [&str; 2]) -> Result<Self, Error> {
-        let mut rows = Vec::new();
-        let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
-        for (index, (number, line)) in lines.enumerate() {
-            let cells: Vec<&str> = line.split([',', ';', ' ', '\t']).filter(|cell| !cell.is_empty()).collect();
-            let place = || format!("{name}, line {}", number + 1);
-            match cells.iter().map(|cell| cell.parse().ok()).collect::<Option<Vec<f64>>>().as_deref() {
+        Self::read(text, name, &Columns::of_zero_or_more(columns))
+    }
+
+    /// The same for columns of any kind.
+    pub(super) fn read(text: &str, name: &str, columns: &Columns) -> Result<Self, Error> {
+        let mut rows: Vec<[f64; 2]> = Vec::new();
+        for (index, line) in table::lines(text).enumerate() {
+            let bad = |problem| columns.bad(format!("{name}, line {}", line.number), problem);
+            let cells = line.cells_of_two();
+            match table::numbers(&cells).as_deref() {
                 Some(&[x, y]) => {
-                    check_row(rows.last(), [x, y], columns).map_err(|problem| bad(place(), problem, columns))?;
+                    columns.check_row(rows.last(), [x, y]).map_err(bad)?;
                     rows.push([x, y]);
                 }
-                // The first line may name the columns.
-                None if index == 0 && cells.iter().all(|cell| cell.parse::<f64>().is_err()) => {}
-                _ => return Err(bad(place(), format!("expected two numbers, found \"{line}\""), columns)),
+                None if index == 0 && table::is_header(&cells) => {}
+                _ => return Err(bad(format!("expected two numbers, found \"{}\"", line.text))),
             }
         }
-        let curve = Self { rows };
-        curve.validate(name, columns)?;
-        Ok(curve)
+        columns.check_count(name, rows.len(), 2)?;
+        Ok(Self { rows })
     }
 
     /// Checks rows that came another way, e.g. from settings; `place` is what errors call them.
     pub fn validate(&self, place: &str, columns: [&str; 2]) -> Result<(), Error> {
+        self.check(place, &Columns::of_zero_or_more(columns), 2)
+    }
+
+    /// The same for columns of any kind and at least `fewest` rows.
+    pub(super) fn check(&self, place: &str, columns: &Columns, fewest: usize) -> Result<(), Error> {
         for (index, row) in self.rows.iter().enumerate() {
             let before = index.checked_sub(1).map(|i| &self.rows[i]);
-            check_row(before, *row, columns)
-                .map_err(|problem| bad(format!("{place}, row {}", index + 1), problem, columns))?;
+            let bad = |problem| columns.bad(format!("{place}, row {}", index + 1), problem);
+            columns.check_row(before, *row).map_err(bad)?;
         }
-        if self.rows.len() < 2 {
-            return Err(bad(place, format!("expected two or more rows, found {}", self.rows.len()), columns));
-        }
-        Ok(())
+        columns.check_count(place, self.rows.len(), fewest)
     }
 
     /// The rows.
@@ -63,18 +83,34 @@ impl Curve {
     }
 }
 
-fn check_row(before: Option<&[f64; 2]>, [x, y]: [f64; 2], [x_name, y_name]: [&str; 2]) -> Result<(), String> {
-    if !(x.is_finite() && x >= 0.0 && y.is_finite() && y >= 0.0) {
-        return Err(format!("expected {x_name} and {y_name} of 0 or more, found {x} and {y}"));
+impl<'a> Columns<'a> {
+    fn of_zero_or_more(names: [&'a str; 2]) -> Self {
+        let may_be = |row: [f64; 2]| row.iter().all(|value| value.is_finite() && *value >= 0.0);
+        Self { names, may_be, expected: "numbers of 0 or more" }
     }
-    match before {
-        Some([last, _]) if *last >= x => Err(format!("expected {x_name} to ascend, found {x} after {last}")),
-        _ => Ok(()),
-    }
-}
 
-fn bad(place: impl Into<String>, problem: String, [x, y]: [&str; 2]) -> Error {
-    Error::input(place, problem, format!("Give rows {x},{y} in ascending {x}"))
+    fn check_row(&self, before: Option<&[f64; 2]>, [x, y]: [f64; 2]) -> Result<(), String> {
+        let [x_name, y_name] = self.names;
+        if !(self.may_be)([x, y]) {
+            return Err(format!("expected {} as {x_name} and {y_name}, found {x} and {y}", self.expected));
+        }
+        match before {
+            Some([last, _]) if *last >= x => Err(format!("expected {x_name} to ascend, found {x} after {last}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_count(&self, place: &str, found: usize, fewest: usize) -> Result<(), Error> {
+        if found >= fewest {
+            return Ok(());
+        }
+        Err(self.bad(place.to_owned(), format!("expected {fewest} or more rows, found {found}")))
+    }
+
+    fn bad(&self, place: String, problem: String) -> Error {
+        let [x, y] = self.names;
+        Error::input(place, problem, format!("Give rows {x},{y} in ascending {x}"))
+    }
 }
 
 #[cfg(test)]
@@ -85,8 +121,12 @@ mod tests {
 
     #[test]
     fn curves_are_read_and_interpolated() {
-        let curve = Curve::parse("# mine\ntime_fs,share\n0,1\n50 0.6\n100;0.2\n", "mine.csv", COLUMNS).unwrap();
+        let text = "# mine\ntime_fs,share\n0,1\n50 0.6\n100;0.2\n";
+        let curve = Curve::parse(text, "mine.csv", COLUMNS).unwrap();
         assert_eq!(curve.rows(), [[0.0, 1.0], [50.0, 0.6], [100.0, 0.2]]);
+        // As spreadsheets write it.
+        let quoted = "\u{feff}\"time_fs\",\"share\"\n\"0\",\"1\"\n50,0.6,\n100\t\t0.2\n";
+        assert_eq!(Curve::parse(quoted, "mine.csv", COLUMNS).unwrap(), curve);
         for (x, expected) in [(0.0, Some(1.0)), (25.0, Some(0.8)), (75.0, Some(0.4)), (100.0, Some(0.2))] {
             assert!((curve.at(x).unwrap() - expected.unwrap_or(0.0)).abs() < 1e-12, "{x}");
         }
@@ -102,7 +142,7 @@ mod tests {
             ("0,1\n50\n", "line 2", "two numbers"),
             ("0,1\n50,half\n", "line 2", "two numbers"),
             ("0,one\n50,0.5\n", "line 1", "two numbers"),
-            ("0,1\n", "mine.csv", "two or more"),
+            ("0,1\n", "mine.csv", "2 or more rows"),
         ] {
             let message = Curve::parse(text, "mine.csv", COLUMNS).unwrap_err().to_string();
             assert!(message.contains(place) && message.contains(problem), "{text:?}: {message}");

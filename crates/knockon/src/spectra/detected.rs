@@ -3,7 +3,7 @@
 //! the threshold, until that changes nothing that matters.
 
 use super::detector::{Detector, FAR_SIGMAS};
-use super::eye::{Eye, Fineness};
+use super::eye::{CONVERGED, Eye, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
 use super::fold::{Grid, Line, RecoilSpectrum, StorageKernel};
 use super::ratio;
 use super::user::{BinnedSpectrum, UserPart, UserSpectrum};
@@ -38,13 +38,6 @@ pub struct DetectedSpectrum {
     pub calibration_scale: f64,
 }
 
-/// Widest internal bin in eV.
-const WIDEST_EV: f64 = 0.25;
-/// Most internal bins.
-const MOST_BINS: f64 = 20_000.0;
-/// Internal bins are halved until no output bin changes by more than this.
-const CONVERGED: f64 = 1e-3;
-
 /// Folds a binned spectrum into its own bins. Parts of another species than the response's are left uncorrected.
 pub fn detect(
     spectrum: &BinnedSpectrum,
@@ -70,7 +63,7 @@ pub fn detect_into(
     if let Some(bin) = edges_ev.windows(2).find(|e| e[1] - e[0] < NARROWEST_BIN_EV) {
         let problem =
             format!("expected bins of at least {NARROWEST_BIN_EV} eV, found one from {} to {} eV", bin[0], bin[1]);
-        return Err(Error::input("edges", problem, "Give wider ones (--edges); energies are in eV"));
+        return Err(Error::input("edges", problem, "Give wider bins (edges); energies are in eV"));
     }
     match spectrum {
         UserSpectrum::Binned(binned) => {
@@ -136,7 +129,7 @@ fn fold(
     let mut widths: Vec<f64> = edges.windows(2).map(|e| e[1] - e[0]).collect();
     widths.sort_by(f64::total_cmp);
     // A start: bins are halved below until nothing changes. The resolution of flat bins is exact, however sharp.
-    let wanted = WIDEST_EV.min(0.5 * widths[widths.len() / 2]);
+    let wanted = WIDEST_BIN_EV.min(0.5 * widths[widths.len() / 2]);
     // A whole number of bins up to the end, so that none reaches beyond.
     let mut n_bins = (recoils.end_ev / wanted).ceil().clamp(1.0, MOST_BINS);
     let mut fineness = Fineness::COARSE;
@@ -161,7 +154,7 @@ fn fold(
                 100.0 * change,
                 100.0 * CONVERGED
             );
-            let remedy = "Give wider output bins (--edges), a resolution, or a spectrum that ends at a lower energy";
+            let remedy = "Give wider output bins (edges), a resolution, or a spectrum that ends at a lower energy";
             return Err(Error::computation(problem, remedy));
         }
         (coarse, after) = (fine, halved);
@@ -189,13 +182,6 @@ fn fold(
         before,
         after,
     })
-}
-
-/// The bin that changes most, and by how much: relative, for small bins to 1e-3 of the largest.
-fn largest_change(coarse: &[f64], fine: &[f64]) -> (usize, f64) {
-    let floor = 1e-3 * fine.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let changes = coarse.iter().zip(fine).map(|(a, b)| (a - b).abs() / b.max(floor));
-    changes.enumerate().fold((0, 0.0), |most, (bin, change)| if change > most.1 { (bin, change) } else { most })
 }
 
 /// Recoils of one kind: flat bins, or lines.
@@ -243,7 +229,7 @@ impl Recoils {
     fn events(events_ev: &[f64]) -> Self {
         let source = |e: &f64| Source { low_ev: *e, high_ev: *e, content: 1.0, error: Some(1.0) };
         let part = Part { own: true, sources: events_ev.iter().map(source).collect() };
-        let end_ev = events_ev.iter().copied().fold(WIDEST_EV, f64::max);
+        let end_ev = events_ev.iter().copied().fold(WIDEST_BIN_EV, f64::max);
         Self { parts: vec![part], lines_ev: events_ev.to_vec(), end_ev }
     }
 }

@@ -3,16 +3,28 @@
 
 use super::calibration::Calibration;
 use super::check_number;
+use super::curve::{Columns, Curve};
 use super::fold::smeared_ramp;
 use crate::Error;
 use crate::math::{gauss_legendre, integrate, normal_cdf};
 use crate::response::{AnyResponse, StoredEnergy};
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// Standard deviations of the resolution from which hardly a count arrives.
 pub(super) const FAR_SIGMAS: f64 = 3.0;
 /// Sharper than any detector: what looks like keV, and would take internal bins without number.
 pub(super) const LEAST_RESOLUTION_EV: f64 = 0.05;
+
+/// For the mean efficiency of a table over a piece of measured energy, of which a fold has many.
+static RULE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| gauss_legendre(3));
+
+/// What a table of efficiencies holds. Measured energies may be below 0.
+const EFFICIENCIES: Columns = Columns {
+    names: ["energy_ev", "efficiency"],
+    may_be: |[energy_ev, efficiency]| energy_ev.is_finite() && (0.0..=1.0).contains(&efficiency),
+    expected: "an energy and an efficiency from 0 to 1",
+};
 
 /// Standard deviation of the measured energy, a + b E.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -46,42 +58,14 @@ pub enum Trigger {
         /// Efficiency far above.
         plateau: f64,
     },
-    /// (energy in eV, efficiency), ascending: linear in between, 0 below and constant above.
-    Table(Vec<(f64, f64)>),
+    /// Efficiency against energy in eV: linear in between, 0 below and constant above.
+    Table(Curve),
 }
 
 impl Trigger {
     /// Reads a table: two columns, energy in eV and efficiency; lines with `#` and one header line are skipped.
     pub fn parse_table(text: &str, name: &str) -> Result<Self, Error> {
-        let mut table: Vec<(f64, f64)> = Vec::new();
-        // Spreadsheets begin with a byte-order mark.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let rows = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
-        for (index, (number, line)) in rows.enumerate() {
-            let bad = |problem: String| {
-                let remedy =
-                    "Write lines \"energy_ev,efficiency\" with ascending energies and efficiencies from 0 to 1";
-                Err(Error::input(format!("{name}, line {}", number + 1), problem, remedy))
-            };
-            let cells: Vec<&str> = line.split([',', ';', ' ', '\t']).filter(|c| !c.is_empty()).collect();
-            let numbers: Option<Vec<f64>> = cells.iter().map(|c| c.parse().ok()).collect();
-            match numbers.as_deref() {
-                Some(&[energy, efficiency]) if energy.is_finite() && (0.0..=1.0).contains(&efficiency) => {
-                    if table.last().is_some_and(|last| last.0 >= energy) {
-                        return bad(format!("expected ascending energies, found {energy}"));
-                    }
-                    table.push((energy, efficiency));
-                }
-                // A header, not a number with a slip in it.
-                None if index == 0 && cells.iter().all(|c| c.starts_with(|c: char| c.is_alphabetic() || c == '"')) => {}
-                _ => return bad(format!("expected an energy and an efficiency, found \"{line}\"")),
-            }
-        }
-        if table.len() < 2 {
-            let found = format!("expected two rows of efficiencies or more, found {}", table.len());
-            return Err(Error::input(name, found, "Give rows energy_ev,efficiency"));
-        }
-        Ok(Self::Table(table))
+        Curve::read(text, name, &EFFICIENCIES).map(Self::Table)
     }
 
     /// Efficiency at a measured energy in eV, for a detector of this resolution.
@@ -93,14 +77,10 @@ impl Trigger {
                 let above = energy_ev - threshold_ev;
                 plateau * if width_ev > 0.0 { normal_cdf(above / width_ev) } else { f64::from(above >= 0.0) }
             }
-            Self::Table(table) => {
-                let above = table.partition_point(|p| p.0 <= energy_ev);
-                match (above.checked_sub(1).map(|i| table[i]), table.get(above)) {
-                    (Some(low), Some(high)) => low.1 + (energy_ev - low.0) / (high.0 - low.0) * (high.1 - low.1),
-                    (Some(low), None) => low.1,
-                    (None, _) => 0.0,
-                }
-            }
+            Self::Table(table) => match table.rows().last() {
+                Some([end_ev, efficiency]) if energy_ev >= *end_ev => *efficiency,
+                _ => table.at(energy_ev).unwrap_or(0.0),
+            },
         }
     }
 
@@ -109,7 +89,7 @@ impl Trigger {
         match self {
             Self::All => Vec::new(),
             Self::ErrorFunction { threshold_ev, .. } => vec![*threshold_ev],
-            Self::Table(table) => table.iter().map(|p| p.0).collect(),
+            Self::Table(table) => table.rows().iter().map(|row| row[0]).collect(),
         }
     }
 
@@ -121,7 +101,7 @@ impl Trigger {
                 let ramp = |e: f64| smeared_ramp(e - threshold_ev, width_ev);
                 plateau * ((ramp(high) - ramp(low)) / (high - low)).clamp(0.0, 1.0)
             }
-            _ => integrate(&gauss_legendre(3), low, high, |e| self.efficiency(e, resolution)) / (high - low),
+            _ => integrate(&RULE, low, high, |e| self.efficiency(e, resolution)) / (high - low),
         }
     }
 }
@@ -166,12 +146,7 @@ impl Detector {
         check_number("resolution_ev", constant_ev, fine, &expected)?;
         check_number("resolution_slope", slope, (0.0..=1.0).contains(&slope), "a number from 0 to 1")?;
         if let Trigger::Table(table) = &self.trigger {
-            let fine = |&(energy, efficiency): &(f64, f64)| energy.is_finite() && (0.0..=1.0).contains(&efficiency);
-            let ascending = table.windows(2).all(|pair| pair[0].0 < pair[1].0);
-            if table.is_empty() || !ascending || !table.iter().all(fine) {
-                let problem = "expected ascending energies with efficiencies from 0 to 1, found others";
-                return Err(Error::input("efficiency", problem, "Correct the table of efficiencies"));
-            }
+            table.check("efficiency", &EFFICIENCIES, 1)?;
         }
         if let Trigger::ErrorFunction { threshold_ev, width_ev, plateau } = self.trigger {
             check_number("threshold_ev", threshold_ev, threshold_ev >= 0.0, "a number of 0 or more")?;
@@ -236,6 +211,10 @@ mod tests {
         assert_eq!((table.efficiency(5.0, sharp), table.efficiency(99.0, sharp)), (0.0, 0.8));
         let early = Trigger::parse_table("\u{feff}12;0.3\n30;1\n", "t").unwrap();
         assert_eq!((early.efficiency(11.9, sharp), early.efficiency(12.0, sharp)), (0.0, 0.3));
+        // Quoted, the first row is one as well.
+        let quoted = Trigger::parse_table("\"10\",\"0.5\"\n\"30\",\"1\"\n", "t").unwrap();
+        assert_eq!(quoted.efficiency(10.0, sharp), 0.5);
+        assert!(Trigger::parse_table("-5,0\n30,1\n", "t").is_ok());
         for bad in ["", "10,0\n5,1\n", "10,1.5\n", "10,0\nx,1\n", "10,O\n30,1\n40,1\n", "30,1\n"] {
             assert!(Trigger::parse_table(bad, "t").is_err(), "{bad}");
         }

@@ -23,6 +23,20 @@ impl Fineness {
     }
 }
 
+/// Widest internal bin in eV.
+pub(super) const WIDEST_BIN_EV: f64 = 0.25;
+/// Most internal bins.
+pub(super) const MOST_BINS: f64 = 20_000.0;
+/// Internal bins are narrow enough if no output bin changes by more than this when they are halved.
+pub(super) const CONVERGED: f64 = 1e-3;
+
+/// The bin that changes most, and by how much: relative, for small bins to 1e-3 of the largest.
+pub(super) fn largest_change(coarse: &[f64], fine: &[f64]) -> (usize, f64) {
+    let floor = 1e-3 * fine.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let changes = coarse.iter().zip(fine).map(|(a, b)| (a - b).abs() / b.max(floor));
+    changes.enumerate().fold((0, 0.0), |most, (bin, change)| if change > most.1 { (bin, change) } else { most })
+}
+
 /// Resolution and trigger on internal bins and lines.
 pub(super) struct Eye {
     n_out: usize,

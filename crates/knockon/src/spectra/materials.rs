@@ -22,7 +22,7 @@ pub struct Element {
     pub symbol: &'static str,
     /// Number of protons.
     pub protons: u32,
-    /// Standard atomic weight in u (IUPAC).
+    /// Standard atomic weight in u, that of [`crate::Species`].
     pub atomic_weight_u: f64,
     /// Stable and quasi-stable isotopes: (mass number, mass in u, abundance).
     pub(super) isotopes: &'static [(u32, f64, f64)],
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn isotopes_add_up_to_the_atomic_weight() {
-        for element in &ELEMENTS {
+        for element in ELEMENTS.iter() {
             let mean: f64 = element.isotopes().iter().map(|i| i.abundance * i.mass_u).sum();
             assert!((mean / element.atomic_weight_u - 1.0).abs() < 2e-4, "{}: {mean}", element.symbol);
             let listed: f64 = element.isotopes.iter().map(|i| i.2).sum();

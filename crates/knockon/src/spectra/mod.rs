@@ -21,6 +21,7 @@ pub mod materials;
 mod pointwise;
 pub mod reactor;
 mod sensitivity;
+mod table;
 pub mod user;
 
 pub use crate::response::AnyResponse;

@@ -124,7 +124,7 @@ pub fn capture_rate(capture: &Capture, energies_ev: &[f64]) -> Result<CaptureRat
         return Err(Error::input(
             "energies",
             "expected two or more energies, found one: lines without width have no rate at an energy",
-            "Give a range start:stop:step, or a resolution with --resolution-ev",
+            "Give a range start:stop:step, or a resolution (resolution_ev)",
         ));
     }
     // Above the kinematic maximum of 160.4 eV there is nothing.

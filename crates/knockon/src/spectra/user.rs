@@ -1,7 +1,7 @@
 //! Spectra that somebody brings: binned (edges or centres, counts or a density, with or without errors) or a list of
 //! events.
 
-use super::edges_around;
+use super::{edges_around, table};
 use crate::{Error, Species};
 
 /// What a column of a binned spectrum holds.
@@ -130,21 +130,21 @@ pub fn parse_spectrum(
     content: Option<Content>,
     usable_ev: [f64; 2],
 ) -> Result<UserSpectrum, Error> {
-    // Spreadsheets begin with a byte-order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')).peekable();
-    let Some(&(_, first)) = lines.peek() else {
+    let mut lines = table::lines(text).peekable();
+    let Some(first) = lines.peek().copied() else {
         return Err(Error::input(name, "expected a spectrum, found an empty file", REMEDY));
     };
-    if first.trim_start().starts_with(['{', '[']) {
+    if first.text.trim_start().starts_with(['{', '[']) {
         let remedy = "Give a table: knockon spectrum writes one without --format json";
         return Err(Error::input(name, "expected a table of text, found JSON", remedy));
     }
-    let first = cells(first);
-    let has_header = first.iter().any(|c| c.parse::<f64>().is_err());
-    let header: Vec<String> = if has_header {
+    let first = first.cells();
+    let names: Vec<String> = first.iter().map(|name| usual_name(name)).collect();
+    // Beside energies that have their name, another column may be called by a number.
+    let has_header = table::is_header(&first) || names.iter().any(|name| ENERGIES.contains(&name.as_str()));
+    let header = if has_header {
         lines.next();
-        first.iter().map(|name| usual_name(name)).collect()
+        names
     } else {
         let names = ["energy_ev", "density", "density_error"];
         if first.len() > names.len() {
@@ -159,14 +159,12 @@ pub fn parse_spectrum(
         return Err(Error::input(format!("{name}, header"), problem, remedy));
     }
     let mut rows: Vec<(usize, Vec<f64>)> = Vec::new();
-    for (index, line) in lines {
-        let found = cells(line);
-        let numbers: Option<Vec<f64>> = found.iter().map(|c| c.parse().ok()).collect();
-        match numbers {
-            Some(numbers) if numbers.len() == header.len() => rows.push((index + 1, numbers)),
+    for line in lines {
+        match table::numbers(&line.cells()) {
+            Some(numbers) if numbers.len() == header.len() => rows.push((line.number, numbers)),
             _ => {
-                let problem = format!("expected {} numbers, found \"{line}\"", header.len());
-                return Err(Error::input(format!("{name}, line {}", index + 1), problem, REMEDY));
+                let problem = format!("expected {} numbers, found \"{}\"", header.len(), line.text);
+                return Err(Error::input(format!("{name}, line {}", line.number), problem, REMEDY));
             }
         }
     }
@@ -182,16 +180,6 @@ pub fn parse_spectrum(
         return Ok(UserSpectrum::Events(table.energies(0)?));
     }
     table.binned(column, content).map(UserSpectrum::Binned)
-}
-
-/// The cells of a line, by the first of semicolon, comma and tab that it has, else by blanks; without quotes.
-fn cells(line: &str) -> Vec<String> {
-    let cell = |text: &str| text.trim().trim_matches('"').trim().to_owned();
-    match [';', ',', '\t'].into_iter().find(|separator| line.contains(*separator)) {
-        // Lines may end with a separator.
-        Some(separator) => line.trim_end().trim_end_matches(separator).split(separator).map(cell).collect(),
-        None => line.split_whitespace().map(cell).collect(),
-    }
 }
 
 /// The name of a column as it is written here, of one in other letters or with its unit in brackets: `Energy_Low (eV)`.
@@ -333,11 +321,7 @@ impl Table<'_> {
         if column.is_none() && Species::from_symbol(whole).is_some() {
             let problem =
                 format!("expected {whole}_rate or {whole}_counts for recoils of {whole}, found the column \"{whole}\"");
-            return Err(Error::input(
-                format!("{}, header", self.name),
-                problem,
-                "Rename it, or choose it with --column",
-            ));
+            return Err(Error::input(format!("{}, header", self.name), problem, "Rename it, or choose it (column)"));
         }
         let name = part_of.map_or(whole, |(_, of)| of);
         let parts: Vec<(usize, Option<&str>)> = match part_of {
@@ -467,7 +451,7 @@ impl Table<'_> {
 
     fn unclear(&self, column: usize, expected: &str) -> Error {
         let problem = format!("{expected}, found the column \"{}\"", self.header[column]);
-        let remedy = "Take this column out of the table, rename it, or choose the one to use with --column";
+        let remedy = "Take this column out of the table, rename it, or choose the one to use (column)";
         Error::input(format!("{}, header", self.name), problem, remedy)
     }
 }
@@ -613,7 +597,7 @@ mod tests {
         ] {
             let row = |e: u32| format!("{e}{}\n", ",1".repeat(header.matches(',').count()));
             let message = read(&format!("{header}\n{}{}", row(1), row(2))).unwrap_err().to_string();
-            assert!(message.contains(expected) && message.contains("--column"), "{header}: {message}");
+            assert!(message.contains(expected) && message.contains("(column)"), "{header}: {message}");
         }
         let text = "energy_ev,rate,xx_rate\n1,1,1\n2,1,1\n";
         let message = parse_spectrum(text, "x", Some("rate"), None, [0.0, 500.0]).unwrap_err().to_string();
@@ -633,6 +617,8 @@ mod tests {
             assert_eq!(binned(&text.replace("energy_low_ev,energy_high_ev,counts", header)), binned(text), "{header}");
         }
         assert_eq!(binned(&format!("\u{feff}{text}")), binned(text));
+        let year = parse_spectrum("energy_ev,2024\n10,5\n20,6\n", "mine.csv", Some("2024"), None, [0.0, 500.0]);
+        assert!(matches!(year, Ok(UserSpectrum::Binned(binned)) if binned.column == "2024"));
         assert_eq!(read("\u{feff}120.5\n80.2\n").unwrap(), UserSpectrum::Events(vec![120.5, 80.2]));
     }
 
@@ -641,7 +627,9 @@ mod tests {
     fn what_would_be_misread_is_refused() {
         for (text, problem) in [
             ("20,23,599\n23,26,480\n26,29,400\n", "what look like edges"),
-            ("10,5;120\n20,5;110\n", "expected"),
+            ("10,5;120\n20,5;110\n", "expected 2 numbers"),
+            // A slip in the first row is no header.
+            ("10,1O\n20,2\n30,1\n", "line 1"),
             ("energy_ev,counts\n42.5,9\n47.5,9\n55,9\n65,9\n", "line 3: expected counts at centres"),
         ] {
             let message = read(text).unwrap_err().to_string();

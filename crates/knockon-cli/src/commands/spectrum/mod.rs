@@ -11,7 +11,7 @@ use knockon::spectra::cevns::Cevns;
 use knockon::spectra::dark_matter::DarkMatter;
 use knockon::spectra::materials::{Element, Material, Nuclei};
 use knockon::spectra::reactor::{self, Core, FissionFractions, Site};
-use knockon::spectra::{Curve, parse_energies, rates_by_element};
+use knockon::spectra::{Curve, Settings, parse_energies, rates_by_element};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -87,25 +87,25 @@ impl From<KnownNuclei> for Nuclei {
 #[derive(clap::Args)]
 struct DarkMatterArguments {
     /// Mass of the particle in GeV/c^2.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = DarkMatter::default().mass_gev)]
     mass_gev: f64,
     /// Cross-section on a free nucleon in cm^2.
-    #[arg(long, default_value_t = 1e-36)]
+    #[arg(long, default_value_t = DarkMatter::default().cross_section_cm2)]
     cross_section_cm2: f64,
     /// Formula of the crystal.
-    #[arg(long, default_value = "CaWO4")]
+    #[arg(long, default_value_t = Settings::default().material)]
     target: String,
     /// Most probable speed of the halo in km/s.
-    #[arg(long, default_value_t = 220.0)]
+    #[arg(long, default_value_t = DarkMatter::default().v0_km_per_s)]
     v0_km_s: f64,
     /// Galactic escape speed in km/s.
-    #[arg(long, default_value_t = 544.0)]
+    #[arg(long, default_value_t = DarkMatter::default().escape_km_per_s)]
     vesc_km_s: f64,
     /// Speed of the Earth through the halo, mean over a year, in km/s.
-    #[arg(long, default_value_t = 232.0)]
+    #[arg(long, default_value_t = DarkMatter::default().earth_km_per_s)]
     v_earth_km_s: f64,
     /// Local density in GeV/c^2 per cm^3.
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = DarkMatter::default().density_gev_per_cm3)]
     rho_gev_cm3: f64,
     /// Natural isotopes, or one mean nucleus per element.
     #[arg(long, value_enum, default_value = "natural-isotopes")]
@@ -133,7 +133,7 @@ struct CevnsArguments {
     #[arg(long, value_enum, default_value = "chooz-vns")]
     site: KnownSite,
     /// Formula of the crystal.
-    #[arg(long, default_value = "CaWO4")]
+    #[arg(long, default_value_t = Settings::default().material)]
     target: String,
     /// Thermal powers of the cores in GW, with commas; needs --distance-m.
     #[arg(long, value_delimiter = ',', requires = "distance_m")]
@@ -149,14 +149,14 @@ struct CevnsArguments {
     fission_fractions: Option<Vec<f64>>,
     /// Neutrons captured by 238U per fission, each followed by two antineutrinos; about 0.6 in a pressurised-water
     /// reactor, 0 leaves them out.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = Site::default().uranium_238_captures_per_fission)]
     u238_captures: f64,
     /// Antineutrino spectrum of the core in place of the published ones: rows neutrino_energy_mev,
     /// neutrinos_per_mev_per_fission, zero outside, linear in between; fission fractions then give the energy per fission only.
     #[arg(long, value_name = "FILE")]
     reactor_table: Option<PathBuf>,
     /// Weak mixing angle at zero momentum transfer, sin^2.
-    #[arg(long, default_value_t = 0.238_57)]
+    #[arg(long, default_value_t = Cevns::default().sin2_theta_w)]
     sin2_theta_w: f64,
     /// Natural isotopes, or one mean nucleus per element.
     #[arg(long, value_enum, default_value = "natural-isotopes")]
@@ -245,7 +245,8 @@ fn cevns(arguments: &CevnsArguments) -> Result<()> {
     };
     source.validate()?;
     let (material, energies) = (Material::from_formula(&arguments.target)?, parse_energies(&common.energies)?);
-    let columns = element_columns(&material, &energies, common, |e, energy| source.rate_per_kev_kg_day(e, energy))?;
+    let rates = source.rates();
+    let columns = element_columns(&material, &energies, common, |e, energy| rates.per_kev_kg_day(e, energy))?;
     let parameters = json!({
         "target": material.formula, "cevns": source, "resolution_ev": common.resolution_ev,
         "reactor_flux_per_cm2_s": reactor::total_flux(&source.site),

@@ -65,13 +65,13 @@ pub(super) fn expected_statistic(expected: &[f64]) -> (f64, f64) {
     expected.iter().map(of_bin).fold((0.0, 0.0), |(a, b), (mean, variance)| (a + mean, b + variance))
 }
 
-/// Minimises C from `start`, until it falls by less than the share `tolerance`; `expect` gives expected counts and derivatives of
+/// Minimises C from `start`, until it falls by less than the share `tolerance` or after `most_steps`; `expect` gives expected counts and derivatives of
 /// all parameters.
 pub(super) fn minimise(
     observed: &[f64],
     bounds: &[Bounds],
     start: &[f64],
-    tolerance: f64,
+    (tolerance, most_steps): (f64, usize),
     mut expect: impl FnMut(&[f64]) -> Result<Expectation, Error>,
 ) -> Result<Optimum, Error> {
     let clamp =
@@ -80,7 +80,7 @@ pub(super) fn minimise(
     let mut here = expect(&values)?;
     let mut statistic = cash(observed, &here.counts);
     let (mut damping, mut converged) = (1e-3, start.is_empty());
-    for _ in 0..200 {
+    for _ in 0..most_steps {
         if converged {
             break;
         }
@@ -187,12 +187,13 @@ mod tests {
     use super::*;
 
     const ANY: Bounds = Bounds { low: 0.0, high: 1e9 };
+    const STOP: (f64, usize) = (1e-9, 200);
 
     /// Less than a fixed background: the signal is best at its bound, where nothing is left to vary.
     #[test]
     fn a_single_parameter_may_end_at_its_bound() {
         let below = |v: &[f64]| Ok(Expectation { counts: vec![5.0 + v[0]; 3], derivatives: vec![vec![1.0; 3]] });
-        let found = minimise(&[1.0, 2.0, 3.0], &[ANY], &[1.0], 1e-9, below).unwrap();
+        let found = minimise(&[1.0, 2.0, 3.0], &[ANY], &[1.0], STOP, below).unwrap();
         assert!(found.converged && found.values == [0.0] && found.covariance[(0, 0)].is_nan());
     }
 
@@ -201,7 +202,7 @@ mod tests {
     fn closed_forms() {
         let observed = [3.0, 7.0, 0.0, 6.0];
         let constant = |v: &[f64]| Ok(Expectation { counts: vec![v[0]; 4], derivatives: vec![vec![1.0; 4]] });
-        let found = minimise(&observed, &[ANY], &[100.0], 1e-9, constant).unwrap();
+        let found = minimise(&observed, &[ANY], &[100.0], STOP, constant).unwrap();
         assert!(found.converged && (found.values[0] - 4.0).abs() < 1e-6, "{:?}", found.values);
         assert!((found.covariance[(0, 0)] - 1.0).abs() < 1e-6);
         let template = [1.0, 2.0, 3.0, 4.0];
@@ -209,7 +210,7 @@ mod tests {
             let counts = template.iter().map(|t| v[0] * t).collect();
             Ok(Expectation { counts, derivatives: vec![template.to_vec()] })
         };
-        let found = minimise(&observed, &[ANY], &[1e-3], 1e-9, scaled).unwrap();
+        let found = minimise(&observed, &[ANY], &[1e-3], STOP, scaled).unwrap();
         assert!((found.values[0] - 1.6).abs() < 1e-7 && (found.covariance[(0, 0)] - 0.16).abs() < 1e-7);
     }
 
@@ -224,10 +225,10 @@ mod tests {
         };
         let observed = at(&[300.0, 12.0]).unwrap().counts;
         let low = Bounds { low: 1e-3, high: 1e6 };
-        let found = minimise(&observed, &[low, low], &[5.0, 60.0], 1e-9, at).unwrap();
+        let found = minimise(&observed, &[low, low], &[5.0, 60.0], STOP, at).unwrap();
         assert!(found.converged && found.statistic < 1e-6, "{found:?}");
         assert!((found.values[0] - 300.0).abs() < 1e-3 && (found.values[1] - 12.0).abs() < 1e-4);
-        let held = minimise(&observed, &[low, Bounds { low: 20.0, high: 1e6 }], &[5.0, 60.0], 1e-9, at).unwrap();
+        let held = minimise(&observed, &[low, Bounds { low: 20.0, high: 1e6 }], &[5.0, 60.0], STOP, at).unwrap();
         assert!(held.values[1] == 20.0 && held.covariance[(1, 1)].is_nan() && held.covariance[(0, 0)] > 0.0);
     }
 

@@ -21,7 +21,7 @@ use crate::math::{band, band_by_bin, gamma_p};
 use crate::response::{AnyResponse, StoredEnergy};
 use likelihood::expected_statistic;
 use nalgebra::DMatrix;
-use problem::Problem;
+use problem::{Fit, Problem};
 use rayon::prelude::*;
 
 /// A fitted parameter.
@@ -35,7 +35,8 @@ pub struct FittedParameter {
     pub value: f64,
     /// Standard deviation from the information matrix; NaN at a bound.
     pub deviation: f64,
-    /// Ends of the 68 % interval from the profile likelihood (C rises by 1).
+    /// Ends of the 68 % interval from the profile likelihood (C rises by 1); NaN where there is none, or where fits on the way to
+    /// it have not converged.
     pub interval: [f64; 2],
     /// 16 % and 84 % quantiles over fits with the response's bootstrap sets; NaN without any.
     pub response_interval: [f64; 2],
@@ -79,7 +80,8 @@ pub struct SpectrumFit {
     pub statistic_deviation: f64,
     /// Probability of a statistic as large as this if the model holds.
     pub p_value: f64,
-    /// Data sets that were drawn and fitted for it; 0 where every bin has counts enough for a chi-squared distribution.
+    /// Data sets that were drawn and fitted for it: [`DRAWN_SETS`], but for those whose fit has not converged; 0 where every bin has
+    /// counts enough for a chi-squared distribution.
     pub n_drawn_sets: usize,
     /// The statistic of the fit without energy stored in defects.
     pub statistic_without_stored_energy: f64,
@@ -87,18 +89,18 @@ pub struct SpectrumFit {
     pub convergence_error: f64,
     /// Factor between deposited and measured energy.
     pub calibration_scale: f64,
-    /// Bootstrap sets used.
+    /// Bootstrap sets used: the first [`MOST_RESPONSE_SETS`], but for those with which the fit has not converged.
     pub n_response_sets: usize,
 }
 
 /// Bootstrap sets that fits are repeated with at most.
-const MOST_RESPONSE_SETS: usize = 100;
+pub const MOST_RESPONSE_SETS: usize = 100;
 
 /// Expected counts in a bin below which the distribution of the statistic is sampled: there it depends on the counts and on what
 /// the fit makes of them.
 const FEW_COUNTS: f64 = 10.0;
 /// Data sets drawn then: a p-value of 0.05 is known to 0.01.
-const DRAWN_SETS: u64 = 400;
+pub const DRAWN_SETS: u64 = 400;
 
 /// Fits `model` to the counts of `measured`, binned in measured energy. The resolution is the model's last parameter, by
 /// default held at that of the detector.
@@ -113,32 +115,104 @@ pub fn fit_spectrum(
     let best = problem.search(stored)?;
     let without = problem.search(None)?;
     let sets: Vec<StoredEnergy> = response.replicas().into_iter().take(MOST_RESPONSE_SETS).collect();
-    // Each set of the response with its own best parameters: values, measured and true counts.
-    let replicas: Vec<(Vec<f64>, Vec<f64>, Vec<f64>)> = sets
-        .par_iter()
-        .map(|set| {
-            let values = problem.fit_from(Some(*set), &best.values)?.values;
-            let seen = total(&problem.projection(Some(*set)).components(&values)?);
-            let recoils = total(&problem.recoils(&values)?);
-            Ok((values, seen, recoils))
-        })
-        .collect::<Result<_, Error>>()?;
+    let replicas = fits_with_sets(&problem, &sets, &best)?;
     let intervals = problem.profile(stored, &best)?;
     let mut projection = problem.projection(stored);
     let components = projection.components(&best.values)?;
     let expected = total(&components);
-    let (mean, variance) = expected_statistic(&expected);
+    let goodness = goodness(&problem, stored, &best, &expected)?;
+    let convergence_error = problem.convergence_error(stored, &best.values, &expected)?;
+    let derivatives = projection.expect(&best.values, &problem.free)?.derivatives;
+    let seen: Vec<&Vec<f64>> = replicas.iter().map(|r| &r.seen).collect();
+    let recoils: Vec<&Vec<f64>> = replicas.iter().map(|r| &r.recoils).collect();
+    let fitted = |edges_ev, components, derivatives: &[Vec<f64>], sets: &[&Vec<f64>]| {
+        fitted_counts(model, edges_ev, components, (derivatives, &best.covariance), sets)
+    };
+    Ok(SpectrumFit {
+        parameters: fitted_parameters(model, &problem.free, [&best, &without], &intervals, &replicas),
+        correlation: correlation(&best.covariance),
+        observed: problem.observed.clone(),
+        measured: fitted(measured.edges_ev.clone(), components, &derivatives, &seen),
+        recoils: fitted(
+            problem.recoil_edges(),
+            problem.recoils(&best.values)?,
+            &problem.recoil_derivatives(&best.values)?,
+            &recoils,
+        ),
+        statistic: best.statistic,
+        expected_statistic: goodness.mean,
+        statistic_deviation: goodness.variance.sqrt(),
+        p_value: goodness.p_value,
+        n_drawn_sets: goodness.n_drawn,
+        statistic_without_stored_energy: without.statistic,
+        convergence_error,
+        calibration_scale: projection.scale(&best.values)?,
+        n_response_sets: replicas.len(),
+    })
+}
+
+/// A fit with one of the response's bootstrap sets.
+struct Replica {
+    values: Vec<f64>,
+    /// Measured counts.
+    seen: Vec<f64>,
+    /// True counts.
+    recoils: Vec<f64>,
+}
+
+/// Each set of the response with its own best parameters, but for those with which the fit has not converged.
+fn fits_with_sets(problem: &Problem, sets: &[StoredEnergy], best: &Fit) -> Result<Vec<Replica>, Error> {
+    let with_set = |set: &StoredEnergy| -> Result<Option<Replica>, Error> {
+        let Fit { values, converged, .. } = problem.fit_from(Some(*set), &best.values)?;
+        if !converged {
+            return Ok(None);
+        }
+        let seen = total(&problem.projection(Some(*set)).components(&values)?);
+        let recoils = total(&problem.recoils(&values)?);
+        Ok(Some(Replica { values, seen, recoils }))
+    };
+    let fits: Vec<Option<Replica>> = sets.par_iter().map(with_set).collect::<Result<_, _>>()?;
+    Ok(fits.into_iter().flatten().collect())
+}
+
+/// What the statistic should be if the model holds, fitted parameters subtracted, and how it compares.
+struct Goodness {
+    mean: f64,
+    variance: f64,
+    p_value: f64,
+    /// Data sets that were drawn for it.
+    n_drawn: usize,
+}
+
+fn goodness(problem: &Problem, stored: Option<StoredEnergy>, best: &Fit, expected: &[f64]) -> Result<Goodness, Error> {
+    let (mean, variance) = expected_statistic(expected);
     // A fitted parameter takes one unit of chi squared, with its variance of 2.
     let n_free = problem.free.len() as f64;
-    let (expected_mean, variance) = (mean - n_free, (variance - 2.0 * n_free).max(0.0));
-    let drawn = if expected.iter().any(|m| *m < FEW_COUNTS) {
-        problem.drawn_statistics(stored, &best, &expected, DRAWN_SETS)?
-    } else {
-        Vec::new()
-    };
-    let parameter = |(index, parameter): (usize, &Parameter)| {
-        let free = problem.free.iter().position(|p| *p == index);
-        let mut spread: Vec<f64> = replicas.iter().map(|r| r.0[index]).collect();
+    let (mean, variance) = (mean - n_free, (variance - 2.0 * n_free).max(0.0));
+    if !expected.iter().any(|m| *m < FEW_COUNTS) {
+        let p_value = chi_squared_p_value(best.statistic, mean, variance);
+        return Ok(Goodness { mean, variance, p_value, n_drawn: 0 });
+    }
+    let drawn = problem.drawn_statistics(stored, best, expected, DRAWN_SETS)?;
+    if drawn.is_empty() {
+        let problem = format!("no p-value: none of the fits of {DRAWN_SETS} drawn data sets has converged");
+        return Err(Error::computation(problem, "Hold parameters (fix), or use fewer components"));
+    }
+    let p_value = drawn_p_value(best.statistic, &drawn);
+    Ok(Goodness { mean, variance, p_value, n_drawn: drawn.len() })
+}
+
+/// All parameters, `free` being the indices of those that were fitted.
+fn fitted_parameters(
+    model: &Model,
+    free: &[usize],
+    [best, without]: [&Fit; 2],
+    intervals: &[[f64; 2]],
+    replicas: &[Replica],
+) -> Vec<FittedParameter> {
+    let fitted = |(index, parameter): (usize, &Parameter)| {
+        let free = free.iter().position(|p| *p == index);
+        let mut spread: Vec<f64> = replicas.iter().map(|r| r.values[index]).collect();
         FittedParameter {
             name: parameter.name.clone(),
             free: free.is_some(),
@@ -149,44 +223,26 @@ pub fn fit_spectrum(
             without_stored_energy: without.values[index],
         }
     };
-    let names = || model.components.iter().map(|c| c.name.clone());
-    let derivatives = projection.expect(&best.values, &problem.free)?.derivatives;
-    let recoils = problem.recoils(&best.values)?;
-    let recoil_derivatives = problem.recoil_derivatives(&best.values)?;
-    Ok(SpectrumFit {
-        parameters: model.parameters.iter().enumerate().map(parameter).collect(),
-        correlation: correlation(&best.covariance),
-        observed: problem.observed.clone(),
-        measured: FittedCounts {
-            edges_ev: measured.edges_ev.clone(),
-            deviation: deviation(&derivatives, &best.covariance, expected.len()),
-            response_band: band_by_bin(&Vec::from_iter(replicas.iter().map(|r| &r.1)), expected.len()),
-            components: names().zip(components).collect(),
-            counts: expected.clone(),
-        },
-        recoils: FittedCounts {
-            edges_ev: problem.recoil_edges(),
-            deviation: deviation(&recoil_derivatives, &best.covariance, problem.recoil_edges().len() - 1),
-            response_band: band_by_bin(
-                &Vec::from_iter(replicas.iter().map(|r| &r.2)),
-                problem.recoil_edges().len() - 1,
-            ),
-            counts: total(&recoils),
-            components: names().zip(recoils).collect(),
-        },
-        statistic: best.statistic,
-        expected_statistic: expected_mean,
-        statistic_deviation: variance.sqrt(),
-        p_value: match drawn.len() {
-            0 => chi_squared_p_value(best.statistic, expected_mean, variance),
-            _ => drawn_p_value(best.statistic, &drawn),
-        },
-        n_drawn_sets: drawn.len(),
-        statistic_without_stored_energy: without.statistic,
-        convergence_error: problem.convergence_error(stored, &best.values, &expected)?,
-        calibration_scale: projection.scale(&best.values)?,
-        n_response_sets: replicas.len(),
-    })
+    model.parameters.iter().enumerate().map(fitted).collect()
+}
+
+/// Counts of the components with the uncertainties that follow from derivatives and covariance of the free parameters, and from
+/// the same counts with `sets` of the response.
+fn fitted_counts(
+    model: &Model,
+    edges_ev: Vec<f64>,
+    components: Vec<Vec<f64>>,
+    (derivatives, covariance): (&[Vec<f64>], &DMatrix<f64>),
+    sets: &[&Vec<f64>],
+) -> FittedCounts {
+    let counts = total(&components);
+    FittedCounts {
+        edges_ev,
+        deviation: deviation(derivatives, covariance, counts.len()),
+        response_band: band_by_bin(sets, counts.len()),
+        components: model.components.iter().map(|c| c.name.clone()).zip(components).collect(),
+        counts,
+    }
 }
 
 /// Probability of a larger value of chi squared, scaled and with degrees of freedom such that mean and variance are these: exact

@@ -29,8 +29,9 @@ enum Shape {
 pub struct Parameter {
     /// `COMPONENT.WHAT_UNIT`, or `resolution_ev`.
     pub name: String,
-    /// Where the fit starts, or the value held.
-    pub start: f64,
+    /// Where the fit starts, or the value held. None: the fit begins where all components have equal shares of the counts, and a
+    /// resolution is the detector's.
+    pub start: Option<f64>,
     /// Lowest value.
     pub low: f64,
     /// Highest value.
@@ -103,7 +104,7 @@ impl Model {
             }
             if matches!(shape, Shape::DarkMatter | Shape::Cevns) && exposure_kg_day.is_none() {
                 let problem = format!("expected an exposure for {name}, found none");
-                return Err(Error::input("exposure_kg_day", problem, "Give --exposure-kg-day, of crystal"));
+                return Err(Error::input("exposure_kg_day", problem, "Give the exposure in kg day of crystal"));
             }
             let first = parameters.len();
             parameters.extend(shape.parameters(name));
@@ -112,7 +113,7 @@ impl Model {
         }
         parameters.push(Parameter {
             name: RESOLUTION.to_owned(),
-            start: 0.0,
+            start: None,
             low: LEAST_RESOLUTION_EV,
             high: 1e3,
             free: false,
@@ -137,7 +138,7 @@ impl Model {
                 high => format!("a number from {low} to {high}"),
             };
             super::super::check_number(name, start, fine, &expected)?;
-            parameter.start = start;
+            parameter.start = Some(start);
         }
         parameter.free = free;
         Ok(())
@@ -206,15 +207,15 @@ fn of_source(rate: RecoilRate, grid: Grid, factor: f64, species: &str) -> Truth 
 impl Shape {
     /// The scale, then what fixes the shape.
     fn parameters(self, name: &str) -> Vec<Parameter> {
-        let parameter = |what: &str, start: f64, low: f64, high: f64| Parameter {
+        let free = |what: &str, start: Option<f64>, low: f64, high: f64| Parameter {
             name: format!("{name}.{what}"),
             start,
             low,
             high,
             free: true,
         };
-        // Scales start at NaN: where the fit puts them itself.
-        let scale = |what: &str| parameter(what, f64::NAN, 0.0, f64::MAX);
+        let scale = |what: &str| free(what, None, 0.0, f64::MAX);
+        let parameter = |what: &str, start: f64, low: f64, high: f64| free(what, Some(start), low, high);
         match self {
             Self::Exponential => vec![scale("counts"), parameter("decay_ev", 30.0, 0.5, 1e4)],
             Self::PowerLaw => vec![scale("counts_per_ev_at_50_ev"), parameter("index", 1.5, -3.0, 8.0)],
@@ -273,7 +274,7 @@ mod tests {
             assert!(message.contains(expected), "{text}: {message}");
         }
         let message = Model::parse("cevns", &Settings::default(), None).unwrap_err().to_string();
-        assert!(message.contains("--exposure-kg-day"), "{message}");
+        assert!(message.contains("exposure_kg_day") && message.contains("of crystal"), "{message}");
         // What is held must be possible, too.
         let held = |start: f64| model("exponential").unwrap().set("exponential.decay_ev", Some(start), false);
         assert!(

@@ -2,7 +2,7 @@
 
 use super::super::calibration::Calibration;
 use super::super::detector::{Detector, FAR_SIGMAS};
-use super::super::eye::Fineness;
+use super::super::eye::{CONVERGED, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
 use super::super::fold::Grid;
 use super::super::user::{BinnedSpectrum, Content};
 use super::likelihood::{Bounds, Optimum, cash, minimise};
@@ -19,16 +19,14 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Expected counts may change by this much, relative, when the internal bins are halved.
-const CONVERGED: f64 = 1e-3;
-/// Widest internal bins, eV.
-const WIDEST_BIN_EV: f64 = 0.25;
-/// The same for simulated recoils: these are counted in bins, and where they stand inside is lost. Narrow peaks of theirs move by
+/// Widest internal bins of simulated recoils, eV: these are counted in bins, and where they stand inside is lost. Narrow peaks of theirs move by
 /// up to half a bin when bins are halved, which with 0.25 eV changes expected counts by 0.3 %.
 const SIMULATED_BIN_EV: f64 = 0.0625;
 /// A fit ends where the statistic falls by less than this share: for parameters, and for the statistic of drawn data sets alone.
 const EXACT: f64 = 1e-9;
 const ROUGH: f64 = 1e-4;
+/// Steps after which a fit has not converged.
+const MOST_STEPS: usize = 200;
 /// Drawn data sets that share a projection.
 const CHUNK: u64 = 50;
 /// Steps towards an end of a profile: a distance that is wrong by many orders of magnitude is found as well.
@@ -47,8 +45,10 @@ pub(super) struct Problem<'a> {
     grid: Grid,
     /// Indices of free parameters.
     pub(super) free: Vec<usize>,
-    /// Where fits start; NaN for scales that nobody set.
-    start: Vec<f64>,
+    /// Where fits start; none for scales that nobody set.
+    start: Vec<Option<f64>>,
+    /// Steps of a fit at most.
+    pub(super) most_steps: usize,
     eyes: Arc<Eyes>,
     truths: Arc<Truths>,
 }
@@ -58,7 +58,16 @@ pub(super) struct Fit {
     pub(super) values: Vec<f64>,
     pub(super) statistic: f64,
     pub(super) covariance: DMatrix<f64>,
-    converged: bool,
+    /// Whether these are the best values: if not, neither they nor the statistic say anything.
+    pub(super) converged: bool,
+}
+
+/// What a bin may count where this is expected.
+fn counts_of_bin((bin, expected): (usize, &f64)) -> Result<Poisson<f64>, Error> {
+    Poisson::new(expected.max(f64::MIN_POSITIVE)).map_err(|_| {
+        let problem = format!("expected a number of counts that can be drawn, found {expected} in bin {}", bin + 1);
+        Error::computation(problem, "Hold parameters (fix), or cut the spectrum there")
+    })
 }
 
 impl<'a> Problem<'a> {
@@ -83,7 +92,7 @@ impl<'a> Problem<'a> {
             let (bins, n) = (observed.len(), free.len());
             let problem =
                 format!("expected counts in more bins than the {n} free parameters, found {counts} in {bins}");
-            return refuse(problem, "Give more data, or hold parameters with --fix");
+            return refuse(problem, "Give more data, or hold parameters (fix)");
         }
         let [low, high] = response.best().usable_range_ev();
         let last = edges[edges.len() - 1];
@@ -95,15 +104,12 @@ impl<'a> Problem<'a> {
             let problem = format!("expected energies from {low} eV, where the response starts, found {}", edges[0]);
             return refuse(problem, "Cut the spectrum there, or give a response that reaches lower");
         }
-        let mut start: Vec<f64> = model.parameters.iter().map(|p| p.start).collect();
+        let mut start: Vec<Option<f64>> = model.parameters.iter().map(|p| p.start).collect();
         let resolution = start.len() - 1;
-        if start[resolution] == 0.0 {
-            start[resolution] = detector.resolution.constant_ev;
-        }
-        if free.contains(&resolution) {
-            start[resolution] = start[resolution].max(1.0);
-        }
-        let sigma_ev = start[resolution] + detector.resolution.slope * high;
+        let held_ev = start[resolution].unwrap_or(detector.resolution.constant_ev);
+        let resolution_ev = if free.contains(&resolution) { held_ev.max(1.0) } else { held_ev };
+        start[resolution] = Some(resolution_ev);
+        let sigma_ev = resolution_ev + detector.resolution.slope * high;
         let complete = high - response.best().rarely_exceeded_ev(high) - FAR_SIGMAS * sigma_ev;
         if last > complete {
             let problem = format!(
@@ -113,11 +119,11 @@ impl<'a> Problem<'a> {
             return refuse(problem, "Cut the spectrum there, or give a response that reaches further");
         }
         // Recoils come down by the stored energy and move by the resolution: further up than anybody looks.
-        let end = (1.35 * last + 10.0 * (start[resolution] + detector.resolution.slope * last) + 20.0).min(high);
+        let end = (1.35 * last + 10.0 * (resolution_ev + detector.resolution.slope * last) + 20.0).min(high);
         let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min);
-        let sigma = if start[resolution] > 0.0 { start[resolution] } else { f64::INFINITY };
+        let sigma = if resolution_ev > 0.0 { resolution_ev } else { f64::INFINITY };
         let widest = if model.is_simulated() { SIMULATED_BIN_EV } else { WIDEST_BIN_EV };
-        let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(widest)).ceil().clamp(1.0, 20_000.0);
+        let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(widest)).ceil().clamp(1.0, MOST_BINS);
         let grid = Grid { width_ev: end / n_bins, n_bins: n_bins as usize };
         Ok(Self {
             model,
@@ -128,6 +134,7 @@ impl<'a> Problem<'a> {
             grid,
             free,
             start,
+            most_steps: MOST_STEPS,
             eyes: Arc::default(),
             truths: Arc::default(),
         })
@@ -154,13 +161,13 @@ impl<'a> Problem<'a> {
         for index in shapes.filter(|i| self.free.contains(i)) {
             for factor in [0.4, 2.5] {
                 let mut start = self.start.clone();
-                start[index] *= factor;
+                start[index] = start[index].map(|value| factor * value);
                 starts.push(start);
             }
         }
         let mut best: Option<Fit> = None;
         for start in starts {
-            let Some(start) = self.scaled(&mut projection, start)? else { continue };
+            let Some(start) = self.scaled(&mut projection, &start)? else { continue };
             let found = self.minimise(&mut projection, &start, &self.free, EXACT)?;
             if best.as_ref().is_none_or(|b| found.statistic < b.statistic) {
                 best = Some(found);
@@ -169,7 +176,7 @@ impl<'a> Problem<'a> {
         best.filter(|b| b.converged).ok_or_else(|| {
             Error::computation(
                 "the fit has not converged: a component does not reach the bins, or the data do not fix its parameters",
-                "Hold parameters with --fix, start them closer with --start, or use fewer components",
+                "Hold parameters (fix), start them closer to what fits (start), or use fewer components",
             )
         })
     }
@@ -180,13 +187,13 @@ impl<'a> Problem<'a> {
     }
 
     /// Puts scales that nobody set where all components give equal shares of the counts; none where one gives no counts.
-    fn scaled(&self, projection: &mut Projection, mut values: Vec<f64>) -> Result<Option<Vec<f64>>, Error> {
+    fn scaled(&self, projection: &mut Projection, start: &[Option<f64>]) -> Result<Option<Vec<f64>>, Error> {
         let components = &self.model.components;
-        let ones: Vec<f64> = values.iter().map(|v| if v.is_nan() { 1.0 } else { *v }).collect();
+        let mut values: Vec<f64> = start.iter().map(|value| value.unwrap_or(1.0)).collect();
         let share = self.observed.iter().sum::<f64>() / components.len() as f64;
-        for (component, unit) in components.iter().zip(projection.components(&ones)?) {
+        for (component, unit) in components.iter().zip(projection.components(&values)?) {
             let total: f64 = unit.iter().sum();
-            if values[component.first].is_nan() {
+            if start[component.first].is_none() {
                 values[component.first] = share / total;
             }
             if total <= 0.0 && self.free.contains(&component.first) {
@@ -215,12 +222,13 @@ impl<'a> Problem<'a> {
         let first: Vec<f64> = free.iter().map(|i| start[*i]).collect();
         let bounds: Vec<Bounds> = free.iter().map(|i| self.model.parameters[*i].bounds()).collect();
         let expect = |fitted: &[f64]| projection.expect(&filled(fitted), free);
-        let found = minimise(&self.observed, &bounds, &first, tolerance, expect)?;
+        let found = minimise(&self.observed, &bounds, &first, (tolerance, self.most_steps), expect)?;
         let Optimum { values, statistic, covariance, converged } = found;
         Ok(Fit { values: filled(&values), statistic, covariance, converged })
     }
 
-    /// Least statistics of `sets` data sets drawn from `expected` counts, each with its own best parameters. The seed is fixed.
+    /// Least statistics of `sets` data sets drawn from `expected` counts, each with its own best parameters, but for those whose fit
+    /// has not converged. The seed is fixed.
     pub(super) fn drawn_statistics(
         &self,
         stored: Option<StoredEnergy>,
@@ -228,18 +236,18 @@ impl<'a> Problem<'a> {
         expected: &[f64],
         sets: u64,
     ) -> Result<Vec<f64>, Error> {
-        let counts: Vec<Poisson<f64>> =
-            expected.iter().filter_map(|m| Poisson::new(m.max(f64::MIN_POSITIVE)).ok()).collect();
+        let counts: Vec<Poisson<f64>> = expected.iter().enumerate().map(counts_of_bin).collect::<Result<_, _>>()?;
         // Sets of a chunk share a projection, which is costly to make.
         let of_chunk = |chunk: u64| -> Result<Vec<f64>, Error> {
             let mut projection = self.projection(stored);
-            let of_set = |set: u64| -> Result<f64, Error> {
+            let mut of_set = |set: u64| -> Result<Option<f64>, Error> {
                 let mut random = Pcg64::seed_from_u64(set + 1);
                 let observed = counts.iter().map(|m| m.sample(&mut random)).collect();
                 let drawn = Self { observed, ..self.clone() };
-                Ok(drawn.minimise(&mut projection, &best.values, &self.free, ROUGH)?.statistic)
+                let fit = drawn.minimise(&mut projection, &best.values, &self.free, ROUGH)?;
+                Ok(fit.converged.then_some(fit.statistic))
             };
-            (chunk * CHUNK..sets.min((chunk + 1) * CHUNK)).map(of_set).collect()
+            (chunk * CHUNK..sets.min((chunk + 1) * CHUNK)).filter_map(|set| of_set(set).transpose()).collect()
         };
         let chunks: Vec<Vec<f64>> =
             (0..sets.div_ceil(CHUNK)).into_par_iter().map(of_chunk).collect::<Result<_, _>>()?;
@@ -257,7 +265,8 @@ impl<'a> Problem<'a> {
     }
 
     /// The root of sqrt(C - C_min) = 1 on one side, close to linear in the parameter: a secant through the minimum, kept between
-    /// what is known to lie on either side of it. A bound that is reached before is the end; NaN where there is none.
+    /// what is known to lie on either side of it. A bound that is reached before is the end; NaN where there is none, or
+    /// where fits have not converged: these say on which side it may be, but not that it is there.
     fn profile_end(&self, projection: &mut Projection, best: &Fit, index: usize, side: f64) -> Result<f64, Error> {
         let parameter = self.free[index];
         let Bounds { low, high } = self.model.parameters[parameter].bounds();
@@ -272,7 +281,7 @@ impl<'a> Problem<'a> {
             let found = self.minimise(projection, &start, &others, EXACT)?;
             let rise = (found.statistic - best.statistic).max(0.0).sqrt();
             let at_bound = end == low || end == high;
-            if (rise - 1.0).abs() < 2e-3 || (at_bound && rise <= 1.0) {
+            if found.converged && ((rise - 1.0).abs() < 2e-3 || (at_bound && rise <= 1.0)) {
                 return Ok(end);
             }
             start = found.values;
@@ -353,10 +362,7 @@ impl<'a> Problem<'a> {
     ) -> Result<f64, Error> {
         let grid = Grid { width_ev: 0.5 * self.grid.width_ev, n_bins: 2 * self.grid.n_bins };
         let finer = total(&self.projection_on(stored, grid, Fineness::COARSE.halved()).components(values)?);
-        let floor = 1e-3 * finer.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-        let changes = expected.iter().zip(&finer).map(|(a, b)| (a - b).abs() / b.max(floor)).enumerate();
-        let (bin, change) =
-            changes.fold((0, 0.0), |most, (bin, change)| if change > most.1 { (bin, change) } else { most });
+        let (bin, change) = largest_change(expected, &finer);
         if change > CONVERGED {
             let problem = format!(
                 "the fold has not converged: halving internal bins of {:.3} eV changes the {:.3} counts expected in bin {} by {:.2} %",

@@ -214,6 +214,41 @@ fn a_scale_at_its_bound_has_an_upper_end() {
     assert!((upper_ends[1] / upper_ends[0] / 1e10 - 1.0).abs() < 1e-2, "{upper_ends:?}");
 }
 
+/// 0 is a resolution like any other; the detector's is taken where none was set.
+#[test]
+fn a_resolution_may_be_held_at_zero() {
+    let mut model = Model::parse("flat-background", &Settings::default(), None).unwrap();
+    let data = binned(edges(), vec![50.0; 30]);
+    let resolution_ev = |model: &Model| {
+        let fit = fit_spectrum(&data, model, &paper(0), &detector()).unwrap();
+        value(&fit, "resolution_ev").value
+    };
+    assert_eq!(resolution_ev(&model), 4.0);
+    model.set("resolution_ev", Some(0.0), false).unwrap();
+    assert_eq!(resolution_ev(&model), 0.0);
+}
+
+/// Such fits enter neither bands nor p-value nor intervals; counts that cannot be drawn are named.
+#[test]
+fn fits_that_have_not_converged_are_left_out() {
+    let model = Model::parse("exponential", &Settings::default(), None).unwrap();
+    let (response, detector) = (paper(0), detector());
+    let data = binned(edges(), expected(|e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp(), &edges()));
+    let mut problem = Problem::new(&data, &model, &response, &detector).unwrap();
+    let best = problem.search(None).unwrap();
+    let counts = total(&problem.projection(None).components(&best.values).unwrap());
+    let found = |problem: &Problem| {
+        let drawn = problem.drawn_statistics(None, &best, &counts, 3).unwrap().len();
+        let ends = problem.profile(None, &best).unwrap().into_iter().flatten().filter(|end| end.is_finite()).count();
+        [drawn, ends, fits_with_sets(problem, &[response.best()], &best).unwrap().len()]
+    };
+    assert_eq!(found(&problem), [3, 4, 1]);
+    problem.most_steps = 0;
+    assert_eq!(found(&problem), [0, 0, 0]);
+    let message = problem.drawn_statistics(None, &best, &[5.0, f64::INFINITY], 1).unwrap_err().to_string();
+    assert!(message.contains("found inf in bin 2"), "{message}");
+}
+
 /// Recoils above the end of a response come down into the last bins; without them a fit would be wrong there.
 #[test]
 fn data_near_the_end_of_a_response_are_refused() {
