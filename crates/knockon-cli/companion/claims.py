@@ -6,6 +6,7 @@ the file of the next generation owns the work. Nothing is ever renamed or taken 
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 
@@ -144,9 +145,12 @@ def _owner_lives(path):
 
 
 def _age_s(path):
-    """By the clock of the file system, because those of the machines may differ."""
-    probe = f'{path}.{socket.gethostname()}.{os.getpid()}'
-    with open(probe, 'w'):
-        now = os.stat(probe).st_mtime
-    os.remove(probe)
-    return now - os.stat(path).st_mtime
+    """By the clock of the file system, because those of the machines may differ. Nobody else makes a file of the name that tells the
+    time: processes in containers may have the number, and the name of the machine, of this one. Only the claim itself may be found missing."""
+    beat = os.stat(path).st_mtime
+    try:
+        with tempfile.NamedTemporaryFile(prefix='.time-', dir=os.path.dirname(path) or '.') as file:
+            now = os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError as error:
+        raise OSError('the time of the file system cannot be told') from error
+    return now - beat

@@ -145,7 +145,13 @@ fn other_recoils_and_crystals_are_told_apart() {
     let crystal = "4\nLattice=\"3.8 0 0 0 3.8 0 0 0 3.8\" Properties=species:S:1:pos:R:3 pbc=\"T T T\"\n\
                    W 0 0 0\nO 1.9 0 0\nO 0 1.9 0\nO 0 0 1.9\n";
     std::fs::write(folder.join("wo3.xyz"), crystal).unwrap();
-    let campaign = "{\"unit_cell\": {\"species\": [\"W\", \"O\", \"O\", \"O\"]}}";
+    let campaign = shipped_campaign(|all| {
+        all["unit_cell"] = serde_json::json!({
+            "vectors": [3.8, 0, 0, 0, 3.8, 0, 0, 0, 3.8],
+            "species": ["W", "O", "O", "O"],
+            "positions": [[0, 0, 0], [1.9, 0, 0], [0, 1.9, 0], [0, 0, 1.9]],
+        });
+    });
     std::fs::create_dir(folder.join("campaign")).unwrap();
     std::fs::write(folder.join("campaign/campaign.json"), campaign).unwrap();
     std::fs::copy(folder.join("w.csv"), folder.join("campaign/recoils.csv")).unwrap();
@@ -163,6 +169,48 @@ fn other_recoils_and_crystals_are_told_apart() {
         assert!(!folder.join("out").exists());
     }
     succeed(folder, &["response", "W.toml", "--campaign", "w.csv", "-o", "out"]);
+}
+
+/// The campaign.json of the shipped campaign with a change.
+fn shipped_campaign(change: impl Fn(&mut Value)) -> String {
+    let text = std::fs::read_to_string(root().join("data/cawo4/campaign/campaign.json")).unwrap();
+    let mut campaign = serde_json::from_str(&text).unwrap();
+    change(&mut campaign);
+    campaign.to_string()
+}
+
+/// What was dropped without a word: images of directions, runs with a flag that somebody mistyped, parts of numbers.
+#[test]
+fn broken_campaigns_and_settings_are_refused() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    std::fs::write(folder.join("recoils.csv"), shipped_recoils(|_| true)).unwrap();
+    let settings = std::fs::read_to_string(root().join("data/cawo4/response.toml")).unwrap();
+    std::fs::write(folder.join("s.toml"), &settings).unwrap();
+    std::fs::write(folder.join("typo.toml"), settings.replace("\"small-box\"", "\"small_box\"")).unwrap();
+    let direction = ["--direction", "0,0,1"];
+    let refuse = |settings: &str, more: &[&str], expected: &[&str]| {
+        let output = run(folder, &[&["response", settings, "--campaign", "recoils.csv", "-o", "out"], more].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(expected.iter().all(|e| message.contains(e)), "{expected:?}: {message}");
+        assert!(!folder.join("out").exists());
+    };
+    refuse("typo.toml", &[], &["accepted_flags", "small-box, hot-border", "\"small_box\""]);
+    let without = shipped_campaign(|all| drop(all.as_object_mut().unwrap().remove("operations")));
+    std::fs::write(folder.join("campaign.json"), without).unwrap();
+    refuse("s.toml", &direction, &["campaign.json", "missing field `operations`", "knockon campaign collect"]);
+    let empty = shipped_campaign(|all| all["operations"] = serde_json::json!([]));
+    std::fs::write(folder.join("campaign.json"), empty).unwrap();
+    refuse("s.toml", &direction, &["campaign.json", "expected the 4 operations of the site", "found 0"]);
+    std::fs::write(folder.join("campaign.json"), shipped_campaign(|_| ())).unwrap();
+    let recoils = shipped_recoils(|_| true);
+    let first = recoils.lines().nth(1).unwrap();
+    let mut cells: Vec<&str> = first.split(',').collect();
+    let column = recoils.lines().next().unwrap().split(',').position(|name| name == "direction").unwrap();
+    cells[column] = "-1";
+    std::fs::write(folder.join("recoils.csv"), recoils.replacen(first, &cells.join(","), 1)).unwrap();
+    refuse("s.toml", &[], &["recoils.csv, line 2", "whole number", "\"direction\"", "\"-1\""]);
 }
 
 /// CSV, JSON, NPZ and ROOT say the same; ROOT goes through uproot, which is installed once from PyPI.

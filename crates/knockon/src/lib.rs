@@ -4,8 +4,9 @@
 //! moves atoms with it; [`cascade`] makes recoils and stored energies; [`response`] turns them into
 //! p(E_stored | E_recoil); [`spectra`] folds recoil spectra with it.
 //!
-//! Units inside and at every boundary: angstrom, eV, unified atomic mass unit, kelvin; time in femtoseconds at
-//! boundaries (see [`units`]).
+//! Units inside and at every boundary: angstrom, eV, unified atomic mass unit, kelvin; times in femtoseconds. Velocities alone are
+//! in angstrom per natural time of these units, 10.18 fs, wherever they are handed over or stored: mass times velocity squared is an
+//! energy in eV then ([`units::NATURAL_TIME_FS`], [`dynamics::Simulation::velocities`], [`cascade::Start::velocities`]).
 
 pub mod atoms;
 pub mod cascade;
@@ -23,6 +24,7 @@ pub mod progress;
 pub mod response;
 pub mod selection;
 pub mod settings;
+mod side_by_side;
 pub mod spectra;
 pub mod symmetry;
 pub mod units;

@@ -9,7 +9,7 @@ mod run;
 mod table;
 mod tables;
 
-pub(crate) use crystal::{axes, operations};
+pub(crate) use crystal::axes;
 
 use crate::figures::raster;
 use anyhow::{Result, bail};

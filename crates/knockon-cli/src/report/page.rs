@@ -7,6 +7,7 @@ use super::run::Run;
 use super::tables;
 use crate::figures::palette::{GRID, INK, MUTED, PAPER};
 use knockon::fit::Split;
+use knockon::fit::report::PaperErrors;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -151,7 +152,8 @@ fn facts(run: &Run) -> Markup {
         if let Some(errors) = errors {
             let value = format!("{} eV/Å", tables::significant(Some(errors.force_mae_ev_per_angstrom)));
             let place = if held_out.is_some() { "held-out data" } else { "training data" };
-            let note = format!("{place}; the paper: {} eV/Å", fit.paper.force_mae_ev_per_angstrom);
+            let paper = |paper: PaperErrors| format!("; the paper: {} eV/Å", paper.force_mae_ev_per_angstrom);
+            let note = format!("{place}{}", fit.paper.map(paper).unwrap_or_default());
             facts.push(("Mean absolute force error".into(), value, note));
         }
     }
@@ -195,10 +197,10 @@ fn cascade_text(run: &Run) -> Markup {
     html! {
         p {
             "Cascades of this run: " (run.cascade_counts()) ", in a periodic box of " (campaign.n_atoms) " atoms ("
-            (edges.join(" × ")) " Å), thermalised at " (tables::significant(campaign.temperature_k)) " K and followed for "
-            (tables::significant(campaign.simulated_time_fs.map(|t| t / 1e3))) " ps. The recoiling atom is "
-            (tables::plain(&campaign.species)) " on a site of symmetry " (campaign.site_symmetry.replace('-', "−")) "; seed "
-            (tables::plain(&campaign.seed)) "."
+            (edges.join(" × ")) " Å), thermalised at " (tables::significant(Some(campaign.temperature_k))) " K and followed for "
+            (tables::significant(Some(campaign.simulated_time_fs / 1e3))) " ps. The recoiling atom is "
+            (campaign.species) " on a site of symmetry " (campaign.site_symmetry.replace('-', "−")) "; seed "
+            (campaign.seed) "."
             @if campaign.n_flagged > 0 {
                 " Of " (campaign.n_runs) " recoils " (campaign.n_flagged) " are " (run.fate_of_flagged())
                 " (recoils.csv names the reasons)."
@@ -247,8 +249,11 @@ fn potential(run: &Run) -> Markup {
         @if let Some(fit) = &run.fit {
             p {
                 "Fitted to " (fit.n_configurations) " configurations (" code { (fit.data_file) } "), " (fit.n_columns)
-                " coefficients. The table compares it with configurations that the fit has not seen, and with the paper's errors of "
-                (fit.paper.energy_mae_ev) " eV per box and " (fit.paper.force_mae_ev_per_angstrom) " eV/Å."
+                " coefficients. The table compares it with configurations that the fit has not seen"
+                @if let Some(paper) = fit.paper {
+                    ", and with the paper's errors of " (paper.energy_mae_ev) " eV per box and " (paper.force_mae_ev_per_angstrom) " eV/Å"
+                }
+                "."
             }
             div.wide { (tables::fit_errors(fit)) }
             @if !fit.variants.is_empty() { (tables::variants(fit)) }

@@ -3,7 +3,7 @@
 
 use super::table::Table;
 use anyhow::{Context, Result};
-use knockon::cascade::{Equilibrium, KineticEnergies};
+use knockon::cascade::{CampaignOverview, Equilibrium};
 use knockon::fit::ErrorRow;
 use knockon::fit::report::{PaperErrors, VariantRow};
 use knockon::fit::validation::Score;
@@ -22,7 +22,7 @@ pub(crate) struct Run {
     pub(crate) calibration: Option<Table>,
     pub(crate) pair_scans: Option<Table>,
     pub(crate) checks: Option<Vec<Check>>,
-    pub(crate) campaign: Option<Campaign>,
+    pub(crate) campaign: Option<CampaignOverview>,
     pub(crate) thermalization: Option<Equilibrium>,
     /// Recoils by energy, as the response stage groups them.
     pub(crate) samples: Option<Vec<EnergySamples>>,
@@ -63,7 +63,8 @@ pub(crate) struct Fit {
     pub(crate) cross_validation: Vec<Score>,
     /// Calibration of committee and extrapolation grade.
     pub(crate) uncertainty: Value,
-    pub(crate) paper: PaperErrors,
+    /// Of crystals that the paper is about.
+    pub(crate) paper: Option<PaperErrors>,
 }
 
 /// One line of `model/checks.json`.
@@ -76,49 +77,6 @@ pub(crate) struct Check {
     pub(crate) expected: Value,
     pub(crate) passed: bool,
     pub(crate) detail: Option<String>,
-}
-
-/// `campaign/campaign.json`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Campaign {
-    pub(crate) model_hash: String,
-    pub(crate) n_atoms: u64,
-    pub(crate) box_angstrom: Vec<f64>,
-    pub(crate) temperature_k: Option<f64>,
-    pub(crate) kinetic_energies: Option<KineticEnergies>,
-    pub(crate) simulated_time_fs: Option<f64>,
-    pub(crate) time_step_displacement_angstrom: Option<f64>,
-    pub(crate) species: Value,
-    pub(crate) site_symmetry: String,
-    pub(crate) operations: Vec<Vec<f64>>,
-    pub(crate) directions: Vec<Direction>,
-    pub(crate) energies_ev: Vec<f64>,
-    pub(crate) starts: Value,
-    pub(crate) n_runs: u64,
-    pub(crate) n_flagged: u64,
-    pub(crate) seed: Value,
-    pub(crate) unit_cell: UnitCell,
-    pub(crate) central_atom_index: usize,
-}
-
-/// A sampled direction.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Direction {
-    pub(crate) x: f64,
-    pub(crate) y: f64,
-    pub(crate) z: f64,
-}
-
-/// The crystal of the campaign.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct UnitCell {
-    /// Three lattice vectors in angstrom, one after the other.
-    pub(crate) vectors: Vec<f64>,
-    pub(crate) species: Vec<String>,
-    pub(crate) positions: Vec<Vec<f64>>,
 }
 
 impl Run {
@@ -140,7 +98,7 @@ impl Run {
             calibration: table(&at("model/calibration.csv"))?,
             pair_scans: table(&at("model/pair_scans.csv"))?,
             checks: json(&at("model/checks.json"))?,
-            campaign: json(&at("campaign/campaign.json"))?,
+            campaign: CampaignOverview::read_if_there(&at("campaign/campaign.json"))?,
             thermalization: json(&at("campaign/starts/thermalization.json"))?,
             samples: samples(&at("campaign/recoils.csv"), response.as_ref())?,
             response,

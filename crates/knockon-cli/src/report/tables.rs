@@ -58,18 +58,20 @@ pub(crate) fn fit_errors(fit: &Fit) -> Markup {
                     @for errors in fit.errors.iter().filter(|e| e.split == split) { (error_row(errors)) }
                 }
             }
-            tbody {
-                tr.paper {
-                    td { "Paper (its own 348 boxes, all used in the fit)" } td.number { "348" }
-                    td.number { (fit.paper.energy_mae_ev) } td.number { "–" } td.number { "–" } td.number { "–" }
-                    td.number { (fit.paper.force_mae_ev_per_angstrom) } td.number { "–" } td.number { "–" } td.number { "–" }
+            @if let Some(paper) = fit.paper {
+                tbody {
+                    tr.paper {
+                        td { "Paper (its own 348 boxes, all used in the fit)" } td.number { "348" }
+                        td.number { (paper.energy_mae_ev) } td.number { "–" } td.number { "–" } td.number { "–" }
+                        td.number { (paper.force_mae_ev_per_angstrom) } td.number { "–" } td.number { "–" } td.number { "–" }
+                    }
                 }
             }
             caption {
                 "Mean absolute (MAE) and root-mean-square (RMSE) errors of the potential against density-functional theory. "
                 "Labels " code { (fit.data_hash) } ", potential " code { (fit.model_hash) } ". "
-                "The paper's numbers are for its own boxes, most of them of 96 atoms and more; an energy error per box "
-                "grows with its number of atoms, so compare the errors per atom and the forces."
+                @if fit.paper.is_some() { "The paper's numbers are for its own boxes, most of them of 96 atoms and more. " }
+                "An energy error per box grows with its number of atoms, so compare the errors per atom and the forces."
             }
         } }
     }

@@ -16,7 +16,17 @@ fn report(folder: &tempfile::TempDir) -> String {
 
 const RECOILS: &str = "run,species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,\
     stored_energy_ev,flags,model_hash\n0,W,112,0,0.6,0.8,0,1.5,0,9.5,,aaaa\n1,W,112,1,0,0.6,0.8,1.6,0,0.0,,aaaa\n2,W,112,1,0,0.6,0.8,1.6,1,80.0,energy_drift,aaaa\n";
-const CAMPAIGN: &str = r#"{"model_hash": "aaaa", "n_atoms": 768, "site_symmetry": "-4", "energies_ev": [112],
+
+/// A campaign that ships, made tiny.
+pub(super) fn campaign() -> String {
+    let shipped = include_str!("../../../../data/cawo4/campaign/campaign.json");
+    let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(shipped).expect("JSON");
+    let changes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(CHANGES).expect("JSON");
+    all.extend(changes);
+    serde_json::Value::Object(all).to_string()
+}
+
+const CHANGES: &str = r#"{"model_hash": "aaaa", "n_atoms": 768, "energies_ev": [112], "n_runs": 3, "n_flagged": 1, "central_atom_index": 17,
     "operations": [[1,0,0,0,1,0,0,0,1],[-1,0,0,0,-1,0,0,0,1],[0,1,0,-1,0,0,0,0,-1],[0,-1,0,1,0,0,0,0,-1]],
     "directions": [{"x":0.7071,"y":0.7071,"z":0,"weight_sr":1.5}],
     "kinetic_energies": {"n_frames":1,"n_atoms":4,"bin_width_kt":5.0,"counts":[2,1],"beyond":1},
@@ -41,7 +51,7 @@ fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
     let spectrum = "# parameters: {\"name\": \"<more>\"}\nenergy_ev,rate_before_per_kev_kg_day,rate_after_per_kev_kg_day,ratio,ratio_low,ratio_high\n10,1,1,1,0.9,1.1\n";
     let folder = folder(&[
         ("campaign/recoils.csv", RECOILS),
-        ("campaign/campaign.json", CAMPAIGN),
+        ("campaign/campaign.json", &campaign()),
         ("campaign/starts/thermalization.json", THERMALIZATION),
         ("spectra/cevns.csv", spectrum),
         ("spectra/capture.csv", spectrum),
@@ -87,7 +97,7 @@ fn a_tiny_run_gives_well_formed_figures_and_a_page_that_stands_alone() {
 
 #[test]
 fn a_failing_potential_stands_at_the_top() {
-    let html = report(&folder(&[("model/checks.json", CHECKS), ("campaign/campaign.json", CAMPAIGN)]));
+    let html = report(&folder(&[("model/checks.json", CHECKS), ("campaign/campaign.json", &campaign())]));
     let notice = html.find("fails 1 of 2 checks").expect("it is announced");
     assert!(notice < html.find("A cryogenic detector").expect("introduction"));
     assert!(html.contains("phonons &lt;real&gt;") && !html.contains("phonons <real>"));
@@ -96,7 +106,7 @@ fn a_failing_potential_stands_at_the_top() {
 #[test]
 fn different_potentials_are_announced() {
     let html =
-        report(&folder(&[("model/fit.json", r#"{"model_hash": "bbbb"}"#), ("campaign/campaign.json", CAMPAIGN)]));
+        report(&folder(&[("model/fit.json", r#"{"model_hash": "bbbb"}"#), ("campaign/campaign.json", &campaign())]));
     assert!(html.contains("different potentials"));
 }
 
@@ -105,12 +115,16 @@ fn broken_files_and_folders_are_errors_with_a_place() {
     let broken = folder(&[("model/checks.json", "[{")]);
     let error = format!("{:#}", write(broken.path()).expect_err("it is broken"));
     assert!(error.contains("checks.json") && error.contains("line 1"), "{error}");
+    // A campaign whose symmetry is missing has no map without images.
+    let without = folder(&[("campaign/campaign.json", &campaign().replace("\"operations\"", "\"operation\""))]);
+    let error = format!("{:#}", write(without.path()).expect_err("it lacks something"));
+    assert!(error.contains("campaign.json") && error.contains("missing field `operations`"), "{error}");
     let error = write(Path::new("/nowhere/at/all")).expect_err("there is none").to_string();
     assert!(error.contains("expected the output folder"), "{error}");
 }
 
 #[test]
 fn the_same_run_gives_the_same_page() {
-    let folder = folder(&[("campaign/recoils.csv", RECOILS), ("campaign/campaign.json", CAMPAIGN)]);
+    let folder = folder(&[("campaign/recoils.csv", RECOILS), ("campaign/campaign.json", &campaign())]);
     assert_eq!(report(&folder), report(&folder));
 }

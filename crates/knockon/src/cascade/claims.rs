@@ -6,14 +6,14 @@
 //! that who gets a claim must look again whether the work has been done meanwhile.
 
 use crate::Error;
-use crate::io::{create_atomically, read_text};
+use crate::io::{create_atomically, file_system_time, read_text, remove_unfinished};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const HEARTBEAT: Duration = Duration::from_secs(60);
 /// An owner on another machine that has been silent for so long is gone.
@@ -24,7 +24,7 @@ const MOMENT: Duration = Duration::from_millis(5);
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Owner {
+struct Owner {
     /// The machine since it was started, and the container within it where the system says so.
     host: String,
     pid: u32,
@@ -54,6 +54,35 @@ impl Owner {
             None if started(1).is_none() => None,
             found => Some(found == self.started),
         }
+    }
+}
+
+/// A process whose claims can be told from those of others, as far as the system says who it is.
+pub struct Holder {
+    /// See [`machine`].
+    machine: Option<String>,
+    pid: u32,
+    /// See [`started`].
+    started: Option<String>,
+}
+
+impl Holder {
+    /// The process with this number, on this machine. It must not have been waited for yet: then its number may be another's.
+    pub fn of_process(pid: u32) -> Self {
+        Self { machine: machine(), pid, started: started(pid) }
+    }
+
+    /// Whether it has, or had when it ended, a claim on the work whose files begin with `stem`.
+    pub fn holds(&self, stem: &Path) -> bool {
+        (0..generations(stem)).filter_map(|generation| owner(&path(stem, generation))).any(|owner| self.is(&owner))
+    }
+
+    /// Others may have its number: on other machines, in other containers, or at another time.
+    fn is(&self, owner: &Owner) -> bool {
+        let same = |known: Option<&str>, found: Option<&str>| known.is_none_or(|known| found == Some(known));
+        owner.pid == self.pid
+            && same(self.started.as_deref(), owner.started.as_deref())
+            && same(self.machine.as_deref(), Some(&owner.host))
     }
 }
 
@@ -132,6 +161,7 @@ impl Claim {
 
     /// Removes what dead owners left of finished work.
     pub(super) fn clear(stem: &Path) {
+        remove_unfinished(stem);
         for generation in 0.. {
             if std::fs::remove_file(path(stem, generation)).is_err() {
                 return;
@@ -175,42 +205,53 @@ fn is_replaced(path: &Path, text: &str) -> bool {
     }
 }
 
+/// None of a claim that cannot be read.
+fn owner(path: &Path) -> Option<Owner> {
+    read_text(path).ok().and_then(|text| serde_json::from_str(&text).ok())
+}
+
 fn owner_lives(path: &Path) -> bool {
-    let owner = read_text(path).ok().and_then(|text| serde_json::from_str::<Owner>(&text).ok());
     // A claim that cannot be read was made on a machine that died: its age decides.
-    owner.and_then(|owner| owner.lives()).unwrap_or_else(|| !is_silent(path))
+    owner(path).and_then(|owner| owner.lives()).unwrap_or_else(|| !is_silent(path, now))
 }
 
 /// Whether a claim has been given up, or its owner silent for too long. An owner of whom that cannot be known, because the file
 /// server is away for a while or this process may not write, lives: nothing is taken away from the living.
-fn is_silent(path: &Path) -> bool {
-    match age(path) {
-        Ok(age) => age >= STALE,
+fn is_silent(path: &Path, now: impl FnOnce(&Path) -> std::io::Result<SystemTime>) -> bool {
+    match std::fs::metadata(path).and_then(|m| m.modified()) {
+        Ok(beat) => now(path).is_ok_and(|now| now.duration_since(beat).unwrap_or_default() >= STALE),
         Err(error) => error.kind() == ErrorKind::NotFound,
     }
 }
 
-/// By the clock of the file system, because those of the machines may differ.
-fn age(path: &Path) -> std::io::Result<Duration> {
-    let modified = std::fs::metadata(path)?.modified()?;
-    let probe = probe(path);
-    let now = File::create(&probe).and_then(|f| f.metadata()).and_then(|m| m.modified());
-    let _ = std::fs::remove_file(&probe);
-    Ok(now?.duration_since(modified).unwrap_or_default())
+/// The time by the clock of the file system, because those of the machines may differ.
+fn now(claim: &Path) -> std::io::Result<SystemTime> {
+    file_system_time(&claim.with_extension(""))
 }
 
-/// A file that tells the time; no other thread of this process makes one of that name.
-fn probe(path: &Path) -> PathBuf {
-    path.with_extension(format!("probe{}-{:?}", std::process::id(), std::thread::current().id()))
+/// The number of this machine's start, and the container within it; None where the system does not say both, and
+/// `companion/claims.py` writes something else.
+fn machine() -> Option<String> {
+    Some(format!("{} {}", boot_id()?, container()?))
 }
 
+/// [`machine`], or as much of it as is known.
 fn host() -> String {
-    // Two machines may have one name, but never one number of their start.
-    let number = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
-    let name = number("random/boot_id").or_else(|_| number("hostname")).unwrap_or_else(|_| "unknown".to_owned());
-    // Containers of one machine do not see each other's processes.
-    let container = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    format!("{} {}", name.trim(), container.display()).trim().to_owned()
+    let name = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    let start = boot_id().unwrap_or_else(|| name().unwrap_or_else(|_| "unknown".to_owned()));
+    format!("{start} {}", container().unwrap_or_default()).trim().to_owned()
+}
+
+/// Two machines may have one name, but never one number of their start.
+fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Containers of one machine do not see each other's processes.
+fn container() -> Option<String> {
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(namespace.display().to_string())
 }
 
 /// Field 22 of /proc/PID/stat (proc(5)); the second field may hold anything in parentheses. None without such a process,
@@ -262,11 +303,9 @@ mod tests {
         write(&path(&stem, 0), &Owner { host: "elsewhere".to_owned(), ..living });
         assert!(Claim::take(&stem).expect("a folder to write to").is_none());
         let long_ago = std::time::SystemTime::now() - 2 * STALE;
-        File::options().write(true).open(path(&stem, 0)).and_then(|f| f.set_modified(long_ago)).expect("set");
-        // Its age cannot be known where no file can be made, because a folder stands there.
-        std::fs::create_dir(probe(&path(&stem, 0))).expect("a folder");
-        assert!(Claim::is_held(&stem) && Claim::take(&stem).expect("a folder to write to").is_none());
-        std::fs::remove_dir(probe(&path(&stem, 0))).expect("removed");
+        OpenOptions::new().write(true).open(path(&stem, 0)).and_then(|f| f.set_modified(long_ago)).expect("set");
+        // Whoever cannot tell the time takes nothing away.
+        assert!(!is_silent(&path(&stem, 0), |_| Err(ErrorKind::NotFound.into())) && is_silent(&path(&stem, 0), now));
         assert!(!Claim::is_held(&stem));
         let successor = Claim::take(&stem).expect("a folder to write to").expect("the owner is gone");
 
@@ -286,6 +325,39 @@ mod tests {
         assert!(silent().is_lost());
         let next = Claim::take(&stem).expect("a folder to write to").expect("nobody else");
         assert!(silent().is_lost() && !next.is_lost());
+    }
+
+    /// Also by those that `companion/claims.py` writes, without a number.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_is_known_by_its_claims() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stem = folder.path().join("run");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
+        let holder = Holder::of_process(child.id());
+        child.kill().and_then(|()| child.wait()).expect("ended");
+        let own = Owner {
+            host: machine().expect("a machine with a number"),
+            pid: holder.pid,
+            started: holder.started.clone(),
+            number: 0,
+        };
+        assert!(own.started.is_some() && own.host == host() && !holder.holds(&stem));
+        let others = [
+            Owner { pid: std::process::id(), ..own.clone() },
+            Owner { host: "another container".to_owned(), ..own.clone() },
+            Owner { started: Some("1".to_owned()), ..own.clone() },
+        ];
+        for (generation, other) in others.iter().enumerate() {
+            write(&path(&stem, generation), other);
+            assert!(!holder.holds(&stem), "{other:?}");
+        }
+        std::fs::write(path(&stem, 3), "cut sho").expect("written");
+        assert!(!holder.holds(&stem));
+        let words =
+            format!(r#"{{"host": "{}", "pid": {}, "started": "{}"}}"#, own.host, own.pid, own.started.expect("known"));
+        std::fs::write(path(&stem, 4), words).expect("written");
+        assert!(holder.holds(&stem));
     }
 
     /// As one of another user, who has made it unreadable.

@@ -52,7 +52,7 @@ pub fn export_campaign(
     accepted_flags: &[String],
 ) -> Result<Vec<Exported>, Error> {
     attribution.check()?;
-    check_flags(accepted_flags)?;
+    Flag::check_names(accepted_flags, "accepted flags")?;
     let mut finished = Vec::new();
     let mut without_boxes = Vec::new();
     for (record, boxes) in finished_boxes(plan, folder)? {
@@ -88,15 +88,6 @@ pub fn export_campaign(
         exported.push(Exported { archive, record, n_runs: records.len(), n_flagged, n_left_out, n_without_boxes });
     }
     Ok(exported)
-}
-
-fn check_flags(names: &[String]) -> Result<(), Error> {
-    let known = Flag::ALL.map(Flag::name);
-    let unknown = names.iter().find(|name| !known.contains(&name.as_str()));
-    unknown.map_or(Ok(()), |name| {
-        let found = format!("expected names of flags ({}), found {name:?}", known.join(", "));
-        Err(Error::input("accepted flags", found, "Name flags as recoils.csv does"))
-    })
 }
 
 fn nothing_to_export(folder: &Path, left_out: &[(RunRecord, PathBuf)], n_without_boxes: usize) -> Error {
@@ -420,14 +411,12 @@ mod tests {
     }
 
     #[test]
-    fn attributions_and_flags_are_checked() {
+    fn attributions_are_checked() {
         let fine = Attribution { author: "A".into(), affiliation: "B".into(), doi: String::new() };
         assert!(fine.check().is_ok());
         assert!(Attribution { author: " ".into(), ..fine.clone() }.check().is_err());
         assert!(Attribution { affiliation: "B\u{1}".into(), ..fine.clone() }.check().is_err());
         let error = Attribution { doi: "https://doi.org/10.1/2".into(), ..fine }.check().expect_err("a link");
         assert!(error.to_string().contains("such as 10.1234/abc"), "{error}");
-        let error = check_flags(&["small-box".into(), "smallbox".into()]).expect_err("unknown").to_string();
-        assert!(error.contains("small-box, hot-border") && error.contains("\"smallbox\""), "{error}");
     }
 }

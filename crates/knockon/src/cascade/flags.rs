@@ -1,5 +1,7 @@
 //! Reasons not to trust a recoil.
 
+use crate::Error;
+
 /// A reason not to trust a recoil; docs/cascades.md says when each is raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {
@@ -50,5 +52,27 @@ impl Flag {
             Self::Extrapolation => "extrapolation",
             Self::Start => "start",
         }
+    }
+
+    /// Refuses names that no flag has: a typo would leave out runs without a word. `place` is what errors call the list.
+    pub(crate) fn check_names(names: &[String], place: &str) -> Result<(), Error> {
+        let known = Self::ALL.map(Self::name);
+        let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+        let problem = format!("expected names of flags ({}), found {unknown:?}", known.join(", "));
+        Err(Error::input(place, problem, "Name flags as recoils.csv does"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_no_flag_are_refused_with_those_that_there_are() {
+        assert!(Flag::check_names(&Flag::ALL.map(|flag| flag.name().to_owned()), "accepted_flags").is_ok());
+        let error = Flag::check_names(&["small-box".into(), "smallbox".into()], "accepted_flags");
+        let message = error.expect_err("an unknown name").to_string();
+        let expected = ["accepted_flags: ", "small-box, hot-border", "found \"smallbox\""];
+        assert!(expected.iter().all(|part| message.contains(part)), "{message}");
     }
 }

@@ -1,7 +1,8 @@
 //! What a campaign leaves on disk.
 
 use super::{
-    Defects, Direction, KineticEnergies, Plan, Recoil, RecoilSettings, Snapshot, SpeciesDefects, Thermalization,
+    CampaignOverview, Defects, Direction, KineticEnergies, Plan, Recoil, RecoilSettings, SampledDirection, Snapshot,
+    SpeciesDefects, Thermalization,
 };
 use crate::io::{Frame, write_atomically};
 use crate::symmetry::SiteSymmetry;
@@ -39,9 +40,8 @@ pub(super) struct RunRecord {
     pub(super) weight_sr: f64,
     pub(super) start: usize,
     pub(super) recoil: Recoil,
-    /// Energy in eV from which the stored energy counts.
-    #[serde(default)]
-    pub(super) perfect_energy_ev: f64,
+    /// Energy in eV from which the stored energy counts; none in records of earlier versions.
+    pub(super) perfect_energy_ev: Option<f64>,
     pub(super) wall_time_s: f64,
     pub(super) model_hash: String,
     /// Version of the program.
@@ -119,7 +119,7 @@ const FIRST_COLUMNS: [(&str, MakeCell); 26] = [
     ("electronic_energy_ev", |_, r| r.recoil.electronic_energy_ev.to_string()),
     ("heat_ev", |_, r| r.recoil.heat_ev().to_string()),
     ("heat_temperature_rise_k", |plan, r| r.recoil.heat_temperature_rise_k(plan.n_atoms()).to_string()),
-    ("temperature_rise_k", |_, r| r.recoil.temperature_rise_k.to_string()),
+    ("temperature_rise_k", |_, r| optional(r.recoil.temperature_rise_k)),
     ("min_time_step_fs", |_, r| r.recoil.min_time_step_fs.to_string()),
     ("steps", |_, r| r.recoil.steps.to_string()),
     ("simulated_time_fs", |_, r| r.recoil.simulated_time_fs.to_string()),
@@ -147,7 +147,7 @@ const LAST_COLUMNS: [(&str, MakeCell); 11] = [
     ("commit", |_, r| r.commit.clone()),
     ("model_hash", |_, r| r.model_hash.clone()),
     ("energy_given_ev", |_, r| r.recoil.energy_given_ev.to_string()),
-    ("max_border_temperature_k", |_, r| r.recoil.max_border_temperature_k.to_string()),
+    ("max_border_temperature_k", |_, r| optional(r.recoil.max_border_temperature_k)),
     ("largest_region_angstrom3", |_, r| optional(r.recoil.disorder.map(|d| d.largest_region_angstrom3))),
     ("damage_radius_angstrom", |_, r| r.recoil.damage_radius_angstrom.to_string()),
     ("closest_pair", |_, r| r.recoil.closest_pair().unwrap_or_default().to_owned()),
@@ -233,7 +233,7 @@ impl UnitCell {
     }
 }
 
-/// Content of `campaign.json`.
+/// What `campaign.json` is made of.
 pub(super) struct CampaignFile<'a> {
     pub(super) plan: &'a Plan,
     pub(super) site: SiteSymmetry,
@@ -245,38 +245,45 @@ pub(super) struct CampaignFile<'a> {
 }
 
 impl CampaignFile<'_> {
-    pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
+    pub(super) fn write(self, path: &Path) -> Result<(), Error> {
+        // As a value, for keys in the order of the alphabet.
+        let value = serde_json::to_value(self.overview()?).expect("plain numbers and text");
+        write_atomically(path, serde_json::to_string_pretty(&value).expect("plain numbers and text").as_bytes())
+    }
+
+    fn overview(self) -> Result<CampaignOverview, Error> {
         let (plan, cell) = (self.plan, self.ideal_box.cell.vectors);
         let settings = &plan.settings;
-        let row_major = |m: &glam::DMat3| m.transpose().to_cols_array();
-        let direction = |d: &Direction| serde_json::json!({ "x": d.vector.x, "y": d.vector.y, "z": d.vector.z, "weight_sr": d.weight_sr });
-        let value = serde_json::json!({
-            "model_hash": plan.model_hash,
-            "crystal_file": settings.crystal,
-            "n_atoms": self.ideal_box.len(),
-            "cells": settings.cells,
-            "box_angstrom": [cell.x_axis.length(), cell.y_axis.length(), cell.z_axis.length()],
-            "perfect_energy_ev": self.perfect_energy_ev,
-            "temperature_k": settings.thermalization.temperature_k,
-            "kinetic_energies": self.kinetic_energies,
-            "simulated_time_fs": settings.recoil.time_fs,
-            "time_step_displacement_angstrom": settings.recoil.time_step.max_displacement_angstrom,
-            "species": settings.species,
-            "space_group": self.site.space_group,
-            "space_group_number": self.site.space_group_number,
-            "site_symmetry": self.site.point_group,
-            "site_group_order": self.site.operations.len(),
-            "operations": self.site.operations.iter().map(row_major).collect::<Vec<_>>(),
-            "directions": plan.directions.iter().map(direction).collect::<Vec<_>>(),
-            "energies_ev": settings.energies.iter().map(|e| e.energy_ev).collect::<Vec<_>>(),
-            "starts": settings.energies.iter().map(|e| e.starts).collect::<Vec<_>>(),
-            "n_runs": self.n_runs,
-            "n_flagged": self.n_flagged,
-            "seed": settings.seed,
-            "unit_cell": plan.unit_cell,
-            "central_atom_index": plan.central_atom()?,
-            "settings": settings,
-        });
-        write_atomically(path, serde_json::to_string_pretty(&value).expect("plain numbers and text").as_bytes())
+        let direction = |d: &Direction| {
+            let [x, y, z] = d.vector.to_array();
+            SampledDirection { x, y, z, weight_sr: d.weight_sr }
+        };
+        Ok(CampaignOverview {
+            model_hash: plan.model_hash.clone(),
+            crystal_file: settings.crystal.clone(),
+            n_atoms: self.ideal_box.len(),
+            cells: settings.cells,
+            box_angstrom: [cell.x_axis.length(), cell.y_axis.length(), cell.z_axis.length()],
+            perfect_energy_ev: self.perfect_energy_ev,
+            temperature_k: settings.thermalization.temperature_k,
+            kinetic_energies: self.kinetic_energies,
+            simulated_time_fs: settings.recoil.time_fs,
+            time_step_displacement_angstrom: settings.recoil.time_step.max_displacement_angstrom,
+            species: settings.species,
+            space_group: self.site.space_group,
+            space_group_number: self.site.space_group_number,
+            site_symmetry: self.site.point_group.to_owned(),
+            site_group_order: self.site.operations.len(),
+            operations: self.site.operations.iter().map(|matrix| matrix.transpose().to_cols_array()).collect(),
+            directions: plan.directions.iter().map(direction).collect(),
+            energies_ev: settings.energies.iter().map(|energy| energy.energy_ev).collect(),
+            starts: settings.energies.iter().map(|energy| energy.starts).collect(),
+            n_runs: self.n_runs,
+            n_flagged: self.n_flagged,
+            seed: settings.seed,
+            unit_cell: plan.unit_cell.clone(),
+            central_atom_index: plan.central_atom()?,
+            settings: settings.clone(),
+        })
     }
 }

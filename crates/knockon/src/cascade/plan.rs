@@ -5,7 +5,7 @@ use super::{
     CampaignSettings, Direction, Directions, InequivalentSites, UnitCell, central_atom, chosen_directions,
     irreducible_directions,
 };
-use crate::dynamics::{QuenchSettings, Quenched, ensure_relaxed, relax_cell};
+use crate::dynamics::{QuenchSettings, relaxed_unit_cell};
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::symmetry::{SiteSymmetry, site_symmetry};
 use crate::{Atoms, Error, Potential, Species};
@@ -96,10 +96,7 @@ impl Plan {
                 max_stress_ev_per_angstrom3: 0.01 * quench.max_stress_ev_per_angstrom3,
                 ..quench
             };
-            let relaxed = relax_cell(potential, crystal, &tight)?;
-            let Quenched { converged, max_force_ev_per_angstrom, .. } = relaxed.quenched;
-            ensure_relaxed("the unit cell", converged, max_force_ev_per_angstrom)?;
-            relaxed.atoms
+            relaxed_unit_cell(potential, crystal, &tight)?
         } else {
             crystal.clone()
         };

@@ -415,6 +415,7 @@ impl<'a> Cascade<'a> {
         let stored_energy_ev = quenched.energy_ev - perfect.energy_ev;
         let damage = Damage::new(perfect, &region, simulation.atoms());
         let allowed_heating_k = BORDER_HEATING_K.max(BORDER_HEATING_PART * books.start_temperature_k);
+        let temperature_rise_k = end.temperature_k - books.start_temperature_k;
         let border_heating_k = books.max_border_temperature_k - books.start_temperature_k;
         distances.see(&simulation, &mut books.closest_pairs_angstrom);
         let closest = books.closest_pairs_angstrom;
@@ -433,8 +434,8 @@ impl<'a> Cascade<'a> {
             steps: books.steps,
             simulated_time_fs: end.time_fs,
             final_temperature_k: end.temperature_k,
-            temperature_rise_k: end.temperature_k - books.start_temperature_k,
-            max_border_temperature_k: books.max_border_temperature_k,
+            temperature_rise_k: Some(temperature_rise_k),
+            max_border_temperature_k: Some(books.max_border_temperature_k),
             max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
             quench_evaluations: quenched.evaluations,
             // If no two atoms ever were closer than the cutoff, it is at least this.
@@ -451,7 +452,7 @@ impl<'a> Cascade<'a> {
         };
         let flags = [
             (Flag::Drift, end.energy_drift_ev.abs() > allowed_drift_ev(energy_ev)),
-            (Flag::Heat, !recoil.heat_is_found(simulation.atoms().len())),
+            (Flag::Heat, !recoil.heat_is_found(temperature_rise_k, simulation.atoms().len())),
             (Flag::SmallBox, books.hot_at_border || damage.reaches_border),
             (Flag::HotBorder, border_heating_k > allowed_heating_k),
             (Flag::ClosePair, close_pair),

@@ -43,12 +43,11 @@ pub struct Recoil {
     pub simulated_time_fs: f64,
     /// Kinetic temperature in K before the quench.
     pub final_temperature_k: f64,
-    /// How much hotter than before the kick that is, in K.
-    #[serde(default)]
-    pub temperature_rise_k: f64,
-    /// The largest kinetic temperature in K of the atoms near the faces of the box at any step.
-    #[serde(default)]
-    pub max_border_temperature_k: f64,
+    /// How much hotter than before the kick that is, in K; none in records of earlier versions.
+    pub temperature_rise_k: Option<f64>,
+    /// The largest kinetic temperature in K of the atoms near the faces of the box at any step; none in records of earlier
+    /// versions.
+    pub max_border_temperature_k: Option<f64>,
     /// Largest force on an atom after the quench, in eV/angstrom.
     pub max_force_ev_per_angstrom: f64,
     /// Evaluations that the quench took.
@@ -106,13 +105,13 @@ impl Recoil {
         closest.map(|(pair, _)| pair.as_str())
     }
 
-    /// Whether the temperature rose as the heat says.
-    pub(super) fn heat_is_found(&self, n_atoms: usize) -> bool {
+    /// Whether the temperature rose as the heat says, by `rise_k`.
+    pub(super) fn heat_is_found(&self, rise_k: f64, n_atoms: usize) -> bool {
         let expected_k = self.heat_temperature_rise_k(n_atoms);
-        let start_temperature_k = self.final_temperature_k - self.temperature_rise_k;
+        let start_temperature_k = self.final_temperature_k - rise_k;
         // The energy before and after is known, so that only its part in motion fluctuates, by k T sqrt(3 N) / 2.
         let deviation_k = self.final_temperature_k.hypot(start_temperature_k) / (3.0 * n_atoms as f64).sqrt();
-        (self.temperature_rise_k - expected_k).abs() <= HEAT_PART * expected_k.abs() + HEAT_DEVIATIONS * deviation_k
+        (rise_k - expected_k).abs() <= HEAT_PART * expected_k.abs() + HEAT_DEVIATIONS * deviation_k
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where things happen in the box: far from the recoil, it meets its own images.
 
-use super::wigner_seitz::median;
 use super::{Border, Displacement, PerfectBox};
 use crate::dynamics::{Bath, Simulation};
+use crate::frenkel::sites::median;
 use crate::units::BOLTZMANN_EV_PER_K;
 use crate::{Atoms, Cell, Error};
 use glam::DVec3;

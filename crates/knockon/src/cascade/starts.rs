@@ -90,7 +90,7 @@ pub struct Start {
     pub time_fs: f64,
     /// Positions in angstrom, not wrapped.
     pub positions: Vec<DVec3>,
-    /// Velocities in angstrom * sqrt(eV / u) / angstrom = angstrom per 10.18 fs.
+    /// Velocities in angstrom per natural time (10.18 fs, [`crate::units::NATURAL_TIME_FS`]).
     pub velocities: Vec<DVec3>,
 }
 

@@ -3,8 +3,8 @@
 //! Each atom belongs to the nearest site of the perfect crystal (Nordlund et al., Phys. Rev. B 57, 7556 (1998)). The box is
 //! first mapped onto that of the perfect crystal, and the drift of all atoms together is taken off.
 
-use crate::{Atoms, Cell, Error, Species};
-use glam::DVec3;
+use crate::frenkel::sites::{Sites, onto};
+use crate::{Atoms, Error, Species};
 use serde::{Deserialize, Serialize};
 
 /// Point defects of one element.
@@ -53,7 +53,8 @@ impl Defects {
         let sites = Sites::new(perfect);
         let mut left_site_atoms = 0;
         for (atom, position) in onto(perfect, atoms).into_iter().enumerate() {
-            let (site, distance) = sites.nearest(position);
+            // There is a site for each atom, so one is nearest.
+            let Some((site, distance)) = sites.nearest(position, |_| true) else { continue };
             occupants[site].push((distance, atom));
             left_site_atoms += usize::from(site != atom);
         }
@@ -82,100 +83,12 @@ impl Defects {
     }
 }
 
-/// Positions in the box of the perfect crystal, homogeneous strain and drift taken off. Most atoms only drifted, so the
-/// median displacement is the drift: unlike the displacement of the centre of mass, it does not feel the few that went far.
-fn onto(perfect: &Atoms, atoms: &Atoms) -> Vec<DVec3> {
-    let map = perfect.cell.vectors * atoms.cell.vectors.inverse();
-    let mapped: Vec<DVec3> = atoms.positions.iter().map(|p| map * *p).collect();
-    let displacements: Vec<DVec3> =
-        mapped.iter().zip(&perfect.positions).map(|(p, site)| perfect.cell.minimum_image(*p - *site)).collect();
-    let drift = median(&displacements);
-    mapped.into_iter().map(|p| p - drift).collect()
-}
-
-/// The median along each axis.
-pub(super) fn median(vectors: &[DVec3]) -> DVec3 {
-    let along = |axis: usize| {
-        let mut values: Vec<f64> = vectors.iter().map(|v| v[axis]).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(0.0)
-    };
-    DVec3::new(along(0), along(1), along(2))
-}
-
-/// Bins are at least this thick, in angstrom: no point of a crystal is much farther from all its sites.
-const BIN_ANGSTROM: f64 = 3.0;
-
-/// Sites of the crystal in bins.
-struct Sites<'a> {
-    cell: Cell,
-    positions: &'a [DVec3],
-    counts: [usize; 3],
-    bins: Vec<Vec<usize>>,
-}
-
-impl<'a> Sites<'a> {
-    fn new(crystal: &'a Atoms) -> Self {
-        let faces = crystal.cell.face_distances_angstrom().to_array();
-        let counts = faces.map(|d| ((d / BIN_ANGSTROM) as usize).max(1));
-        let mut sites = Self {
-            cell: crystal.cell,
-            positions: &crystal.positions,
-            counts,
-            bins: vec![Vec::new(); counts.iter().product()],
-        };
-        for (site, position) in crystal.positions.iter().enumerate() {
-            let bin = sites.index(sites.bin(*position));
-            sites.bins[bin].push(site);
-        }
-        sites
-    }
-
-    fn bin(&self, position: DVec3) -> [usize; 3] {
-        let fractional = self.cell.fractional(position).to_array();
-        let periodic: [bool; 3] = self.cell.periodic.into();
-        std::array::from_fn(|axis| {
-            let x = if periodic[axis] { fractional[axis].rem_euclid(1.0) } else { fractional[axis].max(0.0) };
-            ((x * self.counts[axis] as f64) as usize).min(self.counts[axis] - 1)
-        })
-    }
-
-    fn index(&self, bin: [usize; 3]) -> usize {
-        (bin[0] * self.counts[1] + bin[1]) * self.counts[2] + bin[2]
-    }
-
-    /// The nearest site and its distance in angstrom; of equally near sites the first.
-    fn nearest(&self, position: DVec3) -> (usize, f64) {
-        let bin = self.bin(position);
-        let around = |axis: usize| {
-            let n = self.counts[axis];
-            [n - 1, 0, 1].map(|step| (bin[axis] + step) % n)
-        };
-        let mut candidates = Vec::new();
-        for i in around(0) {
-            for j in around(1) {
-                for k in around(2) {
-                    candidates.extend_from_slice(&self.bins[self.index([i, j, k])]);
-                }
-            }
-        }
-        let best = self.nearest_of(position, candidates.into_iter());
-        // Beyond the thickness of a bin, a site in a bin that was not looked at may be nearer.
-        if best.1 < BIN_ANGSTROM { best } else { self.nearest_of(position, 0..self.positions.len()) }
-    }
-
-    fn nearest_of(&self, position: DVec3, sites: impl Iterator<Item = usize>) -> (usize, f64) {
-        let distance = |site: usize| (site, self.cell.minimum_image(position - self.positions[site]).length());
-        let nearer = |a: (usize, f64), b: (usize, f64)| if (b.1, b.0) < (a.1, a.0) { b } else { a };
-        sites.map(distance).fold((usize::MAX, f64::INFINITY), nearer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dynamics::testing::calcium_tungstate;
-    use glam::DMat3;
+    use crate::frenkel::occupation;
+    use glam::{DMat3, DVec3};
 
     /// 3x3x2 conventional cells of CaWO4.
     fn crystal() -> Atoms {
@@ -256,15 +169,16 @@ mod tests {
         assert_eq!(found.left_site_atoms, 2);
     }
 
-    /// The bins give what a search among all sites gives.
+    /// The two counts differ where an atom is nearest to a site of another element, and only there.
     #[test]
-    fn bins_find_the_nearest_site() {
-        let (perfect, atoms) = (crystal(), damaged());
-        let sites = Sites::new(&perfect);
-        for (i, p) in atoms.positions.iter().enumerate() {
-            let p = *p + DVec3::new(0.9, -1.1, 0.7) * ((i % 17) as f64 / 4.0);
-            assert_eq!(sites.nearest(p), sites.nearest_of(p, 0..perfect.len()));
-        }
+    fn pairs_and_cascades_count_the_same_vacancies() {
+        let (perfect, mut atoms) = (crystal(), crystal());
+        let moved = atom(&atoms, "O", 40);
+        atoms.positions[moved] = atoms.positions[atom(&atoms, "O", 90)] + DVec3::new(0.4, 0.3, -0.2);
+        atoms.positions.iter_mut().for_each(|p| *p += DVec3::new(1.3, -0.7, 2.9));
+        let (found, pairs) = (Defects::find(&perfect, &atoms).expect("the same atoms"), occupation(&atoms, &perfect));
+        assert_eq!(counts(&found, "O"), (pairs.vacant_sites.len(), pairs.interstitials.len(), 0));
+        assert_eq!(pairs.vacant_sites, [moved]);
     }
 
     #[test]

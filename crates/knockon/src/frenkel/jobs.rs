@@ -4,12 +4,12 @@ use super::settings::FrenkelSettings;
 use crate::dynamics::{QuenchSettings, Simulation, quench};
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::progress::Progress;
+use crate::side_by_side::side_by_side;
 use crate::{Atoms, Error, Potential};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much farther than the cutoff neighbour lists reach.
 const SKIN_ANGSTROM: f64 = 0.5;
@@ -60,31 +60,16 @@ impl Relaxer<'_> {
         if missing.len() < jobs.len() {
             progress.message(&format!("{} of {} relaxations are already done", jobs.len() - missing.len(), jobs.len()));
         }
-        let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        let found = Mutex::new(Vec::new());
-        let work = || {
-            while !stop.load(Ordering::Relaxed) {
-                let Some(job) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                let result = self.relax(&jobs[*job], progress);
-                stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                found.lock().expect("no relaxation panics").push((*job, result));
-                progress.update(done.fetch_add(1, Ordering::Relaxed) as u64 + 1, missing.len() as u64);
-            }
+        let done = AtomicU64::new(0);
+        let relax = |job: &usize| {
+            let result = self.relax(&jobs[*job], progress);
+            progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, missing.len() as u64);
+            result
         };
         let n_workers = rayon::current_num_threads().min(missing.len());
-        let pools: Vec<_> = (0..n_workers)
-            .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
-            .collect::<Result<_, _>>()
-            .map_err(|e| Error::computation(format!("cannot start a thread: {e}"), "Use fewer threads"))?;
-        std::thread::scope(|scope| {
-            for pool in &pools {
-                scope.spawn(|| pool.install(work));
-            }
-        });
-        let mut found = found.into_inner().expect("no relaxation panics");
-        found.sort_by_key(|(job, _)| *job);
-        for (job, result) in found {
-            results[job] = result?;
+        let found = side_by_side(&missing, &vec![1; n_workers], relax)?;
+        for (job, result) in missing.into_iter().zip(found) {
+            results[job] = result;
         }
         Ok(results)
     }

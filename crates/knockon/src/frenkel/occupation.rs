@@ -1,7 +1,7 @@
 //! Which sites of the crystal are empty and which atoms sit between the sites (Wigner and Seitz, per sublattice).
 
+use super::sites::{Sites, onto};
 use crate::Atoms;
-use glam::DVec3;
 use serde::{Deserialize, Serialize};
 
 /// Empty sites and extra atoms of one box.
@@ -13,16 +13,14 @@ pub struct Occupation {
     pub interstitials: Vec<usize>,
 }
 
-/// Compares a box with the perfect box of the same cell, in which atom k sits on site k. The boxes may be shifted against
-/// each other.
+/// Compares a box with the perfect box, in which atom k sits on site k. The boxes may be shifted against each other, and one
+/// may be a homogeneously strained copy.
 pub fn occupation(atoms: &Atoms, perfect: &Atoms) -> Occupation {
-    let shift = common_shift(atoms, perfect);
+    let sites = Sites::new(perfect);
     let mut occupants: Vec<Vec<(f64, usize)>> = vec![Vec::new(); perfect.len()];
-    for (atom, position) in atoms.positions.iter().enumerate() {
-        let sites = (0..perfect.len()).filter(|site| perfect.species[*site] == atoms.species[atom]);
-        let distance = |site: usize| perfect.cell.minimum_image(*position - shift - perfect.positions[site]).length();
-        let nearest = sites.map(|site| (distance(site), site)).min_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((distance, site)) = nearest {
+    for (atom, position) in onto(perfect, atoms).into_iter().enumerate() {
+        let is_own_species = |site: usize| perfect.species[site] == atoms.species[atom];
+        if let Some((site, distance)) = sites.nearest(position, is_own_species) {
             occupants[site].push((distance, atom));
         }
     }
@@ -36,21 +34,11 @@ pub fn occupation(atoms: &Atoms, perfect: &Atoms) -> Occupation {
     Occupation { vacant_sites, interstitials }
 }
 
-/// The median displacement: what the boxes are shifted by, whatever a few atoms do.
-fn common_shift(atoms: &Atoms, perfect: &Atoms) -> DVec3 {
-    let moved: Vec<DVec3> =
-        atoms.positions.iter().zip(&perfect.positions).map(|(a, b)| atoms.cell.minimum_image(*a - *b)).collect();
-    let median = |axis: usize| {
-        let mut along: Vec<f64> = moved.iter().map(|d| d[axis]).collect();
-        crate::math::quantile(&mut along, 0.5)
-    };
-    DVec3::new(median(0), median(1), median(2))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dynamics::testing::calcium_tungstate;
+    use glam::DVec3;
 
     #[test]
     fn a_moved_atom_leaves_a_vacancy_and_a_renumbered_crystal_does_not() {
@@ -65,5 +53,15 @@ mod tests {
         atoms.positions[oxygens[3]] += step * 0.8;
         let found = occupation(&atoms, &perfect);
         assert_eq!((found.vacant_sites, found.interstitials), (vec![oxygens[3]], vec![oxygens[3]]));
+    }
+
+    /// As a box is whose cell was relaxed too.
+    #[test]
+    fn a_strained_box_is_no_defect() {
+        let perfect = calcium_tungstate().supercell([3, 3, 2]);
+        let mut atoms = perfect.clone();
+        atoms.cell.vectors *= 1.2;
+        atoms.positions.iter_mut().for_each(|p| *p *= 1.2);
+        assert_eq!(occupation(&atoms, &perfect), Occupation::default());
     }
 }

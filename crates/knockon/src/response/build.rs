@@ -6,6 +6,7 @@ use super::samples::{EnergySamples, ShapePoints, StartVariance, all_trials, resa
 use super::shape::{Profile, ShapeModel};
 use super::{Origin, Parameters, Source, published};
 use crate::Error;
+use crate::cascade::Flag;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -69,6 +70,7 @@ impl Settings {
         let threshold = self.zero_threshold_ev;
         let fine = threshold > 0.0 && threshold.is_finite();
         check("zero_threshold_ev", fine, format!("expected a number above 0, found {threshold}"))?;
+        Flag::check_names(&self.accepted_flags, "accepted_flags")?;
         check(
             "minimum_nonzero",
             self.minimum_nonzero >= 2,

@@ -35,125 +35,192 @@ pub(super) fn is_table(text: &str) -> bool {
     is_nan(words.next()) && is_nan(words.next())
 }
 
+const REMEDY: &str = "Give a table as docs/response-format.md describes (elosssim)";
+
 impl ResponseMatrix {
     /// Reads a table of energy losses; `name` is what errors call it. A loss that is not a number is left out.
     pub fn from_energy_losses(text: &str, name: &str, settings: &EnergyLossSettings) -> Result<Self, Error> {
-        let remedy = "Give a table as docs/response-format.md describes (elosssim)";
-        if !(settings.step_ev > 0.0 && settings.zero_threshold_ev > 0.0) {
-            let problem = format!(
-                "expected a step and a threshold above 0, found {} and {} eV",
-                settings.step_ev, settings.zero_threshold_ev
-            );
-            return Err(Error::input("matrix", problem, "Take steps such as 0.5 eV"));
-        }
-        if !is_table(text) {
-            return Err(Error::input(name, "expected a first line that begins with \"nan nan\", found none", remedy));
-        }
-        let mut lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
-        let numbers = |(number, line): (usize, &str)| -> Result<Vec<f64>, Error> {
-            let cell = |word: &str| {
-                let problem = || format!("expected numbers, found \"{word}\"");
-                word.parse::<f64>().map_err(|_| Error::input(format!("{name}, line {}", number + 1), problem(), remedy))
-            };
-            line.split_whitespace().map(cell).collect()
-        };
-        let energies = lines.next().map(numbers).transpose()?.unwrap_or_default().split_off(2);
-        let highest = energies.iter().copied().fold(0.0, f64::max);
-        let mut directions: Vec<(f64, Vec<f64>)> = Vec::new();
-        for line in lines {
-            let row = numbers(line)?;
-            if row.len() != energies.len() + 2 || !row[..2].iter().all(|a| a.is_finite()) {
-                let problem = format!("expected two angles and {} losses, found {} numbers", energies.len(), row.len());
-                return Err(Error::input(format!("{name}, line {}", line.0 + 1), problem, remedy));
-            }
-            // Noise, but no more, may take a loss above the recoil energy or below 0.
-            if let Some(other) = row[2..].iter().find(|l| l.is_finite() && l.abs() > 2.0 * highest) {
-                let problem =
-                    format!("expected losses up to the recoil energies (highest {highest} eV), found {other}");
-                let remedy = "Write nan where there is no loss";
-                return Err(Error::input(format!("{name}, line {}", line.0 + 1), problem, remedy));
-            }
-            let ((sine, cosine), (y, x)) = (row[0].sin_cos(), row[1].sin_cos());
-            let vector = DVec3::new(sine * x, sine * y, cosine);
-            directions.push((settings.tag.map_or(1.0, |t| t.weight(vector, &[])), row[2..].to_vec()));
-        }
-        if directions.len() < 2 || energies.len() < 2 {
-            let problem =
-                format!("expected several directions and energies, found {} and {}", directions.len(), energies.len());
-            return Err(Error::input(name, problem, remedy));
-        }
-        let weights = || directions.iter().map(|d| d.0);
-        if let Some(tag) = settings.tag {
-            tag.refuse_if_far(weights().fold(0.0, f64::max))?;
-        }
-        let effective = weights().sum::<f64>().powi(2) / weights().map(|w| w * w).sum::<f64>();
-        let capped = |d: &(f64, Vec<f64>)| -> f64 {
-            let losses = d.1.iter().zip(&energies).filter(|(loss, _)| loss.is_finite());
-            losses.map(|(loss, energy)| loss.min(*energy)).fold(0.0, f64::max)
-        };
-        let largest = directions.iter().map(capped).fold(0.0, f64::max);
-        if largest / settings.step_ev > MOST_STEPS {
-            let step = settings.step_ev;
-            let problem = format!(
-                "expected at most {MOST_STEPS} steps up to the largest loss, found {largest} eV in steps of {step} eV"
-            );
-            return Err(Error::input("matrix", problem, "Take a step such as 0.5 eV"));
-        }
-        let n_bins = (largest / settings.step_ev).floor() as usize + 1;
-        let table = |times: &dyn Fn(usize) -> f64| -> MatrixSet {
-            let (mut zero_probability, mut probability) = (Vec::new(), Vec::new());
-            for (column, energy) in energies.iter().enumerate() {
-                let (mut zero, mut row) = (0.0, vec![0.0; n_bins]);
-                for (index, (weight, losses)) in directions.iter().enumerate().filter(|(_, d)| d.1[column].is_finite())
-                {
-                    let (weight, loss) = (weight * times(index), losses[column].min(*energy));
-                    if loss < settings.zero_threshold_ev {
-                        zero += weight;
-                    } else {
-                        row[((loss / settings.step_ev) as usize).min(n_bins - 1)] += weight;
-                    }
-                }
-                let total = zero + row.iter().sum::<f64>();
-                // A column without a single number has no probabilities; `checked` then says so.
-                zero_probability.push(zero / total);
-                probability.push(row.iter().map(|p| p / total).collect());
-            }
-            MatrixSet { zero_probability, probability }
-        };
-        let best = table(&|_| 1.0);
-        let bootstrap = (0..settings.sets as u64)
-            .into_par_iter()
-            .map(|set| {
-                let mut random = Pcg64::seed_from_u64(settings.seed ^ (set + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                let mut times = vec![0.0; directions.len()];
-                for _ in 1..directions.len() {
-                    times[random.random_range(0..directions.len())] += 1.0;
-                }
-                table(&|index| times[index])
-            })
-            .collect();
-        let weighted = match settings.tag {
-            Some(_) => format!("weighted by their distance from one, {effective:.1} of them effective"),
-            None => "each with the same weight".to_owned(),
-        };
+        settings.check()?;
+        let losses = Losses::parse(text, name)?;
+        let weights = losses.weights(settings.tag)?;
+        let bins = Bins::new(&losses, settings)?;
+        let best = bins.probabilities(&losses, &weights);
         let matrix = Self {
             format: FORMAT.to_owned(),
             format_version: VERSION,
             name: name.to_owned(),
             species: settings.species.clone(),
-            caption: format!(
-                "table of energy losses in {} directions, {weighted}; losses below {} eV are none",
-                directions.len(),
-                settings.zero_threshold_ev
-            ),
-            stored_edges_ev: (0..=n_bins).map(|i| i as f64 * settings.step_ev).collect(),
-            recoil_energies_ev: energies,
+            caption: caption(&weights, settings),
+            stored_edges_ev: (0..=bins.count).map(|i| i as f64 * bins.step_ev).collect(),
             zero_probability: best.zero_probability,
             probability: best.probability,
-            bootstrap,
+            bootstrap: bootstrap(&losses, &weights, &bins, settings),
+            recoil_energies_ev: losses.energies_ev,
         };
         matrix.checked(name)
     }
+}
+
+impl EnergyLossSettings {
+    fn check(&self) -> Result<(), Error> {
+        if self.step_ev > 0.0 && self.zero_threshold_ev > 0.0 {
+            return Ok(());
+        }
+        let (step, threshold) = (self.step_ev, self.zero_threshold_ev);
+        let problem = format!("expected a step and a threshold above 0, found {step} and {threshold} eV");
+        Err(Error::input("matrix", problem, "Take steps such as 0.5 eV"))
+    }
+}
+
+/// What a table says.
+struct Losses {
+    energies_ev: Vec<f64>,
+    directions: Vec<Direction>,
+}
+
+/// A unit vector and the loss in eV at each energy, NaN where there is none.
+struct Direction {
+    vector: DVec3,
+    losses_ev: Vec<f64>,
+}
+
+impl Losses {
+    fn parse(text: &str, name: &str) -> Result<Self, Error> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if !is_table(text) {
+            return Err(Error::input(name, "expected a first line that begins with \"nan nan\", found none", REMEDY));
+        }
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+        let mut lines = lines.map(|(index, line)| (format!("{name}, line {}", index + 1), line));
+        let energies_ev = match lines.next() {
+            Some((place, line)) => numbers(line, &place)?.split_off(2),
+            None => Vec::new(),
+        };
+        let directions = lines.map(|(place, line)| Direction::new(numbers(line, &place)?, &energies_ev, &place));
+        let directions = directions.collect::<Result<Vec<_>, Error>>()?;
+        if directions.len() < 2 || energies_ev.len() < 2 {
+            let (n_directions, n_energies) = (directions.len(), energies_ev.len());
+            let problem = format!("expected several directions and energies, found {n_directions} and {n_energies}");
+            return Err(Error::input(name, problem, REMEDY));
+        }
+        Ok(Self { energies_ev, directions })
+    }
+
+    /// How much each direction counts.
+    fn weights(&self, tag: Option<Tag>) -> Result<Vec<f64>, Error> {
+        let Some(tag) = tag else { return Ok(vec![1.0; self.directions.len()]) };
+        let weights: Vec<f64> = self.directions.iter().map(|d| tag.weight(d.vector, &[])).collect();
+        tag.refuse_if_far(weights.iter().copied().fold(0.0, f64::max))?;
+        Ok(weights)
+    }
+
+    /// The largest loss in eV that can be stored.
+    fn largest_ev(&self) -> f64 {
+        let pairs = self.directions.iter().flat_map(|d| d.losses_ev.iter().zip(&self.energies_ev));
+        pairs.filter(|(loss, _)| loss.is_finite()).map(|(loss, energy)| loss.min(*energy)).fold(0.0, f64::max)
+    }
+}
+
+fn numbers(line: &str, place: &str) -> Result<Vec<f64>, Error> {
+    let number = |word: &str| {
+        let problem = || Error::input(place, format!("expected numbers, found \"{word}\""), REMEDY);
+        word.parse::<f64>().map_err(|_| problem())
+    };
+    line.split_whitespace().map(number).collect()
+}
+
+impl Direction {
+    /// From the numbers of a line: polar and azimuthal angle, then losses at `energies_ev`.
+    fn new(mut row: Vec<f64>, energies_ev: &[f64], place: &str) -> Result<Self, Error> {
+        if row.len() != energies_ev.len() + 2 || !row[..2].iter().all(|angle| angle.is_finite()) {
+            let problem = format!("expected two angles and {} losses, found {} numbers", energies_ev.len(), row.len());
+            return Err(Error::input(place, problem, REMEDY));
+        }
+        let losses_ev = row.split_off(2);
+        let highest = energies_ev.iter().copied().fold(0.0, f64::max);
+        // Noise, but no more, may take a loss above the recoil energy or below 0.
+        if let Some(other) = losses_ev.iter().find(|loss| loss.is_finite() && loss.abs() > 2.0 * highest) {
+            let problem = format!("expected losses up to the recoil energies (highest {highest} eV), found {other}");
+            return Err(Error::input(place, problem, "Write nan where there is no loss"));
+        }
+        let ((sine, cosine), (y, x)) = (row[0].sin_cos(), row[1].sin_cos());
+        Ok(Self { vector: DVec3::new(sine * x, sine * y, cosine), losses_ev })
+    }
+}
+
+/// Intervals of stored energy.
+struct Bins {
+    count: usize,
+    step_ev: f64,
+    /// Losses below this are none.
+    threshold_ev: f64,
+}
+
+impl Bins {
+    /// Up to the largest loss.
+    fn new(losses: &Losses, settings: &EnergyLossSettings) -> Result<Self, Error> {
+        let (largest, step_ev) = (losses.largest_ev(), settings.step_ev);
+        if largest / step_ev > MOST_STEPS {
+            let problem = format!(
+                "expected at most {MOST_STEPS} steps up to the largest loss, found {largest} eV in steps of {step_ev} eV"
+            );
+            return Err(Error::input("matrix", problem, "Take a step such as 0.5 eV"));
+        }
+        let count = (largest / step_ev).floor() as usize + 1;
+        Ok(Self { count, step_ev, threshold_ev: settings.zero_threshold_ev })
+    }
+
+    fn probabilities(&self, losses: &Losses, weights: &[f64]) -> MatrixSet {
+        let (mut zero_probability, mut probability) = (Vec::new(), Vec::new());
+        for (column, energy) in losses.energies_ev.iter().enumerate() {
+            let (mut zero, mut row) = (0.0, vec![0.0; self.count]);
+            for (direction, weight) in losses.directions.iter().zip(weights) {
+                let loss = direction.losses_ev[column];
+                if !loss.is_finite() {
+                    continue;
+                }
+                let loss = loss.min(*energy);
+                if loss < self.threshold_ev {
+                    zero += weight;
+                } else {
+                    row[((loss / self.step_ev) as usize).min(self.count - 1)] += weight;
+                }
+            }
+            let total = zero + row.iter().sum::<f64>();
+            // A column without a single number has no probabilities; `checked` then says so.
+            zero_probability.push(zero / total);
+            probability.push(row.iter().map(|p| p / total).collect());
+        }
+        MatrixSet { zero_probability, probability }
+    }
+}
+
+/// Sets in which directions are drawn with replacement, one fewer than there are.
+fn bootstrap(losses: &Losses, weights: &[f64], bins: &Bins, settings: &EnergyLossSettings) -> Vec<MatrixSet> {
+    let count = weights.len();
+    let set = |number: u64| {
+        let mut random = Pcg64::seed_from_u64(settings.seed ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut times = vec![0.0; count];
+        for _ in 1..count {
+            times[random.random_range(0..count)] += 1.0;
+        }
+        let weights: Vec<f64> = weights.iter().zip(&times).map(|(weight, times)| weight * times).collect();
+        bins.probabilities(losses, &weights)
+    };
+    (0..settings.sets as u64).into_par_iter().map(set).collect()
+}
+
+fn caption(weights: &[f64], settings: &EnergyLossSettings) -> String {
+    let effective = weights.iter().sum::<f64>().powi(2) / weights.iter().map(|w| w * w).sum::<f64>();
+    let weighted = match settings.tag {
+        Some(_) => format!("weighted by their distance from one, {effective:.1} of them effective"),
+        None => "each with the same weight".to_owned(),
+    };
+    format!(
+        "table of energy losses in {} directions, {weighted}; losses below {} eV are none",
+        weights.len(),
+        settings.zero_threshold_ev
+    )
 }
 
 #[cfg(test)]
@@ -186,6 +253,7 @@ mod tests {
         // Two directions are drawn of three: a set may lack every number of a column, which is refused, not hidden.
         assert!(sets(1).unwrap_err().to_string().contains("at 20 eV"));
         assert_eq!(sets(4).unwrap().bootstrap.len(), 3);
+        assert_eq!(ResponseMatrix::from_energy_losses(&format!("\u{feff}{TABLE}"), "t", &settings()).unwrap(), matrix);
     }
 
     /// The recoil energy is all that can be stored; fill values are no losses, and the table stays as small as it should.

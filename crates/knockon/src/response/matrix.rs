@@ -3,6 +3,7 @@
 
 use super::{Response, StoredEnergy};
 use crate::Error;
+use crate::io::CsvTable;
 use crate::math;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -55,12 +56,7 @@ pub struct MatrixSet {
 }
 
 impl ResponseMatrix {
-    /// The table of a response at some recoil energies, with intervals of `step_ev`.
-    pub fn from_response(response: &Response, recoil_energies_ev: &[f64], step_ev: f64) -> Result<Self, Error> {
-        Self::from_response_with_sets(response, recoil_energies_ev, step_ev, 0)
-    }
-
-    /// The same with the first `sets` bootstrap sets.
+    /// The table of a response at some recoil energies, with intervals of `step_ev` and the first `sets` bootstrap sets.
     pub fn from_response_with_sets(
         response: &Response,
         recoil_energies_ev: &[f64],
@@ -122,6 +118,12 @@ impl ResponseMatrix {
             bootstrap: tables[1..].iter().map(table).collect(),
         };
         matrix.checked("matrix")
+    }
+
+    /// The same without bootstrap sets, for tests.
+    #[cfg(test)]
+    pub(crate) fn from_response(response: &Response, recoil_energies_ev: &[f64], step_ev: f64) -> Result<Self, Error> {
+        Self::from_response_with_sets(response, recoil_energies_ev, step_ev, 0)
     }
 
     /// Lowest and highest recoil energy in eV.
@@ -259,21 +261,27 @@ impl ResponseMatrix {
     /// Reads JSON (text that starts with a brace) or CSV; `name` is what errors call the file. Bands of a CSV are for people and
     /// are not read: they are no sets.
     pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim_start().starts_with('{') {
             let matrix: Self = serde_json::from_str(text).map_err(|e| {
                 Error::input(format!("{name}, line {}", e.line()), format!("expected a matrix, found: {e}"), REMEDY)
             })?;
             return matrix.checked(name);
         }
-        let note = |key: &str| {
-            let prefix = format!("# {key}: ");
-            text.lines().find_map(|l| l.strip_prefix(&prefix)).map(str::to_owned)
-        };
         if super::elosssim::is_table(text) {
             let problem = "expected a matrix, found a table of energy losses by direction (elosssim)";
             let remedy = "Convert it: knockon response --energy-losses FILE --species SYMBOL --matrix OUT.npz";
             return Err(Error::input(name, problem, remedy));
         }
+        Self::parse_csv(text, name)?.checked(name)
+    }
+
+    fn parse_csv(text: &str, name: &str) -> Result<Self, Error> {
+        let table = CsvTable::parse(text, name, REMEDY)?;
+        let note = |key: &str| {
+            let found = table.comments().iter().find_map(|comment| comment.strip_prefix(key)?.strip_prefix(": "));
+            found.map(str::to_owned)
+        };
         let missing = || Error::input(name, "expected the commented line \"# species: SYMBOL\", found none", REMEDY);
         let mut matrix = Self {
             format: FORMAT.to_owned(),
@@ -287,36 +295,38 @@ impl ResponseMatrix {
             probability: Vec::new(),
             bootstrap: Vec::new(),
         };
-        for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
-            if line.starts_with("recoil_energy_ev") {
-                continue;
-            }
-            let bad = |problem: &str| Error::input(format!("{name}, line {}", number + 1), problem, REMEDY);
-            let cells: Option<Vec<f64>> = line.split(',').map(|c| c.trim().parse::<f64>().ok()).collect();
-            let Some(&([energy, low, high, p] | [energy, low, high, p, _, _])) = cells.as_deref() else {
-                return Err(bad("expected four numbers: recoil_energy_ev,stored_low_ev,stored_high_ev,probability"));
-            };
-            if low == 0.0 && high == 0.0 {
-                matrix.recoil_energies_ev.push(energy);
-                matrix.zero_probability.push(p);
-                matrix.probability.push(Vec::new());
-                continue;
-            }
-            let first = matrix.probability.len() == 1;
-            let row = match (matrix.recoil_energies_ev.last(), matrix.probability.last_mut()) {
-                (Some(last), Some(row)) if *last == energy => row,
-                _ => return Err(bad("expected each recoil energy to begin with a line whose edges are both 0")),
-            };
-            row.push(p);
-            if first {
-                matrix.stored_edges_ev.push(high);
-            }
-            let edges = &matrix.stored_edges_ev;
-            if edges.get(row.len() - 1) != Some(&low) || edges.get(row.len()) != Some(&high) {
-                return Err(bad("expected touching intervals, the same at every recoil energy"));
-            }
+        let [energy, low, high, probability] =
+            table.columns(["recoil_energy_ev", "stored_low_ev", "stored_high_ev", "probability"])?;
+        for row in table.rows() {
+            let edges = [row.number(low)?, row.number(high)?];
+            let added = matrix.add(row.number(energy)?, edges, row.number(probability)?);
+            added.map_err(|problem| row.error(problem))?;
         }
-        matrix.checked(name)
+        Ok(matrix)
+    }
+
+    /// Adds a line of a CSV: the class of no defects, with which each recoil energy begins, or the next interval.
+    fn add(&mut self, energy: f64, [low, high]: [f64; 2], probability: f64) -> Result<(), &'static str> {
+        if low == 0.0 && high == 0.0 {
+            self.recoil_energies_ev.push(energy);
+            self.zero_probability.push(probability);
+            self.probability.push(Vec::new());
+            return Ok(());
+        }
+        let is_first = self.probability.len() == 1;
+        let row = match (self.recoil_energies_ev.last(), self.probability.last_mut()) {
+            (Some(last), Some(row)) if *last == energy => row,
+            _ => return Err("expected each recoil energy to begin with a line whose edges are both 0"),
+        };
+        row.push(probability);
+        if is_first {
+            self.stored_edges_ev.push(high);
+        }
+        let edges = &self.stored_edges_ev;
+        match edges.get(row.len() - 1) == Some(&low) && edges.get(row.len()) == Some(&high) {
+            true => Ok(()),
+            false => Err("expected touching intervals, the same at every recoil energy"),
+        }
     }
 }
 
@@ -409,6 +419,18 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_and_quotes_are_understood() {
+        let good = matrix().to_csv();
+        let header = "recoil_energy_ev,stored_low_ev,stored_high_ev,probability";
+        let quoted = format!("\u{feff}{}", good.replace(header, &format!("\"{}\"", header.replace(',', "\",\""))));
+        assert!(quoted.contains("\"stored_low_ev\""));
+        let expected = ResponseMatrix::parse(&good, "m").unwrap();
+        assert_eq!(ResponseMatrix::parse(&quoted, "m").unwrap(), expected);
+        let json = format!("\u{feff}{}", expected.to_json().unwrap());
+        assert_eq!(ResponseMatrix::parse(&json, "m").unwrap().species, expected.species);
+    }
+
+    #[test]
     fn broken_files_are_refused_with_the_line() {
         let good = matrix().to_csv();
         let lines: Vec<&str> = good.lines().collect();
@@ -417,7 +439,9 @@ mod tests {
             (good.replacen(lines[7], "0,0.25,x,0.1", 1), "line 8"),
             (good.replacen(lines[7], "0,0.3,0.5,0.1", 1), "touching"),
             (lines[..lines.len() - 5].join("\n"), "add up to 1"),
-            (String::from("# species: W\n"), "recoil energies"),
+            (String::from("# species: W\n"), "header"),
+            (good.replace("stored_low_ev", "low"), "column \"stored_low_ev\""),
+            (lines[..5].join("\n"), "recoil energies"),
             (String::from("{}"), "line 1"),
         ] {
             let message = ResponseMatrix::parse(&bad, "file.csv").unwrap_err().to_string();

@@ -220,16 +220,9 @@ impl Response {
         Self::build(&fitted, &pool, settings)
     }
 
-    /// The response that the recoils of a campaign give. Where recoils of W do not suffice, the paper's numbers complete it; such
-    /// recoils of another species are refused.
-    pub fn from_recoils(recoils: &[Recoil], recoils_hash: &str, settings: Settings) -> Result<Self, Error> {
-        let (name, hash) = ("campaign".to_owned(), recoils_hash.to_owned());
-        let table = RecoilTable { name, hash, crystal: None, recoils: recoils.to_vec() };
-        Self::from_tables(&[table], settings, None)
-    }
-
-    /// The same from several tables. Tables of one potential are put together; the potential of the first table gives the best
-    /// parameters, and the others widen the bootstrap sets. With a tag and the symmetry operations of the site
+    /// The response that the recoils of campaigns give. Where recoils of W do not suffice, the paper's numbers complete it; such
+    /// recoils of another species are refused. Tables of one potential are put together; the potential of the first table gives
+    /// the best parameters, and the others widen the bootstrap sets. With a tag and the symmetry operations of the site
     /// (Cartesian), recoils count by how close they or their images are to its direction.
     pub fn from_tables(
         tables: &[RecoilTable],
@@ -374,8 +367,7 @@ impl Response {
         if let Some(tag) = &self.tag {
             parts.push(format!("directions: {}", tag.in_words()));
         }
-        let mut caption = format!("{}.", parts.join("; "));
-        caption[..1].make_ascii_uppercase();
+        let mut caption = capitalized(&format!("{}.", parts.join("; ")));
         if !self.uncertainty.is_empty() {
             caption += &format!(" Bands: {}.", self.uncertainty);
         }
@@ -393,7 +385,9 @@ impl Response {
     pub fn from_json(text: &str, name: &str) -> Result<Self, Error> {
         let remedy = "Give the response.json that `knockon response` wrote";
         let bad = |e: serde_json::Error| {
-            Error::input(format!("{name}, line {}", e.line()), format!("expected a response, found: {e}"), remedy)
+            // Version 1 is not read from the text: there is no line then.
+            let place = if e.line() == 0 { name.to_owned() } else { format!("{name}, line {}", e.line()) };
+            Error::input(place, format!("expected a response, found: {e}"), remedy)
         };
         let value: serde_json::Value = serde_json::from_str(text).map_err(bad)?;
         match value.get("format_version").and_then(serde_json::Value::as_u64) {
@@ -438,12 +432,22 @@ fn weighted(
     Ok((recoils, identity))
 }
 
-/// Version 1 had one shape for all parameter sets and polynomials only.
+/// The same text with a large first letter.
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    first + characters.as_str()
+}
+
+/// Version 1 had one shape for all parameter sets and polynomials only. What is no set stays as it is, to be refused by whoever reads
+/// the result.
 fn upgraded(mut value: serde_json::Value) -> serde_json::Value {
     let shape = value["shape"].clone();
     let sets = value.get_mut("bootstrap").and_then(serde_json::Value::as_array_mut).map(std::mem::take);
     let with_shape = |mut set: serde_json::Value| {
-        set["shape"] = shape.clone();
+        if let Some(set) = set.as_object_mut() {
+            set.insert("shape".to_owned(), shape.clone());
+        }
         set
     };
     value["bootstrap"] = sets.unwrap_or_default().into_iter().map(with_shape).collect();

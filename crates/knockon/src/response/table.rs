@@ -2,6 +2,7 @@
 
 use super::published;
 use crate::Error;
+use crate::io::{CsvRow, CsvTable};
 use glam::DVec3;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,79 +29,71 @@ pub struct Recoil {
     pub model_hash: String,
 }
 
+const REMEDY: &str = "Give the recoils.csv that `knockon campaign` wrote; if it may be cut off, collect it again";
+
 /// Reads `recoils.csv` by column name; other columns and lines that start with `#` are skipped. `name` is what errors
 /// call the file.
 pub fn parse_recoils(text: &str, name: &str) -> Result<Vec<Recoil>, Error> {
-    let mut lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
-    let remedy = "Give the recoils.csv that `knockon campaign` wrote";
-    let (_, header) =
-        lines.next().ok_or_else(|| Error::input(name, "expected a header line, found an empty file", remedy))?;
-    let header: Vec<&str> = header.split(',').map(str::trim).collect();
-    let column = |wanted: &str| {
-        let problem =
-            || Error::input(format!("{name}, header"), format!("expected a column \"{wanted}\", found none"), remedy);
-        header.iter().position(|h| *h == wanted).ok_or_else(problem)
-    };
-    let wanted = ["species", "recoil_energy_ev", "direction", "weight_sr", "stored_energy_ev", "flags", "model_hash"];
-    let mut columns = [0; 7];
-    for (index, name) in columns.iter_mut().zip(wanted) {
-        *index = column(name)?;
+    let table = CsvTable::parse(text, name, REMEDY)?;
+    let columns = Columns::find(&table)?;
+    table.rows().map(|row| columns.recoil(row)).collect()
+}
+
+/// Where a table has what.
+struct Columns {
+    species: usize,
+    energy: usize,
+    direction: usize,
+    vector: Option<[usize; 3]>,
+    start: Option<usize>,
+    weight: usize,
+    stored: usize,
+    flags: usize,
+    model: usize,
+}
+
+impl Columns {
+    fn find(table: &CsvTable) -> Result<Self, Error> {
+        let wanted =
+            ["species", "recoil_energy_ev", "direction", "weight_sr", "stored_energy_ev", "flags", "model_hash"];
+        let [species, energy, direction, weight, stored, flags, model] = table.columns(wanted)?;
+        let vector = table.columns(["direction_x", "direction_y", "direction_z"]).ok();
+        let start = table.column("start");
+        Ok(Self { species, energy, direction, vector, start, weight, stored, flags, model })
     }
-    let [species, energy, direction, weight, stored, flags, model] = columns;
-    let optional = |wanted: &str| header.iter().position(|h| *h == wanted);
-    let start = optional("start");
-    let vector = [optional("direction_x"), optional("direction_y"), optional("direction_z")];
-    let mut recoils = Vec::new();
-    for (number, line) in lines {
-        let place = || format!("{name}, line {}", number + 1);
-        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-        if fields.len() != header.len() {
-            let problem = format!("expected {} fields, found {}", header.len(), fields.len());
-            return Err(Error::input(
-                place(),
-                problem,
-                "The file may be truncated: run the campaign again, it continues",
-            ));
-        }
-        let number_in = |index: usize| -> Result<f64, Error> {
-            let parsed = fields[index].parse::<f64>().ok().filter(|v| v.is_finite());
-            let problem = || format!("expected a number in column \"{}\", found \"{}\"", header[index], fields[index]);
-            parsed.ok_or_else(|| Error::input(place(), problem(), remedy))
-        };
-        let vector = match vector {
-            [Some(x), Some(y), Some(z)] => Some(DVec3::new(number_in(x)?, number_in(y)?, number_in(z)?)),
-            _ => None,
-        };
-        if let Some(length) = vector.map(DVec3::length).filter(|l| (l - 1.0).abs() > 1e-3) {
-            let problem = format!("expected a direction of length 1, found {length}");
-            return Err(Error::input(place(), problem, remedy));
-        }
-        let recoil = Recoil {
-            vector,
-            start: start.map(number_in).transpose()?.unwrap_or(0.0) as u32,
-            species: fields[species].to_owned(),
-            recoil_energy_ev: number_in(energy)?,
-            direction: number_in(direction)? as u32,
-            weight_sr: number_in(weight)?,
+
+    fn recoil(&self, row: CsvRow<'_>) -> Result<Recoil, Error> {
+        let flags = row.text(self.flags).to_owned();
+        Ok(Recoil {
+            species: row.text(self.species).to_owned(),
+            recoil_energy_ev: positive(row, self.energy, "a recoil energy")?,
+            direction: row.whole_number(self.direction)?,
+            vector: self.vector.map(|columns| unit_vector(row, columns)).transpose()?,
+            start: self.start.map_or(Ok(0), |column| row.whole_number(column))?,
+            weight_sr: positive(row, self.weight, "a weight")?,
             // A run that failed has no stored energy; its flag says so.
-            stored_energy_ev: if fields[flags].is_empty() {
-                number_in(stored)?
-            } else {
-                number_in(stored).unwrap_or(f64::NAN)
+            stored_energy_ev: match row.text(self.stored) {
+                "" | "nan" | "NaN" if !flags.is_empty() => f64::NAN,
+                _ => row.number(self.stored)?,
             },
-            flags: fields[flags].to_owned(),
-            model_hash: fields[model].to_owned(),
-        };
-        if recoil.recoil_energy_ev <= 0.0 || recoil.weight_sr <= 0.0 {
-            let problem = format!(
-                "expected an energy and a weight above 0, found {} and {}",
-                recoil.recoil_energy_ev, recoil.weight_sr
-            );
-            return Err(Error::input(place(), problem, remedy));
-        }
-        recoils.push(recoil);
+            flags,
+            model_hash: row.text(self.model).to_owned(),
+        })
     }
-    Ok(recoils)
+}
+
+fn positive(row: CsvRow<'_>, column: usize, what: &str) -> Result<f64, Error> {
+    let number = row.number(column)?;
+    if number > 0.0 { Ok(number) } else { Err(row.error(format!("expected {what} above 0, found {number}"))) }
+}
+
+fn unit_vector(row: CsvRow<'_>, [x, y, z]: [usize; 3]) -> Result<DVec3, Error> {
+    let vector = DVec3::new(row.number(x)?, row.number(y)?, row.number(z)?);
+    let length = vector.length();
+    if (length - 1.0).abs() > 1e-3 {
+        return Err(row.error(format!("expected a direction of length 1, found {length}")));
+    }
+    Ok(vector)
 }
 
 /// A table of recoils.
@@ -215,6 +208,33 @@ fn first_start(known: &[Recoil], further: &[Recoil]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A cut number is another direction: 1.7 was 1, and -1 was 0.
+    #[test]
+    fn numbers_of_directions_and_starts_are_whole() {
+        let row = |direction: &str, start: &str, stored: &str, flags: &str| {
+            format!(
+                "\u{feff}species,recoil_energy_ev,direction,weight_sr,start,stored_energy_ev,flags,model_hash\n\
+                 W,100,{direction},0.5,{start},{stored},\"{flags}\",m\n"
+            )
+        };
+        let recoils = parse_recoils(&row("3", "2.0", "8.5", ""), "r.csv").expect("whole numbers");
+        assert_eq!((recoils[0].direction, recoils[0].start, recoils[0].stored_energy_ev), (3, 2, 8.5));
+        for (direction, start, stored, flags, column) in [
+            ("-1", "0", "8", "", "direction"),
+            ("1.7", "0", "8", "", "direction"),
+            ("1", "0.5", "8", "", "start"),
+            ("1", "x", "8", "", "start"),
+            ("1", "0", "", "", "stored_energy_ev"),
+            ("1", "0", "8,5", "hole", "stored_energy_ev"),
+        ] {
+            let stored = format!("\"{stored}\"");
+            let error = parse_recoils(&row(direction, start, &stored, flags), "r.csv").expect_err(column).to_string();
+            assert!(error.contains("r.csv, line 2") && error.contains(&format!("\"{column}\"")), "{error}");
+        }
+        let failed = parse_recoils(&row("1", "0", "nan", "hole"), "r.csv").expect("a flag says why");
+        assert!(failed[0].stored_energy_ev.is_nan());
+    }
 
     fn table(name: &str, stored_ev: f64, vector: DVec3) -> RecoilTable {
         let recoil = |start| Recoil {

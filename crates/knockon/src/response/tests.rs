@@ -37,10 +37,17 @@ fn synthetic(energies: &[f64], directions: usize, starts: usize, common_ev: f64,
     text
 }
 
+/// The response of one table of a campaign.
+fn from_recoils(recoils: &[Recoil], settings: Settings) -> Result<Response, Error> {
+    let (name, hash) = ("campaign".to_owned(), "hash".to_owned());
+    let table = RecoilTable { name, hash, crystal: None, recoils: recoils.to_vec() };
+    Response::from_tables(&[table], settings, None)
+}
+
 fn response_of(text: &str, settings: Settings) -> Response {
     // Model forms cost fits; the tests of the rest do without.
     let settings = Settings { model_form_spread: false, ..settings };
-    Response::from_recoils(&parse_recoils(text, "recoils.csv").unwrap(), "hash", settings).unwrap()
+    from_recoils(&parse_recoils(text, "recoils.csv").unwrap(), settings).unwrap()
 }
 
 const PAPER_ENERGIES: [f64; 6] = [20.0, 40.0, 60.0, 81.0, 112.0, 160.0];
@@ -508,7 +515,7 @@ fn model_selection_finds_the_shape_and_shows_consequences() {
         r.stored_energy_ev = 0.55 + true_mean(r.recoil_energy_ev) * random.sample(gamma);
     }
     let settings = Settings { shape: ShapeModel::Gamma, replicates: 40, ..Settings::default() };
-    let response = Response::from_recoils(&recoils, "h", settings).unwrap();
+    let response = from_recoils(&recoils, settings).unwrap();
     let models = &response.models;
     assert_eq!((models.len(), models.iter().filter(|m| m.chosen).count()), (16, 1));
     let row = |shape, evolution| models.iter().find(|m| m.shape == shape && m.evolution == evolution).unwrap();
@@ -538,6 +545,38 @@ fn files_of_version_1_are_read() {
     assert_eq!((response.settings.evolution, response.parameters.mean.at(100.0)), (Evolution::Parabola, 9.0));
     let broken = text.replacen("10.0", "-1.0", 1);
     assert!(Response::from_json(&broken, "old.json").unwrap_err().to_string().contains("positive widths"));
+    // Whatever stands where a set should be is an error.
+    for parameters in ["1", "[1]", "\"x\"", "null"] {
+        for broken in [
+            format!(r#"{{"format_version":1,"parameters":{parameters}}}"#),
+            text.replace(&format!("\"bootstrap\":[{set}]"), &format!("\"bootstrap\":[{parameters}]")),
+        ] {
+            let error = Response::from_json(&broken, "old.json").unwrap_err().to_string();
+            assert!(error.starts_with("old.json: expected a response, found: "), "{error}");
+        }
+    }
+}
+
+#[test]
+fn captions_begin_with_any_letter() {
+    let source = |part: &str| Source { part: part.to_owned(), origin: Origin::Paper, caption: "c".to_owned() };
+    for (part, expected) in [("énergie", "Énergie: c."), ("mean", "Mean: c."), ("平均", "平均: c."), ("", ": c.")]
+    {
+        let sources = vec![source(part)];
+        let response = Response { sources, uncertainty: String::new(), ..Response::from_paper() };
+        let read = Response::from_json(&response.to_json().unwrap(), "r.json").unwrap();
+        assert_eq!(read.caption(), expected);
+    }
+}
+
+/// A typo left out every run with the flag that was meant.
+#[test]
+fn accepted_flags_have_names_of_flags() {
+    let settings = |flag: &str| Settings { accepted_flags: vec![flag.to_owned()], ..Settings::default() };
+    assert!(settings("small-box").validate().is_ok());
+    let error = settings("small_box").validate().unwrap_err().to_string();
+    assert!(error.starts_with("accepted_flags: expected names of flags (drift, heat, small-box, "), "{error}");
+    assert!(error.contains("found \"small_box\""), "{error}");
 }
 
 #[test]
@@ -589,13 +628,13 @@ fn unusable_tables_are_refused_with_the_place() {
     }
     let recoils = parse_recoils(&good, "x").unwrap();
     let settings = Settings { species: "O".to_owned(), ..Settings::default() };
-    assert!(Response::from_recoils(&recoils, "h", settings).is_err());
+    assert!(from_recoils(&recoils, settings).is_err());
     let mut mixed = recoils.clone();
     mixed[0].model_hash = "other".to_owned();
-    assert!(Response::from_recoils(&mixed, "h", Settings::default()).is_err());
+    assert!(from_recoils(&mixed, Settings::default()).is_err());
     let mut flagged = recoils;
     flagged.iter_mut().for_each(|r| r.flags = "drift".to_owned());
-    assert!(Response::from_recoils(&flagged, "h", Settings::default()).is_err());
+    assert!(from_recoils(&flagged, Settings::default()).is_err());
 }
 
 #[test]

@@ -5,17 +5,19 @@ mod tables;
 
 use crate::figures::direction_maps::{self, DirectionMap};
 use crate::figures::raster;
-use crate::report::{axes, operations};
+use crate::report::axes;
 use crate::{config, progress};
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use glam::{DMat3, DVec3};
-use knockon::Atoms;
+use knockon::cascade::CampaignOverview;
 use knockon::io::{content_hash, read_structure, read_text, write_atomically};
 use knockon::response::{
     self, DirectionStatistics, EnergyLossSettings, RecoilTable, Response, ResponseMatrix, Settings, Tag,
 };
 use knockon::spectra::parse_energies;
 use knockon::symmetry::site_symmetry;
+use knockon::{Atoms, Species};
 use std::path::{Path, PathBuf};
 
 /// What `--help` says below the options.
@@ -116,19 +118,17 @@ impl Arguments {
             settings: Some(settings.to_owned()),
             campaign: vec![campaign.to_owned()],
             output: Some(output.to_owned()),
-            direction: None,
-            direction_width_deg: 20.0,
-            crystal: None,
-            matrix: None,
-            matrix_energies: String::new(),
-            matrix_step_ev: 0.5,
-            matrix_sets: 0,
-            from_matrix: None,
-            energy_losses: None,
-            species: None,
             seed,
+            ..CommandLine::parse_from(["response"]).arguments
         }
     }
+}
+
+/// A command line with nothing on it has the defaults.
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    arguments: Arguments,
 }
 
 /// Runs the verb.
@@ -244,7 +244,8 @@ fn table_path(path: &Path) -> PathBuf {
 /// The tables of all campaigns, with the crystal that was given or is in the campaign.json beside each.
 fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
     let given = arguments.crystal.as_deref().map(read_structure).transpose()?;
-    let given = given.map(|crystal| crystal.atoms.species.iter().map(|s| s.symbol().to_owned()).collect::<Vec<_>>());
+    let symbols = |species: &[Species]| species.iter().map(|s| s.symbol().to_owned()).collect::<Vec<_>>();
+    let given = given.map(|crystal| symbols(&crystal.atoms.species));
     let read = |path: &PathBuf| -> Result<RecoilTable> {
         let file = table_path(path);
         if path.join("plan.json").exists() && !file.exists() {
@@ -257,23 +258,17 @@ fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
         let recoils = response::parse_recoils(&text, &name)?;
         let crystal = match &given {
             Some(symbols) => Some(symbols.clone()),
-            None => symbols_beside(&file)?,
+            None => campaign_beside(&file)?.map(|campaign| symbols(&campaign.unit_cell.species)),
         };
         Ok(RecoilTable { hash: content_hash(text.as_bytes()), crystal, recoils, name })
     };
     arguments.campaign.iter().map(read).collect()
 }
 
-/// The atoms of the unit cell in the campaign.json beside a table, if there is one.
-fn symbols_beside(table: &Path) -> Result<Option<Vec<String>>> {
-    let file = table.with_file_name("campaign.json");
-    if !file.exists() {
-        return Ok(None);
-    }
-    let campaign: serde_json::Value = serde_json::from_str(&read_text(&file)?)
-        .with_context(|| format!("cannot use {}: run `knockon campaign collect` again", file.display()))?;
-    let symbols = campaign["unit_cell"]["species"].as_array();
-    Ok(symbols.map(|all| all.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect()))
+/// The campaign.json beside a table, if there is one.
+fn campaign_beside(table: &Path) -> Result<Option<CampaignOverview>> {
+    CampaignOverview::read_if_there(&table.with_file_name("campaign.json"))
+        .context("with --crystal no campaign.json is needed")
 }
 
 /// Symmetry of the recoiling atom's site, and the axes that figures show.
@@ -293,13 +288,8 @@ impl Crystal {
             return Ok(Some(Self { operations, axes: axes.to_vec() }));
         }
         let Some(first) = arguments.campaign.first() else { return Ok(None) };
-        let file = table_path(first).with_file_name("campaign.json");
-        if !file.exists() {
-            return Ok(None);
-        }
-        let campaign = serde_json::from_str(&read_text(&file)?)
-            .with_context(|| format!("cannot use {}: run `knockon campaign collect` again", file.display()))?;
-        Ok(Some(Self { operations: operations(&campaign), axes: axes(&campaign) }))
+        let campaign = campaign_beside(&table_path(first))?;
+        Ok(campaign.map(|campaign| Self { operations: campaign.site_operations(), axes: axes(&campaign) }))
     }
 }
 
@@ -336,4 +326,22 @@ fn direction_maps_of(statistics: &[DirectionStatistics]) -> Vec<DirectionMap> {
         stored_energy_ev: row.iter().map(|d| (d.vector, d.mean_stored_ev)).collect(),
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `reproduce` runs is what the command runs.
+    #[test]
+    fn what_is_not_given_is_as_on_the_command_line() {
+        let [settings, campaign, output] = ["s.toml", "c", "o"].map(Path::new);
+        let made = Arguments::of_campaign(settings, campaign, output, Some(3));
+        assert_eq!((made.settings.as_deref(), &made.campaign[..]), (Some(settings), &[campaign.to_owned()][..]));
+        assert_eq!((made.output.as_deref(), made.seed), (Some(output), Some(3)));
+        let typed = ["response", "s.toml", "--campaign", "c", "-o", "o"];
+        let typed = CommandLine::try_parse_from(typed).expect("a command line").arguments;
+        assert_eq!((made.direction_width_deg, made.matrix_step_ev), (typed.direction_width_deg, typed.matrix_step_ev));
+        assert_eq!((made.matrix_energies, made.matrix_sets), (typed.matrix_energies, typed.matrix_sets));
+    }
 }

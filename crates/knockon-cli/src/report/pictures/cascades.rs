@@ -8,9 +8,9 @@ use crate::figures::recoil_map::{self, RecoilMap};
 use crate::figures::stored_energy::{self, Distribution};
 use crate::figures::thermalization::{self, KineticBin, Thermalization};
 use crate::report::crystal;
-use crate::report::run::{Campaign, Run};
+use crate::report::run::Run;
 use crate::report::table::Table;
-use knockon::cascade::{Equilibrium, KineticEnergies};
+use knockon::cascade::{CampaignOverview, Equilibrium, KineticEnergies};
 use knockon::response::{EnergySamples, Response, Settings};
 
 /// Recoil energy in eV of the paper's map; the map shows it if the campaign has it.
@@ -24,7 +24,7 @@ pub(super) fn recoil_map(run: &Run) -> Option<Picture> {
     let samples = run.samples.as_deref().and_then(|samples| crystal::nearest(samples, MAP_ENERGY_EV));
     let recoil_energy_ev = samples.map_or(MAP_ENERGY_EV, |s| s.recoil_energy_ev);
     let means = samples.map(|s| crystal::mean_by_direction(campaign, s)).unwrap_or_default();
-    let operations = crystal::operations(campaign);
+    let operations = campaign.site_operations();
     let svg = recoil_map::draw(&RecoilMap {
         neighbors: &crystal::neighbors(campaign, CRYSTAL_RADIUS_ANGSTROM),
         directions: &crystal::directions(campaign),
@@ -38,7 +38,7 @@ pub(super) fn recoil_map(run: &Run) -> Option<Picture> {
          size inverse to distance; the yellow line bounds the irreducible part, which the {} operations of the site ({}) \
          repeat over the sphere. (b) Stored energy after {recoil_energy_ev} eV recoils, averaged over starting points; \
          each place has the value of the nearest of {} directions, without smoothing.",
-        operations.len().max(1),
+        operations.len(),
         campaign.site_symmetry.replace('-', "−"),
         means.len(),
     );
@@ -124,10 +124,10 @@ fn kinetic_bins(counted: &KineticEnergies) -> Vec<KineticBin> {
 }
 
 /// Time in ps and temperature in K: that of each element weighted by its share of the atoms of the crystal.
-fn temperatures_of_all_atoms(equilibrium: &Equilibrium, campaign: &Campaign) -> Vec<[f64; 2]> {
+fn temperatures_of_all_atoms(equilibrium: &Equilibrium, campaign: &CampaignOverview) -> Vec<[f64; 2]> {
     let atoms = &campaign.unit_cell.species;
-    let count = |symbol: &str| atoms.iter().filter(|s| *s == symbol).count() as f64 / atoms.len().max(1) as f64;
-    let shares: Vec<f64> = equilibrium.temperatures.iter().map(|t| count(&t.species.to_string())).collect();
+    let share = |species| atoms.iter().filter(|s| **s == species).count() as f64 / atoms.len() as f64;
+    let shares: Vec<f64> = equilibrium.temperatures.iter().map(|t| share(t.species)).collect();
     let readings = equilibrium.readings.iter();
     readings
         .map(|r| [r.time_fs / 1e3, r.temperatures_k.iter().zip(&shares).map(|(t, share)| t * share).sum()])
@@ -149,7 +149,7 @@ pub(super) fn direction_maps(run: &Run) -> Option<Picture> {
     if maps.is_empty() {
         return None;
     }
-    let svg = direction_maps::draw(&maps, &crystal::operations(campaign), &crystal::axes(campaign));
+    let svg = direction_maps::draw(&maps, &campaign.site_operations(), &crystal::axes(campaign));
     Some(Picture {
         name: "direction-maps",
         title: "The response by direction",

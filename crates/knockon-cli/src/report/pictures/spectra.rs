@@ -76,7 +76,7 @@ fn unit_of(suffix: &str) -> String {
 
 /// The parameters that a spectrum's file names in its comments.
 fn parameters(table: &Table) -> Value {
-    let json = table.comments.iter().find_map(|c| c.strip_prefix("parameters:"));
+    let json = table.comments().iter().find_map(|c| c.strip_prefix("parameters:"));
     json.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 

@@ -56,7 +56,7 @@ pub fn collect_campaign(plan: &Plan, folder: &Path, table: &Path) -> Result<Camp
         site: plan.site()?,
         kinetic_energies: if frames(&before) > frames(&counted) { before } else { counted },
         ideal_box,
-        perfect_energy_ev: records.first().map(|r| r.perfect_energy_ev),
+        perfect_energy_ev: records.iter().find_map(|r| r.perfect_energy_ev),
         n_runs: records.len(),
         n_flagged,
     };

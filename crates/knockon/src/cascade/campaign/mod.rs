@@ -15,13 +15,12 @@ use super::{
 use crate::io::{Frame, remove_if_there, remove_unfinished, write_atomically, write_extxyz};
 use crate::potential::Extrapolation;
 use crate::progress::Progress;
+use crate::side_by_side::{side_by_side, threads_shared_by};
 use crate::{Error, Potential};
 use files::{Failure, Files, StartFile, State};
 use memory::{available_bytes, bytes_of_recoil};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tally::Tally;
 
@@ -237,47 +236,29 @@ impl<'a> Campaign<'a> {
     /// bits do not depend on it.
     fn run_all(&self, runs: &[PlannedRun]) -> Result<(), Error> {
         let progress = self.worker.progress;
-        let next = AtomicUsize::new(0);
-        let stop = AtomicBool::new(false);
         let each_fs = self.files.plan.settings.recoil.time_fs as u64;
         let tally = Tally::new(progress, each_fs * runs.len() as u64);
-        let results = Mutex::new(Vec::new());
-        let work = || {
-            while !stop.load(Ordering::Relaxed) {
-                let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                let mut reported = 0;
-                let result = self.attempt(run, &mut |time_fs| {
-                    let whole_fs = (time_fs as u64).min(each_fs);
-                    if whole_fs > reported {
-                        tally.add_done(whole_fs - reported);
-                        reported = whole_fs;
-                    }
-                });
-                // What others did, or what is left of a recoil that failed.
-                tally.leave_out(each_fs - reported);
-                if let Err(error) = &result
-                    && !matches!(error, Error::Stopped)
-                {
-                    progress.message(&format!("recoil {} cannot be kept: {error}. No others are begun", run.run));
+        let work = |run: &PlannedRun| {
+            let mut reported = 0;
+            let result = self.attempt(run, &mut |time_fs| {
+                let whole_fs = (time_fs as u64).min(each_fs);
+                if whole_fs > reported {
+                    tally.add_done(whole_fs - reported);
+                    reported = whole_fs;
                 }
-                stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                results.lock().expect("no run panics").push(result);
+            });
+            // What others did, or what is left of a recoil that failed.
+            tally.leave_out(each_fs - reported);
+            if let Err(error) = &result
+                && !matches!(error, Error::Stopped)
+            {
+                progress.message(&format!("recoil {} cannot be kept: {error}. No others are begun", run.run));
             }
+            result
         };
-        let n_threads = rayon::current_num_threads();
-        let n_workers = n_threads.min(runs.len()).min(self.recoils_in_memory());
-        // The first get what is left over.
-        let threads = |worker: usize| n_threads / n_workers + usize::from(worker < n_threads % n_workers);
-        let pool = |worker| rayon::ThreadPoolBuilder::new().num_threads(threads(worker)).build();
-        let pools: Result<Vec<_>, _> = (0..n_workers).map(pool).collect();
-        let pools =
-            pools.map_err(|e| Error::computation(format!("cannot start a thread: {e}"), "Use fewer threads"))?;
-        std::thread::scope(|scope| {
-            for pool in &pools {
-                scope.spawn(|| pool.install(work));
-            }
-        });
-        results.into_inner().expect("no run panics").into_iter().collect()
+        let n_workers = rayon::current_num_threads().min(runs.len()).min(self.recoils_in_memory());
+        side_by_side(runs, &threads_shared_by(n_workers), work)?;
+        Ok(())
     }
 
     /// Does a run unless another process is at it or has done it. A recoil that fails is a result; a file that cannot be
@@ -365,7 +346,7 @@ impl<'a> Campaign<'a> {
             weight_sr: direction.weight_sr,
             start: run.start,
             recoil,
-            perfect_energy_ev: self.perfect.energy_ev,
+            perfect_energy_ev: Some(self.perfect.energy_ev),
             wall_time_s: checkpoint.wall_time_s(),
             model_hash: model_hash.clone(),
             program: self.worker.program.to_owned(),

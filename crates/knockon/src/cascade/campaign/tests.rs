@@ -12,6 +12,7 @@ use crate::io::read_text;
 use crate::progress::Silent;
 use glam::DVec3;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 fn settings() -> CampaignSettings {
     CampaignSettings {
@@ -418,7 +419,7 @@ fn the_table_says_what_the_record_says() {
     run_some(folder.path(), 1, &[4]);
     let files = Files { plan: &plan, folder: folder.path() };
     let recoil = record(&files, 4).recoil;
-    let cells = |names: [&str; 5]| {
+    let cells = |names: [&str; 6]| {
         let text = read_text(&folder.path().join("recoils.csv")).expect("a table");
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
         assert_eq!((rows.len(), rows[0].len(), rows[0].last()), (2, rows[1].len(), Some(&"closest_pair")));
@@ -427,6 +428,7 @@ fn the_table_says_what_the_record_says() {
     };
     let names = [
         "energy_given_ev",
+        "temperature_rise_k",
         "max_border_temperature_k",
         "largest_region_angstrom3",
         "damage_radius_angstrom",
@@ -434,7 +436,8 @@ fn the_table_says_what_the_record_says() {
     ];
     let mut expected = [
         recoil.energy_given_ev.to_string(),
-        recoil.max_border_temperature_k.to_string(),
+        recoil.temperature_rise_k.expect("measured").to_string(),
+        recoil.max_border_temperature_k.expect("measured").to_string(),
         recoil.disorder.expect("looked for").largest_region_angstrom3.to_string(),
         recoil.damage_radius_angstrom.to_string(),
         "Ar-Ar".to_owned(),
@@ -446,11 +449,18 @@ fn the_table_says_what_the_record_says() {
     let path = files.record_path(&plan.runs[4]);
     let mut old: serde_json::Value = serde_json::from_str(&read_text(&path).expect("a record")).expect("JSON");
     let fields = old["recoil"].as_object_mut().expect("a recoil");
-    assert!(fields.remove("closest_pairs_angstrom").is_some() && fields.remove("disorder").is_some());
+    for field in ["temperature_rise_k", "max_border_temperature_k", "closest_pairs_angstrom", "disorder"] {
+        assert!(fields.remove(field).is_some(), "{field}");
+    }
+    assert!(old.as_object_mut().expect("a record").remove("perfect_energy_ev").is_some());
     write_atomically(&path, old.to_string().as_bytes()).expect("written");
     collect_campaign(&plan, folder.path(), &folder.path().join("recoils.csv")).expect("a table");
-    [expected[2], expected[4]] = [String::new(), String::new()];
+    // What it lacks is empty, not zero.
+    [1, 2, 3, 5].into_iter().for_each(|column| expected[column].clear());
     assert_eq!(cells(names), expected);
+    let overview = read_text(&folder.path().join("campaign.json")).expect("a file");
+    let overview = crate::cascade::CampaignOverview::parse(&overview, "campaign.json").expect("a campaign");
+    assert_eq!(overview.perfect_energy_ev, None);
 }
 
 /// The site is then part of what names the campaign.
