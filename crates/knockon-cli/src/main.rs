@@ -14,7 +14,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 /// From first-principles labels of a crystal to the energy spectrum that a cryogenic detector sees.
 #[derive(Parser)]
-#[command(name = "knockon", version, about)]
+#[command(name = "knockon", version, long_version = BUILD, about)]
 struct Arguments {
     /// Number of threads (default: all cores). Results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -56,6 +56,12 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 
 /// Name and version of the program, as results name it.
 const PROGRAM: &str = concat!("knockon ", env!("CARGO_PKG_VERSION"));
+
+/// Version and commit, where there was git, for `--version`.
+const BUILD: &str = match option_env!("KNOCKON_BUILD") {
+    Some(build) => build,
+    None => env!("CARGO_PKG_VERSION"),
+};
 
 /// The commit that it was built from; empty where there was no git.
 const COMMIT: &str = match option_env!("KNOCKON_COMMIT") {

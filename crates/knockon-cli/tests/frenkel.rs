@@ -5,6 +5,23 @@
 use assert_cmd::Command;
 use std::path::Path;
 
+/// The way from candidates to labels is the same in the help and in the documentation, whose numbers were measured with it.
+#[test]
+fn help_and_documentation_relax_candidates_alike() {
+    let help = Command::cargo_bin("knockon").unwrap().args(["frenkel", "--help"]).assert().success();
+    let help = String::from_utf8_lossy(&help.get_output().stdout).into_owned();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/frenkel.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let command = |text: &str| {
+        let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "\\").collect();
+        let first = words.windows(2).position(|two| two == ["knockon", "relax"]).unwrap();
+        let last = words[first..].iter().position(|word| *word == "relaxed.xyz").unwrap();
+        words[first..=first + last].join(" ")
+    };
+    assert_eq!(command(&help), command(&page));
+    assert!(command(&help).contains("--guide data/cawo4/cawo4.model --max-force 0.03"), "{}", command(&help));
+}
+
 #[test]
 fn a_small_search_writes_its_tables_structures_and_pictures() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

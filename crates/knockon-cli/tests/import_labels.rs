@@ -199,6 +199,7 @@ fn quantum_espresso_is_read_as_ase_and_dpdata_read_it() {
     assert_eq!(theirs.ase.len(), 3);
     let (free, _) = import(&file, &["--energy", "free"]);
     free.iter().zip(&theirs.ase).for_each(|(a, b)| compare_with_ase(a, b));
+    compare_with_dpdata(&free[0], &first_step_by_dpdata(&std::fs::read_to_string(&file).unwrap(), &free[0]));
     // F = -8.38430692 Ry, E = F + TS = -8.38048699 Ry stand in the file.
     close(&[frames[0].energy_ev.unwrap()], &[-8.382396955 * 13.605693], 1e-6, "mean of F and E");
     let info = |key: &str| frames[0].info.get(key).unwrap_or("-");
@@ -206,6 +207,20 @@ fn quantum_espresso_is_read_as_ase_and_dpdata_read_it() {
     assert_eq!([info("pseudopotentials"), info("ecut")], ["Al.pz-vbc.UPF", "136.056931"]);
     let (none, message) = import(&outputs().join("al-unconverged.pwo"), &[]);
     assert!(none.is_empty() && message.contains("0 labels, 1 unconverged left out"), "{message}");
+}
+
+/// dpdata reads single steps of pw.x, and cell and elements from the input, which it expects beside the output.
+fn first_step_by_dpdata(text: &str, step: &Frame) -> FromDpdata {
+    let folder = tempfile::tempdir().unwrap();
+    let second = text.match_indices("!    total energy").nth(1).unwrap().0;
+    std::fs::write(folder.path().join("pw.out"), &text[..second]).unwrap();
+    let row = |v: glam::DVec3| format!("{:?} {:?} {:?}\n", v.x, v.y, v.z);
+    let atoms = &step.atoms;
+    let cell: String = (0..3).map(|k| row(atoms.cell.vectors.col(k))).collect();
+    let atoms: String = atoms.species.iter().zip(&atoms.positions).map(|(s, p)| format!("{s} {}", row(*p))).collect();
+    let input = format!("ibrav = 0\nCELL_PARAMETERS angstrom\n{cell}\nATOMIC_POSITIONS angstrom\n{atoms}\n");
+    std::fs::write(folder.path().join("pw.in"), input).unwrap();
+    read_independently(&folder.path().join("pw.out"), "-", "qe/pw/scf").dpdata.remove(0)
 }
 
 /// The output of pw.x as it would be with a hybrid functional: of each geometry an inner loop without exact exchange, another one
@@ -316,6 +331,14 @@ fn cp2k_is_read_as_dpdata_reads_it() {
     assert_eq!(steps[0].forces, frames[0].forces);
     assert!(steps.windows(2).all(|w| w[1].energy_ev < w[0].energy_ev && w[1].atoms != w[0].atoms));
     assert!((steps[3].atoms.positions[1].x - 2.0154324177).abs() < 1e-9);
+    let several = folder.path().join("h2o-steps.cp2k.out");
+    std::fs::copy(outputs().join("h2o-steps.cp2k.out"), &several).unwrap();
+    let (first, message) = import(&several, &[]);
+    assert!(first.len() == 1 && message.contains("3 incomplete left out"), "{message}");
+    // One that is there but cannot be read, here because it is a folder, is no missing one.
+    std::fs::create_dir(folder.path().join("h2g-pos-1.xyz")).unwrap();
+    let (none, message) = import(&several, &[]);
+    assert!(none.is_empty() && message.contains("cannot read") && message.contains("h2g-pos-1.xyz"), "{message}");
     let (none, message) = import(&outputs().join("h2o-unconverged.cp2k.out"), &[]);
     assert!(none.is_empty() && message.contains("1 unconverged left out"), "{message}");
 }

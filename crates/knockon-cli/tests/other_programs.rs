@@ -210,6 +210,13 @@ struct Moved {
 /// some collisions after one of them was given 50 eV.
 #[test]
 fn the_variable_time_step_is_that_of_lammps() {
+    let without = follows_lammps(None);
+    let with = follows_lammps(Some(0.05));
+    assert!(with > without * 11 / 10, "the limit of 0.05 eV binds: {with} steps, {without} without it");
+}
+
+/// Steps that the 50 fs take with a limit on the change of an atom's kinetic energy, or without.
+fn follows_lammps(max_energy_change_ev: Option<f64>) -> u32 {
     let argon = Species::from_symbol("Ar").unwrap();
     let edge = 2.8 * std::f64::consts::SQRT_2;
     let cell = Cell::periodic(DVec3::X * edge, DVec3::Y * edge, DVec3::Z * edge);
@@ -224,11 +231,12 @@ fn the_variable_time_step_is_that_of_lammps() {
     write_lammps_data(&data, &crystal).unwrap();
     let per_ps = velocity * (1000.0 / NATURAL_TIME_FS);
     let words = format!(
-        "{CUTOFF_ANGSTROM:?} {DEPTH_EV:?} {SIGMA_ANGSTROM:?} {} {:?} {:?} {:?} 50",
+        "{CUTOFF_ANGSTROM:?} {DEPTH_EV:?} {SIGMA_ANGSTROM:?} {} {:?} {:?} {:?} 50 {}",
         atom + 1,
         per_ps.x,
         per_ps.y,
-        per_ps.z
+        per_ps.z,
+        max_energy_change_ev.unwrap_or(0.0)
     );
     let arguments: Vec<&str> = std::iter::once(data.to_str().unwrap()).chain(words.split(' ')).collect();
     let theirs: Moved = run_script("dt_reset.py", &arguments);
@@ -238,7 +246,7 @@ fn the_variable_time_step_is_that_of_lammps() {
     let mut velocities = vec![DVec3::ZERO; crystal.len()];
     velocities[atom] = velocity;
     simulation.set_velocities(velocities);
-    let limits = TimeStep { max_displacement_angstrom: 0.01, max_fs: 1.0, max_energy_change_ev: None };
+    let limits = TimeStep { max_displacement_angstrom: 0.01, max_fs: 1.0, max_energy_change_ev };
     let mut steps = 0_u32;
     while simulation.time_fs() < theirs.time_fs - 1e-9 {
         let left_fs = theirs.time_fs - simulation.time_fs();
@@ -250,10 +258,11 @@ fn the_variable_time_step_is_that_of_lammps() {
     let worst = ours.iter().zip(theirs.positions.chunks_exact(3)).map(off).fold(0.0, f64::max);
     let path = (ours[atom] - crystal.positions[atom]).length();
     println!("{steps} steps, LAMMPS {}; {worst:.1e} A apart after {path:.2} A", theirs.steps);
-    assert!(path > 0.5 && worst < 1e-3, "{worst} {path}");
+    assert!(path > 0.5 && worst < 2e-4, "{worst} {path}");
     // Where velocity and force are not parallel, LAMMPS allows a little more; the last step here is cut short.
     let ratio = f64::from(steps) / f64::from(theirs.steps);
     assert!(theirs.steps > 300 && (0.999..1.03).contains(&ratio), "{steps} {}", theirs.steps);
+    steps
 }
 
 #[derive(Deserialize)]

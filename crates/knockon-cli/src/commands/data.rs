@@ -3,7 +3,7 @@
 use crate::progress::say;
 use anyhow::Result;
 use knockon::dataset::{DataSet, Range, Summary, SummarySettings, summarise};
-use knockon::io::{LabelKeys, write_atomically};
+use knockon::io::{LabelKeys, csv_field, write_atomically};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -195,15 +195,9 @@ fn csv(summary: &Summary) -> String {
             c.pressure_ev_per_angstrom3,
             c.shortest_distance_angstrom,
         ];
-        let [name, class] = [&c.name, &c.class].map(|s| quoted(s));
+        let [name, class] = [&c.name, &c.class].map(|s| csv_field(s));
         let _ =
             writeln!(text, "{name},{class},{},{},{},{}", c.cell, c.n_atoms, c.formula, numbers.map(field).join(","));
     }
     text
-}
-
-/// A CSV field in quotes if it needs them (RFC 4180).
-fn quoted(text: &str) -> String {
-    let needs_quotes = text.contains([',', '"', '\n', '#']);
-    if needs_quotes { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
     boxes of N atoms), candidates.xyz (the lowest of each element, to be labelled), figures, and relaxations/ (one\n\
     file per start). With a calculator instead of a model, every evaluation becomes a label in evaluations.xyz.\n\n\
     First with the model, then with a calculator:\n  knockon relax OUT/frenkel/candidates.xyz --calculator gpaw --calculator-config examples/cawo4/label.toml \\\n\
-    \x20     --max-force 0.02 -o relaxed.xyz\n  the search again with --labels relaxed.xyz"
+    \x20     --guide data/cawo4/cawo4.model --max-force 0.03 -o relaxed.xyz\n  the search again with --labels relaxed.xyz"
 )]
 pub(crate) struct Arguments {
     /// TOML file with the settings of the search; see examples/cawo4/frenkel.toml.

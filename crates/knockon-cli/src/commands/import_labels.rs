@@ -127,9 +127,11 @@ fn all_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut found: Vec<PathBuf> =
-            entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| ending(p) == "poscar").collect();
+        let unreadable = || format!("cannot read {}", path.display());
+        let entries = std::fs::read_dir(path).with_context(unreadable)?;
+        let found = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>();
+        let mut found = found.with_context(unreadable)?;
+        found.retain(|file| ending(file) == "poscar");
         found.sort();
         if found.is_empty() {
             bail!("{}: expected .poscar files in this folder, found none. Name the files to read", path.display());
@@ -245,9 +247,10 @@ fn is_vasp(calculator: &str) -> bool {
 /// Calculators of ASE whose energy is the free energy (`companion/calculators.py` knows them, too).
 const FREE_ENERGY_ONLY: [&str; 2] = ["cp2k", "espresso"];
 
+/// None without an energy.
 fn step(frame: AseFrame, place: &str) -> Result<Option<Step>> {
-    let species: Option<Vec<Species>> = frame.symbols.iter().map(|s| Species::from_symbol(s)).collect();
-    let (Some(species), Some(energy)) = (species, frame.energy) else { return Ok(None) };
+    let Some(energy) = frame.energy else { return Ok(None) };
+    let species = frame.symbols.iter().map(|symbol| element(symbol, place)).collect::<Result<Vec<Species>>>()?;
     let cell = Cell { vectors: DMat3::from_cols_array(&frame.cell), periodic: BVec3::from(frame.pbc) };
     let vectors = |rows: Vec<[f64; 3]>| rows.into_iter().map(DVec3::from_array).collect::<Vec<_>>();
     let atoms = Atoms::new(cell, species, vectors(frame.positions), place)?;
@@ -263,4 +266,37 @@ fn step(frame: AseFrame, place: &str) -> Result<Option<Step>> {
         }
     };
     Ok(Some(Step { atoms, energies, forces: frame.forces.map(vectors), stress: frame.stress, converged: true }))
+}
+
+fn element(symbol: &str, place: &str) -> Result<Species> {
+    Species::from_symbol(symbol).with_context(|| {
+        format!(
+            "{place}: expected elements from H to Pu, found \"{symbol}\". Leave out configurations with other atoms, such as \
+             ghosts, with ASE"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_element_is_no_incomplete_step() {
+        let frame = |symbol: &str, energy: Option<f64>| AseFrame {
+            symbols: vec![symbol.to_owned()],
+            cell: [4.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 4.0],
+            pbc: [true; 3],
+            positions: vec![[0.0; 3]],
+            energy,
+            free_energy: None,
+            forces: None,
+            stress: None,
+            calculator: None,
+        };
+        let message = step(frame("X", Some(-1.0)), "run.traj").unwrap_err().to_string();
+        assert!(message.contains("run.traj: expected elements") && message.contains("found \"X\""), "{message}");
+        assert!(step(frame("Al", Some(-1.0)), "run.traj").unwrap().is_some());
+        assert!(step(frame("Al", None), "run.traj").unwrap().is_none());
+    }
 }

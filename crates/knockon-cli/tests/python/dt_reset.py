@@ -1,6 +1,7 @@
 """One atom of a Lennard-Jones box gets a velocity in angstrom per ps; LAMMPS' `fix nve` with `fix dt/reset` moves it for so many fs.
 
-usage: dt_reset.py DATA CUTOFF EPSILON SIGMA ATOM VX VY VZ UNTIL_FS; prints time, steps and positions as JSON.
+usage: dt_reset.py DATA CUTOFF EPSILON SIGMA ATOM VX VY VZ UNTIL_FS EMAX; prints time, steps and positions as JSON.
+EMAX: largest change of an atom's kinetic energy in a step, in eV; 0 for none.
 """
 
 import json
@@ -8,7 +9,7 @@ import sys
 
 from lammps_box import read_box
 
-data, cutoff, epsilon, sigma, atom, x, y, z, until_fs = sys.argv[1:]
+data, cutoff, epsilon, sigma, atom, x, y, z, until_fs, emax = sys.argv[1:]
 run = read_box(data)
 run.commands_list([
     f"pair_style lj/cut {cutoff}",
@@ -18,7 +19,7 @@ run.commands_list([
     f"group kicked id {atom}",
     f"velocity kicked set {x} {y} {z} units box",
     "fix motion all nve",
-    "fix steps all dt/reset 1 NULL 0.001 0.01 units box",
+    "fix steps all dt/reset 1 NULL 0.001 0.01 units box" + (f" emax {emax}" if float(emax) > 0 else ""),
     "run 0",
 ])
 steps = 0

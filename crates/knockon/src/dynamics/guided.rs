@@ -38,7 +38,7 @@ impl Point {
         Self {
             positions: dear.atoms().positions.clone(),
             energy_ev: dear.potential_energy_ev(),
-            max_force: dear.evaluation().max_force(),
+            max_force: dear.evaluation().max_force_ev_per_angstrom(),
             difference: subtract(&dear.evaluation().forces, &cheap.evaluation().forces),
         }
     }
@@ -118,7 +118,7 @@ fn descend(dear: &mut Simulation<'_>, settings: &QuenchSettings) -> Result<Quenc
     let converged = minimize(&mut objective, &mut descent, settings.max_evaluations)?;
     Ok(Quenched {
         energy_ev: dear.potential_energy_ev(),
-        max_force_ev_per_angstrom: dear.evaluation().max_force(),
+        max_force_ev_per_angstrom: dear.evaluation().max_force_ev_per_angstrom(),
         evaluations: descent.evaluations() as u64,
         converged,
     })
@@ -145,7 +145,7 @@ impl Objective for Alone<'_, '_> {
     }
 
     fn converged(&self) -> bool {
-        !self.failed && self.dear.evaluation().max_force() <= self.max_force
+        !self.failed && self.dear.evaluation().max_force_ev_per_angstrom() <= self.max_force
     }
 }
 

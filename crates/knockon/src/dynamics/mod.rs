@@ -15,6 +15,7 @@ pub use guided::quench_guided;
 pub use minimize::Descent;
 pub use quench::{
     QuenchSettings, Quenched, RelaxedCell, Watch, ensure_relaxed, quench, quench_on, quench_others, relax_cell,
+    relaxed_unit_cell,
 };
 pub use simulation::{Simulation, SimulationState};
 pub use stopping::{ElectronicStopping, Friction};

@@ -161,13 +161,25 @@ pub fn relax_cell(potential: &dyn Potential, atoms: &Atoms, settings: &QuenchSet
     Ok(RelaxedCell {
         quenched: Quenched {
             energy_ev: simulation.potential_energy_ev(),
-            max_force_ev_per_angstrom: simulation.evaluation().max_force(),
+            max_force_ev_per_angstrom: simulation.evaluation().max_force_ev_per_angstrom(),
             evaluations: simulation.evaluations,
             converged,
         },
         stress_ev_per_angstrom3: simulation.evaluation().stress(volume),
         atoms: simulation.atoms().clone(),
     })
+}
+
+/// A unit cell relaxed as [`relax_cell`] does it. Fails where that did not get as far as asked for: errors of the cell add up over
+/// the boxes that are made of it.
+pub fn relaxed_unit_cell(
+    potential: &dyn Potential,
+    unit_cell: &Atoms,
+    settings: &QuenchSettings,
+) -> Result<Atoms, Error> {
+    let RelaxedCell { atoms, quenched, .. } = relax_cell(potential, unit_cell, settings)?;
+    ensure_relaxed("the unit cell", quenched.converged, quenched.max_force_ev_per_angstrom)?;
+    Ok(atoms)
 }
 
 /// Fails if the search for the minimum that `name` is to be in gave up: what is built of it, or is a difference from its
@@ -220,7 +232,7 @@ impl Objective for CellAndPositions<'_> {
     fn converged(&self) -> bool {
         let evaluation = self.simulation.evaluation();
         let stress = evaluation.stress(self.simulation.atoms().cell.volume_angstrom3());
-        evaluation.max_force() <= self.settings.max_force_ev_per_angstrom
+        evaluation.max_force_ev_per_angstrom() <= self.settings.max_force_ev_per_angstrom
             && stress.iter().all(|s| s.abs() <= self.settings.max_stress_ev_per_angstrom3)
     }
 }
@@ -277,5 +289,19 @@ mod tests {
             assert!((a.length() - expected).abs() < 1e-5, "{} {expected}", a.length());
             assert!(a.dot(b).abs() < 1e-4);
         }
+    }
+
+    /// A crystal must not be built of a cell on the way.
+    #[test]
+    fn a_unit_cell_that_did_not_relax_is_refused() {
+        let (potential, _) = argon_like([1, 1, 1]);
+        let relaxed = |max_evaluations: usize| {
+            let settings = QuenchSettings { max_evaluations, ..QuenchSettings::default() };
+            relaxed_unit_cell(&potential, &cubic_cell(2.9), &settings)
+        };
+        let message = relaxed(2).expect_err("too few evaluations").to_string();
+        assert!(message.contains("the unit cell did not relax as far as asked for"), "{message}");
+        let whole = relax_cell(&potential, &cubic_cell(2.9), &QuenchSettings::default()).expect("a relaxed cell");
+        assert_eq!(relaxed(3000).expect("a relaxed cell"), whole.atoms);
     }
 }

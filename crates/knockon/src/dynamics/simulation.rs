@@ -106,7 +106,7 @@ impl<'p> Simulation<'p> {
         if energy_ev.is_finite() && self.evaluation.forces.iter().all(|f| f.is_finite()) {
             return Ok(());
         }
-        let largest = self.evaluation.max_force();
+        let largest = self.evaluation.max_force_ev_per_angstrom();
         let problem = format!(
             "the potential energy became {energy_ev} eV, the largest force {largest} eV/A, at {:.3} fs",
             self.time_fs
@@ -347,6 +347,33 @@ mod tests {
             }
         }
         assert!(simulation.builds > 3 && simulation.builds < simulation.evaluations / 5);
+    }
+
+    /// In a cascade, with and without a bath at some of the atoms, whose random forces the choice of the step does not know.
+    #[test]
+    fn no_atom_moves_farther_in_a_step_than_is_allowed() {
+        let limits = TimeStep { max_displacement_angstrom: 0.01, max_fs: 4.0, max_energy_change_ev: None };
+        let farthest_of_all_steps = |mut bath: Option<Bath>| {
+            let (potential, atoms) = argon_like([3, 3, 3]);
+            let masses = atoms.masses_u();
+            let mut simulation = Simulation::new(&potential, atoms, 0.5).expect("a simulation");
+            let mut velocities = thermal_velocities(&masses, 133.0, &mut Pcg64::new(5, 1));
+            velocities[40] = DVec3::new(1.0, 2.0, 0.5).normalize() * speed(100.0, masses[40]);
+            simulation.set_velocities(velocities);
+            let mut farthest: f64 = 0.0;
+            for _ in 0..600 {
+                let before = simulation.atoms().positions.clone();
+                simulation.step(simulation.time_step_fs(&limits), bath.as_mut()).expect("a step");
+                let moves = simulation.atoms().positions.iter().zip(&before).map(|(now, before)| now.distance(*before));
+                farthest = moves.fold(farthest, f64::max);
+            }
+            farthest
+        };
+        let free = farthest_of_all_steps(None);
+        assert!((0.0099..0.01 + 1e-12).contains(&free), "{free}");
+        let every_other = (0..108).map(|atom| f64::from(atom % 2) * 0.01).collect();
+        let cooled = farthest_of_all_steps(Some(Bath::new(133.0, every_other, 7)));
+        assert!((0.0099..0.0101).contains(&cooled), "{cooled}");
     }
 
     #[test]

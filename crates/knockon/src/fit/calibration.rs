@@ -6,12 +6,13 @@
 //! that fit, which have not seen it or its relatives; the ratio of errors to deviations there is the scale by which
 //! deviations are multiplied. docs/uncertainty.md compares with a bootstrap over groups.
 
-use super::factor::expand;
+use super::factor::{PriorPath, expand};
 use super::prior::Prior;
 use super::report::{Prediction, predict};
 use super::stream::Unknowns;
 use super::training_data::TrainingData;
 use super::validation::Validation;
+use crate::io::csv_field;
 use crate::potential::{Descriptors, GradeBuilder, GradeFile, Model};
 use crate::{Error, NeighborList};
 use rand_pcg::Pcg64;
@@ -27,7 +28,7 @@ const POINTS_PER_BIN: usize = 8;
 const MOST_BINS: usize = 10;
 
 /// Deviations of the unknowns of the members from the fit with this decomposition; `stream` tells fits apart.
-pub(super) fn draws(path: &super::factor::Path, prior: &Prior, strength: f64, stream: u128) -> Vec<Vec<f64>> {
+pub(super) fn draws(path: &PriorPath, prior: &Prior, strength: f64, stream: u128) -> Vec<Vec<f64>> {
     let mut random = Pcg64::new(SEED, stream);
     let zero = vec![0.0; prior.mean.len()];
     (0..N_MEMBERS).map(|_| expand(&zero, &prior.basis, &path.draw(strength, &mut random))).collect()
@@ -269,8 +270,8 @@ pub(super) fn csv(data: &TrainingData, class_names: &[String], quantities: [(&st
     for (quantity, points) in quantities {
         for p in points {
             let c = &data.configurations[p.configuration];
-            let class = &class_names[c.class];
-            let _ = writeln!(text, "{},{class},{quantity},{:.6},{:.6}", c.id, p.predicted, p.error);
+            let (id, class) = (csv_field(&c.id), csv_field(&class_names[c.class]));
+            let _ = writeln!(text, "{id},{class},{quantity},{:.6},{:.6}", p.predicted, p.error);
         }
     }
     text

@@ -164,13 +164,13 @@ impl Factor {
 }
 
 /// A least-squares problem for z, decomposed so that every strength of the prior |z|^2 costs only a product.
-pub struct Path {
+pub struct PriorPath {
     left_times_target: Vec<f64>,
     singular_values: Vec<f64>,
     right: Matrix,
 }
 
-impl Path {
+impl PriorPath {
     /// Decomposes the problem `factor` in the unknowns z.
     pub(super) fn new(factor: &Factor, mean: &[f64], basis: &Matrix) -> Result<Self, Error> {
         let (matrix, target) = factor.substituted(mean, basis);
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn many_rows_give_back_the_solution() {
         let (matrix, target, solution) = problem(700, 12, 0.0);
-        let path = Path::new(&factor_of(&matrix, &target), &[0.0; 12], &identity(12)).unwrap();
+        let path = PriorPath::new(&factor_of(&matrix, &target), &[0.0; 12], &identity(12)).unwrap();
         let z = path.solve(0.0);
         assert!(z.iter().zip(&solution).all(|(a, b)| (a - b).abs() < 1e-12), "{z:?} {solution:?}");
         assert_eq!(path.rank(), 12);
@@ -321,14 +321,14 @@ mod tests {
     #[test]
     fn parts_absorbed_equal_the_whole() {
         let (matrix, target, _) = problem(300, 8, 0.2);
-        let whole = Path::new(&factor_of(&matrix, &target), &[0.0; 8], &identity(8)).unwrap();
+        let whole = PriorPath::new(&factor_of(&matrix, &target), &[0.0; 8], &identity(8)).unwrap();
         let mut sum = Factor::new(8);
         for (rows, b) in matrix.chunks(70).zip(target.chunks(70)) {
             let mut part = factor_of(rows, b);
             part.compress();
             sum.absorb(&part);
         }
-        let parts = Path::new(&sum, &[0.0; 8], &identity(8)).unwrap();
+        let parts = PriorPath::new(&sum, &[0.0; 8], &identity(8)).unwrap();
         for strength in [0.0, 0.5, 20.0] {
             let (a, b) = (whole.solve(strength), parts.solve(strength));
             assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() < 1e-12));
@@ -341,13 +341,13 @@ mod tests {
         let (matrix, target, _) = problem(40, 6, 0.2);
         let mean = [0.3, 0.0, -0.2, 0.0, 1.0, 0.0];
         let strength = 2.5;
-        let path = Path::new(&factor_of(&matrix, &target), &mean, &identity(6)).unwrap();
+        let path = PriorPath::new(&factor_of(&matrix, &target), &mean, &identity(6)).unwrap();
         let x = expand(&mean, &identity(6), &path.solve(strength));
         let mut with_rows = factor_of(&matrix, &target);
         for (i, m) in mean.iter().enumerate() {
             with_rows.push((0..6).map(|j| if i == j { strength } else { 0.0 }), strength * m);
         }
-        let direct = Path::new(&with_rows, &[0.0; 6], &identity(6)).unwrap().solve(0.0);
+        let direct = PriorPath::new(&with_rows, &[0.0; 6], &identity(6)).unwrap().solve(0.0);
         assert!(x.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-12), "{x:?} {direct:?}");
     }
 
@@ -358,7 +358,7 @@ mod tests {
         matrix.iter_mut().for_each(|row| row[3] = 0.0);
         let target: Vec<f64> = matrix.iter().map(|row| dot(row, &solution)).collect();
         let mean = [0.0, 0.0, 0.0, 4.0, 0.0];
-        let path = Path::new(&factor_of(&matrix, &target), &mean, &identity(5)).unwrap();
+        let path = PriorPath::new(&factor_of(&matrix, &target), &mean, &identity(5)).unwrap();
         let x = expand(&mean, &identity(5), &path.solve(1e-6));
         assert_eq!(path.rank(), 4);
         assert!((x[3] - 4.0).abs() < 1e-9 && (x[0] - solution[0]).abs() < 1e-6);
@@ -369,7 +369,7 @@ mod tests {
     fn draws_have_the_covariance_of_the_posterior() {
         // Rows (3, 0, 0) and (4, 2, 0): A^T A = [[25, 8, 0], [8, 4, 0], [0, 0, 0]].
         let factor = factor_of(&[vec![3.0, 0.0, 0.0], vec![4.0, 2.0, 0.0]], &[1.0, 1.0]);
-        let path = Path::new(&factor, &[0.0; 3], &identity(3)).unwrap();
+        let path = PriorPath::new(&factor, &[0.0; 3], &identity(3)).unwrap();
         let (strength, n_draws) = (0.5_f64, 40_000);
         let (p, q, r) = (25.25, 8.0, 4.25);
         let determinant = p * r - q * q;

@@ -35,7 +35,7 @@ use crate::potential::{CommitteeFile, GradeFile, Model};
 use crate::progress::Progress;
 use calibration::UncertaintyReport;
 use prepared::{Prepared, Solution, Uncertainty, Variant};
-use report::{GroupRow, OffsetRow, PAPER, Prediction, SpeciesOffsetRow, VariantRow, errors, parity_lines};
+use report::{GroupRow, OffsetRow, PaperErrors, Prediction, SpeciesOffsetRow, VariantRow, errors, parity_lines};
 use std::ops::Range;
 
 /// A fitted model with its errors.
@@ -141,7 +141,7 @@ impl Prepared<'_> {
             species_offsets: self.species_offset_rows(&solution.unknowns),
             groups: self.group_rows(),
             uncertainty,
-            paper: PAPER,
+            paper: PaperErrors::of(data),
             checks_passed: false,
             failed_checks: Vec::new(),
         }

@@ -2,7 +2,7 @@
 //! cross-validation ([`Variant`]), the fit to all data ([`Solution`]), what predicts its errors ([`Uncertainty`]).
 
 use super::calibration::{self, Calibration, UncertaintyReport};
-use super::factor::{Factor, Path, expand};
+use super::factor::{Factor, PriorPath, expand};
 use super::prior::{Prior, Repulsion};
 use super::report::{Prediction, model_of, predict};
 use super::settings::Settings;
@@ -54,7 +54,7 @@ impl Variant {
 /// A variant fitted to all data.
 pub(super) struct Solution {
     pub(super) n_rows: usize,
-    pub(super) path: Path,
+    pub(super) path: PriorPath,
     /// Value of each unknown.
     pub(super) unknowns: Vec<f64>,
     pub(super) trained: Vec<Prediction>,

@@ -9,7 +9,7 @@
 //! repulsive and smooth. Bispectrum coefficients are independent; their deviations give every component a share of
 //! the forces that falls with its angular momenta, because high ones describe rapid variation.
 
-use super::factor::{Factor, Matrix, Path, square_root};
+use super::factor::{Factor, Matrix, PriorPath, square_root};
 use super::settings::{PairPrior, Settings};
 use super::stream::Unknowns;
 use crate::checks::DataDistances;
@@ -30,8 +30,8 @@ pub struct Prior {
 
 impl Prior {
     /// The problem of some rows in the unknowns z, decomposed.
-    pub fn decompose(&self, rows: &Factor) -> Result<Path, Error> {
-        Path::new(rows, &self.mean, &self.basis)
+    pub fn decompose(&self, rows: &Factor) -> Result<PriorPath, Error> {
+        PriorPath::new(rows, &self.mean, &self.basis)
     }
 
     /// The prior of one variant. `force_rms` is the size of each column over the data; `energy_ev_per_atom` the mean
@@ -212,7 +212,7 @@ fn project(term: &PairTerm, target: impl Fn(f64) -> f64) -> Result<Vec<f64>, Err
         let weight = 1.0 / (0.02 + 0.01 * target(r).abs());
         factor.push(term.centers_angstrom.iter().map(|z| weight * basis_function(term, *z, r)[0]), weight * target(r));
     }
-    let path = Path::new(&factor, &vec![0.0; n], &Matrix::identity(n, n))?;
+    let path = PriorPath::new(&factor, &vec![0.0; n], &Matrix::identity(n, n))?;
     Ok(path.solve(1e-3))
 }
 

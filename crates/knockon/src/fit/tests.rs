@@ -120,6 +120,35 @@ fn labels_of_a_model_give_back_the_model() {
     // One set of coefficients for three species cannot describe these labels.
     let shared = fit.report.variants.iter().find(|v| v.variant == "shared").unwrap();
     assert!(shared.score > 100.0 * fit.report.variants[1].score, "{:?}", fit.report.variants);
+
+    // The paper's errors stand beside those of its crystal only.
+    let mut report = fit.report;
+    let says_paper = |report: &Report| {
+        let text = summary(report);
+        let json = serde_json::to_value(report).unwrap();
+        (text.contains("paper     (its own 348)"), json["paper"]["energy_mae_ev"].as_f64())
+    };
+    assert_eq!(says_paper(&report), (true, Some(0.474)));
+    let mut silicon = data;
+    silicon.configurations.iter_mut().for_each(|c| c.atoms.species.fill(crate::Species::from_symbol("Si").unwrap()));
+    report.paper = PaperErrors::of(&silicon);
+    assert_eq!(says_paper(&report), (false, None));
+}
+
+/// Names of configurations and classes are their makers'.
+#[test]
+fn rows_of_tables_keep_their_fields_whatever_names_hold() {
+    let (_, mut data) = made_labels(0.0);
+    data.configurations.truncate(1);
+    data.configurations[0].id = "md, 300 K, \"cold\"".to_owned();
+    let classes = ["ideal, relaxed".to_owned()];
+    let start = "\"md, 300 K, \"\"cold\"\"\",\"ideal, relaxed\",";
+    let predictions = [Prediction { energy_ev: 0.0, evaluation: Evaluation::default() }];
+    let parity = parity_lines(&data, &classes, &predictions, Split::Training);
+    assert!(parity.lines().count() == 7 && parity.lines().all(|line| line.starts_with(start)), "{parity}");
+    let points = [calibration::Point { configuration: 0, fold: 0, predicted: 0.1, error: 0.2 }];
+    let table = calibration::csv(&data, &classes, [("energy", &points), ("force", &[]), ("grade", &[])]);
+    assert_eq!(table.lines().nth(1), Some(format!("{start}energy,0.100000,0.200000").as_str()));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! Whole groups of related configurations go into one fold. A fold is predicted by the fit to all other folds; their
 //! factors are combined, no row is computed again.
 
-use super::factor::{Factor, Path, expand};
+use super::factor::{Factor, PriorPath, expand};
 use super::prior::Prior;
 use super::settings::CrossValidationSettings;
 use crate::Error;
@@ -65,7 +65,7 @@ pub struct Validation {
     /// Unknowns of the fit that has not seen each fold, for the best strength.
     pub fold_unknowns: Vec<Vec<f64>>,
     /// The decomposed problem of each of these fits.
-    pub paths: Vec<Path>,
+    pub paths: Vec<PriorPath>,
 }
 
 /// Tries every strength. `training` are the factors of [`training_factors`].
@@ -77,8 +77,8 @@ pub fn cross_validate(
     prior: &Prior,
     settings: &CrossValidationSettings,
 ) -> Result<Validation, Error> {
-    let paths: Vec<Path> =
-        training.par_iter().map(|t| Path::new(t, &prior.mean, &prior.basis)).collect::<Result<_, _>>()?;
+    let paths: Vec<PriorPath> =
+        training.par_iter().map(|t| PriorPath::new(t, &prior.mean, &prior.basis)).collect::<Result<_, _>>()?;
     let unknowns = |strength: f64| -> Vec<Vec<f64>> {
         paths.par_iter().map(|p| expand(&prior.mean, &prior.basis, &p.solve(strength))).collect()
     };

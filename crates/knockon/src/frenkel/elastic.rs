@@ -99,13 +99,8 @@ pub fn dipole_tensor_ev(volume_angstrom3: f64, elasticity: &Elasticity, strain: 
     (elasticity.stress(strain) - stress) * volume_angstrom3
 }
 
-/// Energy in eV of straining a box that holds a dipole: V/2 C strain strain - P strain; zero for a box of fixed shape.
-pub fn strain_energy_ev(volume_angstrom3: f64, elasticity: &Elasticity, strain: DMat3, dipole: DMat3) -> f64 {
-    contract(elasticity.stress(strain) * (0.5 * volume_angstrom3) - dipole, strain)
-}
-
 /// E_int / 2 in eV: the elastic energy of a defect with its own images at zero mean strain. The energy of the defect
-/// alone is that in the box minus this (and minus [`strain_energy_ev`] if the box was strained).
+/// alone is that in a box of fixed shape minus this.
 pub fn image_energy_ev(cell: &Cell, elasticity: &Elasticity, dipole: DMat3) -> f64 {
     let volume = cell.volume_angstrom3();
     let spacing = cell.face_distances_angstrom().min_element();
@@ -140,10 +135,6 @@ fn window(x: f64) -> f64 {
     sum * libm::exp(-x)
 }
 
-fn contract(a: DMat3, b: DMat3) -> f64 {
-    a.x_axis.dot(b.x_axis) + a.y_axis.dot(b.y_axis) + a.z_axis.dot(b.z_axis)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +152,12 @@ mod tests {
 
     fn cube(a: f64) -> Cell {
         Cell::periodic(DVec3::X * a, DVec3::Y * a, DVec3::Z * a)
+    }
+
+    /// Energy in eV of straining a box that holds a dipole: V/2 C strain strain - P strain.
+    fn strain_energy_ev(volume_angstrom3: f64, elasticity: &Elasticity, strain: DMat3, dipole: DMat3) -> f64 {
+        let slope = elasticity.stress(strain) * (0.5 * volume_angstrom3) - dipole;
+        (0..3).map(|axis| slope.col(axis).dot(strain.col(axis))).sum()
     }
 
     /// The samples of CALANIE 2.0 (Ma and Dudarev, Phys. Rev. Materials 3, 013605 (2019)), which sums the anisotropic

@@ -13,9 +13,10 @@ mod occupation;
 mod output;
 mod search;
 mod settings;
+pub(crate) mod sites;
 mod starts;
 
-pub use elastic::{Elasticity, dipole_tensor_ev, image_energy_ev, strain_energy_ev, tensor_from_voigt};
+pub use elastic::{Elasticity, dipole_tensor_ev, image_energy_ev, tensor_from_voigt};
 pub use fingerprint::{Fingerprint, SAME_STRUCTURE};
 pub use labels::{LabelledPair, labelled_pairs};
 pub use lattice::CrystalLattice;

@@ -8,7 +8,7 @@ use super::occupation::{Occupation, occupation};
 use super::settings::FrenkelSettings;
 use super::starts::{Start, inequivalent_starts, site_at};
 use crate::checks::elastic_constants_gpa;
-use crate::dynamics::{QuenchSettings, ensure_relaxed, relax_cell};
+use crate::dynamics::{QuenchSettings, ensure_relaxed, relaxed_unit_cell};
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential, Species};
 use glam::{DMat3, DVec3};
@@ -216,15 +216,7 @@ impl<'a> Search<'a> {
         };
         let unit_cell = match settings.relax_cell {
             false => crystal.clone(),
-            true => {
-                let relaxed = relax_cell(relaxer.potential, crystal, &tight)?;
-                ensure_relaxed(
-                    "the unit cell",
-                    relaxed.quenched.converged,
-                    relaxed.quenched.max_force_ev_per_angstrom,
-                )?;
-                relaxed.atoms
-            }
+            true => relaxed_unit_cell(relaxer.potential, crystal, &tight)?,
         };
         let lattice = CrystalLattice::new(&unit_cell)?;
         let elastic_constants_gpa = match settings.elastic_constants_gpa {

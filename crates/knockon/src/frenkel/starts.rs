@@ -249,4 +249,49 @@ mod tests {
             }
         }
     }
+
+    /// Counted without symmetry: each grid point that keeps its distance from all atoms but at most the one that leaves, with
+    /// each site that may be the vacancy, is the image of just one start.
+    #[test]
+    fn each_position_with_each_vacancy_is_the_image_of_one_start() {
+        let lattice = CrystalLattice::new(&calcium_tungstate()).expect("a crystal");
+        let primitive = &lattice.primitive;
+        let cells: Vec<DVec3> =
+            (0..343).map(|n| DVec3::new((n % 7) as f64, (n / 7 % 7) as f64, (n / 49) as f64)).collect();
+        let sites = |species: &Species| -> Vec<(bool, DVec3)> {
+            let of_cell = |cell: &DVec3| {
+                let shift = primitive.cell.vectors * (*cell - DVec3::splat(3.0));
+                primitive.positions.iter().zip(&primitive.species).map(move |(site, s)| (s == species, *site + shift))
+            };
+            cells.iter().flat_map(of_cell).collect()
+        };
+        let kept = inequivalent_positions(&lattice, 0.7);
+        for species in ["W", "O"] {
+            let starts = inequivalent_starts(&lattice, &settings(&[species], 0.7, 1.8, 3.5)).expect("starts");
+            let sites = sites(&element(species));
+            let mut pairs = 0;
+            for point in lattice.symmetry.operations.iter().flat_map(|o| kept.iter().map(|point| o.apply(*point))) {
+                let point = lattice.reduce(point);
+                let near = sites.iter().filter(|(_, site)| site.distance(point) < 1.8 - 1e-6).collect::<Vec<_>>();
+                let leaves = |site: &DVec3| match near.as_slice() {
+                    [] => site.distance(point) < 3.5,
+                    [(_, only)] => only == site && site.distance(point) > 0.7,
+                    _ => false,
+                };
+                for (_, vacancy) in sites.iter().filter(|(is_species, site)| *is_species && leaves(site)) {
+                    let is_image = |start: &&Start| {
+                        let way = start.vacancy - start.interstitial;
+                        (way.length() - vacancy.distance(point)).abs() < 1e-6
+                            && lattice.symmetry.operations.iter().any(|o| {
+                                lattice.reduce(o.apply(start.interstitial) - point).length() < 1e-3
+                                    && (o.rotation * way - (*vacancy - point)).length() < 1e-3
+                            })
+                    };
+                    assert_eq!(starts.iter().filter(is_image).count(), 1, "{species} from {vacancy} to {point}");
+                    pairs += 1;
+                }
+            }
+            assert!(pairs > 5 * starts.len(), "{pairs} {}", starts.len());
+        }
+    }
 }

@@ -161,7 +161,7 @@ fn what_failed_has_no_numbers(folder: &Path) {
     }
     let (potential, _) = argon_like([1, 1, 1]);
     // In large boxes with a defect: the perfect box has no forces.
-    let fails = |atoms: &Atoms, found: &Evaluation| atoms.len() == 125 && found.max_force() > 1e-3;
+    let fails = |atoms: &Atoms, found: &Evaluation| atoms.len() == 125 && found.max_force_ev_per_angstrom() > 1e-3;
     let potential = Fails(potential, fails);
     let found = find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings(), folder, &Silent);
     let found = found.expect("a search");

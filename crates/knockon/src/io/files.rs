@@ -4,6 +4,7 @@ use crate::Error;
 use sha2::{Digest, Sha256};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Reads a text file.
 pub fn read_text(path: &Path) -> Result<String, Error> {
@@ -109,6 +110,13 @@ pub(crate) fn create_atomically(path: &Path, content: &[u8]) -> Result<bool, Err
         Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(std::fs::read(path).is_ok_and(|c| c == content)),
         Err(e) => Err(failed(e.error)),
     }
+}
+
+/// The time by the clock of the file system that `path` is on. It is told by a new file, of a name that no other process makes:
+/// processes in containers or on other machines may have the number of this one.
+pub(crate) fn file_system_time(path: &Path) -> std::io::Result<SystemTime> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    temporary_file(&unfinished(path)).tempfile_in(folder)?.as_file().metadata()?.modified()
 }
 
 /// Removes what processes that were killed while they wrote `path` left beside it. Nobody must be writing it now.

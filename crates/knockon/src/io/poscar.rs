@@ -1,11 +1,9 @@
 //! VASP 5 structure files (POSCAR, CONTCAR).
 
-use super::write_atomically;
 use super::{Column, Frame, lines::Lines};
 use crate::{Atoms, Cell, Error, Species};
 use glam::{DMat3, DVec3};
 use std::fmt::Write;
-use std::path::Path;
 
 const REMEDY: &str =
     "Write a VASP 5 POSCAR: comment, scale, three vectors, species, counts, Direct or Cartesian, positions";
@@ -143,11 +141,6 @@ pub fn format_poscar(frame: &Frame) -> Result<String, Error> {
         let _ = writeln!(text, "{}{flags}", row(*position));
     }
     Ok(text)
-}
-
-/// Writes a POSCAR, see [`format_poscar`].
-pub fn write_poscar(path: &Path, frame: &Frame) -> Result<(), Error> {
-    write_atomically(path, format_poscar(frame)?.as_bytes())
 }
 
 #[cfg(test)]

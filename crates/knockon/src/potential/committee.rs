@@ -5,6 +5,7 @@
 //! the fit's business (`fit::calibration`); here is its file and its evaluation.
 
 use super::design::{Columns, Sharing};
+use super::file_kind::FileKind;
 use super::members::Members;
 use super::model::Model;
 use super::{Evaluation, Instructions, LinearPotential};
@@ -14,8 +15,13 @@ use glam::DVec3;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The version of the committee file that this program writes and reads.
+/// The version of the committee file that this program writes, and the newest that it reads.
 const FORMAT_VERSION: u32 = 1;
+const KIND: FileKind = FileKind {
+    name: "committee file",
+    version: FORMAT_VERSION,
+    remedy: "Give the .committee file that knockon fit wrote beside the model",
+};
 
 /// The file: deviations of the members' coefficients from those of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,15 +81,7 @@ impl CommitteeFile {
 
     /// Reads a committee from the text of its file; `place` names it in errors.
     pub fn from_text(text: &str, place: &str) -> Result<Self, Error> {
-        let file: Self = toml::from_str(text).map_err(|e| {
-            let found = format!("expected a committee file, found:\n{e}");
-            Error::input(place, found, "Give the .committee file that knockon fit wrote beside the model")
-        })?;
-        if file.format_version != FORMAT_VERSION {
-            let found = format!("expected a committee of version {FORMAT_VERSION}, found {}", file.format_version);
-            return Err(Error::input(place, found, "Fit again, or install the knockon that wrote it"));
-        }
-        Ok(file)
+        KIND.read(text, place, |file: &Self| file.format_version)
     }
 
     /// Reads a committee file.

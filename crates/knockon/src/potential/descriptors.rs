@@ -6,6 +6,7 @@ use super::lanes::Lanes;
 use super::model::{Model, PairTerm};
 use super::pair_function::add_basis_values;
 use crate::{Atoms, Error, NeighborList, Species};
+use glam::DVec3;
 use rayon::prelude::*;
 
 /// Makes descriptors: bispectrum components by channel, then two-body kernels summed over the neighbours of each species.
@@ -82,13 +83,15 @@ impl Descriptors {
         of: impl Fn(usize, usize, &[Lanes]) -> Vec<T> + Sync,
     ) -> Result<Vec<T>, Error> {
         let grouping = Grouping::new(atoms, &self.species)?;
+        // The same for all groups.
+        let translations = neighbors.cartesian_translations(&atoms.cell);
         let parts: Result<Vec<Vec<T>>, Error> = grouping
             .groups
             .par_iter()
             .map_init(
                 || Scratch { work: self.kernel.workspace(), slots: LaneSlots::new(), descriptors: Vec::new() },
                 |scratch, group| {
-                    self.of_group(&grouping, group, atoms, neighbors, scratch)?;
+                    self.of_group(&grouping, group, atoms, neighbors, &translations, scratch)?;
                     Ok(of(group.central, group.atoms.len(), &scratch.descriptors))
                 },
             )
@@ -107,10 +110,10 @@ impl Descriptors {
         group: &Group,
         atoms: &Atoms,
         neighbors: &NeighborList,
+        translations: &[DVec3],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
         let Scratch { work, slots, descriptors } = scratch;
-        let translations = neighbors.cartesian_translations(&atoms.cell);
         let n_kernels = self.n_kernels();
         let mut kernel_sums = vec![Lanes::default(); self.species.len() * n_kernels];
         let kernels = |n: &super::grouping::Neighbor| {
@@ -119,7 +122,7 @@ impl Descriptors {
             add_basis_values(term, n.distance, sums.iter_mut().map(|lanes| &mut lanes.0[n.lane]));
         };
         let reach = self.cutoff_angstrom;
-        collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, &translations, reach, work, slots, kernels)?;
+        collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, translations, reach, work, slots, kernels)?;
         self.kernel.densities(group.central, work);
         self.kernel.components(work, descriptors);
         descriptors.append(&mut kernel_sums);

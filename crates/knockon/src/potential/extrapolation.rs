@@ -9,6 +9,7 @@
 
 use super::committee::check_model;
 use super::descriptors::Descriptors;
+use super::file_kind::FileKind;
 use super::lanes::{LANES, Lanes};
 use super::model::Model;
 use crate::io::{content_hash, read_text, write_atomically};
@@ -18,8 +19,13 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The version of the grade file that this program writes and reads.
+/// The version of the grade file that this program writes, and the newest that it reads.
 const FORMAT_VERSION: u32 = 1;
+const KIND: FileKind = FileKind {
+    name: "grade file",
+    version: FORMAT_VERSION,
+    remedy: "Give the .grade file that knockon fit wrote beside the model",
+};
 /// Variance, relative to that of a descriptor, which is added to all directions: below it lies what is the same in all
 /// environments. Grades of 1e-3 to 3e-2 tell held-out errors equally well.
 const RIDGE: f64 = 1e-2;
@@ -235,15 +241,7 @@ impl GradeFile {
 
     /// Reads the text of a grade file; `place` names it in errors.
     pub fn from_text(text: &str, place: &str) -> Result<Self, Error> {
-        let file: Self = toml::from_str(text).map_err(|e| {
-            let found = format!("expected a file of extrapolation grades, found:\n{e}");
-            Error::input(place, found, "Give the .grade file that knockon fit wrote beside the model")
-        })?;
-        if file.format_version != FORMAT_VERSION {
-            let found = format!("expected grades of version {FORMAT_VERSION}, found {}", file.format_version);
-            return Err(Error::input(place, found, "Fit again, or install the knockon that wrote it"));
-        }
-        Ok(file)
+        KIND.read(text, place, |file: &Self| file.format_version)
     }
 
     /// Reads a grade file.

@@ -7,6 +7,7 @@ mod coupling;
 mod descriptors;
 mod design;
 mod extrapolation;
+mod file_kind;
 mod grouping;
 mod import_milady;
 mod import_snap;
@@ -82,8 +83,8 @@ impl Evaluation {
         })
     }
 
-    /// Largest length of a force in eV/angstrom.
-    pub fn max_force(&self) -> f64 {
+    /// Largest length of a force.
+    pub fn max_force_ev_per_angstrom(&self) -> f64 {
         self.forces.iter().map(|f| f.length_squared()).fold(0.0, f64::max).sqrt()
     }
 }

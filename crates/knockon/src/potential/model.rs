@@ -8,9 +8,11 @@
 //! J. Comput. Phys. 285, 316 (2015)) in the same order of components.
 
 use super::coupling::component_triples;
+use super::file_kind::FileKind;
 use super::grouping::{MAX_KINDS, MAX_SPECIES};
 use super::zbl::Zbl;
 use crate::io::{content_hash, read_text, write_atomically};
+use crate::settings::is_positive;
 use crate::{Error, Species};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,6 +20,11 @@ use std::path::Path;
 
 /// The version of the model file that this program writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
+const KIND: FileKind = FileKind {
+    name: "model file",
+    version: FORMAT_VERSION,
+    remedy: "Give a file made by knockon fit or knockon import",
+};
 /// Longer cutoffs are slips of the pen: an atom would have tens of thousands of neighbours.
 const LONGEST_CUTOFF_ANGSTROM: f64 = 50.0;
 
@@ -176,24 +183,7 @@ impl Model {
 
     /// Reads a model from the text of a model file; `place` names it in errors.
     pub fn from_text(text: &str, place: &str) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Version {
-            format_version: u32,
-        }
-        let unreadable = |e: toml::de::Error| {
-            Error::input(
-                place,
-                format!("expected a knockon model file, found:\n{e}"),
-                "Give a file made by knockon fit or knockon import",
-            )
-        };
-        let Version { format_version } = toml::from_str(text).map_err(unreadable)?;
-        if format_version > FORMAT_VERSION {
-            let found =
-                format!("expected a model file of version {FORMAT_VERSION} or older, found version {format_version}");
-            return Err(Error::input(place, found, "Install a newer knockon"));
-        }
-        let model: Self = toml::from_str(text).map_err(unreadable)?;
+        let model: Self = KIND.read(text, place, |model: &Self| model.format_version)?;
         model.validate(place)?;
         Ok(model)
     }
@@ -210,130 +200,140 @@ impl Model {
 
     /// Checks that all parts fit together.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
-        let check = |ok: bool, problem: &dyn Fn() -> String| {
-            if ok { Ok(()) } else { Err(Error::input(place, problem(), "Repair the model file or fit it again")) }
-        };
+        let refused = |problem| Error::input(place, problem, "Repair the model file or fit it again");
+        self.check().map_err(refused)
+    }
+
+    /// What does not fit, in words.
+    fn check(&self) -> Result<(), String> {
         let n = self.central.len();
-        check((1..=MAX_SPECIES).contains(&n), &|| {
+        expect((1..=MAX_SPECIES).contains(&n), || {
             format!("expected 1 to {MAX_SPECIES} [[central]] species, found {n}")
         })?;
-        let m = &self.many_body;
-        check((1..=8).contains(&m.two_j_max), &|| format!("expected two_j_max from 1 to 8, found {}", m.two_j_max))?;
-        check(m.cutoff_angstrom > 0.0 && m.cutoff_angstrom.is_finite(), &|| {
-            format!("expected a positive many_body.cutoff_angstrom, found {}", m.cutoff_angstrom)
-        })?;
-        check(m.angle_fraction > 0.0 && m.angle_fraction < 1.0, &|| {
-            format!("expected many_body.angle_fraction between 0 and 1, found {}", m.angle_fraction)
-        })?;
-        check(m.self_weight.is_finite(), &|| format!("expected a finite self_weight, found {}", m.self_weight))?;
+        self.many_body.check()?;
         let longest = self.cutoff_angstrom();
-        check(longest <= LONGEST_CUTOFF_ANGSTROM, &|| {
+        expect(longest <= LONGEST_CUTOFF_ANGSTROM, || {
             format!("expected cutoffs of up to {LONGEST_CUTOFF_ANGSTROM} A, found one of {longest}")
         })?;
-        if let Some(s) = m.inner_switch {
-            let (start, end) = (s.start_angstrom, s.end_angstrom);
-            check(0.0 <= start && start < end && end <= LONGEST_CUTOFF_ANGSTROM, &|| {
-                format!(
-                    "expected inner_switch with 0 <= start < end <= {LONGEST_CUTOFF_ANGSTROM}, found {start} and {end}"
-                )
-            })?;
+        self.many_body.check_channels(self.n_channels(), n)?;
+        let n_components = component_triples(self.many_body.two_j_max).len();
+        for central in &self.central {
+            let count = self.central.iter().filter(|other| other.species == central.species).count();
+            expect(count == 1, || format!("expected each species once, found {} twice", central.species))?;
+            central.check(self.n_channels(), n_components)?;
         }
-        let cutoffs = &m.channel_cutoffs_angstrom;
-        check(cutoffs.is_empty() || cutoffs.len() == self.n_channels(), &|| {
-            format!(
-                "expected {} many_body.channel_cutoffs_angstrom or none, found {}",
-                self.n_channels(),
-                cutoffs.len()
-            )
+        self.pair.as_ref().map_or(Ok(()), |pair| pair.check(&self.species()))
+    }
+}
+
+/// Fails with the problem if the condition does not hold.
+fn expect(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem()) }
+}
+
+impl ManyBody {
+    fn check(&self) -> Result<(), String> {
+        expect((1..=8).contains(&self.two_j_max), || {
+            format!("expected two_j_max from 1 to 8, found {}", self.two_j_max)
         })?;
+        expect(is_positive(self.cutoff_angstrom), || {
+            format!("expected a positive many_body.cutoff_angstrom, found {}", self.cutoff_angstrom)
+        })?;
+        expect(self.angle_fraction > 0.0 && self.angle_fraction < 1.0, || {
+            format!("expected many_body.angle_fraction between 0 and 1, found {}", self.angle_fraction)
+        })?;
+        expect(self.self_weight.is_finite(), || format!("expected a finite self_weight, found {}", self.self_weight))?;
+        self.inner_switch.as_ref().map_or(Ok(()), InnerSwitch::check)
+    }
+
+    /// Cutoffs of this many channels around this many species.
+    fn check_channels(&self, n_channels: usize, n_species: usize) -> Result<(), String> {
+        let cutoffs = &self.channel_cutoffs_angstrom;
+        expect(cutoffs.is_empty() || cutoffs.len() == n_channels, || {
+            format!("expected {n_channels} many_body.channel_cutoffs_angstrom or none, found {}", cutoffs.len())
+        })?;
+        let longest = self.cutoff_angstrom;
         for cutoff in cutoffs {
-            check(0.0 < *cutoff && *cutoff <= m.cutoff_angstrom, &|| {
-                format!(
-                    "expected many_body.channel_cutoffs_angstrom above 0 and up to {}, found {cutoff}",
-                    m.cutoff_angstrom
-                )
+            expect(0.0 < *cutoff && *cutoff <= longest, || {
+                format!("expected many_body.channel_cutoffs_angstrom above 0 and up to {longest}, found {cutoff}")
             })?;
         }
-        let n_reaches = m.reaches_angstrom(self.n_channels()).len();
-        check(n_reaches * n <= MAX_KINDS, &|| {
-            let most = MAX_KINDS / n;
+        let n_reaches = self.reaches_angstrom(n_channels).len();
+        expect(n_reaches * n_species <= MAX_KINDS, || {
+            let most = MAX_KINDS / n_species;
             format!("expected at most {most} different many_body.channel_cutoffs_angstrom, found {n_reaches}")
+        })
+    }
+}
+
+impl InnerSwitch {
+    fn check(&self) -> Result<(), String> {
+        let (start, end) = (self.start_angstrom, self.end_angstrom);
+        expect(0.0 <= start && start < end && end <= LONGEST_CUTOFF_ANGSTROM, || {
+            format!("expected inner_switch with 0 <= start < end <= {LONGEST_CUTOFF_ANGSTROM}, found {start} and {end}")
+        })
+    }
+}
+
+impl Central {
+    fn check(&self, n_channels: usize, n_components: usize) -> Result<(), String> {
+        let species = self.species;
+        expect(is_positive(self.radius), || format!("expected a positive radius of {species}"))?;
+        expect(self.channel_weights.len() == n_channels && self.coefficients_ev.len() == n_channels, || {
+            format!("expected {n_channels} channel weights and lists of coefficients for {species}")
         })?;
-        let n_components = component_triples(m.two_j_max).len();
-        for c in &self.central {
-            check(self.central.iter().filter(|d| d.species == c.species).count() == 1, &|| {
-                format!("expected each species once, found {} twice", c.species)
-            })?;
-            check(c.radius > 0.0 && c.radius.is_finite(), &|| format!("expected a positive radius of {}", c.species))?;
-            check(
-                c.channel_weights.len() == self.n_channels() && c.coefficients_ev.len() == self.n_channels(),
-                &|| {
-                    format!(
-                        "expected {} channel weights and lists of coefficients for {}",
-                        self.n_channels(),
-                        c.species
-                    )
-                },
-            )?;
-            check(c.coefficients_ev.iter().all(|l| l.len() == n_components), &|| {
-                format!("expected {n_components} coefficients per channel for {}", c.species)
-            })?;
-            let mut numbers = c.coefficients_ev.iter().flatten().chain(&c.channel_weights).chain([&c.intercept_ev]);
-            check(numbers.all(|x| x.is_finite()), &|| format!("expected finite numbers for {}", c.species))?;
-        }
-        let Some(pair) = &self.pair else { return Ok(()) };
-        check(pair.pairs.len() == n * (n + 1) / 2, &|| {
-            format!("expected {} pairs of species, found {}", n * (n + 1) / 2, pair.pairs.len())
+        expect(self.coefficients_ev.iter().all(|l| l.len() == n_components), || {
+            format!("expected {n_components} coefficients per channel for {species}")
         })?;
-        check(
-            0.0 < pair.inner_angstrom
-                && pair.inner_angstrom < pair.outer_angstrom
-                && pair.outer_angstrom < pair.cutoff_angstrom,
-            &|| {
-                format!(
-                    "expected 0 < inner < outer < cutoff, found {}, {}, {}",
-                    pair.inner_angstrom, pair.outer_angstrom, pair.cutoff_angstrom
-                )
-            },
-        )?;
-        check(pair.taper_start_angstrom >= 0.0 && pair.taper_start_angstrom < pair.cutoff_angstrom, &|| {
-            format!("expected 0 <= pair.taper_start_angstrom < cutoff, found {}", pair.taper_start_angstrom)
+        let mut numbers =
+            self.coefficients_ev.iter().flatten().chain(&self.channel_weights).chain([&self.intercept_ev]);
+        expect(numbers.all(|x| x.is_finite()), || format!("expected finite numbers for {species}"))
+    }
+}
+
+impl PairTerm {
+    /// With the species in the order of the model.
+    fn check(&self, species: &[Species]) -> Result<(), String> {
+        let n_pairs = species.len() * (species.len() + 1) / 2;
+        expect(self.pairs.len() == n_pairs, || {
+            format!("expected {n_pairs} pairs of species, found {}", self.pairs.len())
         })?;
-        check(pair.sigma_angstrom > 0.0 && pair.sigma_angstrom.is_finite(), &|| {
-            format!("expected a positive sigma_angstrom, found {}", pair.sigma_angstrom)
+        let (inner, outer, cutoff) = (self.inner_angstrom, self.outer_angstrom, self.cutoff_angstrom);
+        expect(0.0 < inner && inner < outer && outer < cutoff, || {
+            format!("expected 0 < inner < outer < cutoff, found {inner}, {outer}, {cutoff}")
         })?;
-        check(pair.centers_angstrom.iter().all(|x| x.is_finite()), &|| "expected finite pair.centers_angstrom".into())?;
-        check(pair.zbl.is_sound(), &|| {
+        let taper = self.taper_start_angstrom;
+        expect(taper >= 0.0 && taper < cutoff, || {
+            format!("expected 0 <= pair.taper_start_angstrom < cutoff, found {taper}")
+        })?;
+        expect(is_positive(self.sigma_angstrom), || {
+            format!("expected a positive sigma_angstrom, found {}", self.sigma_angstrom)
+        })?;
+        expect(self.centers_angstrom.iter().all(|x| x.is_finite()), || "expected finite pair.centers_angstrom".into())?;
+        expect(self.zbl.is_sound(), || {
             format!(
                 "expected in pair.zbl a positive length_angstrom, a charge_power and as many prefactors as positive exponents, \
                  found {:?}",
-                pair.zbl
+                self.zbl
             )
         })?;
-        let species = self.species();
-        for a in 0..n {
-            for b in a..n {
-                let entry = &pair.pairs[pair_index(a, b, n)];
-                let named = entry.species == [species[a], species[b]] || entry.species == [species[b], species[a]];
-                check(named, &|| {
-                    format!(
-                        "expected pair {}-{}, found {}-{}",
-                        species[a], species[b], entry.species[0], entry.species[1]
-                    )
-                })?;
-                check(entry.coefficients_ev.len() == pair.centers_angstrom.len(), &|| {
-                    format!(
-                        "expected {} coefficients for pair {}-{}",
-                        pair.centers_angstrom.len(),
-                        species[a],
-                        species[b]
-                    )
-                })?;
-                check(entry.coefficients_ev.iter().all(|x| x.is_finite()), &|| {
-                    "expected finite pair coefficients".into()
-                })?;
-            }
+        let n = species.len();
+        for (a, b) in (0..n).flat_map(|a| (a..n).map(move |b| (a, b))) {
+            self.pairs[pair_index(a, b, n)].check([species[a], species[b]], self.centers_angstrom.len())?;
         }
         Ok(())
+    }
+}
+
+impl PairCoefficients {
+    fn check(&self, [a, b]: [Species; 2], n_kernels: usize) -> Result<(), String> {
+        let found = self.species;
+        expect(found == [a, b] || found == [b, a], || {
+            format!("expected pair {a}-{b}, found {}-{}", found[0], found[1])
+        })?;
+        expect(self.coefficients_ev.len() == n_kernels, || {
+            format!("expected {n_kernels} coefficients for pair {a}-{b}")
+        })?;
+        expect(self.coefficients_ev.iter().all(|x| x.is_finite()), || "expected finite pair coefficients".into())
     }
 }

@@ -305,7 +305,10 @@ fn energy_does_not_depend_on_the_description_of_the_box() {
         same(&rotated, 1.0, "rotation");
         let turned = evaluate(&potential, &rotated);
         for (a, b) in turned.forces.iter().zip(&original.forces) {
-            assert!((*a - rotation * *b).length() < 1e-9 * original.max_force(), "forces turn with the box");
+            assert!(
+                (*a - rotation * *b).length() < 1e-9 * original.max_force_ev_per_angstrom(),
+                "forces turn with the box"
+            );
         }
         let mut permuted = atoms.clone();
         permuted.positions.reverse();
@@ -321,10 +324,13 @@ fn all_vector_instructions_give_the_same_forces() {
     let all: Vec<Evaluation> = on_every_path(&model(12)).map(|potential| evaluate(&potential, &atoms)).collect();
     for other in &all {
         for (a, b) in all[0].forces.iter().zip(&other.forces) {
-            assert!((*a - *b).length() < 1e-12 * all[0].max_force(), "{a} {b}");
+            assert!((*a - *b).length() < 1e-12 * all[0].max_force_ev_per_angstrom(), "{a} {b}");
         }
         let strain = other.strain_derivative_ev - all[0].strain_derivative_ev;
-        assert!(strain.to_cols_array().iter().all(|x| x.abs() < 1e-11 * all[0].max_force()), "{strain}");
+        assert!(
+            strain.to_cols_array().iter().all(|x| x.abs() < 1e-11 * all[0].max_force_ev_per_angstrom()),
+            "{strain}"
+        );
     }
 }
 
@@ -337,7 +343,7 @@ fn forces_sum_to_zero_and_threads_do_not_change_a_bit() {
             pool.install(|| evaluate(&potential, &atoms))
         };
         let (one, two) = (on(1), on(2));
-        assert!(one.forces.iter().copied().sum::<DVec3>().length() < 1e-10 * one.max_force());
+        assert!(one.forces.iter().copied().sum::<DVec3>().length() < 1e-10 * one.max_force_ev_per_angstrom());
         assert_eq!(one.energies_ev, two.energies_ev);
         assert_eq!(one.forces, two.forces);
         assert_eq!(one.strain_derivative_ev, two.strain_derivative_ev);
@@ -361,7 +367,10 @@ fn design_rows_times_coefficients_give_the_evaluation() {
         assert!((energy - direct.energy_ev()).abs() < 1e-10 * energy.abs());
         for (row, values) in rows.forces.chunks(columns.len()).enumerate() {
             let force = dot(values) + rows.fixed.forces[row / 3][row % 3];
-            assert!((force - direct.forces[row / 3][row % 3]).abs() < 1e-9 * (1.0 + direct.max_force()), "row {row}");
+            assert!(
+                (force - direct.forces[row / 3][row % 3]).abs() < 1e-9 * (1.0 + direct.max_force_ev_per_angstrom()),
+                "row {row}"
+            );
         }
         let strain: Vec<f64> = rows.strain.chunks(columns.len()).map(dot).collect();
         let fixed = rows.fixed.stress(1.0);
@@ -383,6 +392,44 @@ fn model_file_round_trips_exactly() {
         message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"),
         "{message}"
     );
+}
+
+/// Each part of a model names what is wrong with it.
+#[test]
+fn models_whose_parts_do_not_fit_are_refused() {
+    let refused = |change: &dyn Fn(&mut Model)| {
+        let mut model = model(15);
+        change(&mut model);
+        model.validate("some.model").err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    let pair = |change: fn(&mut PairTerm)| refused(&|m| m.pair.iter_mut().for_each(change));
+    assert_eq!(refused(&|_| ()), "");
+    for (found, expected) in [
+        (refused(&|m| m.central.clear()), "[[central]] species, found 0"),
+        (refused(&|m| m.many_body.two_j_max = 9), "two_j_max from 1 to 8, found 9"),
+        (refused(&|m| m.many_body.cutoff_angstrom = f64::INFINITY), "a positive many_body.cutoff_angstrom, found inf"),
+        (refused(&|m| m.many_body.angle_fraction = 1.0), "many_body.angle_fraction between 0 and 1, found 1"),
+        (refused(&|m| m.many_body.self_weight = f64::NAN), "a finite self_weight, found NaN"),
+        (refused(&|m| m.central[1].radius = 40.0), "cutoffs of up to 50 A, found one of 384"),
+        (refused(&|m| m.many_body.inner_switch.iter_mut().for_each(|s| s.end_angstrom = 1.0)), "found 1.3 and 1"),
+        (refused(&|m| m.many_body.channel_cutoffs_angstrom.truncate(2)), "or none, found 2"),
+        (refused(&|m| m.many_body.channel_cutoffs_angstrom[1] = 5.0), "above 0 and up to 4.8, found 5"),
+        (refused(&|m| m.central[2].species = species("O")), "each species once, found O twice"),
+        (refused(&|m| m.central[2].radius = 0.0), "a positive radius of W"),
+        (refused(&|m| m.central[1].channel_weights.truncate(2)), "3 channel weights and lists of coefficients for O"),
+        (refused(&|m| m.central[1].coefficients_ev[2].truncate(9)), "55 coefficients per channel for O"),
+        (refused(&|m| m.central[0].intercept_ev = f64::NAN), "finite numbers for Ca"),
+        (pair(|p| p.pairs.truncate(5)), "6 pairs of species, found 5"),
+        (pair(|p| p.inner_angstrom = 1.3), "0 < inner < outer < cutoff, found 1.3, 1.3, 4.8"),
+        (pair(|p| p.taper_start_angstrom = 4.8), "0 <= pair.taper_start_angstrom < cutoff, found 4.8"),
+        (pair(|p| p.sigma_angstrom = 0.0), "a positive sigma_angstrom, found 0"),
+        (pair(|p| p.centers_angstrom[3] = f64::NAN), "finite pair.centers_angstrom"),
+        (pair(|p| p.pairs.swap(0, 5)), "pair Ca-Ca, found W-W"),
+        (pair(|p| p.pairs[4].coefficients_ev.truncate(7)), "20 coefficients for pair O-W"),
+        (pair(|p| p.pairs[4].coefficients_ev[7] = f64::NAN), "finite pair coefficients"),
+    ] {
+        assert!(found.starts_with("some.model: expected") && found.contains(expected), "{expected}: {found}");
+    }
 }
 
 #[test]

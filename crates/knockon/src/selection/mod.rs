@@ -97,7 +97,7 @@ impl Judges<'_> {
             force_std_rms: (stds.iter().map(|s| s * s).sum::<f64>() / stds.len().max(1) as f64).sqrt(),
             max_force_std: stds.iter().copied().fold(0.0, f64::max),
             energy_std_ev: uncertainty.energy_std_ev,
-            max_force: evaluation.max_force(),
+            max_force: evaluation.max_force_ev_per_angstrom(),
             gain_alone: self.posterior.information.gain(&rows),
             rows,
             candidate,

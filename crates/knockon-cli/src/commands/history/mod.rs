@@ -10,10 +10,10 @@ use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
 use knockon::cascade::{
-    CLOSE_PAIR_ANGSTROM, Checkpoint, MAX_RECOIL_ENERGY_EV, PerfectBox, Recoil, RecoilSettings, RecoilTask,
-    Thermalization, check_size, run_recoil, thermalize,
+    Checkpoint, MAX_RECOIL_ENERGY_EV, PerfectBox, Recoil, RecoilSettings, RecoilTask, Thermalization, check_size,
+    run_recoil,
 };
-use knockon::dynamics::{QuenchSettings, Quenched, TimeStep, ensure_relaxed, relax_cell};
+use knockon::dynamics::{QuenchSettings, relaxed_unit_cell};
 use knockon::fit::learning::learning_curve;
 use knockon::fit::{self, ErrorRow, Split, TrainingData};
 use knockon::frenkel::labelled_pairs;
@@ -21,7 +21,7 @@ use knockon::io::{read_extxyz, read_structure, read_text, write_atomically};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::Silent;
 use knockon::settings::check;
-use knockon::{Error, Species};
+use knockon::{Atoms, Error, Species};
 use record::{Form, Record, RecordedRecoil, add};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -171,74 +171,65 @@ fn short_check(check: &Value) -> Value {
     })
 }
 
+/// Boxes of the fixed recoils are warm by then.
+const THERMALIZATION_FS: f64 = 300.0;
+/// Far more than these recoils take; a hole of the potential would take them all.
+const MAX_STEPS: u64 = 100_000;
+
 /// The stored energies of the fixed recoils.
 fn recoils(settings: &HistorySettings, folder: &Path, potential: &LinearPotential) -> Result<Vec<RecordedRecoil>> {
-    let (fixed, quench) = (&settings.recoils, QuenchSettings::default());
+    let fixed = &settings.recoils;
     let cell = read_structure(&folder.join(&settings.crystal))?.atoms;
     check_size(&cell, fixed.cells)?;
-    let relaxed = relax_cell(potential, &cell, &quench)?;
-    let Quenched { converged, max_force_ev_per_angstrom, .. } = relaxed.quenched;
-    ensure_relaxed("the unit cell", converged, max_force_ev_per_angstrom)?;
-    let crystal = relaxed.atoms.supercell(fixed.cells);
-    let thermal = Thermalization {
-        temperature_k: fixed.temperature_k,
-        time_fs: 300.0,
-        sampling_time_fs: 0.0,
-        time_step_fs: 1.0,
-        friction_per_fs: 0.01,
-    };
-    let recoil = RecoilSettings {
-        time_fs: fixed.time_fs,
-        time_step: TimeStep::default(),
-        quench,
-        skin_angstrom: 0.5,
-        border: None,
-        electronic_stopping: None,
-        max_steps: 100_000,
-        min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
-    };
+    let crystal = relaxed_unit_cell(potential, &cell, &QuenchSettings::default())?.supercell(fixed.cells);
     let bar = Bar::new("fixed recoils");
     let mut done = Vec::new();
     for kick in &fixed.kicks {
-        let follow = || -> Result<Recoil, Error> {
-            let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, quench, recoil.skin_angstrom)?;
-            let mut nowhere = Checkpoint::nowhere(&Silent);
-            let start = thermalize(potential, &perfect, &thermal, 1, fixed.seed, &mut nowhere)?.starts.remove(0);
-            let task = RecoilTask {
-                potential,
-                perfect: &perfect,
-                start: &start,
-                energy_ev: kick.energy_ev,
-                direction: kick.direction,
-                settings: &recoil,
-                seed: fixed.seed,
-                grades: None,
-                frames_fs: &[],
-            };
-            Ok(run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?.recoil)
-        };
-        let mut record = RecordedRecoil {
-            kick: kick.clone(),
-            n_atoms: crystal.len(),
-            stored_energy_ev: None,
-            vacancies: 0,
-            flags: Vec::new(),
-            failure: None,
-        };
-        match follow() {
-            Ok(found) => {
-                record.stored_energy_ev = Some(found.stored_energy_ev);
-                record.vacancies = found.defects.species.iter().map(|s| s.vacancies).sum();
-                record.flags = found.flags;
-            }
-            // A potential that cannot follow a recoil is worth recording too.
-            Err(error @ Error::Computation { .. }) => record.failure = Some(error.to_string()),
-            Err(other) => return Err(other.into()),
-        }
-        done.push(record);
+        done.push(recorded(kick, crystal.len(), follow(potential, &crystal, fixed, kick))?);
         knockon::progress::Progress::update(&bar, done.len() as u64, fixed.kicks.len() as u64);
     }
     Ok(done)
+}
+
+fn follow(potential: &LinearPotential, crystal: &Atoms, fixed: &FixedRecoils, kick: &Kick) -> Result<Recoil, Error> {
+    let settings = RecoilSettings { max_steps: MAX_STEPS, ..RecoilSettings::lasting(fixed.time_fs) };
+    let perfect = PerfectBox::new(potential, crystal.clone(), kick.species, settings.quench, settings.skin_angstrom)?;
+    let thermal = Thermalization::for_one_start(fixed.temperature_k, THERMALIZATION_FS);
+    let start = perfect.one_start(potential, &thermal, fixed.seed)?;
+    let task = RecoilTask {
+        potential,
+        perfect: &perfect,
+        start: &start,
+        energy_ev: kick.energy_ev,
+        direction: kick.direction,
+        settings: &settings,
+        seed: fixed.seed,
+        grades: None,
+        frames_fs: &[],
+    };
+    Ok(run_recoil(&task, &mut Checkpoint::nowhere(&Silent), &mut |_| ())?.recoil)
+}
+
+/// A potential that cannot follow a recoil is worth recording too.
+fn recorded(kick: &Kick, n_atoms: usize, followed: Result<Recoil, Error>) -> Result<RecordedRecoil, Error> {
+    let mut record = RecordedRecoil {
+        kick: kick.clone(),
+        n_atoms,
+        stored_energy_ev: None,
+        vacancies: 0,
+        flags: Vec::new(),
+        failure: None,
+    };
+    match followed {
+        Ok(found) => {
+            record.stored_energy_ev = Some(found.stored_energy_ev);
+            record.vacancies = found.defects.species.iter().map(|s| s.vacancies).sum();
+            record.flags = found.flags;
+        }
+        Err(error @ Error::Computation { .. }) => record.failure = Some(error.to_string()),
+        Err(other) => return Err(other),
+    }
+    Ok(record)
 }
 
 #[cfg(test)]
@@ -297,6 +288,20 @@ mod tests {
         // Where nothing was found there is no number, neither of errors, nor of pairs, nor of recoils.
         assert!(rows[1].starts_with("old,d,32,,,0,0,,,") && rows[2].contains(",d,69,,,0,1,,,50,"), "{table}");
         assert!(!summary(&records, &record).contains("0.00"));
+        Ok(())
+    }
+
+    /// A hole of the potential is a result; a file that is wrong is none.
+    #[test]
+    fn a_recoil_that_fails_is_recorded() -> Result<()> {
+        let kick =
+            Kick { species: Species::from_symbol("W").context("an element")?, energy_ev: 60.0, direction: DVec3::X };
+        let record = recorded(&kick, 768, Err(Error::computation("a hole", "Refit")))?;
+        assert_eq!(
+            (record.n_atoms, record.stored_energy_ev, record.failure.as_deref()),
+            (768, None, Some("a hole. Refit"))
+        );
+        assert!(recorded(&kick, 768, Err(Error::input("file", "nothing", "Give it"))).is_err());
         Ok(())
     }
 

@@ -5,8 +5,9 @@ use super::environment::{Environment, SCRIPTS};
 use super::records::{Described, Failure, Records};
 use super::settings::Settings;
 use anyhow::{Context, Result, bail};
+use knockon::cascade::claims::Holder;
 use knockon::io::{Frame, write_extxyz};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -45,14 +46,6 @@ impl<'a> Entry<'a> {
         let Candidate { stem, geometry, kpoints, stress, .. } = candidate;
         Self { stem, geometry, kpts: *kpoints, stress: *stress }
     }
-}
-
-/// Who holds a claim (`companion/claims.py`).
-#[derive(Clone, Deserialize)]
-struct Owner {
-    host: String,
-    pid: u32,
-    started: Option<String>,
 }
 
 /// OpenBLAS chooses its kernels by the model of the processor, and takes those of 2004 (Prescott) for models newer than itself: Debian 12's
@@ -173,14 +166,14 @@ impl Job {
 pub(crate) struct Worker {
     child: Child,
     log: PathBuf,
-    /// As its claims say it; None where the system does not.
-    started: Option<String>,
+    /// By which its claims are known.
+    holder: Holder,
 }
 
 impl Worker {
     fn new(child: Child, log: PathBuf) -> Self {
-        let started = started(child.id());
-        Self { child, log, started }
+        let holder = Holder::of_process(child.id());
+        Self { child, log, holder }
     }
 
     /// How it ended, if it has.
@@ -195,36 +188,8 @@ impl Worker {
 
     /// The candidate that it was at when it died.
     pub(crate) fn left_behind<'a>(&self, records: &Records, candidates: &[&'a Candidate]) -> Option<&'a Candidate> {
-        let claimed_by_it = |stem: &str| {
-            (0..)
-                .map(|generation| records.folder.join(format!("{stem}.claim{generation}")))
-                .map_while(|path| std::fs::read_to_string(path).ok())
-                .filter_map(|text| serde_json::from_str::<Owner>(&text).ok())
-                .any(|owner| self.is(&owner))
-        };
-        candidates.iter().copied().find(|c| claimed_by_it(&c.stem))
+        candidates.iter().copied().find(|c| self.holder.holds(&records.folder.join(&c.stem)))
     }
-
-    /// Others in this folder may have its number: on other machines, in other containers, or at another time.
-    fn is(&self, owner: &Owner) -> bool {
-        let same = |known: Option<&str>, found: Option<&str>| known.is_none_or(|known| found == Some(known));
-        owner.pid == self.child.id()
-            && same(self.started.as_deref(), owner.started.as_deref())
-            && same(host().as_deref(), Some(&owner.host))
-    }
-}
-
-/// This machine since it was started, and the container within it, as claims name them; None where the system does not say it.
-fn host() -> Option<String> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let container = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{} {}", boot.trim(), container.display()))
-}
-
-/// When a process was started, in the system's own count (field 22 of /proc/PID/stat).
-fn started(pid: u32) -> Option<String> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    text.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
 }
 
 /// A process that labels one configuration after the other.
@@ -305,27 +270,6 @@ mod tests {
         assert!(said.contains("label.py work") && first.last_words() == said && second.log != first.log);
         second.child.wait()?;
         assert_eq!(second.last_words(), said);
-        Ok(())
-    }
-
-    #[test]
-    fn a_worker_knows_its_own_claims() -> Result<()> {
-        let child = Command::new("sleep").arg("60").spawn()?;
-        let mut worker = Worker::new(child, PathBuf::new());
-        let own = Owner {
-            host: host().context("a machine with a number")?,
-            pid: worker.child.id(),
-            started: started(worker.child.id()),
-        };
-        let others = [
-            Owner { pid: std::process::id(), ..own.clone() },
-            Owner { host: "another container".to_owned(), ..own.clone() },
-            Owner { started: Some("1".to_owned()), ..own.clone() },
-        ];
-        worker.child.kill()?;
-        worker.child.wait()?;
-        assert!(own.started.is_some() && worker.is(&own));
-        assert!(others.iter().all(|other| !worker.is(other)));
         Ok(())
     }
 }

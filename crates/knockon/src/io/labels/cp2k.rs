@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let text = Text::new(text, path);
     let (species, first) = coordinates(&text)?;
     let mut cell = None;
-    let input_cell = input_cell(&text, path);
+    let input_cell = input_cell(&text, path)?;
     let (mut entropy, mut converged) = (0.0, true);
     let mut evaluations: Vec<Begun> = Vec::new();
     let mut n_cut = 0;
@@ -68,7 +68,8 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
         }
     }
     let mut output = Output { settings: settings(&text)?, incomplete: n_cut, ..Output::default() };
-    let trajectory = trajectory(&text, path, species.len())?;
+    // The positions of a lone step stand in the output.
+    let trajectory = if evaluations.len() > 1 { trajectory(&text, path, species.len())? } else { Vec::new() };
     for (number, b) in evaluations.into_iter().enumerate() {
         let same = |(hartree, _): &&(f64, Vec<DVec3>)| (hartree - b.hartree).abs() < SAME_ENERGY;
         let positions = if number == 0 { Some(&first) } else { trajectory.iter().find(same).map(|(_, p)| p) };
@@ -127,11 +128,18 @@ fn coordinates(text: &Text<'_>) -> Result<(Vec<Species>, Vec<DVec3>), Error> {
 }
 
 /// The vectors A, B and C of the input file, if it is beside the output and has them in angstrom.
-fn input_cell(text: &Text<'_>, path: &Path) -> Option<DMat3> {
-    let name = text.lines.iter().find_map(|l| l.trim_start().strip_prefix("CP2K| Input file name"))?;
-    let content = beside(path, name.trim())?;
+fn input_cell(text: &Text<'_>, path: &Path) -> Result<Option<DMat3>, Error> {
+    let name = text.lines.iter().find_map(|l| l.trim_start().strip_prefix("CP2K| Input file name"));
+    // Where it was when the code ran may be anywhere, on another machine.
+    let name = name.and_then(|name| Path::new(name.trim()).file_name()).and_then(|name| name.to_str());
+    let content = name.map(|name| beside(path, name)).transpose()?.flatten();
+    Ok(content.and_then(|content| written_cell(&content)))
+}
+
+/// The vectors A, B and C in an input file.
+fn written_cell(input: &str) -> Option<DMat3> {
     let vector = |key: &str| {
-        let numbers = content.lines().find_map(|l| l.trim_start().strip_prefix(key))?;
+        let numbers = input.lines().find_map(|l| l.trim_start().strip_prefix(key))?;
         let numbers: Option<Vec<f64>> = numbers.split_whitespace().map(|w| w.parse().ok()).collect();
         numbers.filter(|n| n.len() == 3).map(|n| DVec3::from_slice(&n))
     };
@@ -182,7 +190,7 @@ fn cell_vectors(text: &Text<'_>, index: usize, input: Option<DMat3>) -> Result<D
 fn trajectory(text: &Text<'_>, path: &Path, n_atoms: usize) -> Result<Vec<(f64, Vec<DVec3>)>, Error> {
     let project = text.lines.iter().find_map(|l| l.trim_start().strip_prefix("GLOBAL| Project name"));
     let name = format!("{}-pos-1.xyz", project.unwrap_or("").trim());
-    let Some(content) = beside(path, &name) else { return Ok(Vec::new()) };
+    let Some(content) = beside(path, &name)? else { return Ok(Vec::new()) };
     let file = Text::new(&content, Path::new(&name));
     let mut frames = Vec::new();
     let mut index = 0;

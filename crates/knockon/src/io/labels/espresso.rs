@@ -22,98 +22,197 @@ struct Begun {
 /// Reads all steps of scf, relax, vc-relax and md runs.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let text = Text::new(text, path);
-    let mut output = Output { settings: settings(&text)?, ..Output::default() };
-    let mean = text.lines.iter().any(|l| l.contains("Fermi-Dirac smearing") || l.contains("gaussian smearing"));
-    // Exact exchange is refined in an outer loop, whose inner minima have energies, too, the first without exact exchange.
-    let is_hybrid = text.lines.iter().any(|l| l.contains("EXX-fraction") || l.contains("EXX: now go back to refine"));
-    let (mut vectors, mut alat) = (DMat3::ZERO, 0.0);
-    let (mut species, mut positions) = (Vec::new(), Vec::new());
-    let mut begun: Option<Begun> = None;
-    let finish = |begun: Option<Begun>, output: &mut Output| {
-        let Some(b) = begun else { return };
-        let energies = Energies::from_free(b.free_ev, b.minus_ts_ev, mean);
-        let (atoms, forces, stress, converged) = (b.atoms, b.forces, b.stress, b.converged);
-        output.steps.push(Step { atoms, energies, forces, stress, converged });
-    };
-    for (index, line) in text.lines.iter().enumerate() {
+    let mut reader = Reader::new(&text)?;
+    for index in 0..text.lines.len() {
+        reader.read_line(index)?;
+    }
+    reader.finish_step();
+    Ok(reader.output)
+}
+
+/// What has been read so far. Methods are given the index of the line that they are about.
+struct Reader<'a> {
+    text: &'a Text<'a>,
+    /// Whether the energy without smearing is the mean of free energy and energy.
+    mean_is_sigma_0: bool,
+    /// Exact exchange is refined in an outer loop, whose inner minima have energies, too, the first without exact exchange.
+    is_hybrid: bool,
+    /// Unit of length of many tables.
+    alat_angstrom: f64,
+    vectors: DMat3,
+    species: Vec<Species>,
+    positions: Vec<DVec3>,
+    begun: Option<Begun>,
+    output: Output,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a Text<'a>) -> Result<Self, Error> {
+        let has = |keys: [&str; 2]| text.lines.iter().any(|line| keys.iter().any(|key| line.contains(key)));
+        Ok(Self {
+            text,
+            mean_is_sigma_0: has(["Fermi-Dirac smearing", "gaussian smearing"]),
+            is_hybrid: has(["EXX-fraction", "EXX: now go back to refine"]),
+            alat_angstrom: 0.0,
+            vectors: DMat3::ZERO,
+            species: Vec::new(),
+            positions: Vec::new(),
+            begun: None,
+            output: Output { settings: settings(text)?, ..Output::default() },
+        })
+    }
+
+    fn read_line(&mut self, index: usize) -> Result<(), Error> {
+        let line = self.text.line(index);
         if line.contains("lattice parameter (alat)") {
-            finish(begun.take(), &mut output);
-            alat = text.number_after(index, "=")? * BOHR_ANGSTROM;
+            self.read_alat(index)
         } else if line.contains("crystal axes: (cart. coord. in units of alat)") {
-            let axis = |k: usize| Ok::<_, Error>(alat * text.vector(index + 1 + k, 3)?);
-            vectors = DMat3::from_cols(axis(0)?, axis(1)?, axis(2)?);
+            self.read_first_cell(index)
         } else if line.contains("positions (alat units)") {
-            (species, positions) = (Vec::new(), Vec::new());
-            for (k, row) in text.lines.iter().enumerate().skip(index + 1) {
-                let Some((left, right)) = row.split_once("= (") else { break };
-                species.push(element(&text, k, left.split_whitespace().nth(1).unwrap_or(""))?);
-                let words: Vec<&str> = right.split([' ', ')']).filter(|w| !w.is_empty()).collect();
-                let numbers = words.iter().take(3).map(|w| text.number(k, w)).collect::<Result<Vec<f64>, _>>()?;
-                if numbers.len() != 3 {
-                    return Err(text.wrong(k, "three coordinates"));
-                }
-                positions.push(alat * DVec3::from_slice(&numbers));
-            }
+            self.read_first_positions(index)
         } else if line.starts_with("CELL_PARAMETERS") {
-            let unit =
-                unit(line, alat).map_or_else(|| text.number_after(index, "alat=").map(|a| a * BOHR_ANGSTROM), Ok)?;
-            let row = |k: usize| Ok::<_, Error>(unit * text.vector(index + 1 + k, 0)?);
-            finish(begun.take(), &mut output);
-            vectors = DMat3::from_cols(row(0)?, row(1)?, row(2)?);
+            self.read_cell(index)
         } else if line.starts_with("ATOMIC_POSITIONS") {
-            finish(begun.take(), &mut output);
-            for (k, position) in positions.iter_mut().enumerate() {
-                let vector = text.vector(index + 1 + k, 1)?;
-                *position = match unit(line, alat) {
-                    _ if line.contains("crystal") => vectors * vector,
-                    Some(unit) => unit * vector,
-                    None => return Err(text.wrong(index, "positions in crystal, angstrom, bohr or alat")),
-                };
-            }
+            self.read_positions(index)
         } else if line.contains("convergence NOT achieved") {
-            output.steps.push(Step {
-                atoms: atoms(&text, vectors, &species, &positions)?,
-                energies: Energies::default(),
-                forces: None,
-                stress: None,
-                converged: false,
-            });
-            begun = None;
+            self.give_up_step()
         } else if line.starts_with("!!") && line.contains("total energy") {
-            let free_ev = RYDBERG_EV * text.number_after(index, "=")?;
-            begun.iter_mut().for_each(|step| step.free_ev = free_ev);
-        } else if line.starts_with("!") && line.contains("total energy") {
-            // A second minimum of the same geometry takes the place of the first. Forces come after the last.
-            if begun.as_ref().is_some_and(|step| step.forces.is_some() || step.stress.is_some()) {
-                finish(begun.take(), &mut output);
-            }
-            let free_ev = RYDBERG_EV * text.number_after(index, "=")?;
-            let atoms = atoms(&text, vectors, &species, &positions)?;
-            let converged = !is_hybrid;
-            begun = Some(Begun { atoms, free_ev, minus_ts_ev: 0.0, forces: None, stress: None, converged });
-        } else if let Some(step) = &mut begun {
-            if line.contains("EXX self-consistency reached") {
-                step.converged = true;
-            } else if line.contains("smearing contrib. (-TS)") {
-                step.minus_ts_ev = RYDBERG_EV * text.number_after(index, "=")?;
-            } else if line.contains("Forces acting on atoms") {
-                step.forces = forces(&text, index, species.len())?;
-                // The file ends within the table.
-                if step.forces.is_none() {
-                    output.incomplete += 1;
-                    begun = None;
-                }
-            } else if line.contains("total   stress") {
-                let rows = (1..4).map(|k| text.vector(index + k, 0)).collect::<Result<Vec<_>, _>>()?;
-                let [x, y, z] = [rows[0], rows[1], rows[2]];
-                // Ry/bohr^3, positive in compression.
-                let unit = -RYDBERG_EV / BOHR_ANGSTROM.powi(3);
-                step.stress = Some([x.x, y.y, z.z, y.z, x.z, x.y].map(|s| unit * s));
-            }
+            self.read_outer_energy(index)
+        } else if line.starts_with('!') && line.contains("total energy") {
+            self.read_energy(index)
+        } else {
+            self.read_detail(index)
         }
     }
-    finish(begun.take(), &mut output);
-    Ok(output)
+
+    fn read_alat(&mut self, index: usize) -> Result<(), Error> {
+        self.finish_step();
+        self.alat_angstrom = self.text.number_after(index, "=")? * BOHR_ANGSTROM;
+        Ok(())
+    }
+
+    fn read_first_cell(&mut self, title: usize) -> Result<(), Error> {
+        let axis = |k: usize| Ok::<_, Error>(self.alat_angstrom * self.text.vector(title + 1 + k, 3)?);
+        self.vectors = DMat3::from_cols(axis(0)?, axis(1)?, axis(2)?);
+        Ok(())
+    }
+
+    fn read_first_positions(&mut self, title: usize) -> Result<(), Error> {
+        let text = self.text;
+        (self.species, self.positions) = (Vec::new(), Vec::new());
+        for index in title + 1..text.lines.len() {
+            let Some((left, right)) = text.line(index).split_once("= (") else { break };
+            self.species.push(element(text, index, left.split_whitespace().nth(1).unwrap_or(""))?);
+            let words: Vec<&str> = right.split([' ', ')']).filter(|w| !w.is_empty()).collect();
+            let numbers = words.iter().take(3).map(|w| text.number(index, w)).collect::<Result<Vec<f64>, _>>()?;
+            if numbers.len() != 3 {
+                return Err(text.wrong(index, "three coordinates"));
+            }
+            self.positions.push(self.alat_angstrom * DVec3::from_slice(&numbers));
+        }
+        Ok(())
+    }
+
+    /// The cell of the next step.
+    fn read_cell(&mut self, title: usize) -> Result<(), Error> {
+        let text = self.text;
+        let unit = match unit(text.line(title), self.alat_angstrom) {
+            Some(unit) => unit,
+            None => text.number_after(title, "alat=")? * BOHR_ANGSTROM,
+        };
+        let row = |k: usize| Ok::<_, Error>(unit * text.vector(title + 1 + k, 0)?);
+        let vectors = DMat3::from_cols(row(0)?, row(1)?, row(2)?);
+        self.finish_step();
+        self.vectors = vectors;
+        Ok(())
+    }
+
+    /// The positions of the next step.
+    fn read_positions(&mut self, title: usize) -> Result<(), Error> {
+        self.finish_step();
+        let (text, line) = (self.text, self.text.line(title));
+        for (k, position) in self.positions.iter_mut().enumerate() {
+            let vector = text.vector(title + 1 + k, 1)?;
+            *position = match unit(line, self.alat_angstrom) {
+                _ if line.contains("crystal") => self.vectors * vector,
+                Some(unit) => unit * vector,
+                None => return Err(text.wrong(title, "positions in crystal, angstrom, bohr or alat")),
+            };
+        }
+        Ok(())
+    }
+
+    /// The energy of the outer loop of exact exchange.
+    fn read_outer_energy(&mut self, index: usize) -> Result<(), Error> {
+        let free_ev = RYDBERG_EV * self.text.number_after(index, "=")?;
+        self.begun.iter_mut().for_each(|step| step.free_ev = free_ev);
+        Ok(())
+    }
+
+    /// A second minimum of the same geometry takes the place of the first. Forces come after the last.
+    fn read_energy(&mut self, index: usize) -> Result<(), Error> {
+        if self.begun.as_ref().is_some_and(|step| step.forces.is_some() || step.stress.is_some()) {
+            self.finish_step();
+        }
+        let free_ev = RYDBERG_EV * self.text.number_after(index, "=")?;
+        let (atoms, converged) = (self.atoms()?, !self.is_hybrid);
+        self.begun = Some(Begun { atoms, free_ev, minus_ts_ev: 0.0, forces: None, stress: None, converged });
+        Ok(())
+    }
+
+    /// What else there is to know of a step whose energy has been read.
+    fn read_detail(&mut self, index: usize) -> Result<(), Error> {
+        let Some(step) = &mut self.begun else { return Ok(()) };
+        let line = self.text.line(index);
+        if line.contains("EXX self-consistency reached") {
+            step.converged = true;
+        } else if line.contains("smearing contrib. (-TS)") {
+            step.minus_ts_ev = RYDBERG_EV * self.text.number_after(index, "=")?;
+        } else if line.contains("Forces acting on atoms") {
+            step.forces = forces(self.text, index, self.species.len())?;
+            // The file ends within the table.
+            if step.forces.is_none() {
+                self.output.incomplete += 1;
+                self.begun = None;
+            }
+        } else if line.contains("total   stress") {
+            step.stress = Some(stress(self.text, index)?);
+        }
+        Ok(())
+    }
+
+    /// The electrons of this geometry did not converge.
+    fn give_up_step(&mut self) -> Result<(), Error> {
+        self.output.steps.push(Step {
+            atoms: self.atoms()?,
+            energies: Energies::default(),
+            forces: None,
+            stress: None,
+            converged: false,
+        });
+        self.begun = None;
+        Ok(())
+    }
+
+    /// Nothing more comes of the step that has begun.
+    fn finish_step(&mut self) {
+        let Some(Begun { atoms, free_ev, minus_ts_ev, forces, stress, converged }) = self.begun.take() else { return };
+        let energies = Energies::from_free(free_ev, minus_ts_ev, self.mean_is_sigma_0);
+        self.output.steps.push(Step { atoms, energies, forces, stress, converged });
+    }
+
+    fn atoms(&self) -> Result<Atoms, Error> {
+        let cell = Cell { vectors: self.vectors, periodic: BVec3::TRUE };
+        Atoms::new(cell, self.species.clone(), self.positions.clone(), &self.text.name)
+    }
+}
+
+/// In eV/angstrom^3; printed are Ry/bohr^3, positive in compression.
+fn stress(text: &Text<'_>, title: usize) -> Result<[f64; 6], Error> {
+    let row = |k: usize| text.vector(title + k, 0);
+    let [x, y, z] = [row(1)?, row(2)?, row(3)?];
+    let unit = -RYDBERG_EV / BOHR_ANGSTROM.powi(3);
+    Ok([x.x, y.y, z.z, y.z, x.z, x.y].map(|s| unit * s))
 }
 
 /// Unit of length in angstrom as the title of a card names it.
@@ -146,10 +245,6 @@ fn forces(text: &Text<'_>, title: usize, n_atoms: usize) -> Result<Option<Vec<DV
     };
     let forces = rows.map(force).collect::<Result<Vec<_>, Error>>()?;
     Ok((forces.len() == n_atoms).then_some(forces))
-}
-
-fn atoms(text: &Text<'_>, vectors: DMat3, species: &[Species], positions: &[DVec3]) -> Result<Atoms, Error> {
-    Atoms::new(Cell { vectors, periodic: BVec3::TRUE }, species.to_vec(), positions.to_vec(), &text.name)
 }
 
 /// Element of a label such as Fe1 or O_s.

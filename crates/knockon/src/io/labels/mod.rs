@@ -12,9 +12,10 @@ mod vasp_xml;
 
 pub use keys::{is_of_model, refuse_model, remove_label, stamp_model};
 
-use super::{Frame, read_text};
+use super::Frame;
 use crate::{Atoms, Error};
 use glam::DVec3;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Which energy becomes the label. They differ by the entropy of smeared occupations.
@@ -122,9 +123,7 @@ type Parser = fn(&str, &Path) -> Result<Output, Error>;
 
 /// Reads the labels in the output of a code; its content decides which code. None: not understood.
 pub fn read_labels(path: &Path, kind: EnergyKind) -> Result<Option<Labels>, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io("read", path, source))?;
-    // Names of users and comments in outputs are not always UTF-8.
-    let text = String::from_utf8_lossy(&bytes);
+    let text = read_lossily(path)?;
     let Some(parser) = parser(&text, path) else { return Ok(None) };
     let output = parser(&text, path)?;
     labels_of(output, kind, &path.display().to_string()).map(Some)
@@ -262,7 +261,34 @@ impl<'a> Text<'a> {
     }
 }
 
-/// A file of the same folder, if it can be read.
-fn beside(path: &Path, name: &str) -> Option<String> {
-    read_text(&path.parent().unwrap_or(Path::new("")).join(name)).ok()
+/// Names of users and comments in files of codes are not always UTF-8.
+fn read_lossily(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::io("read", path, source))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file of the same folder; None if there is no such file.
+fn beside(path: &Path, name: &str) -> Result<Option<String>, Error> {
+    match read_lossily(&path.parent().unwrap_or(Path::new("")).join(name)) {
+        Err(Error::Io { reason, .. }) if reason.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_is_not_there_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = folder.path().join("cp2k.out");
+        assert_eq!(beside(&output, "h2o-pos-1.xyz").expect("no such file"), None);
+        std::fs::write(folder.path().join("h2o.inp"), b"! Universit\xe4t\nA 1 0 0\n").expect("written");
+        assert!(beside(&output, "h2o.inp").expect("a file").is_some_and(|text| text.contains("A 1 0 0")));
+        // As one that may not be read: who runs tests may read everything.
+        std::fs::create_dir(folder.path().join("h2o-pos-1.xyz")).expect("a folder");
+        let message = beside(&output, "h2o-pos-1.xyz").expect_err("a folder").to_string();
+        assert!(message.contains("cannot read") && message.contains("h2o-pos-1.xyz"), "{message}");
+    }
 }

@@ -1,10 +1,8 @@
 //! Frames of recoil cascades: what the potential will be asked for, and where it is asked farthest from its data.
 
 use super::{Candidate, Pool, Workshop};
-use crate::cascade::{
-    CLOSE_PAIR_ANGSTROM, Checkpoint, PerfectBox, RecoilSettings, RecoilTask, Thermalization, run_recoil, thermalize,
-};
-use crate::dynamics::{QuenchSettings, TimeStep};
+use crate::cascade::{Checkpoint, PerfectBox, RecoilSettings, RecoilTask, Thermalization, run_recoil};
+use crate::dynamics::QuenchSettings;
 use crate::progress::{Progress, Silent};
 use crate::{Atoms, Error, Species};
 use glam::DVec3;
@@ -36,6 +34,8 @@ pub struct CascadePool {
 }
 
 const SKIN_ANGSTROM: f64 = 0.3;
+/// Boxes small enough to label are warm by then.
+const THERMALIZATION_FS: f64 = 200.0;
 /// Name of the last frame.
 const QUENCHED: &str = "quenched";
 /// Far more than these short recoils take; a hole of the potential would take them all.
@@ -84,26 +84,15 @@ fn frames(
     seed: u64,
     report: &dyn Fn(&Error),
 ) -> Result<Vec<(String, Atoms)>, Error> {
-    let thermal = Thermalization {
-        temperature_k: pool.temperature_k,
-        time_fs: 200.0,
-        sampling_time_fs: 0.0,
-        time_step_fs: 1.0,
-        friction_per_fs: 0.01,
-    };
-    let start =
-        thermalize(workshop.potential, perfect, &thermal, 1, seed, &mut Checkpoint::nowhere(&Silent))?.starts.remove(0);
+    let thermal = Thermalization::for_one_start(pool.temperature_k, THERMALIZATION_FS);
+    let start = perfect.one_start(workshop.potential, &thermal, seed)?;
     let direction = DVec3::from_array(Pcg64::new(u128::from(seed), 5).sample(UnitSphere));
     let settings = RecoilSettings {
-        time_fs: pool.frame_times_fs.iter().copied().fold(1.0, f64::max),
-        time_step: TimeStep::default(),
         // Without the quenched frame the quench is only there because every recoil ends with one.
         quench: QuenchSettings { max_evaluations: if pool.quenched { 3000 } else { 1 }, ..QuenchSettings::default() },
         skin_angstrom: SKIN_ANGSTROM,
-        border: None,
-        electronic_stopping: None,
         max_steps: MAX_STEPS,
-        min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
+        ..RecoilSettings::lasting(pool.frame_times_fs.iter().copied().fold(1.0, f64::max))
     };
     let mut times = pool.frame_times_fs.clone();
     times.sort_by(f64::total_cmp);
@@ -132,4 +121,57 @@ fn frames(
         Err(other) => return Err(other),
     }
     Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::Simulation;
+    use crate::dynamics::testing::{argon_like, element};
+
+    /// The quenched box comes last and is of another class than frames under way, which it does not change.
+    #[test]
+    fn the_quenched_box_comes_after_the_frames() {
+        let (potential, crystal) = argon_like([3, 3, 3]);
+        let workshop = Workshop {
+            potential: &potential,
+            model_tag: "aaaaaaaa",
+            unit_cell: &crystal,
+            crystal: &crystal,
+            defects: &[],
+            seed: 1,
+        };
+        let made = |quenched: bool| {
+            let pool = CascadePool {
+                species: vec![element("Ar")],
+                energies_ev: vec![5.0],
+                recoils: 1,
+                temperature_k: 20.0,
+                frame_times_fs: vec![20.0, 5.0],
+                quenched,
+                at_most: None,
+            };
+            make(&workshop, &pool, &Silent).expect("candidates")
+        };
+        let (with, without) = (made(true), made(false));
+        let ids: Vec<&str> = with.iter().map(|c| c.id.as_str()).collect();
+        let expected = [
+            "hot_cascade-Ar5-1-5fs-aaaaaaaa-1",
+            "hot_cascade-Ar5-1-20fs-aaaaaaaa-1",
+            "cascade-Ar5-1-quenched-aaaaaaaa-1",
+        ];
+        assert_eq!(ids, expected);
+        assert_eq!(
+            with.iter().map(|c| c.pool).collect::<Vec<_>>(),
+            [Pool::HotCascade, Pool::HotCascade, Pool::Cascade]
+        );
+        assert!(without.len() == 2 && without.iter().zip(&with).all(|(a, b)| a.id == b.id && a.atoms == b.atoms));
+        let largest_force = |candidate: &Candidate| {
+            let simulation = Simulation::new(&potential, candidate.atoms.clone(), 0.3).expect("energies");
+            simulation.evaluation().max_force_ev_per_angstrom()
+        };
+        assert!(largest_force(&with[1]) > 0.1 && largest_force(&with[2]) <= 1e-3 + 1e-6);
+        let recoils: Vec<_> = with.iter().map(|c| c.details.get("recoil")).collect();
+        assert!(recoils.iter().all(|recoil| recoil.is_some() && *recoil == recoils[0]), "{recoils:?}");
+    }
 }

@@ -106,3 +106,48 @@ fn relaxation(
     taken.push(("relaxed".to_owned(), simulation.atoms().clone()));
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamics::testing::{PairPotential, cubic_cell, element};
+    use crate::progress::Silent;
+
+    /// Frames of one relaxation: each lower than the one before, the last at a minimum, all from the same place.
+    #[test]
+    fn frames_go_downhill_from_each_start() {
+        let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
+        let unit_cell = cubic_cell(2.8);
+        let workshop = Workshop {
+            potential: &potential,
+            model_tag: "aaaaaaaa",
+            unit_cell: &unit_cell,
+            crystal: &unit_cell,
+            defects: &[],
+            seed: 1,
+        };
+        let pool = FrenkelPool {
+            species: vec![element("Ar")],
+            starts: 2,
+            supercell: 4,
+            grid_spacing_angstrom: 1.98,
+            min_distance_angstrom: 1.8,
+            reach_angstrom: 5.3,
+            frames_after_evaluations: vec![12, 4],
+            at_most: None,
+        };
+        let candidates = make(&workshop, &pool, &Silent).expect("candidates");
+        let names: Vec<&str> = candidates.iter().map(|c| c.id.trim_end_matches("-aaaaaaaa-1")).collect();
+        let expected = ["0-4steps", "0-12steps", "0-relaxed", "1-4steps", "1-12steps", "1-relaxed"];
+        assert_eq!(names, expected.map(|name| format!("frenkel-Ar-{name}")));
+        let sites: Vec<_> = candidates.chunks(3).map(|frames| frames[0].details.get("site")).collect();
+        assert!(sites[0].is_some());
+        for (frames, site) in candidates.chunks(3).zip(&sites) {
+            let simulation = |c: &Candidate| Simulation::new(&potential, c.atoms.clone(), 0.3).expect("energies");
+            let energies_ev: Vec<f64> = frames.iter().map(|c| simulation(c).potential_energy_ev()).collect();
+            assert!(energies_ev.is_sorted_by(|a, b| a > b), "{energies_ev:?}");
+            assert!(simulation(&frames[2]).evaluation().max_force_ev_per_angstrom() <= 1e-3 + 1e-6);
+            assert!(frames.iter().all(|c| c.details.get("site") == *site && c.atoms.len() == 64));
+        }
+    }
+}

@@ -81,6 +81,8 @@ fn frames(
 mod tests {
     use super::*;
     use crate::dynamics::testing::argon_like;
+    use crate::progress::Silent;
+    use glam::DVec3;
 
     /// Where atoms are after 2.5 fs is about half way between where they are after 2 and 3 fs.
     #[test]
@@ -103,5 +105,49 @@ mod tests {
         };
         let [two, between, three] = [2.0, 2.5, 3.0].map(way);
         assert!(two < 0.95 * between && between < 0.95 * three, "{two} {between} {three}");
+    }
+
+    /// Each box with a Frenkel pair has a run of its own at each temperature, which begins at that box.
+    #[test]
+    fn boxes_with_defects_run_beside_the_crystal() {
+        let (potential, crystal) = argon_like([3, 3, 3]);
+        // Half a cell along x from a site is the middle of an octahedron.
+        let half = 0.5 * crystal.cell.vectors.x_axis.x / 3.0;
+        let [one, two] = [40, 70].map(|atom: usize| {
+            let mut pair = crystal.clone();
+            pair.positions[atom] = crystal.positions[0] + DVec3::X * half;
+            pair
+        });
+        let defects = [one, two];
+        let workshop = Workshop {
+            potential: &potential,
+            model_tag: "aaaaaaaa",
+            unit_cell: &crystal,
+            crystal: &crystal,
+            defects: &defects,
+            seed: 1,
+        };
+        let pool = ThermalPool {
+            temperatures_k: vec![20.0, 40.0],
+            interval_fs: 1.0,
+            frames: 2,
+            with_defects: None,
+            at_most: None,
+        };
+        let candidates = make(&workshop, &pool, &Silent).expect("candidates");
+        assert_eq!(candidates.len(), 3 * 2 * 2);
+        for (name, begun) in [("", &crystal), ("pair1-", &defects[0]), ("pair2-", &defects[1])] {
+            for (temperature, frame) in [(20, 1), (20, 2), (40, 1), (40, 2)] {
+                let id = format!("thermal-{name}{temperature}K-{frame}-aaaaaaaa-1");
+                let found = candidates.iter().find(|c| c.id == id).expect("a candidate of this name");
+                let moved = found.atoms.positions.iter().zip(&begun.positions).map(|(a, b)| a.distance(*b));
+                let farthest = moved.fold(0.0, f64::max);
+                assert!(farthest > 1e-4 && farthest < 0.3, "{id}: {farthest}");
+                assert_eq!(
+                    (found.pool, found.details.get("temperature")),
+                    (Pool::Thermal, Some(&*temperature.to_string()))
+                );
+            }
+        }
     }
 }
