@@ -9,6 +9,7 @@ With --check nothing is written: it ends with status 1 and names the tables that
 import argparse
 import collections
 import csv
+import itertools
 import json
 import math
 import pathlib
@@ -22,6 +23,11 @@ DATA = ROOT / "data/cawo4"
 CAMPAIGNS = {"6x6x3": DATA / "campaign", "8x8x4": DATA / "campaign-8x8x4"}
 EARLIER = {"P69": DATA / "campaign-69-labels", "P56": DATA / "campaign-56-labels"}
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
+PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
+    "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
+    "Ca": [("5.02", "5.60", "5.38"), ("5.11", "5.19", "5.50")],
+    "O": [("3.16", "unstable", "unstable"), ("4.74", "4.84", "5.05"), ("4.96", "4.87", "5.24"), ("5.07", "5.14", "5.41"), ("5.22", "5.28", "5.41")],
+}
 ZERO_EV = 0.5  # what stores less has left no defects: zero_threshold_ev of response.toml
 MEASURED_EV = (50, 100, 150)
 SLOW = ["beside"]  # takes half a minute: not checked
@@ -269,9 +275,46 @@ def classes():
     return table(["class", "labels", "forces, eV/Å", "energies, eV per box"], lines)
 
 
+def pair_energy(row):
+    """Corrected energy of a Frenkel pair in one box, or what became of it."""
+    if row["same_as"]:
+        return f"= {row['same_as']}"
+    return f"{float(row['corrected_formation_energy_ev']):.2f}" if row["outcome"] == "defect" else row["outcome"]
+
+
+def frenkel():
+    """Table I of the paper beside the search that ships: pairs that were carried over to the larger boxes, side by side in order of energy."""
+    rows = read_csv(DATA / "frenkel/frenkel.csv")
+    sizes = sorted({int(row["n_atoms"]) for row in rows})
+    pairs = collections.defaultdict(dict)
+    for row in rows:
+        pairs[row["id"]][int(row["n_atoms"])] = row
+    kept = {pair: boxes for pair, boxes in pairs.items() if len(boxes) == len(sizes)}
+    lines = []
+    for kind in sorted({boxes[sizes[0]]["kind"] for boxes in kept.values()}, key=["W", "Ca", "O", "Ca+O+W"].index):
+        of_kind = [boxes for boxes in kept.values() if boxes[sizes[0]]["kind"] == kind]
+        of_kind.sort(key=lambda boxes: float(boxes[sizes[0]]["corrected_formation_energy_ev"]))
+        for boxes, paper in itertools.zip_longest(of_kind, PAPER_PAIRS_EV.get(kind, [])):
+            here = boxes[sizes[0]]
+            distance = f"{float(here['distance_angstrom']):.1f}" if here["distance_angstrom"] else "-"
+            lines.append([here["id"], *(pair_energy(boxes[n]) for n in sizes), distance, *(paper or [""] * 3)])
+    header = ["pair", *(f"potential, {n} atoms" for n in sizes), "distance (Å)", "paper: PBE, 96", "paper: PBE, 324", "paper: HSE06, 96"]
+    return table(header, lines)
+
+
+def labelled():
+    """First-principles labels of pairs, and the potential at the same positions."""
+    lines = []
+    for pair in json.loads((DATA / "frenkel/labelled.json").read_text()):
+        label, model, relaxed, force = (pair[key] for key in ("label_ev", "model_ev", "model_relaxed_ev", "label_max_force_ev_per_angstrom"))
+        end = "perfect crystal" if relaxed < ZERO_EV else f"{relaxed:.2f}"
+        lines.append([pair["id"], f"{label:.2f}", f"{model:.2f}", f"{model - label:+.2f}", end, f"{force:.2f}"])
+    return table(["label", "PBE (eV)", "potential (eV)", "difference", "potential, relaxed (eV)", "largest force of the label (eV/Å)"], lines)
+
+
 def blocks(knockon):
-    return {"recoils": recoils, "response": response, "curve": curve_and_means, "earlier": earlier, "potentials": potentials,
-            "classes": classes, "ratios": lambda: ratios(knockon), "beside": lambda: beside(knockon)}
+    return {"frenkel": frenkel, "labelled": labelled, "recoils": recoils, "response": response, "curve": curve_and_means, "earlier": earlier,
+            "potentials": potentials, "classes": classes, "ratios": lambda: ratios(knockon), "beside": lambda: beside(knockon)}
 
 
 def main():
