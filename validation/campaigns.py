@@ -52,7 +52,9 @@ def undisturbed(work, time_fs=60):
     must("--threads", 1, "campaign", "run", folder)
     seconds = time.monotonic() - began
     found = table(folder)
-    note(f"undisturbed campaign: {len(found.splitlines()) - 1} recoils of {time_fs} fs in {seconds:.1f} s on one thread")
+    header, *rows = (line.split(",") for line in found.splitlines())
+    by = " ".join(rows[0][header.index(column)] for column in ("program", "commit"))
+    note(f"undisturbed campaign: {len(rows)} recoils of {time_fs} fs in {seconds:.1f} s on one thread with {by}")
     return found, seconds
 
 

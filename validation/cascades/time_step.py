@@ -43,6 +43,10 @@ def order(drifts_ev):
     return sum((a - x_mean) * (b - y_mean) for a, b in zip(x, y)) / sum((a - x_mean) ** 2 for a in x)
 
 
+def root_mean_square(values):
+    return math.sqrt(statistics.mean(value * value for value in values))
+
+
 def spread(values, digits):
     """Mean, and standard deviation where there are several."""
     deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
@@ -55,7 +59,7 @@ def report(cells, models, records):
     yield f"160 eV tungsten in {cells} cells of CaWO4, 200 fs, {n_directions} directions, potential {', '.join(sorted(models))}."
     yield "Means over directions, with standard deviations; drifts by their size."
     yield ""
-    columns = ["largest displacement (A)", "steps", "drift (meV)", *(f"direction {k}" for k in range(n_directions))]
+    columns = ["largest displacement (A)", "steps", "drift (meV)", "root mean square", *(f"direction {k}" for k in range(n_directions))]
     yield "| " + " | ".join(columns) + " |"
     yield "|---" * len(columns) + "|"
     drifts = [[recoil["energy_drift_ev"] for recoil in of_step] for of_step in records]
@@ -63,10 +67,11 @@ def report(cells, models, records):
         steps = statistics.mean(recoil["steps"] for recoil in of_step)
         sizes = spread([1000 * abs(drift) for drift in drifts_ev], 3)
         signed = " | ".join(f"{1000 * drift:+.3f}" for drift in drifts_ev)
-        yield f"| {displacement} | {steps:.0f} | {sizes} | {signed} |"
+        yield f"| {displacement} | {steps:.0f} | {sizes} | {1000 * root_mean_square(drifts_ev):.3f} | {signed} |"
     orders = [order(of_direction) for of_direction in zip(*drifts)]
     yield ""
-    yield f"Fitted order: {spread(orders, 2)} ({', '.join(f'{one:.2f}' for one in orders)})."
+    of_all = order([root_mean_square(drifts_ev) for drifts_ev in drifts])
+    yield f"Fitted order: {of_all:.2f} for the root mean square; direction by direction {', '.join(f'{one:.2f}' for one in orders)} (drifts change their signs)."
 
 
 def main():
@@ -74,7 +79,7 @@ def main():
     parser.add_argument("knockon", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--cells", default="6x6x3")
-    parser.add_argument("--directions", type=int, default=3, choices=range(1, len(DIRECTIONS) + 1))
+    parser.add_argument("--directions", type=int, default=len(DIRECTIONS), choices=range(1, len(DIRECTIONS) + 1))
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     program = arguments.knockon.resolve()

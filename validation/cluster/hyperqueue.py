@@ -21,40 +21,12 @@ from campaigns import must, note, plan, table, undisturbed_for, wait_for, write_
 
 PACKAGE = "hyperqueue==0.27.0"
 LEAST_SECONDS = 60
-
-# What runs in the Python that has the package: a server with two workers of one CPU, and one job.
-CLUSTER = """
-import pathlib, sys, tomllib
-from hyperqueue import Job, LocalCluster
-from hyperqueue.cluster import WorkerConfig
-from hyperqueue.ffi.protocol import ResourceRequest
-
-folder = pathlib.Path(sys.argv[1])
-with LocalCluster() as cluster:
-    cluster.start_worker(WorkerConfig(cores=1))
-    cluster.start_worker(WorkerConfig(cores=1))
-    description = tomllib.loads((folder / "job.toml").read_text())
-    job = Job(default_workdir=folder, max_fails=None, name=description["name"])
-    tasks = {}
-    for task in description["task"]:
-        (request,) = task["request"] if isinstance(task["request"], list) else [task["request"]]
-        tasks[task["id"]] = job.program(
-            task["command"],
-            deps=[tasks[before] for before in task.get("deps", [])],
-            # Workers of this interface have CPUs only, not the memory that job.toml asks for.
-            resources=ResourceRequest(cpus=request["resources"]["cpus"]),
-            crash_limit=task["crash_limit"],
-        )
-    client = cluster.client()
-    submitted = client.submit(job)
-    fine = client.wait_for_jobs([submitted], raise_on_error=False)
-    failed = {} if fine else client.get_failed_tasks(submitted)
-    print(f"{len(tasks) - len(failed)} of {len(tasks)} tasks finished", flush=True)
-"""
+CLUSTER = pathlib.Path(__file__).resolve().parent / "hyperqueue_cluster.py"
 
 
 def cluster(python, folder, log):
-    return subprocess.Popen([python, "-c", CLUSTER, folder / "hyperqueue"], stdout=log, stderr=subprocess.DEVNULL)
+    # -I: this script has the name of the package.
+    return subprocess.Popen([python, "-I", CLUSTER, folder / "hyperqueue"], stdout=log, stderr=subprocess.DEVNULL)
 
 
 def descendants(pid):

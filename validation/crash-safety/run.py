@@ -99,23 +99,34 @@ def mounted(work, expected):
     remount = lambda options: subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
     try:
         campaign = folder / "campaign"
+
+        def with_ever_more_room(rooms_kib):
+            """Where attempts to go on failed."""
+            used_kib = int(subprocess.run(["du", "-sk", folder], capture_output=True, text=True).stdout.split()[0])
+            errors, attempts, message = set(), 0, ""
+            for room_kib in rooms_kib:
+                remount(f"size={used_kib + room_kib}k")
+                done = knockon("--threads", 1, "campaign", "run", campaign)
+                if done.returncode == 0:
+                    break
+                message = done.stderr.strip().splitlines()[-1]
+                assert done.returncode == 2 and "No space left" in message and "disk is not full" in message, message
+                attempts += 1
+                errors.add(re.search(r"disk/campaign/(\S+):", message)[1])
+            assert errors, "the room sufficed"
+            remount("size=8m")
+            note(f"full disk: {attempts} attempts in ever more room failed with exit code 2, at {', '.join(sorted(errors))}")
+            note(f"  {re.sub(r'/[^ ]*/disk/', '.../', message)}")
+            return errors
+
+        # For nothing, for a checkpoint, for some starts ...
         plan(campaign)
-        used = int(subprocess.run(["du", "-sk", folder], capture_output=True, text=True).stdout.split()[0])
-        errors, attempts = {}, 0
-        # Ever more room: for nothing, for a checkpoint, for some starts, for some records, for all.
-        for room_kib in range(4, 400, 12):
-            remount(f"size={used + room_kib}k")
-            done = knockon("--threads", 1, "campaign", "run", campaign)
-            if done.returncode == 0:
-                break
-            message = done.stderr.strip().splitlines()[-1]
-            assert done.returncode == 2 and "No space left" in message and "disk is not full" in message, message
-            attempts += 1
-            errors[re.search(r"disk/campaign/(\S+):", message)[1]] = message
-        assert errors
-        note(f"full disk: {attempts} attempts in ever more room failed with exit code 2, at {', '.join(errors)}")
-        note(f"  {re.sub(r'/[^ ]*/disk/', '.../', message)}")
-        remount("size=8m")
+        with_ever_more_room(range(4, 400, 12))
+        # ... and where the starts and a recoil are done, for nothing, for a checkpoint, for some records.
+        shutil.rmtree(campaign)
+        plan(campaign)
+        must("campaign", "run", campaign, "--index", "0")
+        assert any(name.startswith("runs/") for name in with_ever_more_room(range(0, 200, 4)))
         must("campaign", "run", campaign)
         (campaign / "runs/run-00002.json").unlink()
         remount("ro")
