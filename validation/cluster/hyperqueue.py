@@ -8,6 +8,7 @@ program `hq`: so the tasks of job.toml are handed over by the Python interface h
 in it, so that they die together. Writes what it saw to validation/cluster/hyperqueue.txt. Python 3.11 or newer.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -68,7 +69,8 @@ def main():
         wait_for(lambda: finished(folder) >= before + 1 and under_way(folder) >= 2, "more recoils")
         everything = [first.pid, *descendants(first.pid)]
         for pid in everything:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a task may end meanwhile
+                os.kill(pid, signal.SIGKILL)
         first.wait()
         note(f"kill -9 of server, workers and tasks, {len(everything)} processes, after {finished(folder)} of 6 recoils")
         assert finished(folder) < 6
