@@ -8,7 +8,7 @@ The same kicks of 112 eV in boxes of several sizes, with and without a cooled la
 copies of it at earlier times. FOLDER keeps all campaigns: what is done is kept, and more directions can be added. --campaign adds another
 campaign, of any energies and starts, --ends the same without earlier times. After each box box_and_time.csv (one line per cascade and time)
 and box_and_time.md (means, and differences from the box --reference) are written beside this file; other boxes and other potentials that
-the table has stay in it. Python 3.10 or newer, nothing else.
+the table has stay in it, and so do the recoils in the paper's box, whose records are beside this file. Python 3.10 or newer, nothing else.
 """
 
 import argparse
@@ -26,6 +26,7 @@ DATA = HERE.parent.parent / "data" / "cawo4"
 TIMES_FS = [600.0, 1000.0, 2000.0]
 END_FS = 4000.0
 ATOMS_PER_CELL = 24
+FULL_SIZE_ATOMS = ATOMS_PER_CELL * 16 * 16 * 8
 BORDER = "border = { thickness_angstrom = 4.0, friction_per_fs = 0.01, temperature_k = 133.0 }"
 REFERENCE = "6x6x3 cooled"
 START_FS = 2000.0
@@ -120,16 +121,29 @@ def lines(program, folder, name, directions, threads, ends_only=False):
             energies_ev = quenched(program, folder, record["run"], threads)
             stored_ev = [(time_fs, energy - perfect_ev) for time_fs, energy in zip(times_fs, energies_ev, strict=True)]
         for time_fs, energy_ev in stored_ev:
-            yield {
-                "box": name, "n_atoms": n_atoms, "recoil_energy_ev": recoil["recoil_energy_ev"],
-                "start": record["start"], "direction": record["direction"], "time_fs": time_fs,
-                "stored_energy_ev": round(energy_ev, 4),
-                "energy_drift_ev": round(recoil["energy_drift_ev"], 5),
-                "border_energy_ev": round(recoil["border_energy_ev"], 3),
-                "temperature_rise_k": round(recoil["temperature_rise_k"], 1),
-                "steps": recoil["steps"], "wall_time_s": round(record["wall_time_s"], 1),
-                "flags": ";".join(recoil["flags"]), "model_hash": record["model_hash"],
-            }
+            yield row(name, n_atoms, record, time_fs, energy_ev)
+
+
+def row(name, n_atoms, record, time_fs, energy_ev):
+    recoil = record["recoil"]
+    return {
+        "box": name, "n_atoms": n_atoms, "recoil_energy_ev": recoil["recoil_energy_ev"],
+        "start": record["start"], "direction": record["direction"], "time_fs": time_fs,
+        "stored_energy_ev": round(energy_ev, 4),
+        "energy_drift_ev": round(recoil["energy_drift_ev"], 5),
+        "border_energy_ev": round(recoil["border_energy_ev"], 3),
+        "temperature_rise_k": round(recoil["temperature_rise_k"], 1),
+        "steps": recoil["steps"], "wall_time_s": round(record["wall_time_s"], 1),
+        "flags": ";".join(recoil["flags"]), "model_hash": record["model_hash"],
+    }
+
+
+def full_size():
+    """The recoils in the paper's box, whose records stand beside this file."""
+    for path in sorted(HERE.glob("full-size-*.json")):
+        record = json.loads(path.read_text())
+        if "recoil" in record:
+            yield row("16x16x8", FULL_SIZE_ATOMS, record, record["recoil"]["simulated_time_fs"], record["recoil"]["stored_energy_ev"])
 
 
 def kept(rows, path):
@@ -193,6 +207,23 @@ def differences(rows, reference):
                 yield f"| {box} | {time_fs / 1000:g} ps | {numbers} |"
 
 
+def together(rows, reference):
+    """Differences at the end of what both boxes have, over all energies of a potential, weighted by their errors."""
+    for box in dict.fromkeys(row["box"] for row in rows if row["box"] != reference):
+        found = []
+        for energy_ev in sorted({row["recoil_energy_ev"] for row in rows}):
+            of_energy = [row for row in rows if row["recoil_energy_ev"] == energy_ev]
+            times = [{row["time_fs"] for row in of_energy if row["box"] == name} for name in (box, reference)]
+            if both := times[0] & times[1]:
+                here, there = (stored(of_energy, name, max(both)) for name in (box, reference))
+                if min(len(here), len(there)) > 1:
+                    found.append((statistics.mean(here) - statistics.mean(there), standard_error(here) ** 2 + standard_error(there) ** 2))
+        if len(found) > 1:
+            weight = sum(1 / variance for _, variance in found)
+            difference, error = sum(value / variance for value, variance in found) / weight, weight**-0.5
+            yield f"- {box} less {reference}, {len(found)} energies: {difference:+.1f} ± {error:.1f} eV, {difference / error:+.1f} standard errors."
+
+
 def report(rows):
     """Means over cascades with their standard errors."""
     times = sorted({row["time_fs"] for row in rows})
@@ -216,8 +247,9 @@ def report(rows):
         yield f"| {name} | {numbers} | {flagged} |"
 
 
-def write(rows, reference):
-    """Table and means, of each potential on its own."""
+def keep(new, reference):
+    """Writes the table with these lines in it, and the means of each potential."""
+    rows = kept(new, HERE / "box_and_time.csv") + new
     with open(HERE / "box_and_time.csv", "w", newline="") as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
@@ -230,6 +262,9 @@ def write(rows, reference):
             text += f"\nPotential {model}, {energy_ev:g} eV:\n\n" + "\n".join(report(of_energy)) + "\n"
             if reference in boxes:
                 text += "\n" + "\n".join(differences(of_energy, reference)) + "\n"
+    for model in dict.fromkeys(row["model_hash"] for row in rows):
+        if lines_of_model := list(together([row for row in rows if row["model_hash"] == model], reference)):
+            text += f"\nPotential {model}, all energies together:\n\n" + "\n".join(lines_of_model) + "\n"
     (HERE / "box_and_time.md").write_text(text)
 
 
@@ -249,11 +284,11 @@ def main():
     named = {text: text.split("=", 1) for text in [*arguments.campaign, *arguments.ends]}
     given = {name: pathlib.Path(folder) for name, folder in named.values()}
     ends_only = {named[text][0] for text in arguments.ends}
+    keep(list(full_size()), arguments.reference)
     for name, folder in (own | given).items():
         if name not in given:
             follow(program, folder, BOXES[name], arguments.directions, arguments.threads)
-        rows = list(lines(program, folder, name, arguments.directions, arguments.threads, name in ends_only))
-        write(kept(rows, HERE / "box_and_time.csv") + rows, arguments.reference)
+        keep(list(lines(program, folder, name, arguments.directions, arguments.threads, name in ends_only)), arguments.reference)
 
 
 main()
