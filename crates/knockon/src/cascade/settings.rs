@@ -209,7 +209,8 @@ impl CampaignSettings {
         self.recoil.validate(place)
     }
 
-    pub(super) fn max_starts(&self) -> usize {
+    /// The starts that the energy with most of them needs.
+    pub fn max_starts(&self) -> usize {
         self.energies.iter().map(|e| e.starts).max().unwrap_or(1)
     }
 }

@@ -231,6 +231,23 @@ pub(super) fn sampling_window(settings: &Thermalization, count: usize, setting: 
     Ok(window)
 }
 
+impl Thermalization {
+    /// What to say of so many starts where some are closer together than the time in which the bath changes the energy: they are
+    /// alike, and statistics take them for independent.
+    pub fn closeness_warning(&self, count: usize) -> Option<String> {
+        let mut steps = sampling_steps(self, count).ok()?;
+        steps.sort_unstable();
+        let closest = steps.windows(2).map(|pair| pair[1] - pair[0]).min()?;
+        let (closest_fs, memory_fs) = (closest as f64 * self.time_step_fs, 1.0 / self.friction_per_fs);
+        (closest_fs < memory_fs).then(|| {
+            format!(
+                "WARNING: some of the {count} starts are only {closest_fs:.0} fs apart and therefore alike, but count as \
+                 independent: expected {memory_fs:.0} fs at least, one over the bath's friction. Give a longer sampling_time_fs"
+            )
+        })
+    }
+}
+
 /// Steps after which starts are taken: the end of the run less the van der Corput sequence in base 2 times the window.
 fn sampling_steps(settings: &Thermalization, count: usize) -> Result<Vec<usize>, Error> {
     let n_steps = n_steps(settings);
@@ -252,6 +269,20 @@ mod tests {
     use crate::cascade::RunningSettings;
     use crate::dynamics::testing::{argon_like, element};
     use crate::progress::{Silent, StopEvery, until_done};
+
+    #[test]
+    fn starts_within_the_memory_of_the_bath_are_named() {
+        let settings = Thermalization {
+            sampling_time_fs: 1000.0,
+            time_step_fs: 1.0,
+            friction_per_fs: 0.01,
+            ..Thermalization::for_one_start(133.0, 2000.0)
+        };
+        // Ten are at sixteenths of the time.
+        assert!([1, 2, 8].iter().all(|count| settings.closeness_warning(*count).is_none()));
+        let warning = settings.closeness_warning(10).expect("some are alike");
+        assert!(warning.contains("10 starts are only 62 fs apart") && warning.contains("100 fs at least"), "{warning}");
+    }
 
     /// Stopped in the run and while starts are checked.
     #[test]
