@@ -164,6 +164,19 @@ fn a_wrong_setting_is_shown_with_its_line_and_value() {
 }
 
 #[test]
+fn a_report_of_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder of another purpose, and one of a stage where that of the run is expected.
+    std::fs::write(folder.path().join("spectra.json"), "{}").unwrap();
+    let message = refused(&["report", folder.path().to_str().unwrap()], &folder.path().join("report.html"));
+    for expected in
+        ["model/, campaign/, response/, spectra/", "found none of them", "knockon reproduce", "-o OUT/model"]
+    {
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
 fn measurements_of_nothing_are_refused() {
     for (option, expected) in [
         ("--skin-angstrom=nan", "--skin-angstrom: expected a number from 0 to 10, found NaN"),

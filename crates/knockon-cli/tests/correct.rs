@@ -129,6 +129,7 @@ fn events_become_a_histogram_on_either_scale() {
         (energies[top], comments)
     };
     let (heat, comments) = top("electron-recoils");
+    assert!(comments.contains("# content: events"), "{comments}");
     assert!((heat - 103.5).abs() < 1.5 && comments.contains("fixed by electron recoils"), "{heat} {comments}");
     let (named, comments) = top("capture-peak");
     assert!((named - 112.44).abs() < 0.5 && comments.contains("fixed by the W capture peak"), "{named} {comments}");
@@ -147,6 +148,9 @@ fn doubts_about_the_input_are_said() {
     write("parts.csv", "energy_ev,ca_rate,w_rate,o_rate\n50,1,2,1\n60,1,2,1\n70,0,0,0\n".to_owned());
     write("kev.txt", "0.01 5\n0.02 3\n0.03 0\n".to_owned());
     write("kev-events.txt", "0.01\n0.3\n".to_owned());
+    write("smeared.csv", format!("# target: W\n# resolution_ev: 8.0\nenergy_ev,rate\n{rows}"));
+    write("capture.csv", format!("# capture: {{\"resolution_ev\":8.0,\"seed\":1}}\nenergy_ev,rate\n{rows}"));
+    write("sharp.csv", format!("# line_resolution_ev: 8.0\n# resolution_ev: 0.0\nenergy_ev,rate\n{rows}"));
     let said = |file: &str| {
         let options = ["--response", "paper", "--resolution-ev", "5", "--edges", "0:190:1", "-o", "out.csv"];
         let output = run(folder, &[&["correct", file], &options[..]].concat());
@@ -159,14 +163,60 @@ fn doubts_about_the_input_are_said() {
     let lacking = "input ends at 200 eV: bins above 158 eV lack recoils from above";
     let (message, header) = said("short.csv");
     assert!(message.contains(lacking) && header.contains(lacking), "{message} {header}");
-    assert!(header.contains("docs/limits.md"), "{header}");
+    assert!(header.contains("docs/limits.md") && header.contains("# content: density"), "{header}");
+    let taken_as_own = "all recoils were taken as those of W";
+    assert!(message.contains(taken_as_own) && header.contains(taken_as_own), "{message} {header}");
+    let twice = "resolution_ev: 8: with the resolution asked for here it is smeared twice";
+    for file in ["smeared.csv", "capture.csv"] {
+        let (message, header) = said(file);
+        assert!(message.contains(twice) && header.contains(twice), "{file}: {message} {header}");
+    }
+    assert!(!said("sharp.csv").0.contains("smeared twice"));
     assert!(!said("ended.csv").0.contains("lack recoils"));
     let message = said("parts.csv").0;
-    assert!(message.contains("left uncorrected: Ca, O\n"), "{message}");
+    assert!(message.contains("left uncorrected: Ca, O\n") && !message.contains(taken_as_own), "{message}");
     for file in ["kev.txt", "kev-events.txt"] {
         let (message, header) = said(file);
         assert!(message.contains("energies are read in eV") && header.contains("read in eV"), "{file}: {message}");
     }
+}
+
+/// An input stays as it is, however the output is spelt; another file may be replaced.
+#[test]
+fn an_output_never_replaces_an_input() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let text = "energy_ev,counts\n50,5\n60,4\n";
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    let efficiency = "0,0\n30,1\n";
+    write("measured.csv", text);
+    write("efficiency.csv", efficiency);
+    succeed(folder, &["response", "--matrix", "paper.json", "--matrix-energies", "0:100:10"]);
+    let matrix = std::fs::read_to_string(folder.join("paper.json")).unwrap();
+    std::fs::create_dir(folder.join("sub")).unwrap();
+    let correct = ["correct", "measured.csv", "--response", "paper.json", "--efficiency", "efficiency.csv", "-o"];
+    let fit = ["fit-spectrum", "measured.csv", "--model", "flat", "--response", "paper", "-o"];
+    let mut outputs = vec!["measured.csv", "./measured.csv", "sub/../measured.csv", "paper.json", "efficiency.csv"];
+    if cfg!(unix) {
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("measured.csv", folder.join("link.csv")).unwrap();
+        outputs.push("link.csv");
+    }
+    let mut all: Vec<Vec<&str>> = outputs.iter().map(|output| [&correct[..], &[output]].concat()).collect();
+    all.push([&fit[..], &["."]].concat());
+    all.push(vec!["response", "--from-matrix", "paper.json", "--matrix", "sub/../paper.json"]);
+    for arguments in all {
+        let refused = run(folder, &arguments);
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains("expected an output that is no input, found the input"), "{arguments:?}: {message}");
+        for (name, before) in [("measured.csv", text), ("efficiency.csv", efficiency), ("paper.json", &matrix)] {
+            assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), before, "{arguments:?}");
+        }
+    }
+    write("out.csv", "of an earlier run");
+    succeed(folder, &[&correct[..], &["out.csv"]].concat());
+    assert!(column(folder, "out.csv", "ratio").1.contains("# content: counts"));
 }
 
 #[test]
@@ -247,6 +297,8 @@ fn bad_input_is_refused_with_row_and_remedy() {
         (vec!["good.csv", "--response", "paper", "--efficiency", "good.csv"], ["line 2", "efficienc"]),
         (vec!["good.csv", "--response", "paper", "--edges", "20,10"], ["ascending", "start:stop:step"]),
         (vec!["good.csv", "--response", "paper", "--edges", "10"], ["edges", "start:stop:step"]),
+        (vec!["good.csv", "--response", "paper", "--edges", "-60:320:1"], ["energies of 0 or more", "\"-60\""]),
+        (vec!["good.csv", "--response", "paper", "--edges", "0:200:7"], ["0:200:7", "End the range at 196 or 203"]),
         (vec!["good.csv", "--response", "paper", "--calibration", "capture-peak"], ["calibration", "resolution"]),
         (vec!["good.csv", "--response", "paper", "--events", "5", "--edges", "0:9:1"], ["found both", "choose one"]),
         (vec!["absent.csv", "--response", "paper"], ["absent.csv", "cannot read"]),

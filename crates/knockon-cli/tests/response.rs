@@ -213,6 +213,32 @@ fn broken_campaigns_and_settings_are_refused() {
     refuse("s.toml", &[], &["recoils.csv, line 2", "whole number", "\"direction\"", "\"-1\""]);
 }
 
+/// `--from-matrix` takes what `--response` takes: a name or a response.json is put on the grid of the options.
+#[test]
+fn responses_that_are_there_become_matrices() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let grid = ["--matrix-energies", "0:200:5", "--matrix-step-ev", "1", "--matrix-sets", "3"];
+    let shipped = root().join("data/cawo4/cawo4-w/response.json").display().to_string();
+    let table = |from: &[&str]| {
+        succeed(folder, &[&["response", "--matrix", "table.json"], from, &grid[..]].concat());
+        std::fs::read_to_string(folder.join("table.json")).unwrap()
+    };
+    assert_eq!(table(&["--from-matrix", "paper"]), table(&[]));
+    let named = table(&["--from-matrix", "CaWO4-W"]);
+    assert_eq!(table(&["--from-matrix", &shipped]), named);
+    let matrix: Value = serde_json::from_str(&named).unwrap();
+    assert_eq!((&matrix["name"], matrix["bootstrap"].as_array().unwrap().len()), (&Value::from("cawo4-w"), 3));
+    // A file goes before a name, and a matrix keeps its own grid.
+    std::fs::write(folder.join("paper"), &named).unwrap();
+    succeed(folder, &["response", "--from-matrix", "paper", "--matrix", "same.json"]);
+    let same = std::fs::read_to_string(folder.join("same.json")).unwrap();
+    assert_close(&serde_json::from_str(&same).unwrap(), &matrix, "");
+    let refused = run(folder, &["response", "--from-matrix", "cawo4-ca", "--matrix", "x.csv"]);
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && message.contains("expected a file or cawo4-w, paper"), "{message}");
+}
+
 /// CSV, JSON, NPZ and ROOT say the same; ROOT goes through uproot, which is installed once from PyPI.
 #[test]
 fn matrices_go_through_all_formats() {

@@ -129,6 +129,10 @@ fn a_reactor_table_is_used() {
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("line 2") && message.contains("neutrinos_per_mev_per_fission"), "{message}");
+    // A table is not replaced by the spectrum that is made with it.
+    let output = run(&[&arguments[..], &["-o", file.to_str().unwrap()]].concat());
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && message.contains("an output that is no input"), "{message}");
 }
 
 #[test]
@@ -163,6 +167,7 @@ fn wrong_options_end_with_code_2_and_a_remedy() {
         (vec!["dark-matter", "--target", "tungsten"], "such as CaWO4"),
         (vec!["dark-matter", "--mass-gev", "0"], "mass_gev"),
         (vec!["dark-matter", "--energies", "100,10"], "start:stop:step"),
+        (vec!["dark-matter", "--energies", "-60:320:1"], "found \"-60\""),
         (vec!["dark-matter", "--resolution-ev", "nan"], "resolution_ev"),
         (vec!["dark-matter", "--modulation", "--v-earth-km-s", "10"], "earth_km_per_s"),
         (vec!["dark-matter", "--day-of-year", "400"], "day_of_year"),

@@ -12,10 +12,10 @@ use knockon::spectra::detector::{Detector, EfficiencyOf, Resolution, Trigger};
 use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
 use knockon::spectra::{
     AnyResponse, DetectedSpectrum, Event, complete_from_ev, complete_up_to_ev, detect_into, parse_energies, simulate,
-    simulate_binned,
+    simulate_binned, too_coarse_between_ev,
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `--help` says below the options.
 const HELP: &str = "\
@@ -156,8 +156,8 @@ pub(crate) struct Arguments {
     /// What the column holds, where its name does not tell.
     #[arg(long, value_enum)]
     content: Option<KnownContent>,
-    /// Bins of measured energy, start:stop:step or a list in eV [default: those of a binned spectrum].
-    #[arg(long, value_name = "EV")]
+    /// Bins of measured energy in eV, a list of edges or start:stop:step with whole steps [default: those of a binned spectrum].
+    #[arg(long, value_name = "EV", allow_hyphen_values = true)]
     edges: Option<String>,
     /// Draw this many events from a binned spectrum instead of folding it.
     #[arg(long, value_name = "N")]
@@ -175,6 +175,8 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let inputs = input_files(&arguments.spectrum, &arguments.response, &arguments.detector);
+    refuse_overwriting(&inputs, &arguments.output)?;
     let response = AnyResponse::load(&arguments.response)?;
     let detector = arguments.detector.detector()?;
     let text = read_text(&arguments.spectrum)?;
@@ -183,17 +185,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let range = response.best().usable_range_ev();
     let spectrum = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?;
     let uncorrected = left_uncorrected(&spectrum, &response, &name)?;
-    let parameters = json!({ "spectrum": name, "spectrum_hash": content_hash(text.as_bytes()), "detector": detector,
-        "calibration": detector.calibration.in_words(), "response": describe(&response)? });
+    let parameters = json!({ "spectrum": name, "spectrum_hash": content_hash(text.as_bytes()),
+        "content": content_in_words(&spectrum), "detector": detector, "calibration": detector.calibration.in_words(),
+        "response": describe(&response)? });
     let mut table = match arguments.events {
         Some(number) => arguments.draw(&spectrum, number, &response, &detector, parameters)?,
         None => arguments.fold(&spectrum, &response, &detector, parameters)?,
     };
-    for doubt in arguments.doubts(&spectrum, &response, &detector)? {
+    let mut doubts = arguments.doubts(&spectrum, &response, &detector)?;
+    doubts.extend(doubt_resolution(&text, &detector));
+    for doubt in doubts {
         progress::say(&doubt);
         table.notes.push(doubt);
     }
     table.write(arguments.format, Some(&arguments.output))?;
+    if says_no_element(&spectrum) {
+        progress::say(&taken_as_own(response.species()));
+    }
     if !uncorrected.is_empty() {
         progress::say(&format!("left uncorrected: {}", uncorrected.join(", ")));
     }
@@ -215,9 +223,100 @@ fn left_uncorrected<'a>(spectrum: &'a UserSpectrum, response: &AnyResponse, name
     Ok(others)
 }
 
+/// Files that a correction or a fit reads. A name of a response that ships is no file.
+pub(super) fn input_files<'a>(spectrum: &'a Path, response: &'a str, detector: &'a DetectorArguments) -> Vec<&'a Path> {
+    let response = (!Response::is_shipped(response)).then(|| Path::new(response));
+    [Some(spectrum), response, detector.efficiency.as_deref()].into_iter().flatten().collect()
+}
+
+/// Refuses an output that is one of the inputs, whatever it is called and whichever links lead to it. A terminal may be both.
+pub(super) fn refuse_overwriting(inputs: &[impl AsRef<Path>], output: &Path) -> Result<()> {
+    let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    let Some(target) = file(output) else { return Ok(()) };
+    let Some(input) = inputs.iter().map(AsRef::as_ref).find(|input| file(input).as_deref() == Some(&target)) else {
+        return Ok(());
+    };
+    let problem = format!("expected an output that is no input, found the input {}", input.display());
+    Err(Error::input(output.display().to_string(), problem, "Give the output another name: it would replace the input")
+        .into())
+}
+
+/// Whether the input does not say which element recoiled: then all recoils count as those of the response's species.
+fn says_no_element(spectrum: &UserSpectrum) -> bool {
+    match spectrum {
+        UserSpectrum::Binned(binned) => binned.parts.iter().any(|part| part.species.is_none()),
+        UserSpectrum::Events(_) => true,
+    }
+}
+
+fn taken_as_own(species: &str) -> String {
+    format!("all recoils were taken as those of {species}, the response's species")
+}
+
+/// A resolution that the input says it has already, where another is asked for.
+fn doubt_resolution(text: &str, detector: &Detector) -> Option<String> {
+    let Resolution { constant_ev, slope } = detector.resolution;
+    if constant_ev == 0.0 && slope == 0.0 {
+        return None;
+    }
+    let comments = text.lines().filter_map(|line| line.trim_start().strip_prefix('#'));
+    let found = comments.filter_map(resolution_in_ev).find(|resolution_ev| *resolution_ev > 0.0)?;
+    Some(format!(
+        "the input's own lines say resolution_ev: {found}: with the resolution asked for here it is smeared twice; leave one of them out"
+    ))
+}
+
+/// The number behind resolution_ev in a comment, which may be JSON.
+fn resolution_in_ev(comment: &str) -> Option<f64> {
+    const NAME: &str = "resolution_ev";
+    comment.match_indices(NAME).find_map(|(start, _)| {
+        let is_part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+        if comment[..start].ends_with(is_part_of_name) {
+            return None;
+        }
+        let value = comment[start + NAME.len()..].trim_start_matches(['"', ' ', ':', '=']);
+        let end = value.find(|c: char| !(c.is_ascii_digit() || ".eE+-".contains(c))).unwrap_or(value.len());
+        value[..end].parse().ok()
+    })
+}
+
+/// Edges of bins. A range whose last step is no whole one is refused: its end would be missing without a word.
+fn parse_edges(text: &str) -> Result<Vec<f64>> {
+    let edges = parse_energies(text)?;
+    let range: Option<Vec<f64>> = text.split(':').map(|part| part.trim().parse().ok()).collect();
+    let (Some(&[_, stop, step]), Some(&last)) = (range.as_deref(), edges.last()) else { return Ok(edges) };
+    if (stop - last).abs() <= 1e-9 * stop {
+        return Ok(edges);
+    }
+    // Sums of steps such as 0.1 carry rounding in their last digits.
+    let [below, above] = [last, last + step].map(|edge| (edge * 1e9).round() / 1e9);
+    let problem =
+        format!("expected a step that divides the range, found {text}, whose last whole step ends at {below} eV");
+    let remedy = format!("End the range at {below} or {above}, or take another step");
+    Err(Error::input("edges", problem, remedy).into())
+}
+
+/// How `--content` calls it.
+fn content_in_words(spectrum: &UserSpectrum) -> &'static str {
+    match spectrum {
+        UserSpectrum::Events(_) => "events",
+        UserSpectrum::Binned(binned) => match binned.content {
+            Content::Counts => "counts",
+            Content::Density => "density",
+        },
+    }
+}
+
 /// What looks like energies in keV: nothing is stored below 1 eV.
 pub(super) fn doubt_unit(highest_ev: f64) -> Option<String> {
     (highest_ev < 1.0).then(|| "all energies are below 1 eV: energies are read in eV".to_owned())
+}
+
+/// What looks like a threshold, or bins, in another unit than the energies.
+fn doubt_share(kept_share: f64) -> Option<String> {
+    (kept_share < 1e-3).then(|| {
+        format!("only {kept_share:.1e} of the recoils are seen in these bins: are input, threshold and bins all in eV?")
+    })
 }
 
 impl Arguments {
@@ -231,7 +330,10 @@ impl Arguments {
         };
         let end = binned.edges_ev[binned.edges_ev.len() - 1];
         let mut doubts: Vec<String> = doubt_unit(end).into_iter().collect();
-        let asked = self.edges.as_deref().map(parse_energies).transpose()?;
+        doubts.extend(too_coarse_between_ev(binned, detector.resolution).map(|[low, high]| {
+            format!("bins from {low:.3} to {high:.3} eV are wider than the resolution, and taken as flat inside: give finer ones")
+        }));
+        let asked = self.edges.as_deref().map(parse_edges).transpose()?;
         let top = asked.as_ref().and_then(|edges| edges.last().copied()).unwrap_or(end);
         let start = binned.edges_ev[0];
         let bottom = asked.as_ref().and_then(|edges| edges.first().copied()).unwrap_or(start);
@@ -288,7 +390,7 @@ impl Arguments {
         mut parameters: Value,
     ) -> Result<Table> {
         let edges = match (&self.edges, spectrum) {
-            (Some(edges), _) => parse_energies(edges)?,
+            (Some(edges), _) => parse_edges(edges)?,
             (None, UserSpectrum::Binned(binned)) => binned.edges_ev.clone(),
             (None, UserSpectrum::Events(recoils)) => {
                 parameters["seed"] = json!(self.seed);
@@ -300,7 +402,12 @@ impl Arguments {
         parameters["convergence_error"] = json!(found.convergence_error);
         parameters["internal_bin_ev"] = json!(found.internal_bin_ev);
         parameters["calibration_scale"] = json!(found.calibration_scale);
-        Ok(folded(spectrum, &edges, found, response, parameters))
+        parameters["kept_share"] = json!(found.kept_share);
+        let doubt = doubt_share(found.kept_share);
+        let mut table = folded(spectrum, &edges, found, response, parameters);
+        doubt.iter().for_each(|text| progress::say(text));
+        table.notes.extend(doubt);
+        Ok(table)
     }
 }
 
@@ -377,7 +484,7 @@ fn folded(
     };
     for part in &parts {
         notes.push(match part.as_deref() {
-            None => format!("all recoils were taken as those of {species}, the response's species"),
+            None => taken_as_own(species),
             Some(own) if own == species => format!("{own}: corrected"),
             Some(other) => format!("{other}: no response for this species, left uncorrected"),
         });

@@ -1,6 +1,6 @@
 //! `knockon fit-spectrum`.
 
-use super::correct::{DetectorArguments, KnownContent, describe, doubt_unit};
+use super::correct::{DetectorArguments, KnownContent, describe, doubt_unit, input_files, refuse_overwriting};
 use super::table::{Column, Format, Table};
 use crate::figures::{fitted_spectrum, raster};
 use crate::{config, progress};
@@ -8,9 +8,9 @@ use anyhow::Result;
 use knockon::Error;
 use knockon::io::{content_hash, read_text, write_atomically};
 use knockon::spectra::fitting::{
-    DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, fit_spectrum,
+    DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, check_counts, fit_spectrum,
 };
-use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
+use knockon::spectra::user::{Content, UserSpectrum, parse_measured_spectrum};
 use knockon::spectra::{AnyResponse, Settings};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -47,6 +47,9 @@ Examples:
       --threshold-ev 20 -o fit
   knockon fit-spectrum run7.csv --model cevns+flat-background --exposure-kg-day 3.6 --response paper \\
       --resolution-ev 5 --threshold-ev 20 --fix flat-background.counts_per_ev=2 -o fit";
+
+/// What is written into the output folder.
+const FILES: [&str; 6] = ["fit.json", "parameters.csv", "measured.csv", "recoils.csv", "fit.svg", "fit.png"];
 
 /// Arguments of `knockon fit-spectrum`.
 #[derive(clap::Args)]
@@ -90,6 +93,9 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut inputs = input_files(&arguments.measured, &arguments.response, &arguments.detector);
+    inputs.extend(arguments.settings.as_deref());
+    FILES.iter().try_for_each(|file| refuse_overwriting(&inputs, &arguments.output.join(file)))?;
     let response = AnyResponse::load(&arguments.response)?;
     let detector = arguments.detector.detector()?;
     let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
@@ -102,16 +108,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let text = read_text(&arguments.measured)?;
     let range = response.best().usable_range_ev();
     let content = arguments.content.map(Content::from);
-    let UserSpectrum::Binned(measured) = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?
+    let UserSpectrum::Binned(measured) =
+        parse_measured_spectrum(&text, &name, arguments.column.as_deref(), content, range)?
     else {
         let problem = "expected binned counts, found a list of events";
         return Err(Error::input(name, problem, "Bin the events: energy_low_ev,energy_high_ev,counts").into());
     };
-    if measured.content != Content::Counts {
-        let problem = format!("expected a column of counts, found \"{}\"", measured.column);
-        let remedy = "A Poisson likelihood needs counts as observed: name the column counts, or say --content counts";
-        return Err(Error::input(name, problem, remedy).into());
-    }
+    check_counts(&measured, &name)?;
     if let Some(doubt) = measured.edges_ev.last().and_then(|end| doubt_unit(*end)) {
         return Err(Error::input(name, doubt, "Convert them into eV").into());
     }
@@ -134,6 +137,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fit.statistic_deviation,
         p_in_words(fit.p_value, fit.n_drawn_sets)
     ));
+    if !fit.counts_are_whole() {
+        progress::say("the counts are not whole numbers: errors and p-value are those of Poisson counts all the same");
+    }
     if let Some(left_out) = left_out(&fit, response.n_bootstrap_sets()) {
         progress::say(&left_out);
     }
@@ -200,6 +206,7 @@ impl Arguments {
             "convergence_error": fit.convergence_error,
             "calibration_scale": fit.calibration_scale,
             "response_sets": fit.n_response_sets,
+            "counts_are_whole": fit.counts_are_whole(),
             "input": parameters,
             "measured": columns(&tables[0].1),
             "recoils": columns(&tables[1].1),

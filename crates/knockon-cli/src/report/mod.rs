@@ -43,6 +43,23 @@ const STAGE_FILES: [(&str, &str); 21] = [
     ("report.html", "this report"),
 ];
 
+/// Folders of the stages.
+const STAGE_FOLDERS: [&str; 4] = ["model", "campaign", "response", "spectra"];
+
+/// Refuses a folder in which no stage has left anything: the page would be empty. [`write`] says where there is no folder.
+pub(crate) fn check_stages(folder: &Path) -> Result<()> {
+    let holds_files = |stage: &str| std::fs::read_dir(folder.join(stage)).is_ok_and(|mut files| files.next().is_some());
+    if !folder.is_dir() || STAGE_FOLDERS.into_iter().any(holds_files) {
+        return Ok(());
+    }
+    bail!(
+        "{}: expected the output folder of a run, with files in {}, found none of them. Give the folder that `knockon reproduce` wrote \
+         to, or write there with knockon fit -o OUT/model, campaign -o OUT/campaign, response -o OUT/response or spectra -o OUT/spectra",
+        folder.display(),
+        STAGE_FOLDERS.join("/, ") + "/"
+    )
+}
+
 /// Draws all figures of the run in `folder` and writes `report.html`; returns what was written.
 pub(crate) fn write(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {

@@ -44,7 +44,11 @@ impl Curve {
                     columns.check_row(rows.last(), [x, y]).map_err(bad)?;
                     rows.push([x, y]);
                 }
-                None if index == 0 && table::is_header(&cells) => {}
+                None if index == 0 && table::is_header(&cells) => columns.check_header(name, &line.column_names())?,
+                _ if table::has_decimal_commas(line.text) => {
+                    let problem = "expected two numbers with decimal points, found what look like decimal commas";
+                    return Err(bad(format!("{problem}: \"{}\"", line.text)));
+                }
                 _ => return Err(bad(format!("expected two numbers, found \"{}\"", line.text))),
             }
         }
@@ -100,6 +104,21 @@ impl<'a> Columns<'a> {
         }
     }
 
+    /// Refuses a header that says energies in another unit than x has: its numbers would be off by a factor of a thousand or more.
+    fn check_header(&self, name: &str, header: &[String]) -> Result<(), Error> {
+        let [x, _] = self.names;
+        let Some(unit) = table::energy_unit(x) else { return Ok(()) };
+        let in_another_unit = |column: &&String| table::energy_unit(column).is_some_and(|found| found != unit);
+        let Some(other) = header.iter().find(in_another_unit) else { return Ok(()) };
+        let unit = if unit == "ev" { "eV" } else { "MeV" };
+        let problem = format!("expected energies in {unit}, found the column \"{other}\"");
+        Err(Error::input(
+            format!("{name}, header"),
+            problem,
+            format!("Convert them into {unit} and name the column {x}"),
+        ))
+    }
+
     fn check_count(&self, place: &str, found: usize, fewest: usize) -> Result<(), Error> {
         if found >= fewest {
             return Ok(());
@@ -133,6 +152,31 @@ mod tests {
         assert_eq!((curve.at(-1.0), curve.at(100.1)), (None, None));
     }
 
+    /// By its header alone: the numbers could be of either unit.
+    #[test]
+    fn energies_in_another_unit_are_refused() {
+        let read = |header: &str, x| Curve::parse(&format!("{header}\n1,0\n2,1\n"), "mine.csv", [x, "y"]);
+        for (header, x, unit) in [
+            ("energy_kev,efficiency", "energy_ev", "in eV"),
+            ("E (keV),efficiency", "energy_ev", "in eV"),
+            ("energy keV efficiency", "energy_ev", "in eV"),
+            ("neutrino_energy_kev,y", "neutrino_energy_mev", "in MeV"),
+            ("energy_ev,y", "neutrino_energy_mev", "in MeV"),
+        ] {
+            let message = read(header, x).unwrap_err().to_string();
+            assert!(message.contains(unit) && message.contains("header") && message.contains(x), "{header}: {message}");
+        }
+        for (header, x) in [
+            ("energy_ev,efficiency", "energy_ev"),
+            ("E (eV),efficiency", "energy_ev"),
+            ("energy,efficiency", "energy_ev"),
+            ("E_MeV,neutrinos per MeV", "neutrino_energy_mev"),
+            ("time_fs,share", "time_fs"),
+        ] {
+            assert!(read(header, x).is_ok(), "{header}");
+        }
+    }
+
     #[test]
     fn bad_rows_are_named() {
         for (text, place, problem) in [
@@ -142,6 +186,7 @@ mod tests {
             ("0,1\n50\n", "line 2", "two numbers"),
             ("0,1\n50,half\n", "line 2", "two numbers"),
             ("0,one\n50,0.5\n", "line 1", "two numbers"),
+            ("0,5;1\n50;0,5\n", "line 1", "decimal points"),
             ("0,1\n", "mine.csv", "2 or more rows"),
         ] {
             let message = Curve::parse(text, "mine.csv", COLUMNS).unwrap_err().to_string();

@@ -2,11 +2,11 @@
 //! in this order, by quadrature, which conserves counts. Internal bins are halved, and the measured energies cut finer near
 //! the threshold, until that changes nothing that matters.
 
-use super::detector::{Detector, FAR_SIGMAS};
+use super::detector::{Detector, FAR_SIGMAS, Resolution};
 use super::eye::{CONVERGED, Eye, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
 use super::fold::{Grid, Line, RecoilSpectrum, StorageKernel};
 use super::ratio;
-use super::user::{BinnedSpectrum, UserPart, UserSpectrum};
+use super::user::{BinnedSpectrum, Content, UserPart, UserSpectrum, are_whole};
 use crate::Error;
 use crate::math::band_by_bin;
 use crate::response::{AnyResponse, StoredEnergy};
@@ -32,6 +32,8 @@ pub struct DetectedSpectrum {
     /// Largest relative change of a bin of `after` when the internal bins are halved (of bins with less than
     /// 1e-3 of the largest count: relative to that).
     pub convergence_error: f64,
+    /// Share of all recoils that the trigger keeps and that `after` holds in its bins; NaN without recoils.
+    pub kept_share: f64,
     /// Width of the internal bins in eV.
     pub internal_bin_ev: f64,
     /// Factor between deposited and measured energy with stored energy: 1 unless the capture peak calibrates.
@@ -117,6 +119,45 @@ pub fn complete_from_ev(
     Ok(Some(measured + FAR_SIGMAS * detector.resolution.at(measured)))
 }
 
+/// Neighbouring bins whose densities differ by more than this factor are too coarse to be taken as flat inside,
+const STEEP: f64 = 1.5;
+/// unless both hold less than this share of the largest bin,
+const NEGLIGIBLE: f64 = 1e-3;
+/// or they differ by no more than this many standard deviations.
+const FLUCTUATION_SIGMAS: f64 = 3.0;
+
+/// The first energies in eV, low and high, between which bins are too coarse: they are taken as flat inside, but differ much from
+/// their neighbours and are wider than the resolution's standard deviation, which would hide this. None where all are fine enough.
+pub fn too_coarse_between_ev(spectrum: &BinnedSpectrum, resolution: Resolution) -> Option<[f64; 2]> {
+    let edges = &spectrum.edges_ev;
+    let n_bins = edges.len() - 1;
+    let counts: Vec<f64> = (0..n_bins).map(|bin| spectrum.parts.iter().map(|p| p.counts[bin]).sum()).collect();
+    let largest = counts.iter().copied().fold(0.0, f64::max);
+    let is_poisson = spectrum.content == Content::Counts && are_whole(&counts);
+    let variance = |bin: usize| -> f64 {
+        let of = |part: &UserPart| match &part.errors {
+            Some(errors) => errors[bin].powi(2),
+            None if is_poisson => part.counts[bin],
+            None => 0.0,
+        };
+        spectrum.parts.iter().map(of).sum()
+    };
+    let width = |bin: usize| edges[bin + 1] - edges[bin];
+    let is_wide = |bin: usize| width(bin) > resolution.at(0.5 * (edges[bin] + edges[bin + 1]));
+    let is_coarse = |first: &usize| {
+        let pair = [*first, *first + 1];
+        let [before, after] = pair.map(|bin| counts[bin] / width(bin));
+        let deviation = pair.map(|bin| variance(bin) / width(bin).powi(2)).iter().sum::<f64>().sqrt();
+        pair.iter().any(|bin| is_wide(*bin))
+            && pair.iter().any(|bin| counts[*bin] > NEGLIGIBLE * largest)
+            && before.max(after) > STEEP * before.min(after)
+            && (after - before).abs() > FLUCTUATION_SIGMAS * deviation
+    };
+    let first = (0..n_bins - 1).find(is_coarse)?;
+    let last = (first..n_bins - 1).take_while(is_coarse).last().unwrap_or(first);
+    Some([edges[first], edges[last + 2]])
+}
+
 fn fold(
     recoils: &Recoils,
     edges: &[f64],
@@ -177,6 +218,7 @@ fn fold(
         ratio_band: band_by_bin(&ratios, after.len()),
         conservation_error: fold.conservation_error(&kernel, &eye),
         convergence_error,
+        kept_share: after.iter().sum::<f64>() / recoils.total(),
         internal_bin_ev: fold.grid.width_ev,
         calibration_scale: best_scale,
         before,
@@ -223,6 +265,11 @@ impl Recoils {
             Part { own: part.is_of(species), sources: sources.collect() }
         });
         Self { parts: parts.collect(), lines_ev: Vec::new(), end_ev: edges[edges.len() - 1] }
+    }
+
+    /// All recoils in counts.
+    fn total(&self) -> f64 {
+        self.parts.iter().flat_map(|p| &p.sources).map(|s| s.content).sum()
     }
 
     /// Events are counts of 1 with the error 1.
@@ -275,7 +322,7 @@ impl<'a> Fold<'a> {
     }
 
     fn conservation_error(&self, kernel: &StorageKernel, eye: &Eye) -> f64 {
-        let total: f64 = self.recoils.parts.iter().flat_map(|p| &p.sources).map(|s| s.content).sum();
+        let total = self.recoils.total();
         let collected = eye.collected(&self.deposited(Some(kernel)));
         if total > 0.0 { (collected / total - 1.0).abs() } else { 0.0 }
     }
@@ -406,6 +453,44 @@ mod tests {
         let mut ended = bins(200);
         ended.parts[0].counts[99] = 0.0;
         assert_eq!(complete_up_to_ev(&ended, &response, &Detector::default()).unwrap(), None);
+    }
+
+    #[test]
+    fn bins_that_are_too_coarse_are_told() {
+        let bins = |counts: &[f64], width_ev: f64, errors| {
+            let edges_ev = (0..=counts.len()).map(|i| width_ev * i as f64).collect();
+            let parts = vec![UserPart { species: None, counts: counts.to_vec(), errors }];
+            BinnedSpectrum { edges_ev, column: "counts".to_owned(), content: Content::Counts, parts }
+        };
+        let found = |counts: &[f64], width_ev, errors| {
+            too_coarse_between_ev(&bins(counts, width_ev, errors), Resolution { constant_ev: 5.0, slope: 0.0 })
+        };
+        let steep = [1000.0, 900.0, 500.0, 250.0, 240.0, 10.0];
+        assert_eq!(found(&steep, 20.0, None), Some([20.0, 80.0]));
+        // The resolution hides what is narrower than it; what falls gently is fine.
+        assert_eq!(found(&steep, 4.0, None), None);
+        assert_eq!(found(&[1000.0, 700.0, 500.0], 20.0, None), None);
+        // Fluctuations, of counts as of what has errors; expectations have none.
+        assert_eq!(found(&[4.0, 1.0, 3.0], 20.0, None), None);
+        assert_eq!(found(&[0.4, 0.1, 0.3], 20.0, None), Some([0.0, 60.0]));
+        assert_eq!(found(&[0.4, 0.1, 0.3], 20.0, Some(vec![0.2; 3])), None);
+        // Nobody sees the end of a spectrum that has fallen to nothing.
+        assert_eq!(found(&[1e6, 9e5, 1e6, 9e5, 900.0], 20.0, None), Some([60.0, 100.0]));
+        assert_eq!(found(&[2.5e6, 2e6, 1e3, 10.0], 20.0, None), Some([20.0, 60.0]));
+        assert_eq!((found(&[5.0], 20.0, None), found(&[0.0, 0.0], 20.0, None)), (None, None));
+    }
+
+    #[test]
+    fn the_share_that_is_kept_is_told() {
+        let spectrum = spectrum();
+        let total: f64 = spectrum.parts.iter().flat_map(|p| &p.counts).sum();
+        for plateau in [1.0, 5e-4] {
+            let trigger = Trigger::ErrorFunction { threshold_ev: 20.0, width_ev: Some(5.0), plateau };
+            let found = detect(&spectrum, &paper(0), &Detector { trigger, ..Detector::default() }).unwrap();
+            let expected = found.after.iter().sum::<f64>() / total;
+            assert!((found.kept_share / expected - 1.0).abs() < 1e-12, "{} {expected}", found.kept_share);
+            assert!((0.3 * plateau..plateau).contains(&found.kept_share), "{}", found.kept_share);
+        }
     }
 
     #[test]

@@ -215,6 +215,8 @@ mod tests {
         let quoted = Trigger::parse_table("\"10\",\"0.5\"\n\"30\",\"1\"\n", "t").unwrap();
         assert_eq!(quoted.efficiency(10.0, sharp), 0.5);
         assert!(Trigger::parse_table("-5,0\n30,1\n", "t").is_ok());
+        let message = Trigger::parse_table("energy_kev,efficiency\n0.01,0\n0.03,1\n", "t").unwrap_err().to_string();
+        assert!(message.contains("expected energies in eV, found the column \"energy_kev\""), "{message}");
         for bad in ["", "10,0\n5,1\n", "10,1.5\n", "10,0\nx,1\n", "10,O\n30,1\n40,1\n", "30,1\n"] {
             assert!(Trigger::parse_table(bad, "t").is_err(), "{bad}");
         }

@@ -140,6 +140,34 @@ pub struct Site {
     pub spectrum_table: Option<Curve>,
 }
 
+/// Reactors make no antineutrinos above this, in MeV: a table that has some is in another unit.
+const HIGHEST_TABLE_MEV: f64 = 20.0;
+/// Antineutrinos per fission in a table, which may begin above 0: all are about 6, those above 1.8 MeV 1.5 to 2.
+const TABLE_PER_FISSION: [f64; 2] = [0.1, 20.0];
+
+/// Refuses a table in another unit, or of a flux where a spectrum per fission is expected.
+fn check_table(table: &Curve) -> Result<(), Error> {
+    let place = "cevns.site.spectrum_table";
+    table.validate(place, TABLE_COLUMNS)?;
+    let rows = table.rows();
+    if let Some([energy, _]) = rows.iter().find(|row| row[0] > HIGHEST_TABLE_MEV && row[1] > 0.0) {
+        let problem = format!("expected antineutrinos up to {HIGHEST_TABLE_MEV} MeV, found some at {energy}");
+        return Err(Error::input(place, problem, "Energies are in MeV: convert them"));
+    }
+    let [least, most] = TABLE_PER_FISSION;
+    let per_fission: f64 = rows.windows(2).map(|r| 0.5 * (r[0][1] + r[1][1]) * (r[1][0] - r[0][0])).sum();
+    if (least..=most).contains(&per_fission) {
+        return Ok(());
+    }
+    let problem = format!(
+        "expected antineutrinos per MeV and fission, {least} to {most} per fission over the table (about 6 in all, 1.5 to 2 above \
+         1.8 MeV), found {per_fission:.3e}"
+    );
+    let remedy = "Divide a flux by the fissions that are seen per cm^2 and s, a rate per keV multiply by 1000, so that the table \
+                  holds antineutrinos per MeV and fission";
+    Err(Error::input(place, problem, remedy))
+}
+
 /// What the columns of [`Site::spectrum_table`] are.
 pub const TABLE_COLUMNS: [&str; 2] = ["neutrino_energy_mev", "neutrinos_per_mev_per_fission"];
 
@@ -180,7 +208,7 @@ impl Site {
         let fine = shares.iter().all(|s| *s >= 0.0) && (total - 1.0).abs() < 1e-3;
         check("cevns.site.fission_fractions", total, fine, "shares of 0 or more that add up to 1")?;
         if let Some(table) = &self.spectrum_table {
-            table.validate("cevns.site.spectrum_table", TABLE_COLUMNS)?;
+            check_table(table)?;
         }
         let captures = self.uranium_238_captures_per_fission;
         let fine = (0.0..=2.0).contains(&captures);
@@ -288,6 +316,26 @@ mod tests {
         let more = |a: f64, b: f64| (a - b) / site.fissions_per_cm2_s();
         let expected = more(total_flux(&captures), total_flux(&site));
         assert!((more(with(1.0, 0.6), with(1.0, 0.0)) / expected - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn tables_in_another_unit_are_refused() {
+        let checked = |text: &str| {
+            let table = Curve::parse(text, "mine.csv", TABLE_COLUMNS)?;
+            Site { spectrum_table: Some(table), ..Site::default() }.validate()
+        };
+        for (text, expected) in [
+            ("neutrino_energy_kev,neutrinos_per_mev_per_fission\n1800,1.4\n8000,0.001\n", "neutrino_energy_kev"),
+            ("1800,1.4\n8000,0.001\n", "Energies are in MeV"),
+            // A flux per cm^2, s and MeV; a spectrum per keV.
+            ("1.8,4e11\n4,1e11\n8,3e8\n", "per MeV and fission"),
+            ("1.8,0.0014\n4,0.0003\n8,0.000001\n", "per MeV and fission"),
+        ] {
+            let message = checked(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text:?}: {message}");
+        }
+        // Above 1.8 MeV alone, and with an end that says nothing comes above.
+        checked("neutrino_energy_mev,neutrinos_per_mev_per_fission\n1.8,1.4\n4,0.3\n8,0.001\n25,0\n30,0\n").unwrap();
     }
 
     #[test]

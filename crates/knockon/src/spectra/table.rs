@@ -29,11 +29,56 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Names of columns in a first line of few blanks: a unit behind a blank belongs to the name before it.
+    pub(super) fn column_names(self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for cell in self.cells() {
+            let is_unit = ENERGY_UNITS.contains(&cell.trim_matches(['(', ')', '[', ']']).to_lowercase().as_str());
+            match names.last_mut().filter(|_| is_unit) {
+                Some(before) => *before += &format!(" {cell}"),
+                None => names.push(cell.to_owned()),
+            }
+        }
+        names
+    }
+
     /// Cells by any separators, however many, where two are expected and none can be empty.
     pub(super) fn cells_of_two(self) -> Vec<&'a str> {
         let separate = |cell: &'a str| cell.split([',', ';', ' ', '\t']).filter(|c| !c.is_empty());
         self.cells().into_iter().flat_map(separate).collect()
     }
+}
+
+/// Units in which energies come. The last is the end of the others.
+const ENERGY_UNITS: [&str; 4] = ["kev", "mev", "gev", "ev"];
+
+/// The unit, in small letters, that a column's name gives its energies: `energy_kev`, `E (MeV)`, `recoil energy / eV`. None where it
+/// gives none or is no energy; a rate may well be one per keV.
+pub(super) fn energy_unit(header: &str) -> Option<&'static str> {
+    let header = header.to_lowercase();
+    let unit_after_e = header.strip_prefix('e').map(|rest| rest.trim_start_matches([' ', '_', '(', '[', '/']));
+    let is_short = unit_after_e.is_some_and(|unit| ENERGY_UNITS.iter().any(|known| unit.starts_with(known)));
+    let is_rate = header.split(|c: char| !c.is_alphanumeric()).any(|word| word.starts_with("per"));
+    if is_rate || !(is_short || header.contains("energy") || header.starts_with("e_")) {
+        return None;
+    }
+    let [larger @ .., ev] = ENERGY_UNITS;
+    let end = header.trim_end_matches([')', ']', ' ']).strip_suffix(ev);
+    let is_ev = end.is_some_and(|before| !before.ends_with(char::is_alphanumeric));
+    larger.into_iter().find(|unit| header.contains(unit)).or(is_ev.then_some(ev))
+}
+
+/// Whether numbers stand here that would be some if their commas were points: `10,5;120` but not `1,2` or `1, 2 3`.
+pub(super) fn has_decimal_commas(text: &str) -> bool {
+    let cells = text.split([';', ' ', '\t']).map(|cell| cell.trim_matches('"'));
+    let cells: Vec<&str> = cells.filter(|cell| !cell.is_empty()).collect();
+    let is_decimal = |cell: &str| {
+        cell.split_once(',').is_some_and(|(whole, decimals)| {
+            whole.ends_with(|c: char| c.is_ascii_digit()) && decimals.starts_with(|c: char| c.is_ascii_digit())
+        })
+    };
+    let is_number = |cell: &&str| cell.replace(',', ".").parse::<f64>().is_ok();
+    cells.len() > 1 && cells.iter().all(is_number) && cells.iter().any(|cell| is_decimal(cell))
 }
 
 /// The cells as numbers, if all are.
@@ -60,6 +105,33 @@ mod tests {
         assert_eq!(found, expected);
         assert!(lines("3\t\t4\n3, 4\n3 ;4;\n\"3\",\"4\"").all(|line| line.cells_of_two() == ["3", "4"]));
         assert!(is_header(&["time_fs", ""]) && !is_header(&["0", "one"]) && !is_header(&["10eV", "50%"]));
+        assert_eq!(lines("energy (keV) efficiency").next().unwrap().column_names(), ["energy (keV)", "efficiency"]);
         assert_eq!((numbers(&["1", "2e3"]), numbers(&["1", "two"])), (Some(vec![1.0, 2000.0]), None));
+    }
+
+    #[test]
+    fn units_and_decimal_commas_are_seen() {
+        for (header, unit) in [
+            ("energy_kev", Some("kev")),
+            ("upper_energy_keV", Some("kev")),
+            ("E (MeV)", Some("mev")),
+            ("E/keV", Some("kev")),
+            ("e_gev", Some("gev")),
+            ("recoil energy [eV]", Some("ev")),
+            ("energy_ev", Some("ev")),
+            ("energy", None),
+            ("energy_level", None),
+            ("event_kev", None),
+            ("energy_rate_per_kev", None),
+            ("e_rate_per_kev_kg_day", None),
+        ] {
+            assert_eq!(energy_unit(header), unit, "{header}");
+        }
+        for text in ["0,0;1,0;987,6", "10,5\t120", "\"10,5\";\"3\""] {
+            assert!(has_decimal_commas(text), "{text}");
+        }
+        for text in ["1,2", "1, 2, 3", "1;2", "10,O;3", "1,2,3"] {
+            assert!(!has_decimal_commas(text), "{text}");
+        }
     }
 }

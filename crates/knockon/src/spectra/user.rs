@@ -83,15 +83,24 @@ impl BinnedSpectrum {
 /// Refuses recoil energies (eV) outside of `usable_ev`, where the response holds; errors name the entry of `name`.
 pub fn check_recoils(name: &str, energies_ev: &[f64], usable_ev: [f64; 2]) -> Result<(), Error> {
     let mut all = energies_ev.iter().enumerate();
-    all.try_for_each(|(i, energy)| check_energy(*energy, usable_ev, || format!("{name}[{i}]")).map(|_| ()))
+    all.try_for_each(|(i, energy)| check_energy(*energy, RECOIL, usable_ev, || format!("{name}[{i}]")).map(|_| ()))
 }
 
-fn check_energy(energy: f64, [low, high]: [f64; 2], place: impl FnOnce() -> String) -> Result<f64, Error> {
+/// What errors call the energies of a spectrum.
+const RECOIL: &str = "recoil";
+const MEASURED: &str = "measured";
+
+fn check_energy(energy: f64, kind: &str, [low, high]: [f64; 2], place: impl FnOnce() -> String) -> Result<f64, Error> {
     if energy.is_finite() && (low..=high).contains(&energy) {
         return Ok(energy);
     }
-    let problem = format!("expected a recoil energy from {low} to {high} eV, where the response holds, found {energy}");
-    Err(Error::input(place(), problem, "Cut the spectrum there, or give a response that reaches further"))
+    let problem = format!("expected a {kind} energy from {low} to {high} eV, where the response holds, found {energy}");
+    let remedy = if energy < low {
+        "Leave out the bins or events that begin below, or give a response that reaches further"
+    } else {
+        "Cut the spectrum there, or give a response that reaches further"
+    };
+    Err(Error::input(place(), problem, remedy))
 }
 
 fn check_value(value: f64, place: impl FnOnce() -> String, of: &str) -> Result<f64, Error> {
@@ -116,18 +125,40 @@ const PRINTED_DIGITS: f64 = 1e-2;
 const EDGE_BEYOND: f64 = 1.01;
 const REMEDY: &str = "Correct this entry; docs/experimenters.md shows what a spectrum may look like";
 
-/// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres); then a
-/// value, by default the first other column, counts when its name starts with `counts`, else a density; then optionally
+/// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres), all also as
+/// `recoil_energy_ev` or `E_eV`; then a value, by default the first other column, counts when its name says so (`counts`, `events`,
+/// `hits`, `n_counts` ...), else a density; then optionally
 /// its standard deviation, `VALUE_error` or `error`. Columns `SYMBOL_VALUE`, one per element, are parts of `VALUE`, replace
 /// it, and may stand without it; further columns of an element that has one (`SYMBOL_...`) are parts of that again. Any other
 /// column is refused. Without a header: centre, density and optionally error. A single column is a list of events. Energies
 /// outside `usable_ev` are refused. `column` chooses a value, and other columns are then left out unless they look like its
-/// parts; `content` overrules what its name says; `name` is what errors call the file.
+/// parts; `content` overrules what its name says; choosing the energies (`energy_ev`)
+/// makes a list of events of them. `name` is what errors call the file.
 pub fn parse_spectrum(
     text: &str,
     name: &str,
     column: Option<&str>,
     content: Option<Content>,
+    usable_ev: [f64; 2],
+) -> Result<UserSpectrum, Error> {
+    parse(text, (name, RECOIL), (column, content), usable_ev)
+}
+
+/// The same for a spectrum of measured energies, as errors call them.
+pub fn parse_measured_spectrum(
+    text: &str,
+    name: &str,
+    column: Option<&str>,
+    content: Option<Content>,
+    usable_ev: [f64; 2],
+) -> Result<UserSpectrum, Error> {
+    parse(text, (name, MEASURED), (column, content), usable_ev)
+}
+
+fn parse(
+    text: &str,
+    (name, kind): (&str, &'static str),
+    (column, content): (Option<&str>, Option<Content>),
     usable_ev: [f64; 2],
 ) -> Result<UserSpectrum, Error> {
     let mut lines = table::lines(text).peekable();
@@ -139,7 +170,7 @@ pub fn parse_spectrum(
         return Err(Error::input(name, "expected a table of text, found JSON", remedy));
     }
     let first = first.cells();
-    let names: Vec<String> = first.iter().map(|name| usual_name(name)).collect();
+    let names = usual_names(&first);
     // Beside energies that have their name, another column may be called by a number.
     let has_header = table::is_header(&first) || names.iter().any(|name| ENERGIES.contains(&name.as_str()));
     let header = if has_header {
@@ -163,7 +194,12 @@ pub fn parse_spectrum(
         match table::numbers(&line.cells()) {
             Some(numbers) if numbers.len() == header.len() => rows.push((line.number, numbers)),
             _ => {
-                let problem = format!("expected {} numbers, found \"{}\"", header.len(), line.text);
+                let [points, found] = if table::has_decimal_commas(line.text) {
+                    [" with decimal points", "found what look like decimal commas:"]
+                } else {
+                    ["", "found"]
+                };
+                let problem = format!("expected {} numbers{points}, {found} \"{}\"", header.len(), line.text);
                 return Err(Error::input(format!("{name}, line {}", line.number), problem, REMEDY));
             }
         }
@@ -174,7 +210,10 @@ pub fn parse_spectrum(
     if !has_header {
         refuse_edges(name, &rows)?;
     }
-    let table = Table { name, header, rows, usable_ev };
+    let table = Table { name, kind, header, rows, usable_ev };
+    if let (Some(energies), None) = (table.chosen_events(column), content) {
+        return Ok(UserSpectrum::Events(table.energies(energies)?));
+    }
     if table.header.len() == 1 {
         table.check_events(column.is_some() || content.is_some())?;
         return Ok(UserSpectrum::Events(table.energies(0)?));
@@ -182,13 +221,36 @@ pub fn parse_spectrum(
     table.binned(column, content).map(UserSpectrum::Binned)
 }
 
-/// The name of a column as it is written here, of one in other letters or with its unit in brackets: `Energy_Low (eV)`.
-fn usual_name(name: &str) -> String {
+/// A name in small letters, with its unit behind `_` and no blanks: `energy_low_ev` of `Energy Low (eV)`.
+fn plain_name(name: &str) -> String {
     let lower = name.to_lowercase();
     let bare =
         ["(ev)", "[ev]"].iter().find_map(|unit| lower.strip_suffix(unit)).map(|bare| format!("{}_ev", bare.trim_end()));
-    let known = bare.unwrap_or(lower).replace(' ', "_");
-    if [ENERGIES.as_slice(), &["counts", "error"]].concat().contains(&known.as_str()) { known } else { name.to_owned() }
+    bare.unwrap_or(lower).replace(' ', "_")
+}
+
+/// The name of a column as it is written here, of one in other letters or with its unit in brackets: `Energy_Low (eV)`.
+fn usual_name(name: &str) -> String {
+    let plain = plain_name(name);
+    if [ENERGIES.as_slice(), &["counts", "error"]].concat().contains(&plain.as_str()) { plain } else { name.to_owned() }
+}
+
+/// The names of columns as they are written here. Energies under the name `recoil_energy_ev` or `E_eV` are so only where no column
+/// has the usual name: both may stand in a table.
+fn usual_names(cells: &[&str]) -> Vec<String> {
+    let names: Vec<String> = cells.iter().map(|name| usual_name(name)).collect();
+    if names.iter().any(|name| ENERGIES.contains(&name.as_str())) {
+        return names;
+    }
+    names.into_iter().map(|name| name_of_energies(&name).map_or(name, str::to_owned)).collect()
+}
+
+/// The usual name of a column of energies that has another one: `recoil_energy_ev`, `E_eV`, `E (eV)`.
+fn name_of_energies(name: &str) -> Option<&'static str> {
+    let plain = plain_name(name);
+    let name = plain.strip_prefix("recoil_").unwrap_or(&plain);
+    let name = name.strip_prefix("e_").map_or_else(|| name.to_owned(), |rest| format!("energy_{rest}"));
+    ENERGIES.into_iter().find(|usual| *usual == name)
 }
 
 /// Names of columns of energies.
@@ -207,6 +269,8 @@ fn refuse_edges(name: &str, rows: &[(usize, Vec<f64>)]) -> Result<(), Error> {
 
 struct Table<'a> {
     name: &'a str,
+    /// What errors call its energies.
+    kind: &'static str,
     header: Vec<String>,
     rows: Vec<(usize, Vec<f64>)>,
     usable_ev: [f64; 2],
@@ -221,10 +285,26 @@ impl Table<'_> {
         self.header.iter().position(|h| h == name)
     }
 
+    /// The column of a user's choice, which may be called as in the file or as here.
+    fn find_chosen(&self, name: &str) -> Option<usize> {
+        let usual = usual_name(name);
+        self.find(name).or_else(|| self.find(&usual)).or_else(|| self.find(name_of_energies(&usual)?))
+    }
+
+    /// The column of energies if that is chosen where there are no edges: events beside which other columns stand.
+    fn chosen_events(&self, column: Option<&str>) -> Option<usize> {
+        let chosen = self.find_chosen(column?)?;
+        let has_edges = self.find("energy_low_ev").is_some() || self.find("energy_high_ev").is_some();
+        (self.header[chosen] == "energy_ev" && !has_edges).then_some(chosen)
+    }
+
     /// A column of energies that the response can be asked for.
     fn energies(&self, column: usize) -> Result<Vec<f64>, Error> {
         let place = |line: &usize| format!("{}, line {line}", self.name);
-        self.rows.iter().map(|(line, cells)| check_energy(cells[column], self.usable_ev, || place(line))).collect()
+        self.rows
+            .iter()
+            .map(|(line, cells)| check_energy(cells[column], self.kind, self.usable_ev, || place(line)))
+            .collect()
     }
 
     /// A column of numbers of 0 or more.
@@ -237,12 +317,16 @@ impl Table<'_> {
     /// Refuses a single column that is not meant as energies of events.
     fn check_events(&self, chosen: bool) -> Result<(), Error> {
         let header = self.header[0].to_lowercase();
-        if !chosen && !["counts", "count", "rate", "events_per"].iter().any(|name| header.starts_with(name)) {
+        if !chosen
+            && !["counts", "count", "rate", "events_per", "n_counts", "n_events"]
+                .iter()
+                .any(|name| header.starts_with(name))
+        {
             return Ok(());
         }
         let problem = format!(
-            "expected the recoil energies of events, as a single column is read, found the column \"{}\" or an option for spectra",
-            self.header[0]
+            "expected the {} energies of events, as a single column is read, found the column \"{}\" or an option for spectra",
+            self.kind, self.header[0]
         );
         let remedy =
             "Name the column energy_ev if it holds energies; a spectrum needs a column of energies beside its values";
@@ -250,12 +334,7 @@ impl Table<'_> {
     }
 
     fn edges(&self) -> Result<(Vec<f64>, Vec<usize>), Error> {
-        let ascending =
-            |values: &[f64]| match values.windows(2).position(|w| w[1] <= w[0]) {
-                Some(i) => Err(self
-                    .bad(i + 1, format!("expected ascending energies, found {} after {}", values[i + 1], values[i]))),
-                None => Ok(()),
-            };
+        let ascending = |values: &[f64]| self.check_ascending(values);
         if let (Some(low), Some(high)) = (self.find("energy_low_ev"), self.find("energy_high_ev")) {
             let (lows, highs) = (self.energies(low)?, self.energies(high)?);
             ascending(&lows)?;
@@ -297,6 +376,15 @@ impl Table<'_> {
         Ok((edges, vec![column]))
     }
 
+    fn check_ascending(&self, energies: &[f64]) -> Result<(), Error> {
+        let Some(row) = (1..energies.len()).find(|&row| energies[row] <= energies[row - 1]) else { return Ok(()) };
+        let problem =
+            format!("expected bins of ascending energies, found {} after {}", energies[row], energies[row - 1]);
+        let remedy =
+            "Sort the bins; a list of events has one column, or choose the column of its energies (column energy_ev)";
+        Err(Error::input(format!("{}, line {}", self.name, self.rows[row].0), problem, remedy))
+    }
+
     fn binned(&self, column: Option<&str>, content: Option<Content>) -> Result<BinnedSpectrum, Error> {
         if let Some(twice) = (1..self.header.len()).find(|&i| self.header[..i].contains(&self.header[i])) {
             return Err(self.unclear(twice, "expected every column once"));
@@ -306,7 +394,7 @@ impl Table<'_> {
         let is_other = |i: &usize| !used.contains(i) && !ENERGIES.contains(&self.header[*i].as_str());
         let others: Vec<usize> = (0..self.header.len()).filter(is_other).collect();
         let value = match column {
-            Some(wanted) => self.find(wanted),
+            Some(wanted) => self.find_chosen(wanted),
             None => others.iter().copied().find(|i| !is_error(&self.header[*i])),
         };
         let Some(value) = value else {
@@ -316,8 +404,10 @@ impl Table<'_> {
         };
         let whole = self.header[value].as_str();
         // Parts without their sum: w_rate, ca_rate.
-        let is_value = |of: &str| ["rate", "counts", "events"].iter().any(|value| of.to_lowercase().starts_with(value));
-        let part_of = element_of(whole).filter(|(_, of)| is_value(of));
+        let is_value = |of: &str| {
+            is_counts(of) || ["rate", "counts", "events"].iter().any(|value| of.to_lowercase().starts_with(value))
+        };
+        let part_of = self.element_of(whole).filter(|(_, of)| is_value(of));
         if column.is_none() && Species::from_symbol(whole).is_some() {
             let problem =
                 format!("expected {whole}_rate or {whole}_counts for recoils of {whole}, found the column \"{whole}\"");
@@ -373,12 +463,26 @@ impl Table<'_> {
             edges[row + 1]
         );
         let place = format!("{}, line {}", self.name, self.rows[row].0);
-        Err(Error::input(place, problem, "Give the edges: energy_low_ev,energy_high_ev,counts"))
+        let remedy =
+            "Give the edges: energy_low_ev,energy_high_ev,counts; or say that these are rates (content density)";
+        Err(Error::input(place, problem, remedy))
+    }
+
+    /// The element and VALUE of a column SYMBOL_VALUE. `n_events` is a number of events, and recoils of nitrogen only beside those of
+    /// another element or of all.
+    fn element_of<'h>(&self, header: &'h str) -> Option<(&'static str, &'h str)> {
+        let (symbol, value) = element_of(header)?;
+        let is_beside = |other: &String| match element_of(other) {
+            Some((element, of)) => element != symbol && is_counts(of),
+            None => is_counts(other),
+        };
+        let is_number = symbol == "N" && is_counts(value) && !self.header.iter().any(is_beside);
+        (!is_number).then_some((symbol, value))
     }
 
     /// The columns that make up `name`: those of elements where there are such, else `value` itself.
     fn parts(&self, value: usize, name: &str) -> Vec<(usize, Option<&str>)> {
-        let element = |header: &str| element_of(header).filter(|(_, of)| *of == name).map(|(symbol, _)| symbol);
+        let element = |header: &str| self.element_of(header).filter(|(_, of)| *of == name).map(|(symbol, _)| symbol);
         let elements = self.header.iter().enumerate().filter_map(|(i, h)| Some((i, Some(element(h)?))));
         let elements: Vec<_> = elements.collect();
         if elements.is_empty() { vec![(value, None)] } else { elements }
@@ -405,7 +509,8 @@ impl Table<'_> {
             let header = self.header[i].as_str();
             let is_part = parts.iter().any(|(column, _)| *column == i || self.error_of(*column, parts) == Some(i));
             // w_tabulated_rate beside w_rate.
-            let is_within = element_of(header).is_some_and(|(s, _)| parts.iter().any(|(_, part)| *part == Some(s)));
+            let is_within =
+                self.element_of(header).is_some_and(|(s, _)| parts.iter().any(|(_, part)| *part == Some(s)));
             if is_part || is_within || header == name {
                 continue;
             }
@@ -451,23 +556,38 @@ impl Table<'_> {
 
     fn unclear(&self, column: usize, expected: &str) -> Error {
         let problem = format!("{expected}, found the column \"{}\"", self.header[column]);
-        let remedy = "Take this column out of the table, rename it, or choose the one to use (column)";
+        let remedy = "Take this column out of the table, rename it, or choose the one to use (column); the number of counts in a bin is \
+                      called counts";
         Error::input(format!("{}, header", self.name), problem, remedy)
     }
 }
 
-/// Whether a column's name says energies in another unit than eV. A rate may well be one per keV.
+/// Whether a column's name says energies in another unit than eV.
 fn is_in_another_unit(header: &str) -> bool {
-    let header = header.to_lowercase();
-    let is_energy = header.contains("energy") || header.starts_with("e_");
-    is_energy && !header.contains("per") && ["kev", "mev", "gev"].iter().any(|unit| header.contains(unit))
+    table::energy_unit(header).is_some_and(|unit| unit != "ev")
 }
 
-/// Whether a column holds counts in bins: `counts`, in any letter case and with more behind it, but not per anything.
+/// Names of counts beside `counts`.
+const COUNTS: [&str; 6] = ["count", "events", "entries", "hits", "n_events", "n_counts"];
+
+/// Whether a column holds counts in bins: `counts` or another name of [`COUNTS`], in any letter case and with more behind it, but not
+/// per anything, and no `count_rate`.
 fn is_counts(header: &str) -> bool {
     let header = header.to_lowercase();
-    header.starts_with("counts")
-        && !["_per_", " per ", "/", "^-1", "\u{207b}\u{b9}"].iter().any(|rate| header.contains(rate))
+    if ["_per_", " per ", "/", "^-1", "\u{207b}\u{b9}"].iter().any(|rate| header.contains(rate)) {
+        return false;
+    }
+    let words = || header.split(|c: char| !c.is_alphanumeric());
+    let is_rate = words().any(|word| ["rate", "rates", "density"].contains(&word));
+    let is_called = |name: &&str| {
+        header.strip_prefix(*name).is_some_and(|more| !more.starts_with(char::is_alphanumeric)) && !is_rate
+    };
+    header.starts_with("counts") || COUNTS.iter().any(|name| is_called(name))
+}
+
+/// Whether all are whole numbers, as counts are that were observed.
+pub(super) fn are_whole(counts: &[f64]) -> bool {
+    counts.iter().all(|count| count.fract() == 0.0)
 }
 
 /// The power of ten of which all values are multiples, as those with a fixed number of decimals; 0 of whole numbers, which are
@@ -509,8 +629,13 @@ mod tests {
     fn nothing_is_guessed_wrong_in_silence() {
         let content = |name: &str| binned(&format!("energy_ev,{name}\n10,1\n20,2\n30,1\n")).content;
         assert_eq!([content("counts"), content("Counts_total")], [Content::Counts; 2]);
-        for name in ["counts/keV", "counts per keV", "counts_per_bin", "rate"] {
+        for name in
+            ["counts/keV", "counts per keV", "counts_per_bin", "rate", "count_rate", "events_per_ev", "hits/keV"]
+        {
             assert_eq!(content(name), Content::Density, "{name}");
+        }
+        for name in ["count", "events", "Entries", "hits", "N_events", "n_counts", "n_counts_total", "Events (all)"] {
+            assert_eq!(content(name), Content::Counts, "{name}");
         }
         let refused = |text: &str, expected: &str| {
             let error = read(text).expect_err(text).to_string();
@@ -527,6 +652,66 @@ mod tests {
         refused("{\n \"x\": 1}\n", "JSON");
         refused("energy_ev,rate\n100,1\n300,1\n500,1\n", "reaches to 600");
         assert!(read("energy_ev,rate\n498,1\n499,1\n500,1\n").is_ok());
+    }
+
+    /// A number of events, but for crystals of nitrogen, where the other element or the sum stands beside it.
+    #[test]
+    fn a_number_of_events_is_not_nitrogen() {
+        let species = |header: &str| -> Vec<Option<String>> {
+            let row = |low: u32| format!("{low},{}{}\n", low + 1, ",1".repeat(header.matches(',').count() + 1));
+            let text = format!("energy_low_ev,energy_high_ev,{header}\n{}{}", row(1), row(2));
+            binned(&text).parts.into_iter().map(|p| p.species).collect()
+        };
+        let symbols = |all: &[&str]| -> Vec<Option<String>> { all.iter().map(|s| Some((*s).to_owned())).collect() };
+        for header in ["n_events", "N_counts", "n_events,n_events_error"] {
+            assert_eq!(species(header), [None], "{header}");
+        }
+        assert_eq!(species("ga_counts,n_counts"), symbols(&["Ga", "N"]));
+        assert_eq!(species("n_counts,ga_counts"), symbols(&["N", "Ga"]));
+        assert_eq!(species("counts,n_counts"), symbols(&["N"]));
+        assert_eq!(species("n_rate"), symbols(&["N"]));
+        let message = read("energy_ev,counts,live_time\n1,1,1\n2,1,1\n").unwrap_err().to_string();
+        assert!(message.contains("called counts"), "{message}");
+        assert!(read("n_events\n120\n80\n").unwrap_err().to_string().contains("single column"));
+    }
+
+    #[test]
+    fn other_names_of_energies_are_read() {
+        for name in ["recoil_energy_ev", "E_eV", "E (eV)", "E[eV]", "Recoil energy (eV)"] {
+            assert_eq!(binned(&format!("{name},counts\n10,1\n20,2\n")).edges_ev, [5.0, 15.0, 25.0], "{name}");
+        }
+        assert_eq!(binned("E_low_eV,E_high_eV,counts\n10,20,1\n").edges_ev, [10.0, 20.0]);
+        for name in ["recoil_energy_kev", "E_keV", "E (keV)", "recoil energy [MeV]"] {
+            let message = read(&format!("{name},counts\n10,1\n20,2\n")).unwrap_err().to_string();
+            assert!(message.contains("expected energies in eV") && message.contains("energy_ev"), "{name}: {message}");
+        }
+        // Where the usual name stands as well, it is that which counts.
+        let both = "recoil_energy_ev,energy_ev,counts\n1,10,5\n2,20,6\n";
+        let found = parse_spectrum(both, "mine.csv", Some("counts"), None, [0.0, 500.0]);
+        assert!(matches!(found, Ok(UserSpectrum::Binned(binned)) if binned.edges_ev == [5.0, 15.0, 25.0]));
+    }
+
+    #[test]
+    fn events_may_have_more_columns() {
+        for (text, column) in [
+            ("time_s,energy_ev\n1,30\n2,10\n", "energy_ev"),
+            ("time_s,Energy (eV)\n1,30\n2,10\n", "Energy (eV)"),
+            ("recoil_energy_ev,stored_energy_ev\n30,2\n10,0\n", "recoil_energy_ev"),
+        ] {
+            let found = parse_spectrum(text, "mine.csv", Some(column), None, [0.0, 500.0]).unwrap();
+            assert_eq!(found, UserSpectrum::Events(vec![30.0, 10.0]), "{text:?}");
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains("a list of events has one column"), "{message}");
+        }
+    }
+
+    #[test]
+    fn measured_energies_are_called_so() {
+        let text = "energy_low_ev,energy_high_ev,counts\n-5,5,3\n5,15,4\n";
+        let message = parse_measured_spectrum(text, "mine.csv", None, None, [0.0, 500.0]).unwrap_err().to_string();
+        assert!(message.contains("line 2: expected a measured energy from 0 to 500 eV"), "{message}");
+        assert!(message.contains("Leave out the bins"), "{message}");
+        assert!(read(text).unwrap_err().to_string().contains("expected a recoil energy"));
     }
 
     #[test]
@@ -627,7 +812,9 @@ mod tests {
     fn what_would_be_misread_is_refused() {
         for (text, problem) in [
             ("20,23,599\n23,26,480\n26,29,400\n", "what look like edges"),
-            ("10,5;120\n20,5;110\n", "expected 2 numbers"),
+            ("10,5;120\n20,5;110\n", "expected 2 numbers with decimal points"),
+            ("0,0;1,0;987,6\n", "expected 3 numbers with decimal points"),
+            ("energy_low_ev\tenergy_high_ev\tcounts\n10,5\t20,5\t7\n", "decimal commas"),
             // A slip in the first row is no header.
             ("10,1O\n20,2\n30,1\n", "line 1"),
             ("energy_ev,counts\n42.5,9\n47.5,9\n55,9\n65,9\n", "line 3: expected counts at centres"),

@@ -2,8 +2,9 @@
 
 use crate::commands::label::environment;
 use anyhow::{Context, Result, bail};
+use knockon::Error;
 use knockon::io::write_atomically;
-use knockon::response::ResponseMatrix;
+use knockon::response::{AnyResponse, Response, ResponseMatrix};
 use std::path::Path;
 use std::process::Command;
 
@@ -29,13 +30,23 @@ pub(super) fn write(matrix: &ResponseMatrix, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a matrix of any of the formats. A file of another program may lack its species, which is then `species`.
-pub(super) fn read(file: &Path, species: Option<&str>) -> Result<ResponseMatrix> {
+/// Reads a matrix of any of the formats, a response.json, or a response that ships, by its name. A ROOT file of another program may lack
+/// its species, which is then `species`.
+pub(super) fn read(file: &Path, species: Option<&str>) -> Result<AnyResponse> {
     let name = file.display().to_string();
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {name}. Check that it exists"))?;
+    // A file goes first here: one without an ending may be called as a response that ships.
+    if !file.exists() {
+        if Response::is_shipped(&name) {
+            return Ok(AnyResponse::load(&name)?);
+        }
+        let problem = format!("expected a file or {}, found \"{name}\", which is neither", Response::NAMES.join(", "));
+        let remedy = "Give a matrix, a response.json of `knockon response`, or one of these names";
+        return Err(Error::input("--from-matrix", problem, remedy).into());
+    }
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {name}. Check that it is a file"))?;
     let is_root = bytes.starts_with(b"root");
-    let npz = if is_root { converted("to-npz", &bytes, "root", "npz", species)? } else { bytes };
-    Ok(ResponseMatrix::read(&npz, &name)?)
+    let bytes = if is_root { converted("to-npz", &bytes, "root", "npz", species)? } else { bytes };
+    Ok(AnyResponse::from_bytes(&bytes, &name)?)
 }
 
 /// What the script makes of some bytes.

@@ -3,6 +3,7 @@
 mod matrix;
 mod tables;
 
+use super::correct::refuse_overwriting;
 use crate::figures::direction_maps::{self, DirectionMap};
 use crate::figures::raster;
 use crate::report::axes;
@@ -15,7 +16,7 @@ use knockon::io::{content_hash, read_structure, read_text, write_atomically};
 use knockon::response::{
     self, DirectionStatistics, EnergyLossSettings, RecoilTable, Response, ResponseMatrix, Settings, Tag,
 };
-use knockon::spectra::parse_energies;
+use knockon::spectra::{AnyResponse, parse_energies};
 use knockon::symmetry::site_symmetry;
 use knockon::{Atoms, Species};
 use std::path::{Path, PathBuf};
@@ -60,7 +61,8 @@ Examples:
   knockon response S.toml --campaign A --direction 0,0,1 --direction-width-deg 20 -o along-c
   knockon response --matrix paper.npz --matrix-sets 50         # the printed numbers as a table
   knockon response --energy-losses WC_W_energy_loss.dat --species W --matrix wc-w.npz
-  knockon response --from-matrix wc-w.npz --matrix wc-w.root   # from one format into another";
+  knockon response --from-matrix wc-w.npz --matrix wc-w.root   # from one format into another
+  knockon response --from-matrix cawo4-w --matrix w.npz        # a response that ships, or a response.json, as a table";
 
 /// Arguments of `knockon response`.
 #[derive(clap::Args)]
@@ -88,8 +90,8 @@ pub(crate) struct Arguments {
     /// Write the response as a table, CSV, JSON, NPZ or ROOT by the ending; see docs/response-format.md.
     #[arg(long, value_name = "FILE")]
     pub(crate) matrix: Option<PathBuf>,
-    /// Recoil energies of the table in eV: a list, or start:stop:step with both ends.
-    #[arg(long, value_name = "LIST", default_value = "0:500:2")]
+    /// Recoil energies of the table in eV: a list, or start:stop:step; stop itself only where whole steps reach it.
+    #[arg(long, value_name = "LIST", default_value = "0:500:2", allow_hyphen_values = true)]
     pub(crate) matrix_energies: String,
     /// Width in eV of the table's intervals of stored energy.
     #[arg(long, value_name = "EV", default_value_t = 0.5)]
@@ -97,8 +99,9 @@ pub(crate) struct Arguments {
     /// Bootstrap sets that the table carries (bands, in a CSV).
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) matrix_sets: usize,
-    /// Convert this matrix into --matrix; no response is made.
-    #[arg(long, value_name = "FILE", requires = "matrix", conflicts_with_all = ["campaign", "energy_losses", "direction"])]
+    /// Convert this into --matrix; no response is made. A matrix keeps its grid and its sets; a response.json, or a response that
+    /// ships (cawo4-w, paper), is put on the grid of the options above.
+    #[arg(long, value_name = "NAME-or-FILE", requires = "matrix", conflicts_with_all = ["campaign", "energy_losses", "direction"])]
     pub(crate) from_matrix: Option<PathBuf>,
     /// Convert this published table of energy losses by direction and energy (elosssim) into --matrix.
     #[arg(long, value_name = "FILE", requires_all = ["matrix", "species"], conflicts_with = "campaign")]
@@ -122,6 +125,12 @@ impl Arguments {
             ..CommandLine::parse_from(["response"]).arguments
         }
     }
+
+    /// A response as a table on the grid that was asked for.
+    fn on_grid(&self, response: &Response) -> Result<ResponseMatrix> {
+        let energies = parse_energies(&self.matrix_energies)?;
+        Ok(ResponseMatrix::from_response_with_sets(response, &energies, self.matrix_step_ev, self.matrix_sets)?)
+    }
 }
 
 /// A command line with nothing on it has the defaults.
@@ -133,6 +142,12 @@ struct CommandLine {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(matrix) = &arguments.matrix {
+        let tables = arguments.campaign.iter().map(|path| table_path(path));
+        let files = [&arguments.settings, &arguments.from_matrix, &arguments.energy_losses, &arguments.crystal];
+        let inputs: Vec<PathBuf> = files.into_iter().flatten().cloned().chain(tables).collect();
+        refuse_overwriting(&inputs, matrix)?;
+    }
     let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
     settings.seed = arguments.seed.unwrap_or(settings.seed);
     settings.validate()?;
@@ -158,9 +173,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         false => Response::from_tables(&tables, settings, toward)?,
     };
     if arguments.matrix.is_some() {
-        let energies = parse_energies(&arguments.matrix_energies)?;
-        let (step, sets) = (arguments.matrix_step_ev, arguments.matrix_sets);
-        write_matrix(&ResponseMatrix::from_response_with_sets(&response, &energies, step, sets)?, arguments)?;
+        write_matrix(&arguments.on_grid(&response)?, arguments)?;
     }
     progress::say(&response.caption());
     let default = || arguments.matrix.is_none().then(|| PathBuf::from("knockon-out/response"));
@@ -204,10 +217,14 @@ fn write_response(
     Ok(())
 }
 
-/// A matrix that is only to be converted, if that was asked for.
+/// A matrix that comes from another file or from a response that is there already, if that was asked for.
 fn converted(arguments: &Arguments, settings: &Settings, tag: Option<Tag>) -> Result<Option<ResponseMatrix>> {
     if let Some(file) = &arguments.from_matrix {
-        return Ok(Some(matrix::read(file, arguments.species.as_deref())?));
+        let matrix = match matrix::read(file, arguments.species.as_deref())? {
+            AnyResponse::Matrix(matrix) => *matrix,
+            AnyResponse::Curves(response) => arguments.on_grid(&response)?,
+        };
+        return Ok(Some(matrix));
     }
     let (Some(file), Some(species)) = (&arguments.energy_losses, &arguments.species) else { return Ok(None) };
     let losses = EnergyLossSettings {

@@ -1,5 +1,6 @@
 //! `knockon spectrum capture`.
 
+use super::super::correct::refuse_overwriting;
 use super::super::table::{Column, Table};
 use super::{Common, RECOILS};
 use anyhow::Result;
@@ -74,6 +75,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
         resolution_ev: common.resolution_ev,
     };
+    if let (SlowingDown::Curve(_), Some(output)) = (&source.slowing_down, &common.output) {
+        refuse_overwriting(&[&arguments.slowing_down], output)?;
+    }
     let energies = parse_energies(&common.energies)?;
     let rate = capture_rate(&source, &energies)?;
     let mut columns = vec![

@@ -2,6 +2,7 @@
 
 mod capture;
 
+use super::correct::refuse_overwriting;
 use super::table::{Column, Format, Table};
 use anyhow::Result;
 use clap::ValueEnum;
@@ -52,8 +53,8 @@ enum Source {
 /// What every source takes.
 #[derive(clap::Args)]
 struct Common {
-    /// Recoil energies in eV: a list 10,100 or a range start:stop:step with both ends.
-    #[arg(long, value_name = "LIST", default_value = "1:300:1")]
+    /// Recoil energies in eV: a list 10,100 or a range start:stop:step; stop itself only where whole steps reach it.
+    #[arg(long, value_name = "LIST", default_value = "1:300:1", allow_hyphen_values = true)]
     energies: String,
     /// Gaussian resolution (standard deviation) in eV; 0 for none.
     #[arg(long, value_name = "EV", default_value_t = 0.0)]
@@ -214,6 +215,9 @@ fn dark_matter(arguments: &DarkMatterArguments) -> Result<()> {
 fn cevns(arguments: &CevnsArguments) -> Result<()> {
     let common = &arguments.common;
     let KnownSite::ChoozVns = arguments.site;
+    if let (Some(table), Some(output)) = (&arguments.reactor_table, &common.output) {
+        refuse_overwriting(&[table], output)?;
+    }
     let mut site = Site::default();
     if let (Some(powers), Some(distances)) = (&arguments.power_gw, &arguments.distance_m) {
         if powers.len() != distances.len() {

@@ -15,7 +15,7 @@ mod tests;
 pub use model::{Model, Parameter};
 
 use super::detector::Detector;
-use super::user::BinnedSpectrum;
+use super::user::{BinnedSpectrum, Content, are_whole};
 use crate::Error;
 use crate::math::{band, band_by_bin, gamma_p};
 use crate::response::{AnyResponse, StoredEnergy};
@@ -91,6 +91,26 @@ pub struct SpectrumFit {
     pub calibration_scale: f64,
     /// Bootstrap sets used: the first [`MOST_RESPONSE_SETS`], but for those with which the fit has not converged.
     pub n_response_sets: usize,
+}
+
+impl SpectrumFit {
+    /// Whether all counts that were fitted are whole numbers: errors and p-value assume Poisson counts. Expectations, which are not
+    /// whole, may be fitted as well.
+    pub fn counts_are_whole(&self) -> bool {
+        are_whole(&self.observed)
+    }
+}
+
+/// Refuses a spectrum of rates; `place` is what errors call it.
+pub fn check_counts(measured: &BinnedSpectrum, place: &str) -> Result<(), Error> {
+    if measured.content == Content::Counts {
+        return Ok(());
+    }
+    let problem = format!("expected counts as observed, found \"{}\", which is read as a rate", measured.column);
+    let remedy = "The Poisson likelihood needs counts. Multiply a rate per kg, day and eV by the exposure in kg day and \
+                  the width of each bin in eV first, and name the column counts; if the column holds counts already, rename it or \
+                  say so (content counts)";
+    Err(Error::input(place, problem, remedy))
 }
 
 /// Bootstrap sets that fits are repeated with at most.

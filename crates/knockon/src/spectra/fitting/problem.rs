@@ -4,12 +4,12 @@ use super::super::calibration::Calibration;
 use super::super::detector::{Detector, FAR_SIGMAS};
 use super::super::eye::{CONVERGED, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
 use super::super::fold::Grid;
-use super::super::user::{BinnedSpectrum, Content};
+use super::super::user::BinnedSpectrum;
 use super::likelihood::{Bounds, Optimum, cash, minimise};
 use super::made::{Eyes, Truths};
 use super::model::Model;
 use super::projection::{Projection, in_bins};
-use super::total;
+use super::{check_counts, total};
 use crate::Error;
 use crate::response::{AnyResponse, StoredEnergy};
 use nalgebra::DMatrix;
@@ -78,11 +78,9 @@ impl<'a> Problem<'a> {
         detector: &'a Detector,
     ) -> Result<Self, Error> {
         detector.validate()?;
-        let refuse = |problem: String, remedy: &str| Err(Error::input("measured spectrum", problem, remedy));
-        if measured.content != Content::Counts {
-            let problem = format!("expected counts, found the rate \"{}\"", measured.column);
-            return refuse(problem, "The Poisson likelihood needs counts as observed: name the column counts");
-        }
+        let place = "measured spectrum";
+        let refuse = |problem: String, remedy: &str| Err(Error::input(place, problem, remedy));
+        check_counts(measured, place)?;
         let edges = &measured.edges_ev;
         let observed: Vec<f64> =
             (0..edges.len() - 1).map(|bin| measured.parts.iter().map(|p| p.counts[bin]).sum()).collect();
@@ -112,8 +110,10 @@ impl<'a> Problem<'a> {
         let sigma_ev = resolution_ev + detector.resolution.slope * high;
         let complete = high - response.best().rarely_exceeded_ev(high) - FAR_SIGMAS * sigma_ev;
         if last > complete {
+            // Rounded down, so that a spectrum that is cut there is accepted.
+            let complete = (100.0 * complete).floor() / 100.0;
             let problem = format!(
-                "expected energies up to {complete:.0} eV, found {last}: recoils above {high} eV, where the response ends, store \
+                "expected energies up to {complete} eV, found {last}: recoils above {high} eV, where the response ends, store \
                  energy and come down to there"
             );
             return refuse(problem, "Cut the spectrum there, or give a response that reaches further");

@@ -59,6 +59,8 @@ fn parameters_come_back_and_without_correction_they_do_not() {
         decay.interval[0] < 30.0 && decay.interval[1] > 30.0 && decay.response_interval[1] > decay.response_interval[0]
     );
     assert!(fit.convergence_error < 1e-3 && fit.n_response_sets == 6);
+    // Expectations are no counts as observed.
+    assert!(!fit.counts_are_whole());
     // Expected bias: the best exponential without correction, found here with the fold of other spectra.
     model.set("flat.counts_per_ev", Some(0.0), false).unwrap();
     let fit = fit_spectrum(&data, &model, &paper(0), &detector()).unwrap();
@@ -173,7 +175,8 @@ fn data_without_meaning_are_refused() {
     let refused = |data: &BinnedSpectrum| fit_spectrum(data, &model, &paper(0), &detector()).unwrap_err().to_string();
     let good = binned(edges(), vec![3.0; 30]);
     let rate = BinnedSpectrum { content: Content::Density, ..good.clone() };
-    assert!(refused(&rate).contains("expected counts"));
+    let message = refused(&rate);
+    assert!(message.contains("expected counts") && message.contains("width of each bin in eV"), "{message}");
     assert!(refused(&binned(edges(), vec![0.0; 30])).contains("Give more data"));
     assert!(refused(&binned(vec![20.0, 40.0], vec![5.0])).contains("free parameters"));
     assert!(refused(&binned(vec![20.0, 40.0, 60.0, 900.0], vec![5.0; 3])).contains("Cut the spectrum"));
@@ -260,6 +263,16 @@ fn data_near_the_end_of_a_response_are_refused() {
         let edges: Vec<f64> = (0..=20).map(|i| 20.0 + (last - 20.0) / 20.0 * f64::from(i)).collect();
         fit_spectrum(&binned(edges, (0..20).map(|i| f64::from(60 - 3 * i)).collect()), &model, &response, &detector())
     };
+    // An end is never said to be both allowed and too high, and what is cut there is not refused again.
+    let end_in = |message: &str| -> f64 {
+        let (_, rest) = message.split_once("energies up to ").unwrap();
+        rest.split_once(" eV").unwrap().0.parse().unwrap()
+    };
+    let end = end_in(&up_to(195.0).unwrap_err().to_string());
+    let slightly_above = up_to(end + 0.02).unwrap_err().to_string();
+    assert!(!slightly_above.contains(&format!("found {end}:")) && end_in(&slightly_above) == end, "{slightly_above}");
+    let again = up_to(end - 1e-9).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(!again.contains("energies up to"), "{again}");
     let message = up_to(195.0).unwrap_err().to_string();
     assert!(message.contains("recoils above 200 eV") && message.contains("Cut the spectrum"), "{message}");
     assert!(up_to(150.0).is_ok());
