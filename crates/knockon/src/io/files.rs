@@ -65,7 +65,15 @@ pub(crate) fn write_atomically_with(
     write(file.as_file_mut())?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|e| failed(e.error))?;
+    sync_folder(folder);
     Ok(())
+}
+
+/// Makes the names in a folder outlast a loss of power. Where a file system cannot, they are there when it has written them.
+fn sync_folder(folder: &Path) {
+    if cfg!(unix) {
+        let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    }
 }
 
 /// A stream that this process has open, by its name. It may lead to a file that holds something already.
