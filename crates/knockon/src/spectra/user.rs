@@ -582,7 +582,7 @@ fn is_counts(header: &str) -> bool {
     let is_called = |name: &&str| {
         header.strip_prefix(*name).is_some_and(|more| !more.starts_with(char::is_alphanumeric)) && !is_rate
     };
-    header.starts_with("counts") || COUNTS.iter().any(|name| is_called(name))
+    header.starts_with("counts") || COUNTS.iter().any(is_called)
 }
 
 /// Whether all are whole numbers, as counts are that were observed.

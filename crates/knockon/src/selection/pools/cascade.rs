@@ -133,14 +133,7 @@ mod tests {
     #[test]
     fn the_quenched_box_comes_after_the_frames() {
         let (potential, crystal) = argon_like([3, 3, 3]);
-        let workshop = Workshop {
-            potential: &potential,
-            model_tag: "aaaaaaaa",
-            unit_cell: &crystal,
-            crystal: &crystal,
-            defects: &[],
-            seed: 1,
-        };
+        let workshop = Workshop::of(&potential, &crystal);
         let made = |quenched: bool| {
             let pool = CascadePool {
                 species: vec![element("Ar")],

@@ -118,14 +118,7 @@ mod tests {
     fn frames_go_downhill_from_each_start() {
         let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
         let unit_cell = cubic_cell(2.8);
-        let workshop = Workshop {
-            potential: &potential,
-            model_tag: "aaaaaaaa",
-            unit_cell: &unit_cell,
-            crystal: &unit_cell,
-            defects: &[],
-            seed: 1,
-        };
+        let workshop = Workshop::of(&potential, &unit_cell);
         let pool = FrenkelPool {
             species: vec![element("Ar")],
             starts: 2,

@@ -78,6 +78,14 @@ pub struct Workshop<'a> {
     pub seed: u64,
 }
 
+#[cfg(test)]
+impl<'a> Workshop<'a> {
+    /// Of a crystal that is its own unit cell.
+    fn of(potential: &'a dyn Potential, crystal: &'a Atoms) -> Self {
+        Self { potential, model_tag: "aaaaaaaa", unit_cell: crystal, crystal, defects: &[], seed: 1 }
+    }
+}
+
 /// Makes all pools; what could not be made is told to `progress` and left out.
 pub fn make(
     workshop: &Workshop<'_>,

@@ -88,14 +88,7 @@ mod tests {
     #[test]
     fn frames_are_at_the_time_that_they_name() {
         let (potential, crystal) = argon_like([2, 2, 2]);
-        let workshop = Workshop {
-            potential: &potential,
-            model_tag: "aaaaaaaa",
-            unit_cell: &crystal,
-            crystal: &crystal,
-            defects: &[],
-            seed: 1,
-        };
+        let workshop = Workshop::of(&potential, &crystal);
         let way = |interval_fs: f64| {
             let pool =
                 ThermalPool { temperatures_k: vec![300.0], interval_fs, frames: 1, with_defects: None, at_most: None };
@@ -119,14 +112,7 @@ mod tests {
             pair
         });
         let defects = [one, two];
-        let workshop = Workshop {
-            potential: &potential,
-            model_tag: "aaaaaaaa",
-            unit_cell: &crystal,
-            crystal: &crystal,
-            defects: &defects,
-            seed: 1,
-        };
+        let workshop = Workshop { defects: &defects, ..Workshop::of(&potential, &crystal) };
         let pool = ThermalPool {
             temperatures_k: vec![20.0, 40.0],
             interval_fs: 1.0,
