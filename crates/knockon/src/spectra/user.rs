@@ -127,13 +127,12 @@ const REMEDY: &str = "Correct this entry; docs/experimenters.md shows what a spe
 
 /// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres), all also as
 /// `recoil_energy_ev` or `E_eV`; then a value, by default the first other column, counts when its name says so (`counts`, `events`,
-/// `hits`, `n_counts` ...), else a density; then optionally
-/// its standard deviation, `VALUE_error` or `error`. Columns `SYMBOL_VALUE`, one per element, are parts of `VALUE`, replace
-/// it, and may stand without it; further columns of an element that has one (`SYMBOL_...`) are parts of that again. Any other
-/// column is refused. Without a header: centre, density and optionally error. A single column is a list of events. Energies
-/// outside `usable_ev` are refused. `column` chooses a value, and other columns are then left out unless they look like its
-/// parts; `content` overrules what its name says; choosing the energies (`energy_ev`)
-/// makes a list of events of them. `name` is what errors call the file.
+/// `hits`, `n_counts` ...), else a density; then optionally its standard deviation, `VALUE_error` or `error`. Columns
+/// `SYMBOL_VALUE`, one per element, are parts of `VALUE`, replace it, and may stand without it; further columns of an element that
+/// has one (`SYMBOL_...`) are parts of that again. Any other column is refused. Without a header: centre, density and optionally
+/// error. A single column is a list of events. Energies outside `usable_ev` are refused. `column` chooses a value, and other
+/// columns are then left out unless they look like its parts; `content` overrules what its name says; choosing the energies
+/// (`energy_ev`) makes a list of events of them. `name` is what errors call the file.
 pub fn parse_spectrum(
     text: &str,
     name: &str,
