@@ -70,7 +70,7 @@ fn cascades(campaign: &CampaignOverview, counts: String) -> Vec<Row> {
             paper: "8 ps",
             effect: match campaign.simulated_time_fs {
                 time if time >= 8000.0 => "None.".into(),
-                _ => "Defects that would heal later are still there when the box is quenched: stored energies tend to be \
+                _ => "Defects that would heal later are still there when the box is quenched: stored energies may be \
                       too high."
                     .into(),
             },
@@ -79,9 +79,10 @@ fn cascades(campaign: &CampaignOverview, counts: String) -> Vec<Row> {
             what: "Cascades",
             here: counts,
             paper: "320 each at 40, 112 and 160 eV, 160 at 81 eV, 32 each at 20 and 60 eV",
-            effect: "Single recoils scatter by several eV; the uncertainty of their mean falls as 1/√n. The intervals in \
+            effect:
+                "Single recoils scatter by several eV; the uncertainty of their mean falls as 1/√n. The intervals in \
                      the table of stored energies show it."
-                .into(),
+                    .into(),
         },
         Row {
             what: "Recoil energies",
@@ -117,7 +118,7 @@ fn cascades(campaign: &CampaignOverview, counts: String) -> Vec<Row> {
 fn heating(n_atoms: usize, energy_ev: f64) -> String {
     let kelvin = energy_ev / (3.0 * n_atoms as f64 * BOLTZMANN_EV_PER_K);
     format!(
-        "A {energy_ev} eV recoil warms this box by about {} K (paper: 8 K at 112 eV), because its heat cannot leave, and its \
+        "A {energy_ev} eV recoil warms this box by about {} K (paper: 8 K at 112 eV), less what cooled faces take up, and its \
          pressure wave comes back through the periodic boundaries. Both can heal defects or make others; the cascade may \
          also meet its own image.",
         significant(Some(kelvin))
