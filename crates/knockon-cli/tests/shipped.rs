@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use knockon::Potential;
+use glam::DVec3;
 use knockon::cascade::CampaignSettings;
 use knockon::fit::{Settings, TrainingData};
 use knockon::frenkel::FrenkelSettings;
@@ -11,6 +11,7 @@ use knockon::neighbors::NeighborList;
 use knockon::potential::{
     Columns, Committee, CommitteeFile, Evaluation, Extrapolation, GradeFile, LinearPotential, Model, Sharing,
 };
+use knockon::{Atoms, Potential, Species};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -21,9 +22,12 @@ fn settings<T: serde::de::DeserializeOwned>(path: &str) -> T {
     toml::from_str(&std::fs::read_to_string(root().join(path)).unwrap()).unwrap()
 }
 
-/// The default, and the paper's form of the model, with their settings.
-const MODELS: [(&str, &str); 2] =
-    [("cawo4", "examples/cawo4/laptop/fit.toml"), ("cawo4-paper-form", "examples/cawo4/paper_form.toml")];
+/// The default, the paper's form of the model and that with charges, with their settings.
+const MODELS: [(&str, &str); 3] = [
+    ("cawo4", "examples/cawo4/laptop/fit.toml"),
+    ("cawo4-paper-form", "examples/cawo4/paper_form.toml"),
+    ("cawo4-electrostatic", "examples/cawo4/electrostatic.toml"),
+];
 
 #[test]
 fn the_models_were_fitted_to_the_data_with_the_settings_beside_them() {
@@ -64,7 +68,11 @@ fn check_committee_and_grades(name: &str) {
 /// The committee's deviations, in single precision, are those of its members as models of their own.
 #[test]
 fn the_committee_is_the_spread_of_its_members() {
-    let path = |extension: &str| root().join("data/cawo4/cawo4.model").with_extension(extension);
+    ["cawo4", "cawo4-electrostatic"].into_iter().for_each(check_members);
+}
+
+fn check_members(name: &str) {
+    let path = |extension: &str| root().join(format!("data/cawo4/{name}.{extension}"));
     let model = Model::load(&path("model")).unwrap();
     let file = CommitteeFile::load(&path("committee")).unwrap();
     let committee = Committee::new(&model, &file, "committee").unwrap();
@@ -120,6 +128,32 @@ fn the_model_describes_the_thermal_labels() {
     assert!(count > 1000.0);
     let rmse = f64::sqrt(squares / count);
     assert!(rmse < 0.4, "{rmse} eV/A");
+}
+
+/// Atoms that come close to several others at once repel: the bispectrum grows as the cube of the number of neighbours, and rows of
+/// the fit hold it.
+#[test]
+fn clumps_of_atoms_repel_in_the_model_with_charges() {
+    let model = Model::load(&root().join("data/cawo4/cawo4-electrostatic.model")).unwrap();
+    let potential = LinearPotential::new(&model).unwrap();
+    let axes = [DVec3::X, DVec3::NEG_X, DVec3::Y, DVec3::NEG_Y, DVec3::Z, DVec3::NEG_Z];
+    let energy_ev = |center: Species, others: Species, distance: f64| {
+        let mut atoms = Atoms::dimer([center, others], distance);
+        atoms.species.resize(1 + axes.len(), others);
+        atoms.positions = std::iter::once(DVec3::ZERO).chain(axes.map(|axis| axis * distance)).collect();
+        let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
+        let mut evaluation = Evaluation::default();
+        potential.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
+        evaluation.energy_ev()
+    };
+    for center in model.species() {
+        for others in model.species() {
+            for distance in [1.0, 1.1, 1.2] {
+                let energy = energy_ev(center, others, distance) - energy_ev(center, others, 30.0);
+                assert!(energy > 20.0, "{others} around {center} at {distance} A: {energy} eV");
+            }
+        }
+    }
 }
 
 #[test]

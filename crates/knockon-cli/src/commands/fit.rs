@@ -22,9 +22,13 @@ examples/cawo4/laptop/fit.toml for one of three. docs/new-crystal.md goes throug
   reaches_angstrom      cutoffs; all channels once with each of them
   [model.many_body]     two_j_max, cutoff_angstrom, angle_fraction, self_weight, inner_switch
   [model.pair]          kernels of the two-body functions, and where ZBL takes over
+  [model.electrostatic] may be left out: charges, and atoms polarised by their fields, for ionic
+                        crystals: cutoff_angstrom, damping_per_angstrom, smoothing_per_angstrom,
+                        inner_switch, as in examples/cawo4/electrostatic.toml
   [prior]               what is believed before any data: offset_ev_per_atom, and for labels of
                         several settings offset_per_species_ev
-  [prior.pair], [prior.isolated_pair], [prior.many_body]
+  [prior.pair], [prior.isolated_pair], [prior.many_body], [prior.electrostatic]
+  [prior.isolated_cluster]  may be left out: clumps of atoms are as repulsive as their pairs
   [cross_validation]    folds, strengths, tolerance
   [[class]]             one for each value of the key cls in the data: name, group, group_keys,
                         energy_ev_per_atom, force_ev_per_angstrom, force_fraction, stress_gpa

@@ -329,6 +329,7 @@ fn grades_with_data(n_environments: usize) -> Extrapolation {
         provenance: BTreeMap::new(),
         many_body,
         pair: None,
+        electrostatic: None,
         central: vec![argon],
     };
     let nothing = |length: usize| Whitening { mean: vec![0.0; length], factor: vec![0.0; length * (length + 1) / 2] };

@@ -8,6 +8,7 @@
 pub mod calibration;
 pub mod factor;
 pub mod information;
+pub mod isolated;
 pub mod learning;
 pub mod origin;
 pub mod posterior;

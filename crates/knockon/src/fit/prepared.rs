@@ -3,6 +3,7 @@
 
 use super::calibration::{self, Calibration, UncertaintyReport};
 use super::factor::{Factor, PriorPath, expand};
+use super::isolated;
 use super::prior::{Prior, Repulsion};
 use super::report::{Prediction, model_of, predict};
 use super::settings::Settings;
@@ -75,11 +76,12 @@ impl<'a> Prepared<'a> {
         let unknowns = Unknowns::new(&empty, data);
         let streamed = stream::stream(settings, data, &unknowns, progress)?;
         let boxes = data.configurations.iter().map(|c| &c.atoms);
-        let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
+        let distances = DataDistances::new(&settings.model.species, boxes, empty.bond_cutoff_angstrom());
         let reference = &data.configurations[data.reference].atoms;
-        let crystal = DataDistances::new(&settings.model.species, std::iter::once(reference), empty.cutoff_angstrom());
+        let crystal =
+            DataDistances::new(&settings.model.species, std::iter::once(reference), empty.bond_cutoff_angstrom());
         let repulsion = Repulsion::new(settings, &distances, &crystal);
-        let isolated = stream::isolated_pairs(settings, &unknowns, &repulsion)?;
+        let isolated = isolated::isolated_atoms(settings, &unknowns, &repulsion)?;
         let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
         let folds = assign_folds(&sizes, settings.cross_validation.folds);
         let class_names = settings.classes.iter().map(|c| c.name.clone()).collect();

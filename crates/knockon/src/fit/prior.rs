@@ -6,8 +6,8 @@
 //! Two-body functions are Gaussian processes: the coefficients c of the kernels at distances z_p have the covariance
 //! s(z_p) s(z_q) exp(-(z_p - z_q)^2 / (2 l^2)), normalised so that the deviation of the function itself is s(r). Its
 //! mean is the screened nuclear repulsion, faded out smoothly. Where there are no data the function therefore stays
-//! repulsive and smooth. Bispectrum coefficients are independent; their deviations give every component a share of
-//! the forces that falls with its angular momenta, because high ones describe rapid variation.
+//! repulsive and smooth. Bispectrum coefficients are independent, and so are charges and responses; their deviations give
+//! every component a share of the forces that falls with its angular momenta, because high ones describe rapid variation.
 
 use super::factor::{Factor, Matrix, PriorPath, square_root};
 use super::settings::{PairPrior, Settings};
@@ -66,6 +66,10 @@ impl Prior {
                 }
             }
         }
+        if let Some(prior) = &settings.prior.electrostatic {
+            let columns = unknowns.columns.charges().start..unknowns.columns.len();
+            builder.forces(columns, prior.force_ev_per_angstrom, force_rms);
+        }
         let kinds = (0..unknowns.n_kind_offsets()).map(|_| settings.prior.offset_ev_per_atom);
         let per_species = std::iter::repeat(settings.prior.offset_per_species_ev.unwrap_or(0.0));
         for (row, deviation) in (unknowns.columns.len()..unknowns.len()).zip(kinds.chain(per_species)) {
@@ -113,6 +117,14 @@ impl Builder {
                 let deviation = if size > 0.0 { force / size } else { 0.0 };
                 self.columns.push(rows.into_iter().map(|row| (row, deviation)).collect());
             }
+        }
+    }
+
+    /// Independent unknowns, each of which may contribute forces of this size.
+    fn forces(&mut self, rows: Range<usize>, force_ev_per_angstrom: f64, force_rms: &[f64]) {
+        for row in rows {
+            let deviation = if force_rms[row] > 0.0 { force_ev_per_angstrom / force_rms[row] } else { 0.0 };
+            self.columns.push(vec![(row, deviation)]);
         }
     }
 

@@ -3,7 +3,8 @@
 use crate::checks::CheckSettings;
 use crate::io::content_hash;
 use crate::potential::{
-    Central, FORMAT_VERSION, ManyBody, Model, PairCoefficients, PairTerm, Sharing, Zbl, component_triples,
+    Central, Electrostatic, ElectrostaticShape, FORMAT_VERSION, FORMAT_VERSION_WITHOUT_CHARGES, ManyBody, Model,
+    PairCoefficients, PairTerm, Sharing, Zbl, component_triples,
 };
 use crate::{Error, Species};
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,9 @@ pub struct ModelSettings {
     pub many_body: ManyBody,
     /// The two-body functions.
     pub pair: PairSettings,
+    /// Charges and polarisation; none: a model of bonds alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub electrostatic: Option<ElectrostaticShape>,
 }
 
 /// Structure of the two-body functions; see [`PairTerm`].
@@ -121,6 +125,32 @@ pub struct PriorSettings {
     pub many_body: ManyBodyPrior,
     /// Two atoms alone.
     pub isolated_pair: IsolatedPairPrior,
+    /// Several atoms alone; none: nothing is believed of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolated_cluster: Option<IsolatedClusterPrior>,
+    /// Charges and polarisation, where the model has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub electrostatic: Option<ElectrostaticPrior>,
+}
+
+/// An atom with three or six others around it in vacuum, at distances below those in the data, has the energy of the pairs, each of
+/// which follows the mean of the two-body prior: the bispectrum alone lets clumps of atoms fall into wells.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IsolatedClusterPrior {
+    /// Deviation as a fraction of the expected energy.
+    pub relative: f64,
+    /// Distance between the points where this is asked for.
+    pub step_angstrom: f64,
+}
+
+/// Independent coefficients, like those of the bispectrum.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ElectrostaticPrior {
+    /// Root-mean-square force over the data that the charges of a pair of species, or the response of a species to a pair of
+    /// fields, may contribute, in eV/angstrom.
+    pub force_ev_per_angstrom: f64,
 }
 
 /// The energy of two atoms in vacuum, relative to separated atoms, follows the mean of the two-body prior up to a
@@ -247,6 +277,16 @@ impl Settings {
         positive("prior.pair.decay_angstrom", prior.pair.decay_angstrom)?;
         positive("prior.pair.smoothness_angstrom", prior.pair.smoothness_angstrom)?;
         positive("prior.many_body.force_ev_per_angstrom", prior.many_body.force_ev_per_angstrom)?;
+        if let Some(cluster) = &prior.isolated_cluster {
+            positive("prior.isolated_cluster.relative", cluster.relative)?;
+            positive("prior.isolated_cluster.step_angstrom", cluster.step_angstrom)?;
+        }
+        let both = self.model.electrostatic.is_some() == prior.electrostatic.is_some();
+        let found = if prior.electrostatic.is_some() { "prior.electrostatic" } else { "model.electrostatic" };
+        check(both, "model.electrostatic and prior.electrostatic", "given both or neither", format!("{found} alone"))?;
+        if let Some(electrostatic) = &prior.electrostatic {
+            positive("prior.electrostatic.force_ev_per_angstrom", electrostatic.force_ev_per_angstrom)?;
+        }
         if let Some(deviation) = prior.offset_per_species_ev {
             positive("prior.offset_per_species_ev", deviation)?;
         }
@@ -294,12 +334,15 @@ impl Settings {
             intercept_ev: 0.0,
             coefficients_ev: vec![vec![0.0; n_components]; n_channels],
         });
+        let electrostatic = settings.electrostatic.map(|shape| Electrostatic::empty(shape, &settings.species));
+        let without = electrostatic.is_none();
         Model {
-            format_version: FORMAT_VERSION,
+            format_version: if without { FORMAT_VERSION_WITHOUT_CHARGES } else { FORMAT_VERSION },
             name: self.name.clone(),
             provenance: BTreeMap::new(),
             many_body,
             pair: Some(settings.pair.empty_term(&settings.species)),
+            electrostatic,
             central: central.collect(),
         }
     }

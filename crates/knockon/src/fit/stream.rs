@@ -5,13 +5,12 @@
 //! threads and memory holds a few configurations at a time.
 
 use super::factor::Factor;
-use super::prior::Repulsion;
 use super::settings::{ClassSettings, Settings};
 use super::training_data::{Configuration, TrainingData};
 use crate::potential::{Columns, DesignRows, Model, Sharing, design_rows};
 use crate::progress::Progress;
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
-use crate::{Atoms, Error, NeighborList, Species};
+use crate::{Error, NeighborList, Species};
 use rayon::prelude::*;
 
 /// The unknowns of the least-squares problem: the coefficients of the model with one set per central species, then
@@ -124,59 +123,6 @@ pub fn stream(
     }
     let force_rms = squares.iter().map(|s| (s / n_force_rows.max(1) as f64).sqrt()).collect();
     Ok(Streamed { groups, force_rms })
-}
-
-/// How far the expected repulsion of isolated pairs overlaps with the data, as a fraction of the range without data:
-/// enough to fix the slope where data begin, and nothing for pairs whose data reach down to the ZBL bridge.
-const OVERLAP: f64 = 0.2;
-
-/// What is believed of two atoms alone, as rows: the energy of the pair relative to separated atoms follows the
-/// expected repulsion up to a little beyond the shortest distance in the data, and in gaps between data its slope does.
-///
-/// Atoms in vacuum are far from any data, so that the bispectrum there is pure extrapolation; without these rows it
-/// makes wells of several eV between atoms that the data never show close to each other.
-pub fn isolated_pairs(settings: &Settings, unknowns: &Unknowns, repulsion: &Repulsion) -> Result<Factor, Error> {
-    let model = settings.empty_model();
-    let (species, prior) = (model.species(), &settings.prior.isolated_pair);
-    let mut factor = Factor::new(unknowns.len());
-    let Some(term) = &model.pair else { return Ok(factor) };
-    let mut push = |here: &DesignRows, there: &DesignRows, expected: f64, deviation: f64| {
-        let difference = here.energy.iter().zip(&there.energy).map(|(x, y)| (x - y) / deviation);
-        let offsets = std::iter::repeat_n(0.0, unknowns.len() - unknowns.columns.len());
-        let fixed = here.fixed.energy_ev() - there.fixed.energy_ev();
-        factor.push(difference.chain(offsets), (expected - fixed) / deviation);
-    };
-    for a in 0..species.len() {
-        for b in a..species.len() {
-            let pair = [species[a], species[b]];
-            let rows = |r: f64| {
-                let dimer = Atoms::dimer(pair, r);
-                design_rows(&model, &unknowns.columns, &dimer, &NeighborList::build(&dimer, model.cutoff_angstrom()))
-            };
-            let expected = |r: f64| repulsion.energy_ev(term, pair, r);
-            let separated = rows(model.cutoff_angstrom() + 1.0)?;
-            let range = (1.0 + OVERLAP) * (repulsion.data_begin_angstrom(pair) - term.outer_angstrom);
-            for r in points(term.outer_angstrom, range, prior.step_angstrom) {
-                let deviation = prior.deviation_ev.hypot(prior.relative * expected(r));
-                push(&rows(r)?, &separated, expected(r), deviation);
-            }
-            for gap in repulsion.gaps_angstrom(pair) {
-                let step = prior.step_angstrom;
-                for r in points(gap.start - 0.5 * step, gap.end - gap.start, step) {
-                    let drop = expected(r) - expected(r + step);
-                    push(&rows(r)?, &rows(r + step)?, drop, (prior.deviation_ev * step).hypot(prior.relative * drop));
-                }
-            }
-        }
-    }
-    factor.compress();
-    Ok(factor)
-}
-
-/// `start`, `start + step`, ... below `start + range`.
-fn points(start: f64, range: f64, step: f64) -> impl Iterator<Item = f64> {
-    let count = (range / step).ceil().max(0.0) as usize;
-    (0..count).map(move |k| start + step * k as f64)
 }
 
 fn rows_of(model: &Model, unknowns: &Unknowns, configuration: &Configuration) -> Result<DesignRows, Error> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Evaluation;
 use crate::io::Frame;
-use crate::potential::{Columns, LinearPotential, Sharing};
+use crate::potential::{Columns, Electrostatic, ElectrostaticShape, InnerSwitch, LinearPotential, Sharing};
 use crate::progress::Silent;
 use crate::{NeighborList, Potential};
 use rand::RngExt;
@@ -41,6 +41,12 @@ fn shipped_labels_fall_into_kinds_and_groups() {
 /// A small model, boxes of 24 atoms with random displacements, and labels made by the model itself; every third box
 /// is of another kind, whose energies are shifted.
 fn made_labels(offset_ev_per_atom: f64) -> (Settings, TrainingData) {
+    let settings = small_settings();
+    let (data, _) = labels_made_with(&settings, offset_ev_per_atom);
+    (settings, data)
+}
+
+fn small_settings() -> Settings {
     let mut settings = shipped_settings();
     settings.sharing = settings::SharingChoice::Best;
     settings.model.channel_weights.truncate(3);
@@ -55,6 +61,11 @@ fn made_labels(offset_ev_per_atom: f64) -> (Settings, TrainingData) {
     settings.cross_validation.strengths = vec![1e-7, 1e-4, 1e-1];
     settings.classes.truncate(1);
     settings.classes[0].group_keys = vec!["box".into()];
+    settings
+}
+
+/// The labels, and the model that made them.
+fn labels_made_with(settings: &Settings, offset_ev_per_atom: f64) -> (TrainingData, Model) {
     let crystal = TrainingData::load(&shipped_settings(), Path::new(ROOT)).unwrap();
     let crystal = crystal.configurations[crystal.reference].atoms.clone();
 
@@ -64,7 +75,8 @@ fn made_labels(offset_ev_per_atom: f64) -> (Settings, TrainingData) {
     let columns = Columns::new(&empty, Sharing::PerSpecies);
     // Low components are sums over some 50 neighbours: coefficients of 0.01 eV give forces of some eV/angstrom.
     let coefficients: Vec<f64> = (0..columns.len()).map(|_| 0.01 * number()).collect();
-    let truth = LinearPotential::new(&empty.with_coefficients(&columns, &coefficients)).unwrap();
+    let model = empty.with_coefficients(&columns, &coefficients);
+    let truth = LinearPotential::new(&model).unwrap();
     let frame = |index: usize| {
         let mut atoms = crystal.clone();
         atoms.positions.iter_mut().for_each(|p| *p += 0.1 * glam::DVec3::new(number(), number(), number()));
@@ -84,8 +96,7 @@ fn made_labels(offset_ev_per_atom: f64) -> (Settings, TrainingData) {
         (format!("configuration {index}"), frame)
     };
     let frames = (0..12).map(frame).collect();
-    let data = TrainingData::from_frames(&settings, frames, "test".into()).unwrap();
-    (settings, data)
+    (TrainingData::from_frames(settings, frames, "test".into()).unwrap(), model)
 }
 
 #[test]
@@ -133,6 +144,38 @@ fn labels_of_a_model_give_back_the_model() {
     silicon.configurations.iter_mut().for_each(|c| c.atoms.species.fill(crate::Species::from_symbol("Si").unwrap()));
     report.paper = PaperErrors::of(&silicon);
     assert_eq!(says_paper(&report), (false, None));
+}
+
+/// Charges and responses of the labels are those of the model that made them, beyond its bonds as well.
+#[test]
+fn charges_are_found_in_labels_made_with_them() {
+    let mut settings = small_settings();
+    settings.model.electrostatic = Some(ElectrostaticShape {
+        cutoff_angstrom: 7.5,
+        damping_per_angstrom: 0.2,
+        smoothing_per_angstrom: 0.9,
+        inner_switch: InnerSwitch { start_angstrom: 0.7, end_angstrom: 1.2 },
+    });
+    let alone = settings.validate("fit.toml").unwrap_err().to_string();
+    assert!(alone.contains("given both or neither, found model.electrostatic alone"), "{alone}");
+    settings.prior.electrostatic = Some(settings::ElectrostaticPrior { force_ev_per_angstrom: 1.0 });
+    settings.validate("fit.toml").unwrap();
+    let (data, truth) = labels_made_with(&settings, 0.0);
+    let fit = run(&settings, &data, &Silent).unwrap();
+    let [found, expected] = [&fit.model, &truth].map(|m| m.electrostatic.clone().unwrap());
+    for (found, expected) in found.charges.iter().zip(&expected.charges) {
+        assert!((found.product - expected.product).abs() < 1e-5, "{found:?} {expected:?}");
+    }
+    let numbers =
+        |e: &Electrostatic| e.responses.iter().flat_map(|r| r.coefficients_angstrom3.clone()).collect::<Vec<_>>();
+    for (found, expected) in numbers(&found).iter().zip(numbers(&expected)) {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+    // Without them the same labels cannot be described.
+    (settings.model.electrostatic, settings.prior.electrostatic) = (None, None);
+    let without = run(&settings, &data, &Silent).unwrap();
+    let score = |fit: &Fit| fit.report.variants.iter().find(|v| v.variant == "per_species").unwrap().score;
+    assert!(score(&without) > 100.0 * score(&fit), "{} {}", score(&without), score(&fit));
 }
 
 /// Names of configurations and classes are their makers'.

@@ -9,7 +9,8 @@ use crate::{Atoms, Error, NeighborList, Species};
 use glam::DVec3;
 use rayon::prelude::*;
 
-/// Makes descriptors: bispectrum components by channel, then two-body kernels summed over the neighbours of each species.
+/// Makes descriptors: bispectrum components by channel, then two-body kernels summed over the neighbours of each species. Charges
+/// have none: what they do far away is smooth.
 pub struct Descriptors {
     species: Vec<Species>,
     cutoff_angstrom: f64,
@@ -24,7 +25,7 @@ impl Descriptors {
         model.validate("the model")?;
         Ok(Self {
             species: model.species(),
-            cutoff_angstrom: model.cutoff_angstrom(),
+            cutoff_angstrom: model.bond_cutoff_angstrom(),
             kernel: Bispectrum::new(model),
             n_channels: model.n_channels(),
             pair: model.pair.clone(),

@@ -5,10 +5,12 @@
 
 use super::Evaluation;
 use super::bispectrum::Bispectrum;
+use super::electrostatic::{ChargedNeighbors, ElectrostaticKernel};
 use super::grouping::{Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::linear::{for_each_lane, outer};
 use super::model::{Model, pair_index};
 use super::pair_function::{basis_function, fixed_function};
+use crate::units::COULOMB_EV_ANGSTROM;
 use crate::{Atoms, Error, NeighborList};
 use glam::{DMat3, DVec3};
 use serde::{Deserialize, Serialize};
@@ -26,15 +28,17 @@ pub enum Sharing {
 }
 
 /// Which coefficient stands in which column: intercepts, bispectrum coefficients (by set, channel, component),
-/// two-body coefficients (by pair, kernel).
+/// two-body coefficients (by pair, kernel), products of charges (by pair), responses to fields (by central species, pair).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Columns {
     sharing: Sharing,
     n_sets: usize,
     n_channels: usize,
     n_components: usize,
+    n_species: usize,
     n_pairs: usize,
     n_kernels: usize,
+    has_charges: bool,
 }
 
 impl Columns {
@@ -46,14 +50,16 @@ impl Columns {
             n_sets: if sharing == Sharing::Shared { 1 } else { n_species },
             n_channels: model.n_channels(),
             n_components: super::coupling::component_triples(model.many_body.two_j_max).len(),
+            n_species,
             n_pairs: n_species * (n_species + 1) / 2,
+            has_charges: model.electrostatic.is_some(),
             n_kernels: model.pair.as_ref().map_or(0, |p| p.centers_angstrom.len()),
         }
     }
 
     /// Number of columns.
     pub fn len(&self) -> usize {
-        self.pair(self.n_pairs).start
+        self.responses(self.n_species).start
     }
 
     /// True if there are no columns.
@@ -85,6 +91,18 @@ impl Columns {
     pub fn pair(&self, pair: usize) -> Range<usize> {
         let start = self.n_sets * (1 + self.n_channels * self.n_components) + pair * self.n_kernels;
         start..start + self.n_kernels
+    }
+
+    /// Columns of the products of charges, by pair of species; none in a model without charges.
+    pub fn charges(&self) -> Range<usize> {
+        let start = self.pair(self.n_pairs).start;
+        start..start + if self.has_charges { self.n_pairs } else { 0 }
+    }
+
+    /// Columns of the responses of a central species, by pair of species; none in a model without charges.
+    pub fn responses(&self, species: usize) -> Range<usize> {
+        let (charges, n) = (self.charges(), self.charges().len());
+        charges.end + species * n..charges.end + (species + 1) * n
     }
 }
 
@@ -155,12 +173,20 @@ pub fn design_rows(
     let mut rows = DesignRows::zero(atoms.len(), columns.len());
     rows.fixed.strain_derivative_ev = DMat3::ZERO;
     let (mut work, mut slots) = (kernel.workspace(), LaneSlots::new());
+    let electrostatic = model.electrostatic.as_ref().map(ElectrostaticKernel::new);
+    let mut charged = ChargedNeighbors::default();
     for group in &grouping.groups {
         let members = &grouping.order[group.atoms.clone()];
         for atom in members {
             rows.energy[columns.intercept(usize::from(grouping.species[*atom as usize]))] += 1.0;
         }
-        let pair = |n: &Neighbor| add_pair(model, columns, group.central, members, neighbors, n, &mut rows);
+        charged.clear(species.len());
+        let pair = |n: &Neighbor| {
+            if let Some(electrostatic) = &electrostatic {
+                electrostatic.collect(n, n.slot, &mut charged);
+            }
+            add_pair(model, columns, group.central, members, neighbors, n, &mut rows);
+        };
         let reach = model.cutoff_angstrom();
         collect_neighbors(
             &kernel,
@@ -174,6 +200,7 @@ pub fn design_rows(
             &mut slots,
             pair,
         )?;
+        add_charged(columns, group.central, members, neighbors, &charged, &mut rows);
         kernel.densities(group.central, &mut work);
         for (channel, units) in units.iter().enumerate() {
             for (column, unit) in columns.many_body(group.central, channel).zip(units) {
@@ -223,6 +250,41 @@ fn add_pair(
     rows.add_fixed(atoms, n.vector, 0.5 * value, direction * (0.5 * slope));
 }
 
+/// Adds what the atoms of one group feel of charges.
+fn add_charged(
+    columns: &Columns,
+    central: usize,
+    members: &[u32],
+    neighbors: &NeighborList,
+    charged: &ChargedNeighbors,
+    rows: &mut DesignRows,
+) {
+    let n_species = columns.n_species;
+    let (charges, responses) = (columns.charges(), columns.responses(central));
+    if charges.is_empty() {
+        return;
+    }
+    for lane in 0..members.len() {
+        let fields = charged.fields(lane);
+        for (a, b) in (0..n_species).flat_map(|a| (a..n_species).map(move |b| (a, b))) {
+            let column = responses.start + pair_index(a, b, n_species);
+            rows.energy[column] += COULOMB_EV_ANGSTROM * fields[a].dot(fields[b]);
+        }
+    }
+    for neighbor in &charged.list {
+        let atoms = [members[neighbor.lane] as usize, neighbors.index[neighbor.slot] as usize];
+        let vector = neighbor.vector();
+        let column = charges.start + pair_index(central, neighbor.species, n_species);
+        rows.energy[column] += 0.5 * neighbor.energy[0];
+        rows.add_gradient(column, atoms, vector, neighbor.energy_gradient() * 0.5);
+        for (other, field) in charged.fields(neighbor.lane).iter().enumerate() {
+            let column = responses.start + pair_index(neighbor.species, other, n_species);
+            let twice = if neighbor.species == other { 2.0 } else { 1.0 };
+            rows.add_gradient(column, atoms, vector, neighbor.field_gradient(*field) * (twice * COULOMB_EV_ANGSTROM));
+        }
+    }
+}
+
 impl Model {
     /// The coefficients in the order of `columns`; of species that share them, those of the last one.
     pub fn coefficients(&self, columns: &Columns) -> Vec<f64> {
@@ -235,6 +297,14 @@ impl Model {
         }
         for (index, entry) in self.pair.iter().flat_map(|p| &p.pairs).enumerate() {
             coefficients[columns.pair(index)].copy_from_slice(&entry.coefficients_ev);
+        }
+        if let Some(electrostatic) = &self.electrostatic {
+            for (column, charge) in columns.charges().zip(&electrostatic.charges) {
+                coefficients[column] = charge.product;
+            }
+            for (species, response) in electrostatic.responses.iter().enumerate() {
+                coefficients[columns.responses(species)].copy_from_slice(&response.coefficients_angstrom3);
+            }
         }
         coefficients
     }
@@ -251,6 +321,14 @@ impl Model {
         if let Some(pair) = &mut model.pair {
             for (index, entry) in pair.pairs.iter_mut().enumerate() {
                 entry.coefficients_ev = coefficients[columns.pair(index)].to_vec();
+            }
+        }
+        if let Some(electrostatic) = &mut model.electrostatic {
+            for (column, charge) in columns.charges().zip(&mut electrostatic.charges) {
+                charge.product = coefficients[column];
+            }
+            for (species, response) in electrostatic.responses.iter_mut().enumerate() {
+                response.coefficients_angstrom3 = coefficients[columns.responses(species)].to_vec();
             }
         }
         model

@@ -64,8 +64,9 @@ mod tests {
             ]
             .map(|result| result.expect_err("an error").to_string())
         };
-        for (message, name) in refused(newer).iter().zip(["model", "committee", "grade"]) {
-            let expected = format!("expected a {name} file of version 1 or older, found version 7. Install a newer");
+        for (message, (name, newest)) in refused(newer).iter().zip([("model", 2), ("committee", 1), ("grade", 1)]) {
+            let expected =
+                format!("expected a {name} file of version {newest} or older, found version 7. Install a newer");
             assert!(message.contains(&format!("some.{name}: ")) && message.contains(&expected), "{message}");
         }
         for (message, name) in refused(broken).iter().zip(["model", "committee", "grade"]) {

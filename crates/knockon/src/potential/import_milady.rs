@@ -6,8 +6,8 @@
 //! public documentation of MILADY and the published files.
 
 use super::{
-    Central, FORMAT_VERSION, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, Zbl, component_triples,
-    pair_index,
+    Central, FORMAT_VERSION_WITHOUT_CHARGES, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, Zbl,
+    component_triples, pair_index,
 };
 use crate::io::{Lines, content_hash, read_text};
 use crate::{Error, Species};
@@ -80,11 +80,12 @@ pub fn parse_milady(text: &str, place: &str) -> Result<Model, Error> {
         inner_switch,
     };
     let model = Model {
-        format_version: FORMAT_VERSION,
+        format_version: FORMAT_VERSION_WITHOUT_CHARGES,
         name: "imported from MILADY".to_owned(),
         provenance,
         many_body,
         pair,
+        electrostatic: None,
         central: central.collect(),
     };
     model.validate(place)?;

@@ -3,7 +3,7 @@
 //! Format and conventions: LAMMPS manual, `pair_style snap` and `compute sna/atom`. Several pairs of files make one
 //! model with one density channel each: their energies add, as in `pair_style hybrid/overlay snap snap`.
 
-use super::{Central, FORMAT_VERSION, InnerSwitch, ManyBody, Model, component_triples};
+use super::{Central, FORMAT_VERSION_WITHOUT_CHARGES, InnerSwitch, ManyBody, Model, component_triples};
 use crate::io::{Lines, content_hash, read_text};
 use crate::{Error, Species};
 use std::collections::BTreeMap;
@@ -57,11 +57,12 @@ pub fn parse_snap(
         inner_switch,
     };
     let model = Model {
-        format_version: FORMAT_VERSION,
+        format_version: FORMAT_VERSION_WITHOUT_CHARGES,
         name: "imported from LAMMPS".to_owned(),
         provenance,
         many_body,
         pair: None,
+        electrostatic: None,
         central,
     };
     model.validate(coefficients_name)?;

@@ -1,7 +1,8 @@
-//! The hybrid linear potential, evaluated: neighbours are collected per group of central atoms, the many-body kernel
-//! and the two-body tables give site energies and their derivatives, a second pass gathers the forces.
+//! The hybrid linear potential, evaluated: neighbours are collected per group of central atoms, the many-body kernel,
+//! the two-body tables and charges give site energies and their derivatives, a second pass gathers the forces.
 
 use super::bispectrum::{Bispectrum, Coefficients, Workspace};
+use super::electrostatic::{ChargedNeighbors, ElectrostaticKernel};
 use super::grouping::{Group, Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::lanes::LANES;
 use super::members::{Gradient, MEMBERS, Members, MembersWorkspace};
@@ -24,6 +25,7 @@ pub struct LinearPotential {
     intercepts_ev: Vec<f64>,
     many_body: Vec<Coefficients>,
     pairs: Option<PairTables>,
+    electrostatic: Option<ElectrostaticKernel>,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -63,6 +65,7 @@ struct Scratch {
     work: Workspace,
     members_work: MembersWorkspace,
     slots: LaneSlots,
+    charged: ChargedNeighbors,
 }
 
 /// Where one group writes; it owns the slots of its atoms' neighbours.
@@ -107,6 +110,7 @@ impl LinearPotential {
             intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
             many_body: model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect(),
             pairs: model.pair.as_ref().map(|term| PairTables::new(term, &model.species())),
+            electrostatic: model.electrostatic.as_ref().map(ElectrostaticKernel::new),
             kernel,
             scratch: Mutex::new(Vec::new()),
         })
@@ -128,6 +132,7 @@ impl LinearPotential {
             work: self.kernel.workspace(),
             members_work: MembersWorkspace::default(),
             slots: Vec::new(),
+            charged: ChargedNeighbors::default(),
         });
         let result = use_it(&mut scratch);
         self.scratch.lock().expect("no thread panics while it holds the lock").push(scratch);
@@ -153,8 +158,12 @@ impl LinearPotential {
         output.energies_ev.fill(self.intercepts_ev[central]);
         output.gradients.fill(DVec3::ZERO);
         output.octets.iter_mut().for_each(|octet| octet.gradients.fill(Gradient::default()));
-        self.with_scratch(|Scratch { work, members_work, slots }| {
+        self.with_scratch(|Scratch { work, members_work, slots, charged }| {
+            charged.clear(self.species.len());
             let pair = |n: &Neighbor| {
+                if let Some(electrostatic) = &self.electrostatic {
+                    electrostatic.collect(n, first_slots.local(n.lane, n.slot), charged);
+                }
                 let Some(pairs) = self.pairs.as_ref().filter(|p| n.distance < p.cutoff_angstrom()) else { return };
                 // Both atoms of a pair see it: half of its energy each.
                 let (energy, slope) = pairs.evaluate(central, n.species, n.distance);
@@ -171,6 +180,15 @@ impl LinearPotential {
                 }
             };
             collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, translations, reach, work, slots, pair)?;
+            if let Some(electrostatic) = &self.electrostatic {
+                electrostatic.evaluate(central, charged, output.energies_ev, |neighbor, gradient| {
+                    output.gradients[neighbor.slot] += gradient;
+                    output.strain_ev += outer(neighbor.vector(), gradient);
+                });
+                for (octet, output) in members.octets.iter().zip(&mut output.octets) {
+                    octet.add_electrostatic(central, charged, &mut output.energies_ev, output.gradients);
+                }
+            }
             stopwatch.lap(Step::Collect);
             self.kernel.densities(central, work);
             stopwatch.lap(Step::Densities);

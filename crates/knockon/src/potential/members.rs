@@ -13,6 +13,7 @@
 
 use super::bispectrum::{Adjoint, Bispectrum, Coefficients, MAX_TARGETS, NeighborLanes, Radial, Sink, Workspace};
 use super::components::Components;
+use super::electrostatic::{ChargedNeighbors, ElectrostaticKernel};
 use super::grouping::LaneSlots;
 use super::lanes::{Complex, LANES, Lanes};
 use super::layout::Layout;
@@ -48,6 +49,8 @@ pub(super) struct Octet {
     factors: Vec<Vec<Vec<[f32; MEMBERS]>>>,
     /// By pair of species.
     pairs: Vec<PairTable<MEMBERS>>,
+    /// One for each member that exists.
+    electrostatic: Vec<ElectrostaticKernel>,
 }
 
 /// Memory of one thread.
@@ -125,6 +128,10 @@ impl Octet {
             factors: components_ev.iter().map(by_channel).collect(),
             components_ev,
             pairs: model.pair.iter().flat_map(|p| 0..p.pairs.len()).filter_map(pairs).collect(),
+            electrostatic: members
+                .iter()
+                .filter_map(|m| m.electrostatic.as_ref().map(ElectrostaticKernel::new))
+                .collect(),
         }
     }
 
@@ -133,6 +140,25 @@ impl Octet {
         let n_species = self.intercepts_ev.len();
         let Some(table) = self.pairs.get(pair_index(a, b, n_species)) else { return ([0.0; MEMBERS], [0.0; MEMBERS]) };
         dispatch!(level, _simd => table.evaluate(r))
+    }
+
+    /// Adds the part of charges and responses in a group, whose neighbours are collected: energies of the group together, and
+    /// gradients by slot.
+    pub(super) fn add_electrostatic(
+        &self,
+        central: usize,
+        charged: &mut ChargedNeighbors,
+        energies_ev: &mut [f64; MEMBERS],
+        gradients: &mut [Gradient],
+    ) {
+        for (m, member) in self.electrostatic.iter().enumerate() {
+            let mut energies = [0.0; LANES];
+            member.evaluate(central, charged, &mut energies, |neighbor, gradient| {
+                let sums = gradients[neighbor.slot].iter_mut();
+                sums.zip(gradient.to_array()).for_each(|(sum, g)| sum[m] += g as f32);
+            });
+            energies_ev[m] += energies.iter().sum::<f64>();
+        }
     }
 
     /// Energies of the first `n_atoms` lanes together, without two-body functions, after [`Bispectrum::adjoints_with`].

@@ -1,25 +1,31 @@
 //! What is computed: the readable description of the hybrid linear potential, and its file.
 //!
 //! E = sum over atoms [ intercept + sum over channels and components of coefficient * bispectrum component ]
-//!   + sum over pairs of the two-body function, joined to the ZBL potential at short range.
+//!   + sum over pairs of the two-body function, joined to the ZBL potential at short range
+//!   + charges and polarisation by their fields, where the model has them (see [`super::electrostatic`]).
 //!
 //! Definitions of the components, the two-body kernels and their joint with ZBL are those of MILADY (Goryaeva,
 //! Maillet, Marinica, Comput. Mater. Sci. 166, 200 (2019)); the bispectrum is that of SNAP (Thompson et al.,
 //! J. Comput. Phys. 285, 316 (2015)) in the same order of components.
 
 use super::coupling::component_triples;
+use super::electrostatic::Electrostatic;
 use super::file_kind::FileKind;
 use super::grouping::{MAX_KINDS, MAX_SPECIES};
+use super::pair_function::Jet;
 use super::zbl::Zbl;
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::settings::is_positive;
 use crate::{Error, Species};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::f64::consts::PI;
 use std::path::Path;
 
 /// The version of the model file that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// The version of models without charges, which older programs read.
+pub const FORMAT_VERSION_WITHOUT_CHARGES: u32 = 1;
 const KIND: FileKind = FileKind {
     name: "model file",
     version: FORMAT_VERSION,
@@ -44,6 +50,9 @@ pub struct Model {
     /// Settings and coefficients of the two-body part; none for a pure SNAP model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pair: Option<PairTerm>,
+    /// Charges and polarisation; none in a model of bonds alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub electrostatic: Option<Electrostatic>,
     /// Intercept and bispectrum coefficients for each species of the central atom; defines the order of species.
     pub central: Vec<Central>,
 }
@@ -166,6 +175,12 @@ impl Model {
 
     /// Largest distance at which two atoms interact, in angstrom.
     pub fn cutoff_angstrom(&self) -> f64 {
+        let bonds = self.bond_cutoff_angstrom();
+        self.electrostatic.as_ref().map_or(bonds, |e| e.shape.cutoff_angstrom.max(bonds))
+    }
+
+    /// Largest distance at which two atoms interact other than by charges, in angstrom.
+    pub fn bond_cutoff_angstrom(&self) -> f64 {
         let radius = self.central.iter().map(|c| c.radius).fold(0.0, f64::max);
         let many_body = 2.0 * radius * self.many_body.cutoff_angstrom;
         self.pair.as_ref().map_or(many_body, |p| p.cutoff_angstrom.max(many_body))
@@ -222,7 +237,8 @@ impl Model {
             expect(count == 1, || format!("expected each species once, found {} twice", central.species))?;
             central.check(self.n_channels(), n_components)?;
         }
-        self.pair.as_ref().map_or(Ok(()), |pair| pair.check(&self.species()))
+        self.pair.as_ref().map_or(Ok(()), |pair| pair.check(&self.species()))?;
+        self.electrostatic.as_ref().map_or(Ok(()), |e| e.check(&self.species()))
     }
 }
 
@@ -267,7 +283,20 @@ impl ManyBody {
 }
 
 impl InnerSwitch {
-    fn check(&self) -> Result<(), String> {
+    /// The switch with its first two derivatives.
+    pub(super) fn jet(&self, r: f64) -> Jet {
+        if r <= self.start_angstrom {
+            return [0.0; 3];
+        }
+        if r >= self.end_angstrom {
+            return [1.0, 0.0, 0.0];
+        }
+        let k = PI / (self.end_angstrom - self.start_angstrom);
+        let (sin, cos) = libm::sincos(k * (r - self.start_angstrom));
+        [0.5 * (1.0 - cos), 0.5 * k * sin, 0.5 * k * k * cos]
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
         let (start, end) = (self.start_angstrom, self.end_angstrom);
         expect(0.0 <= start && start < end && end <= LONGEST_CUTOFF_ANGSTROM, || {
             format!("expected inner_switch with 0 <= start < end <= {LONGEST_CUTOFF_ANGSTROM}, found {start} and {end}")

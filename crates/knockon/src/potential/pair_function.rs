@@ -36,7 +36,8 @@ fn taper(term: &PairTerm, r: f64) -> Jet {
     [0.5 * (1.0 + cos), -0.5 * k * sin, -0.5 * k * k * cos]
 }
 
-fn product(a: Jet, b: Jet) -> Jet {
+/// The product of two functions.
+pub(super) fn product(a: Jet, b: Jet) -> Jet {
     [a[0] * b[0], a[1] * b[0] + a[0] * b[1], a[2] * b[0] + 2.0 * a[1] * b[1] + a[0] * b[2]]
 }
 
@@ -186,6 +187,15 @@ impl<const K: usize> PairTable<K> {
         let segment = |ends: &[f64]| Segment::new(ends[0], ends[1], intervals, &function);
         let segments = knots.windows(2).map(segment).collect();
         Self { segments, inner: term.inner_angstrom, cutoff: term.cutoff_angstrom }
+    }
+
+    /// Of functions that are smooth between `knots`; at a knot each side takes its own curvature.
+    pub(super) fn with_knots(knots: &[f64], intervals: usize, function: impl Fn(f64) -> [Jet; K]) -> Self {
+        let segment = |ends: &[f64]| {
+            let inside = |r: f64| function(r.clamp(ends[0].next_up(), ends[1].next_down()));
+            Segment::new(ends[0], ends[1], intervals, &inside)
+        };
+        Self { segments: knots.windows(2).map(segment).collect(), inner: knots[0], cutoff: knots[knots.len() - 1] }
     }
 
     /// Values and slopes; none outside of the table.

@@ -3,9 +3,11 @@
 //! looking at every image of every atom.
 
 use super::coupling::{clebsch_gordan, component_triples};
+use super::electrostatic::Electrostatic;
 use super::model::{Model, pair_index};
 use super::pair_function::pair_function;
 use crate::Atoms;
+use crate::units::COULOMB_EV_ANGSTROM;
 use glam::DVec3;
 use std::f64::consts::PI;
 
@@ -149,6 +151,25 @@ fn component(u: &Layers, l1: usize, l2: usize, l: usize) -> f64 {
     sum
 }
 
+/// Charges and responses of one atom.
+fn electrostatic_energy_ev(electrostatic: &Electrostatic, central: usize, neighbors: &[(usize, DVec3)]) -> f64 {
+    let (shape, n) = (electrostatic.shape, electrostatic.responses.len());
+    let product = |other: usize| electrostatic.charges[pair_index(central, other, n)].product;
+    let charges: f64 = neighbors.iter().map(|(s, d)| 0.5 * product(*s) * shape.energy(d.length())[0]).sum();
+    // Every pair of neighbours by itself.
+    let field = |d: &DVec3| d.normalize() * shape.field(d.length())[0];
+    let mut responses = 0.0;
+    for (a, from_a) in neighbors {
+        for (b, from_b) in neighbors {
+            let p = electrostatic.responses[central].coefficients_angstrom3[pair_index(*a, *b, n)];
+            // Two species: both orders are one term.
+            let share = if a == b { 1.0 } else { 0.5 };
+            responses += share * p * field(from_a).dot(field(from_b));
+        }
+    }
+    charges + COULOMB_EV_ANGSTROM * responses
+}
+
 /// Energy of each atom in eV.
 pub(super) fn energies_ev(model: &Model, atoms: &Atoms) -> Vec<f64> {
     let species = model.species();
@@ -167,6 +188,9 @@ pub(super) fn energies_ev(model: &Model, atoms: &Atoms) -> Vec<f64> {
                     let both = [species[central], species[*other]];
                     energy += 0.5 * pair_function(term, both, &pair.coefficients_ev, d.length())[0];
                 }
+            }
+            if let Some(electrostatic) = &model.electrostatic {
+                energy += electrostatic_energy_ev(electrostatic, central, &neighbors);
             }
             energy
         })

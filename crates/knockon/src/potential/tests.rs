@@ -21,7 +21,7 @@ fn species(symbol: &str) -> Species {
 }
 
 /// The paper's model structure with random coefficients, all terms of comparable size. With an odd seed the second channel has
-/// a shorter cutoff.
+/// a shorter cutoff and there are charges.
 fn model(seed: u64) -> Model {
     let mut rng = random(seed);
     let symbols = ["Ca", "O", "W"];
@@ -45,6 +45,19 @@ fn model(seed: u64) -> Model {
             coefficients_ev: list(20, 1.0),
         })
         .collect();
+    let electrostatic = (!seed.is_multiple_of(2)).then(|| {
+        let inner_switch = InnerSwitch { start_angstrom: 0.9, end_angstrom: 1.4 };
+        let shape = ElectrostaticShape {
+            cutoff_angstrom: 6.1,
+            damping_per_angstrom: 0.2,
+            smoothing_per_angstrom: 0.9,
+            inner_switch,
+        };
+        let mut electrostatic = Electrostatic::empty(shape, &symbols.map(species));
+        electrostatic.charges.iter_mut().for_each(|c| c.product = list(1, 1.0)[0]);
+        electrostatic.responses.iter_mut().for_each(|r| r.coefficients_angstrom3 = list(6, 0.5));
+        electrostatic
+    });
     Model {
         format_version: FORMAT_VERSION,
         name: "random".into(),
@@ -67,6 +80,7 @@ fn model(seed: u64) -> Model {
             zbl: Zbl::default(),
             pairs,
         }),
+        electrostatic,
         central,
     }
 }
@@ -386,7 +400,7 @@ fn model_file_round_trips_exactly() {
     let again = Model::from_text(&model.to_text(), "test").unwrap();
     assert_eq!(model, again);
     assert_eq!(model.hash(), again.hash());
-    let newer = model.to_text().replace("format_version = 1", "format_version = 99");
+    let newer = model.to_text().replace("format_version = 2", "format_version = 99");
     let message = Model::from_text(&newer, "some.model").unwrap_err().to_string();
     assert!(
         message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"),
@@ -403,6 +417,7 @@ fn models_whose_parts_do_not_fit_are_refused() {
         model.validate("some.model").err().map(|e| e.to_string()).unwrap_or_default()
     };
     let pair = |change: fn(&mut PairTerm)| refused(&|m| m.pair.iter_mut().for_each(change));
+    let electrostatic = |change: fn(&mut Electrostatic)| refused(&|m| m.electrostatic.iter_mut().for_each(change));
     assert_eq!(refused(&|_| ()), "");
     for (found, expected) in [
         (refused(&|m| m.central.clear()), "[[central]] species, found 0"),
@@ -427,6 +442,19 @@ fn models_whose_parts_do_not_fit_are_refused() {
         (pair(|p| p.pairs.swap(0, 5)), "pair Ca-Ca, found W-W"),
         (pair(|p| p.pairs[4].coefficients_ev.truncate(7)), "20 coefficients for pair O-W"),
         (pair(|p| p.pairs[4].coefficients_ev[7] = f64::NAN), "finite pair coefficients"),
+        (
+            electrostatic(|e| e.shape.cutoff_angstrom = 1.4),
+            "electrostatic.cutoff_angstrom beyond its inner switch, found 1.4",
+        ),
+        (electrostatic(|e| e.shape.damping_per_angstrom = -0.1), "damping_per_angstrom zero or positive, found -0.1"),
+        (electrostatic(|e| e.shape.smoothing_per_angstrom = 0.0), "smoothing_per_angstrom positive, found 0"),
+        (electrostatic(|e| e.charges.truncate(1)), "O-W, W-W, found Ca-Ca"),
+        (electrostatic(|e| e.responses.swap(0, 1)), "responses of Ca, O, W, found O, Ca, W"),
+        (
+            electrostatic(|e| e.responses[2].coefficients_angstrom3.truncate(5)),
+            "6 electrostatic responses of W, found 5",
+        ),
+        (electrostatic(|e| e.charges[2].product = f64::NAN), "finite electrostatic charges and responses"),
     ] {
         assert!(found.starts_with("some.model: expected") && found.contains(expected), "{expected}: {found}");
     }
