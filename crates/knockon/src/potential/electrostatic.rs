@@ -4,7 +4,7 @@
 //! E_i^a = sum over neighbours of species a of (unit vector to the neighbour) g(r).
 //!
 //! v is the Coulomb energy of two elementary charges, damped and shifted to end with its slope at the cutoff (Fennell and Gezelter,
-//! J. Chem. Phys. 124, 234104 (2006), eq. 18), so that no sum over the periodic lattice is needed. g is the field of a charge
+//! J. Chem. Phys. 124, 234104 (2006)), so that no sum over the periodic lattice is needed. g is the field of a charge
 //! spread over a Gaussian, taken to zero by half a cosine. Both are switched off towards short range, where two-body functions
 //! and ZBL act. k is the Coulomb constant. Products of charges q_ab and responses p_ab are coefficients of the linear
 //! model like all others: induced dipoles have the energy -alpha/2 (sum of q_a E^a)^2, a quadratic form in the fields.
