@@ -173,6 +173,11 @@ pub(super) struct ElectrostaticKernel {
     cutoff: f64,
     /// Energy of elementary charges, and field.
     table: PairTable<2>,
+    pub(super) coefficients: ElectrostaticCoefficients,
+}
+
+/// What multiplies the two functions of the distance.
+pub(super) struct ElectrostaticCoefficients {
     /// By pair of species, in elementary charges squared.
     products: Vec<f64>,
     /// By central species and pair of species, in angstrom^3.
@@ -248,8 +253,7 @@ impl ElectrostaticKernel {
             start: switch.start_angstrom,
             cutoff: shape.cutoff_angstrom,
             table: PairTable::with_knots(&knots, INTERVALS, |r| [shape.energy(r), shape.field(r)]),
-            products: electrostatic.charges.iter().map(|c| c.product).collect(),
-            responses: electrostatic.responses.iter().map(|r| r.coefficients_angstrom3.clone()).collect(),
+            coefficients: ElectrostaticCoefficients::new(electrostatic),
         }
     }
 
@@ -271,6 +275,15 @@ impl ElectrostaticKernel {
             energy: [energy, energy_slope],
             field: [field, field_slope],
         });
+    }
+}
+
+impl ElectrostaticCoefficients {
+    pub(super) fn new(electrostatic: &Electrostatic) -> Self {
+        Self {
+            products: electrostatic.charges.iter().map(|c| c.product).collect(),
+            responses: electrostatic.responses.iter().map(|r| r.coefficients_angstrom3.clone()).collect(),
+        }
     }
 
     /// Adds the energies of a group of central atoms of one species, and calls `add(neighbour, gradient)` for each neighbour.

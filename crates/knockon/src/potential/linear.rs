@@ -181,7 +181,7 @@ impl LinearPotential {
             };
             collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, translations, reach, work, slots, pair)?;
             if let Some(electrostatic) = &self.electrostatic {
-                electrostatic.evaluate(central, charged, output.energies_ev, |neighbor, gradient| {
+                electrostatic.coefficients.evaluate(central, charged, output.energies_ev, |neighbor, gradient| {
                     output.gradients[neighbor.slot] += gradient;
                     output.strain_ev += outer(neighbor.vector(), gradient);
                 });

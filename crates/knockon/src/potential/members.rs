@@ -13,7 +13,7 @@
 
 use super::bispectrum::{Adjoint, Bispectrum, Coefficients, MAX_TARGETS, NeighborLanes, Radial, Sink, Workspace};
 use super::components::Components;
-use super::electrostatic::{ChargedNeighbors, ElectrostaticKernel};
+use super::electrostatic::{ChargedNeighbors, ElectrostaticCoefficients};
 use super::grouping::LaneSlots;
 use super::lanes::{Complex, LANES, Lanes};
 use super::layout::Layout;
@@ -50,7 +50,7 @@ pub(super) struct Octet {
     /// By pair of species.
     pairs: Vec<PairTable<MEMBERS>>,
     /// One for each member that exists.
-    electrostatic: Vec<ElectrostaticKernel>,
+    electrostatic: Vec<ElectrostaticCoefficients>,
 }
 
 /// Memory of one thread.
@@ -130,7 +130,7 @@ impl Octet {
             pairs: model.pair.iter().flat_map(|p| 0..p.pairs.len()).filter_map(pairs).collect(),
             electrostatic: members
                 .iter()
-                .filter_map(|m| m.electrostatic.as_ref().map(ElectrostaticKernel::new))
+                .filter_map(|m| m.electrostatic.as_ref().map(ElectrostaticCoefficients::new))
                 .collect(),
         }
     }
