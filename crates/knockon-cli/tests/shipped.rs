@@ -117,7 +117,7 @@ fn the_model_describes_the_thermal_labels() {
     for frame in read_extxyz(&root().join("data/cawo4/cawo4_pbe.xyz")).unwrap() {
         let is_thermal = frame.info.get("cls") == Some("thermal");
         let (true, Some(labels)) = (is_thermal, &frame.forces) else { continue };
-        let neighbors = NeighborList::build(&frame.atoms, potential.cutoff_angstrom());
+        let neighbors = potential.neighbor_list(&frame.atoms, 0.0);
         let mut evaluation = Evaluation::default();
         potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).unwrap();
         for (found, label) in evaluation.forces.iter().zip(labels) {

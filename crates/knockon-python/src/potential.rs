@@ -4,7 +4,7 @@ use crate::arrays::{Column, column, to_vec};
 use crate::released;
 use glam::{BVec3, DMat3, DVec3};
 use knockon::potential::{LinearPotential, Model, Potential as _};
-use knockon::{Atoms, Cell, Evaluation, NeighborList, Species};
+use knockon::{Atoms, Cell, Evaluation, Species};
 use numpy::{AllowTypeChange, IntoPyArray, PyArray2, PyArrayLike1, PyArrayLike2, ndarray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -86,7 +86,7 @@ impl Potential {
         let species = to_vec(&atomic_numbers).into_iter().map(species).collect::<PyResult<_>>()?;
         let evaluation = released(py, || {
             let atoms = Atoms::new(cell, species, positions, "atoms")?;
-            let neighbors = NeighborList::build(&atoms, self.potential.cutoff_angstrom());
+            let neighbors = self.potential.neighbor_list(&atoms, 0.0);
             let mut evaluation = Evaluation::default();
             self.potential.evaluate(&atoms, &neighbors, &mut evaluation)?;
             Ok(evaluation)

@@ -230,12 +230,12 @@ fn measure(arguments: &Arguments, model: &Model, potential: &LinearPotential, at
         drop(simulation);
         one_thread.install(|| -> Result<()> {
             let start = ProcessTime::now();
-            let neighbors = NeighborList::build(atoms, potential.cutoff_angstrom() + arguments.skin_angstrom);
+            let neighbors = potential.neighbor_list(atoms, arguments.skin_angstrom);
             lists.push(start.elapsed().as_secs_f64() * 1e6 / n_atoms);
             profiles.push(potential.profile(atoms, &neighbors, &mut evaluation)?);
             peaks.push(peak_flops_per_second());
             if repeat == 0 {
-                let exact = NeighborList::build(atoms, potential.cutoff_angstrom());
+                let exact = potential.neighbor_list(atoms, 0.0);
                 neighbors_within_cutoff = exact.index.len() as f64 / n_atoms;
             }
             Ok(())
@@ -279,7 +279,7 @@ fn relative_cost(
     repeats: u32,
     mut act: impl FnMut(&NeighborList) -> Result<(), knockon::Error>,
 ) -> Result<f64> {
-    let neighbors = NeighborList::build(atoms, potential.cutoff_angstrom());
+    let neighbors = potential.neighbor_list(atoms, 0.0);
     let mut evaluation = Evaluation::default();
     let mut ratios = Vec::new();
     // The first turn fills caches and memory.

@@ -9,7 +9,7 @@ use knockon::io::labels::{is_of_model, remove_label, stamp_model};
 use knockon::io::{Column, Frame, LabelKeys, write_extxyz};
 use knockon::potential::{Committee, CommitteeFile, Extrapolation, GradeFile, LinearPotential, Model};
 use knockon::progress::Progress;
-use knockon::{Evaluation, NeighborList, Potential};
+use knockon::{Evaluation, Potential};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `knockon evaluate`.
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut deviations = Deviations::default();
     for (index, frame) in data.frames.iter().enumerate() {
         let place = || format!("configuration {} ({}) of {}", index + 1, data.names[index], arguments.input.display());
-        let neighbors = NeighborList::build(&frame.atoms, potential.cutoff_angstrom());
+        let neighbors = potential.neighbor_list(&frame.atoms, 0.0);
         potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
         let label = label(frame, &keys);
         let mut evaluated = evaluated(frame, &label, &evaluation, &hash);

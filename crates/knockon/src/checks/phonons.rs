@@ -2,7 +2,7 @@
 
 use super::{Check, CheckSettings};
 use crate::units::{NATURAL_TIME_FS, SPEED_OF_LIGHT_ANGSTROM_PER_FS};
-use crate::{Atoms, Error, Evaluation, NeighborList, Potential};
+use crate::{Atoms, Error, Evaluation, Potential};
 use glam::DVec3;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -19,7 +19,7 @@ pub fn hessian(potential: &dyn Potential, atoms: &Atoms) -> Result<DMatrix<f64>,
     let forces = |column: usize, sign: f64| {
         let mut moved = atoms.clone();
         moved.positions[column / 3][column % 3] += sign * DISPLACEMENT_ANGSTROM;
-        let neighbors = NeighborList::build(&moved, potential.cutoff_angstrom());
+        let neighbors = potential.neighbor_list(&moved, 0.0);
         let mut evaluation = Evaluation::default();
         potential.evaluate(&moved, &neighbors, &mut evaluation)?;
         Ok(evaluation.forces)

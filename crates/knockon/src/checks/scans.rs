@@ -1,7 +1,7 @@
 //! Energies of two atoms that approach each other, in vacuum and in the crystal.
 
 use super::{Check, CheckSettings, DataDistances};
-use crate::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
+use crate::{Atoms, Error, Evaluation, Potential, Species};
 use glam::DVec3;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -67,7 +67,7 @@ fn scan(
     let steps = ((end_angstrom - START_ANGSTROM) / STEP_ANGSTROM).round() as usize;
     let energy = |r: f64| {
         let atoms = at(r);
-        let neighbors = NeighborList::build(&atoms, potential.cutoff_angstrom());
+        let neighbors = potential.neighbor_list(&atoms, 0.0);
         let mut evaluation = Evaluation::default();
         potential.evaluate(&atoms, &neighbors, &mut evaluation)?;
         Ok(evaluation.energy_ev())

@@ -187,6 +187,10 @@ impl Potential for Surrogate<'_> {
         self.guide.species()
     }
 
+    fn neighbor_list(&self, atoms: &Atoms, skin_angstrom: f64) -> NeighborList {
+        self.guide.neighbor_list(atoms, skin_angstrom)
+    }
+
     /// The strain derivative stays that of the guide: cells do not change here.
     fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
         self.guide.evaluate(atoms, neighbors, evaluation)?;

@@ -44,7 +44,7 @@ impl<'p> Simulation<'p> {
             let found = format!("expected the species of the model ({}), found {unknown}", known.join(", "));
             return Err(Error::input("atoms", found, "Use a model that knows this element"));
         }
-        let neighbors = NeighborList::build(&atoms, potential.cutoff_angstrom() + skin_angstrom);
+        let neighbors = potential.neighbor_list(&atoms, skin_angstrom);
         let mut simulation = Self {
             potential,
             skin_angstrom,
@@ -115,7 +115,7 @@ impl<'p> Simulation<'p> {
     }
 
     fn build_list(&mut self) {
-        self.neighbors = NeighborList::build(&self.atoms, self.potential.cutoff_angstrom() + self.skin_angstrom);
+        self.neighbors = self.potential.neighbor_list(&self.atoms, self.skin_angstrom);
         self.builds += 1;
     }
 

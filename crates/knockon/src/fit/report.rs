@@ -6,7 +6,7 @@ use super::training_data::{Configuration, TrainingData};
 use super::validation::Score;
 use crate::io::csv_field;
 use crate::potential::{LinearPotential, Model};
-use crate::{Error, Evaluation, NeighborList, Potential, Species};
+use crate::{Error, Evaluation, Potential, Species};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -74,7 +74,7 @@ pub fn predict(
     let potentials: Vec<LinearPotential> = potentials.collect::<Result<_, _>>()?;
     let one = |c: &Configuration| {
         let fit = fit_of(c);
-        let neighbors = NeighborList::build(&c.atoms, potentials[fit].cutoff_angstrom());
+        let neighbors = potentials[fit].neighbor_list(&c.atoms, 0.0);
         let mut evaluation = Evaluation::default();
         potentials[fit].evaluate(&c.atoms, &neighbors, &mut evaluation)?;
         let offset: f64 = unknowns.offset_terms(c).iter().map(|(k, count)| count * fits[fit][*k]).sum();

@@ -5,7 +5,7 @@
 
 use super::Evaluation;
 use super::bispectrum::Bispectrum;
-use super::electrostatic::{ChargedNeighbors, ElectrostaticKernel};
+use super::electrostatic::{ElectrostaticShape, Surroundings};
 use super::grouping::{Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::linear::{for_each_lane, outer};
 use super::model::{Model, pair_index};
@@ -173,21 +173,13 @@ pub fn design_rows(
     let mut rows = DesignRows::zero(atoms.len(), columns.len());
     rows.fixed.strain_derivative_ev = DMat3::ZERO;
     let (mut work, mut slots) = (kernel.workspace(), LaneSlots::new());
-    let electrostatic = model.electrostatic.as_ref().map(ElectrostaticKernel::new);
-    let mut charged = ChargedNeighbors::default();
     for group in &grouping.groups {
         let members = &grouping.order[group.atoms.clone()];
         for atom in members {
             rows.energy[columns.intercept(usize::from(grouping.species[*atom as usize]))] += 1.0;
         }
-        charged.clear(species.len());
-        let pair = |n: &Neighbor| {
-            if let Some(electrostatic) = &electrostatic {
-                electrostatic.collect(n, n.slot, &mut charged);
-            }
-            add_pair(model, columns, group.central, members, neighbors, n, &mut rows);
-        };
-        let reach = model.cutoff_angstrom();
+        let pair = |n: &Neighbor| add_pair(model, columns, group.central, members, neighbors, n, &mut rows);
+        let reach = model.bond_cutoff_angstrom();
         collect_neighbors(
             &kernel,
             &grouping,
@@ -200,7 +192,6 @@ pub fn design_rows(
             &mut slots,
             pair,
         )?;
-        add_charged(columns, group.central, members, neighbors, &charged, &mut rows);
         kernel.densities(group.central, &mut work);
         for (channel, units) in units.iter().enumerate() {
             for (column, unit) in columns.many_body(group.central, channel).zip(units) {
@@ -212,6 +203,10 @@ pub fn design_rows(
                 });
             }
         }
+    }
+    if let Some(electrostatic) = &model.electrostatic {
+        let around = Surroundings::new(atoms, &grouping.species, neighbors);
+        add_charges(columns, &electrostatic.shape, &around, &mut rows);
     }
     Ok(rows)
 }
@@ -250,39 +245,38 @@ fn add_pair(
     rows.add_fixed(atoms, n.vector, 0.5 * value, direction * (0.5 * slope));
 }
 
-/// Adds what the atoms of one group feel of charges.
-fn add_charged(
-    columns: &Columns,
-    central: usize,
-    members: &[u32],
-    neighbors: &NeighborList,
-    charged: &ChargedNeighbors,
-    rows: &mut DesignRows,
-) {
+/// Adds what the atoms feel of charges.
+fn add_charges(columns: &Columns, shape: &ElectrostaticShape, around: &Surroundings<'_>, rows: &mut DesignRows) {
     let n_species = columns.n_species;
-    let (charges, responses) = (columns.charges(), columns.responses(central));
-    if charges.is_empty() {
-        return;
-    }
-    for lane in 0..members.len() {
-        let fields = charged.fields(lane);
+    let species_of = |atom: usize| usize::from(around.species[atom]);
+    // By atom and species of the others.
+    let mut fields = vec![vec![DVec3::ZERO; n_species]; around.species.len()];
+    around.for_each_pair(shape, |[first, second], felt| {
+        fields[first][species_of(second)] += felt.vector * felt.field;
+        fields[second][species_of(first)] -= felt.vector * felt.field;
+    });
+    for (central, fields) in around.species.iter().zip(&fields) {
+        let responses = columns.responses(usize::from(*central)).start;
         for (a, b) in (0..n_species).flat_map(|a| (a..n_species).map(move |b| (a, b))) {
-            let column = responses.start + pair_index(a, b, n_species);
+            let column = responses + pair_index(a, b, n_species);
             rows.energy[column] += COULOMB_EV_ANGSTROM * fields[a].dot(fields[b]);
         }
     }
-    for neighbor in &charged.list {
-        let atoms = [members[neighbor.lane] as usize, neighbors.index[neighbor.slot] as usize];
-        let vector = neighbor.vector();
-        let column = charges.start + pair_index(central, neighbor.species, n_species);
-        rows.energy[column] += 0.5 * neighbor.energy[0];
-        rows.add_gradient(column, atoms, vector, neighbor.energy_gradient() * 0.5);
-        for (other, field) in charged.fields(neighbor.lane).iter().enumerate() {
-            let column = responses.start + pair_index(neighbor.species, other, n_species);
-            let twice = if neighbor.species == other { 2.0 } else { 1.0 };
-            rows.add_gradient(column, atoms, vector, neighbor.field_gradient(*field) * (twice * COULOMB_EV_ANGSTROM));
+    around.for_each_pair(shape, |atoms, felt| {
+        let [first, second] = atoms.map(species_of);
+        let column = columns.charges().start + pair_index(first, second, n_species);
+        rows.energy[column] += felt.energy;
+        rows.add_gradient(column, atoms, felt.vector, felt.energy_gradient());
+        for (atoms, vector, [central, species]) in
+            [(atoms, felt.vector, [first, second]), ([atoms[1], atoms[0]], -felt.vector, [second, first])]
+        {
+            for (other, field) in fields[atoms[0]].iter().enumerate() {
+                let column = columns.responses(central).start + pair_index(species, other, n_species);
+                let twice = if species == other { 2.0 } else { 1.0 };
+                rows.add_gradient(column, atoms, vector, felt.field_gradient(*field) * (twice * COULOMB_EV_ANGSTROM));
+            }
         }
-    }
+    });
 }
 
 impl Model {

@@ -9,20 +9,29 @@
 //! and ZBL act. k is the Coulomb constant. Products of charges q_ab and responses p_ab are coefficients of the linear
 //! model like all others: induced dipoles have the energy -alpha/2 (sum of q_a E^a)^2, a quadratic form in the fields.
 
-use super::grouping::Neighbor;
-use super::lanes::LANES;
+use super::linear::outer;
 use super::model::{InnerSwitch, pair_index};
-use super::pair_function::{Jet, PairTable, product};
-use crate::Species;
+use super::pair_function::{Jet, product};
+use super::square_table::SquareTable;
+use crate::neighbors::PairList;
 use crate::units::COULOMB_EV_ANGSTROM;
-use glam::DVec3;
+use crate::{Atoms, NeighborList, Species};
+use fearless_simd::{Level, dispatch};
+use glam::{DMat3, DVec3};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::f64::consts::PI;
+use std::ops::{AddAssign, Range};
 
 /// 2 / sqrt(pi).
 const TWO_OVER_ROOT_PI: f64 = std::f64::consts::FRAC_2_SQRT_PI;
-/// Intervals of the tables: errors of 1e-11 of the functions.
-const INTERVALS: usize = 2048;
+/// Intervals of each segment of the table: errors below 1e-8 of the functions.
+const INTERVALS: usize = 1024;
+/// Atoms whose pairs are summed one after the other. Each block has sums of its own for all atoms, so that there are at most so
+/// many.
+const ATOMS_PER_BLOCK: usize = 512;
+const MAX_BLOCKS: usize = 16;
 
 /// Charges and responses, with what shapes their functions of the distance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +100,20 @@ impl ElectrostaticShape {
         let (sin, cos) = libm::sincos(k * r);
         let taper = [0.5 * (1.0 + cos), -0.5 * k * sin, -0.5 * k * k * cos];
         product(product(smoothed(self.smoothing_per_angstrom, r), taper), self.inner_switch.jet(r))
+    }
+
+    /// Both functions over what they are multiplied with, as functions of the distance with their slopes: the energy, and the
+    /// field over the distance.
+    fn radial(&self, r: f64) -> [[f64; 2]; 2] {
+        let ([energy, energy_slope, _], [field, field_slope, _]) = (self.energy(r), self.field(r));
+        [[energy, energy_slope], [field / r, (field_slope - field / r) / r]]
+    }
+
+    fn felt(&self, vector: DVec3) -> Felt {
+        let r = vector.length();
+        let [[energy, energy_slope], [field, field_slope]] = self.radial(r);
+        let [energy_slope, field_slope] = [energy_slope, field_slope].map(|slope| 0.5 * slope / r);
+        Felt { vector, energy, energy_slope, field, field_slope }
     }
 
     /// What does not fit, in words.
@@ -168,143 +191,294 @@ impl Electrostatic {
 }
 
 /// Charges and responses made ready for evaluation.
+///
+/// Pairs are many, so that as little as possible is done for each: tables hold functions of the squared distance, and one force is
+/// found for both atoms in a second sweep through the pairs, when all fields are known.
 pub(super) struct ElectrostaticKernel {
-    start: f64,
-    cutoff: f64,
-    /// Energy of elementary charges, and field.
-    table: PairTable<2>,
-    pub(super) coefficients: ElectrostaticCoefficients,
+    level: Level,
+    squares: Range<f64>,
+    /// Energy of elementary charges, and field over distance.
+    table: SquareTable<2>,
+    coefficients: ElectrostaticCoefficients,
 }
 
 /// What multiplies the two functions of the distance.
 pub(super) struct ElectrostaticCoefficients {
-    /// By pair of species, in elementary charges squared.
-    products: Vec<f64>,
+    /// By the species of the two atoms, in elementary charges squared.
+    products: Vec<Vec<f64>>,
     /// By central species and pair of species, in angstrom^3.
     responses: Vec<Vec<f64>>,
 }
 
-/// A neighbour of one central atom whose charge it feels.
-pub(super) struct ChargedNeighbor {
-    /// Lane of the central atom.
-    pub(super) lane: usize,
-    /// Where its gradient is written; the caller's numbering.
-    pub(super) slot: usize,
-    /// Species index.
-    pub(super) species: usize,
-    /// Unit vector from the central atom.
-    direction: DVec3,
-    distance: f64,
-    /// Energy of elementary charges, and its slope.
-    pub(super) energy: [f64; 2],
-    /// Field of an elementary charge, and its slope.
-    field: [f64; 2],
+/// Atoms that feel each other's charges.
+pub(super) struct Surroundings<'a> {
+    pub(super) atoms: &'a Atoms,
+    /// Species index of each atom.
+    pub(super) species: &'a [u8],
+    pairs: Cow<'a, PairList>,
 }
 
-impl ChargedNeighbor {
-    /// From the central atom, in angstrom.
-    pub(super) fn vector(&self) -> DVec3 {
-        self.direction * self.distance
+impl<'a> Surroundings<'a> {
+    pub(super) fn new(atoms: &'a Atoms, species: &'a [u8], neighbors: &'a NeighborList) -> Self {
+        Self { atoms, species, pairs: neighbors.all_pairs() }
     }
 
-    /// Derivative of the energy of elementary charges with respect to the neighbour vector.
+    /// Pairs of one atom: translations in angstrom and which atoms they bring near.
+    #[inline(always)]
+    fn groups(&self, atom: usize) -> impl Iterator<Item = (DVec3, &[u32])> {
+        self.pairs.groups(atom).map(|(t, others)| (self.atoms.cell.vectors * t.as_dvec3(), others))
+    }
+
+    /// Calls `visit` with every pair whose charges are felt; without tables.
+    pub(super) fn for_each_pair(&self, shape: &ElectrostaticShape, mut visit: impl FnMut([usize; 2], &Felt)) {
+        let pairs = (0..self.atoms.len()).flat_map(|atom| {
+            let pair = move |translation: DVec3, other: &u32| (atom, *other as usize, translation);
+            self.groups(atom).flat_map(move |(translation, others)| others.iter().map(move |o| pair(translation, o)))
+        });
+        for (atom, other, translation) in pairs {
+            let vector = self.atoms.positions[other] + translation - self.atoms.positions[atom];
+            if vector.length_squared() < shape.cutoff_angstrom.powi(2) {
+                visit([atom, other], &shape.felt(vector));
+            }
+        }
+    }
+
+    /// What `of_block` gives for blocks of atoms. Their number depends on that of the atoms alone, so that sums over blocks
+    /// do not depend on the number of threads.
+    fn in_blocks<T: Send>(&self, of_block: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+        let n_atoms = self.atoms.len();
+        let n_blocks = (n_atoms / ATOMS_PER_BLOCK).clamp(1, MAX_BLOCKS);
+        let first = |block: usize| block * n_atoms / n_blocks;
+        (0..n_blocks).into_par_iter().map(|block| of_block(first(block)..first(block + 1))).collect()
+    }
+}
+
+/// One pair and the two functions of its distance.
+pub(super) struct Felt {
+    /// From the first atom to the second, in angstrom.
+    pub(super) vector: DVec3,
+    /// Energy of elementary charges in eV.
+    pub(super) energy: f64,
+    /// Its derivative with respect to the square of the distance.
+    energy_slope: f64,
+    /// Field of an elementary charge over the distance.
+    pub(super) field: f64,
+    /// Its derivative with respect to the square of the distance.
+    field_slope: f64,
+}
+
+impl Felt {
+    /// Derivative of the energy of elementary charges with respect to the vector.
+    #[inline(always)]
     pub(super) fn energy_gradient(&self) -> DVec3 {
-        self.direction * self.energy[1]
+        self.vector * (2.0 * self.energy_slope)
     }
 
-    /// Derivative of (field of this neighbour) . `other` with respect to the neighbour vector.
+    /// Derivative of (field of one atom at the other) . `other` with respect to the vector to the one; the same in both
+    /// directions.
     #[inline(always)]
     pub(super) fn field_gradient(&self, other: DVec3) -> DVec3 {
-        let across = self.field[0] / self.distance;
-        other * across + self.direction * (self.direction.dot(other) * (self.field[1] - across))
+        other * self.field + self.vector * (2.0 * self.field_slope * self.vector.dot(other))
     }
 }
 
-/// What the central atoms of one group feel: neighbours, and the fields that they make.
+/// A group of pairs of one atom, those within reach: other atom, vector to it, square of the distance.
 #[derive(Default)]
-pub(super) struct ChargedNeighbors {
-    pub(super) list: Vec<ChargedNeighbor>,
-    n_species: usize,
-    /// By lane and species of the neighbours, in 1/angstrom^2.
-    fields: Vec<DVec3>,
-    derivatives: Vec<DVec3>,
+struct Found {
+    atoms: Vec<u32>,
+    vectors: Vec<DVec3>,
+    squares: Vec<f64>,
+    n: usize,
 }
 
-impl ChargedNeighbors {
-    /// Forgets the last group.
-    pub(super) fn clear(&mut self, n_species: usize) {
-        self.n_species = n_species;
-        self.list.clear();
-        self.fields.clear();
-        self.fields.resize(LANES * n_species, DVec3::ZERO);
+impl Found {
+    /// Makes room for so many.
+    fn grow(&mut self, n: usize) {
+        if self.atoms.len() < n {
+            self.atoms.resize(n, 0);
+            self.vectors.resize(n, DVec3::ZERO);
+            self.squares.resize(n, 0.0);
+        }
     }
 
-    /// Fields on the central atom of a lane, by species.
-    pub(super) fn fields(&self, lane: usize) -> &[DVec3] {
-        &self.fields[lane * self.n_species..][..self.n_species]
+    #[inline(always)]
+    fn iter(&self) -> impl Iterator<Item = (usize, DVec3, f64)> {
+        let others = self.atoms[..self.n].iter().zip(&self.vectors).zip(&self.squares);
+        others.map(|((atom, vector), square)| (*atom as usize, *vector, *square))
     }
+}
+
+/// What charges and responses add to a box.
+pub(super) struct ElectrostaticSums {
+    /// Energy of each atom in eV; pair energies are shared equally.
+    pub(super) energies_ev: Vec<f64>,
+    /// Force on each atom in eV/angstrom.
+    pub(super) forces: Vec<DVec3>,
+    /// Derivative with respect to a homogeneous strain, before it is made symmetric. Of a block: what translations add to it.
+    pub(super) strain_ev: DMat3,
 }
 
 impl ElectrostaticKernel {
     pub(super) fn new(electrostatic: &Electrostatic) -> Self {
         let (shape, switch) = (electrostatic.shape, electrostatic.shape.inner_switch);
-        let knots = [switch.start_angstrom, switch.end_angstrom, shape.cutoff_angstrom];
+        let (start, end, cutoff) = (switch.start_angstrom, switch.end_angstrom, shape.cutoff_angstrom);
+        // Both functions change fastest where they begin: as many intervals there as farther out.
+        let knots = [start, end, (end * cutoff).sqrt(), cutoff];
         Self {
-            start: switch.start_angstrom,
-            cutoff: shape.cutoff_angstrom,
-            table: PairTable::with_knots(&knots, INTERVALS, |r| [shape.energy(r), shape.field(r)]),
+            level: Level::new(),
+            squares: start * start..cutoff * cutoff,
+            table: SquareTable::new(&knots, INTERVALS, |r| shape.radial(r)),
             coefficients: ElectrostaticCoefficients::new(electrostatic),
         }
     }
 
-    /// Notes a neighbour, if its charge is felt, and its field.
-    #[inline(always)]
-    pub(super) fn collect(&self, n: &Neighbor, slot: usize, charged: &mut ChargedNeighbors) {
-        if n.distance >= self.cutoff || n.distance <= self.start {
-            return;
-        }
-        let ([energy, field], [energy_slope, field_slope]) = self.table.evaluate(n.distance);
-        let direction = n.vector / n.distance;
-        charged.fields[n.lane * charged.n_species + n.species] += direction * field;
-        charged.list.push(ChargedNeighbor {
-            lane: n.lane,
-            slot,
-            species: n.species,
-            direction,
-            distance: n.distance,
-            energy: [energy, energy_slope],
-            field: [field, field_slope],
-        });
+    /// The same with other vector instructions.
+    pub(super) fn at_level(self, level: Level) -> Self {
+        Self { level, ..self }
     }
+
+    /// The pairs of an atom at `position` with others.
+    #[inline(always)]
+    fn collect(&self, positions: &[DVec3], position: DVec3, others: &[u32], found: &mut Found) {
+        found.grow(others.len());
+        found.n = 0;
+        for other in others {
+            let vector = positions[*other as usize] - position;
+            let square = vector.length_squared();
+            // Written in any case, kept if it is within reach: no branch that has to be guessed.
+            (found.atoms[found.n], found.vectors[found.n], found.squares[found.n]) = (*other, vector, square);
+            found.n += usize::from(square > self.squares.start && square < self.squares.end);
+        }
+    }
+
+    #[inline(always)]
+    fn felt(&self, vector: DVec3, square: f64) -> Felt {
+        let ([energy, field], [energy_slope, field_slope]) = self.table.evaluate(square);
+        Felt { vector, energy, energy_slope, field, field_slope }
+    }
+
+    /// Fields on each atom by species of the others, in 1/angstrom^2.
+    pub(super) fn fields(&self, around: &Surroundings<'_>) -> Vec<DVec3> {
+        let n_fields = around.atoms.len() * self.coefficients.responses.len();
+        let blocks = around.in_blocks(|atoms| {
+            let (mut found, mut fields) = (Found::default(), vec![DVec3::ZERO; n_fields]);
+            for atom in atoms {
+                dispatch!(self.level, _simd => self.add_fields(around, atom, &mut found, &mut fields));
+            }
+            fields
+        });
+        sum(blocks)
+    }
+
+    #[inline(always)]
+    fn add_fields(&self, around: &Surroundings<'_>, atom: usize, found: &mut Found, fields: &mut [DVec3]) {
+        let n_species = self.coefficients.responses.len();
+        let central = usize::from(around.species[atom]);
+        let positions = &around.atoms.positions[..];
+        for (translation, others) in around.groups(atom) {
+            self.collect(positions, positions[atom] - translation, others, found);
+            for (other, vector, square) in found.iter() {
+                let field = vector * self.table.value(square, 1);
+                fields[atom * n_species + usize::from(around.species[other])] += field;
+                fields[other * n_species + central] -= field;
+            }
+        }
+    }
+
+    /// What the model's own coefficients give.
+    pub(super) fn sums(&self, around: &Surroundings<'_>, fields: &[DVec3]) -> ElectrostaticSums {
+        self.sums_with(&self.coefficients, around, fields)
+    }
+
+    /// What these coefficients give in these fields.
+    pub(super) fn sums_with(
+        &self,
+        coefficients: &ElectrostaticCoefficients,
+        around: &Surroundings<'_>,
+        fields: &[DVec3],
+    ) -> ElectrostaticSums {
+        let (n_atoms, n_species) = (around.atoms.len(), coefficients.responses.len());
+        let mut derivatives = vec![DVec3::ZERO; fields.len()];
+        let of_atoms = fields.chunks_exact(n_species).zip(derivatives.chunks_exact_mut(n_species));
+        let respond = |(species, (fields, derivatives)): (&u8, (&[DVec3], &mut [DVec3]))| {
+            response_energy(&coefficients.responses[usize::from(*species)], fields, derivatives)
+        };
+        let responses: Vec<f64> = around.species.iter().zip(of_atoms).map(respond).collect();
+        let blocks = around.in_blocks(|atoms| {
+            let mut found = Found::default();
+            let mut sums = ElectrostaticSums {
+                energies_ev: vec![0.0; n_atoms],
+                forces: vec![DVec3::ZERO; n_atoms],
+                strain_ev: DMat3::ZERO,
+            };
+            for atom in atoms {
+                dispatch!(self.level, _simd => {
+                    self.add_pairs(coefficients, around, &derivatives, atom, &mut found, &mut sums)
+                });
+            }
+            sums
+        });
+        let across: DMat3 = blocks.iter().map(|sums| sums.strain_ev).sum();
+        let (mut energies, forces): (Vec<_>, Vec<_>) = blocks.into_iter().map(|s| (s.energies_ev, s.forces)).unzip();
+        energies.push(responses);
+        let (energies_ev, forces) = (sum(energies), sum(forces));
+        // The strain derivative is the sum over pairs of (r_j + translation - r_i) g^T, where g is the force on i and -g that on j:
+        // sums over atoms of -r f^T, and over groups of pairs of translation g^T.
+        let inside: DMat3 = around.atoms.positions.iter().zip(&forces).map(|(r, f)| outer(*r, *f)).sum();
+        ElectrostaticSums { energies_ev, forces, strain_ev: across - inside }
+    }
+
+    /// Adds the energies and forces of the pairs of one atom. The two atoms feel each other's charge, and each of them,
+    /// through its response, how the other changes its field.
+    #[inline(always)]
+    fn add_pairs(
+        &self,
+        coefficients: &ElectrostaticCoefficients,
+        around: &Surroundings<'_>,
+        derivatives: &[DVec3],
+        atom: usize,
+        found: &mut Found,
+        sums: &mut ElectrostaticSums,
+    ) {
+        let n_species = coefficients.responses.len();
+        let central = usize::from(around.species[atom]);
+        let (products, own) = (&coefficients.products[central], &derivatives[atom * n_species..][..n_species]);
+        let (positions, mut energy) = (&around.atoms.positions[..], 0.0);
+        for (translation, others) in around.groups(atom) {
+            let mut force = DVec3::ZERO;
+            self.collect(positions, positions[atom] - translation, others, found);
+            for (other, vector, square) in found.iter() {
+                let (felt, species) = (self.felt(vector, square), usize::from(around.species[other]));
+                let difference = own[species] - derivatives[other * n_species + central];
+                let gradient = felt.energy_gradient() * products[species] + felt.field_gradient(difference);
+                let half = 0.5 * products[species] * felt.energy;
+                energy += half;
+                sums.energies_ev[other] += half;
+                force += gradient;
+                sums.forces[other] -= gradient;
+            }
+            sums.forces[atom] += force;
+            sums.strain_ev += outer(translation, force);
+        }
+        sums.energies_ev[atom] += energy;
+    }
+}
+
+/// Adds lists element by element, in their order.
+fn sum<T: Copy + AddAssign + Send + Sync>(lists: Vec<Vec<T>>) -> Vec<T> {
+    let mut lists = lists.into_iter();
+    let (mut sums, rest) = (lists.next().unwrap_or_default(), lists.collect::<Vec<_>>());
+    sums.par_iter_mut().enumerate().for_each(|(k, sum)| rest.iter().for_each(|list| *sum += list[k]));
+    sums
 }
 
 impl ElectrostaticCoefficients {
     pub(super) fn new(electrostatic: &Electrostatic) -> Self {
+        let n = electrostatic.responses.len();
+        let product = |a: usize, b: usize| electrostatic.charges[pair_index(a, b, n)].product;
         Self {
-            products: electrostatic.charges.iter().map(|c| c.product).collect(),
+            products: (0..n).map(|a| (0..n).map(|b| product(a, b)).collect()).collect(),
             responses: electrostatic.responses.iter().map(|r| r.coefficients_angstrom3.clone()).collect(),
-        }
-    }
-
-    /// Adds the energies of a group of central atoms of one species, and calls `add(neighbour, gradient)` for each neighbour.
-    pub(super) fn evaluate(
-        &self,
-        central: usize,
-        charged: &mut ChargedNeighbors,
-        energies_ev: &mut [f64],
-        mut add: impl FnMut(&ChargedNeighbor, DVec3),
-    ) {
-        let ChargedNeighbors { list, n_species, fields, derivatives } = charged;
-        derivatives.resize(fields.len(), DVec3::ZERO);
-        let lanes = fields.chunks_exact(*n_species).zip(derivatives.chunks_exact_mut(*n_species));
-        for (energy, (fields, derivatives)) in energies_ev.iter_mut().zip(lanes) {
-            *energy += response_energy(&self.responses[central], fields, derivatives);
-        }
-        for neighbor in list.iter() {
-            let half = 0.5 * self.products[pair_index(central, neighbor.species, *n_species)];
-            energies_ev[neighbor.lane] += half * neighbor.energy[0];
-            let derivative = derivatives[neighbor.lane * *n_species + neighbor.species];
-            add(neighbor, neighbor.energy_gradient() * half + neighbor.field_gradient(derivative));
         }
     }
 }
@@ -378,16 +552,31 @@ mod tests {
     }
 
     #[test]
+    fn gradients_are_those_of_energy_and_field() {
+        let (vector, other) = (DVec3::new(1.3, -0.4, 2.1), DVec3::new(0.3, 0.9, -0.2));
+        let felt = shape().felt(vector);
+        for axis in 0..3 {
+            let [low, high] = [-1e-5, 1e-5].map(|h| shape().felt(vector + DVec3::AXES[axis] * h));
+            let energy = (high.energy - low.energy) / 2e-5;
+            assert!((energy - felt.energy_gradient()[axis]).abs() < 1e-8, "energy, axis {axis}");
+            let field = (other.dot(high.vector) * high.field - other.dot(low.vector) * low.field) / 2e-5;
+            assert!((field - felt.field_gradient(other)[axis]).abs() < 1e-8, "field, axis {axis}");
+        }
+    }
+
+    #[test]
     fn table_agrees_with_the_functions() {
         let kernel = ElectrostaticKernel::new(&Electrostatic::empty(shape(), &[]));
         for k in 0..10_000 {
             let r = 0.7 + 9.3 * (f64::from(k) + 0.5) / 10_000.0;
-            let (values, slopes) = kernel.table.evaluate(r);
-            for (k, expected) in [shape().energy(r), shape().field(r)].into_iter().enumerate() {
-                let found = [values[k], slopes[k]];
-                let scale = 1.0 + expected[0].abs() + expected[1].abs();
-                assert!((found[0] - expected[0]).abs() < 1e-11 * scale, "value at {r}: {found:?} {expected:?}");
-                assert!((found[1] - expected[1]).abs() < 1e-9 * scale, "slope at {r}: {found:?} {expected:?}");
+            let vector = DVec3::new(0.6, 0.0, -0.8) * r;
+            let (found, exact) = (kernel.felt(vector, r * r), shape().felt(vector));
+            let gradients = [&found, &exact].map(|felt| [felt.energy_gradient(), felt.field_gradient(DVec3::X)]);
+            let values = [(found.energy, exact.energy), (found.field * r, exact.field * r)];
+            let slopes = (0..2).flat_map(|k| (0..3).map(move |axis| (gradients[0][k][axis], gradients[1][k][axis])));
+            let all = values.into_iter().map(|pair| (pair, 1e-8)).chain(slopes.map(|pair| (pair, 1e-6)));
+            for ((found, expected), tolerance) in all {
+                assert!((found - expected).abs() < tolerance * (1.0 + expected.abs()), "at {r}: {found} {expected}");
             }
         }
     }

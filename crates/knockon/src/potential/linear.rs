@@ -1,8 +1,9 @@
-//! The hybrid linear potential, evaluated: neighbours are collected per group of central atoms, the many-body kernel,
-//! the two-body tables and charges give site energies and their derivatives, a second pass gathers the forces.
+//! The hybrid linear potential, evaluated: neighbours are collected per group of central atoms, the many-body kernel
+//! and the two-body tables give site energies and their derivatives, a second pass gathers the forces. Charges, which reach
+//! farther, are summed by themselves.
 
 use super::bispectrum::{Bispectrum, Coefficients, Workspace};
-use super::electrostatic::{ChargedNeighbors, ElectrostaticKernel};
+use super::electrostatic::{ElectrostaticKernel, Surroundings};
 use super::grouping::{Group, Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::lanes::LANES;
 use super::members::{Gradient, MEMBERS, Members, MembersWorkspace};
@@ -20,6 +21,8 @@ use std::sync::Mutex;
 pub struct LinearPotential {
     species: Vec<Species>,
     cutoff_angstrom: f64,
+    /// Farther than this atoms feel each other's charges alone.
+    bond_cutoff_angstrom: f64,
     kernel: Bispectrum,
     /// Intercept and many-body coefficients of each central species.
     intercepts_ev: Vec<f64>,
@@ -65,7 +68,6 @@ struct Scratch {
     work: Workspace,
     members_work: MembersWorkspace,
     slots: LaneSlots,
-    charged: ChargedNeighbors,
 }
 
 /// Where one group writes; it owns the slots of its atoms' neighbours.
@@ -106,6 +108,7 @@ impl LinearPotential {
         let kernel = Bispectrum::new(model);
         Ok(Self {
             cutoff_angstrom: model.cutoff_angstrom(),
+            bond_cutoff_angstrom: model.bond_cutoff_angstrom(),
             species: model.species(),
             intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
             many_body: model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect(),
@@ -118,7 +121,9 @@ impl LinearPotential {
 
     /// The same with other vector instructions; none if this processor lacks them. Results differ in the last bits.
     pub fn with_instructions(mut self, instructions: Instructions) -> Option<Self> {
-        self.kernel = self.kernel.at_level(instructions.level()?);
+        let level = instructions.level()?;
+        self.kernel = self.kernel.at_level(level);
+        self.electrostatic = self.electrostatic.map(|e| e.at_level(level));
         Some(self)
     }
 
@@ -132,7 +137,6 @@ impl LinearPotential {
             work: self.kernel.workspace(),
             members_work: MembersWorkspace::default(),
             slots: Vec::new(),
-            charged: ChargedNeighbors::default(),
         });
         let result = use_it(&mut scratch);
         self.scratch.lock().expect("no thread panics while it holds the lock").push(scratch);
@@ -152,18 +156,14 @@ impl LinearPotential {
         totals: Option<&Totals>,
     ) -> Result<(), Error> {
         let mut stopwatch = Stopwatch::start(totals);
-        let (group, reach) = (output.group, self.cutoff_angstrom);
+        let (group, reach) = (output.group, self.bond_cutoff_angstrom);
         let central = group.central;
         let first_slots = FirstSlots::new(grouping, group, neighbors);
         output.energies_ev.fill(self.intercepts_ev[central]);
         output.gradients.fill(DVec3::ZERO);
         output.octets.iter_mut().for_each(|octet| octet.gradients.fill(Gradient::default()));
-        self.with_scratch(|Scratch { work, members_work, slots, charged }| {
-            charged.clear(self.species.len());
+        self.with_scratch(|Scratch { work, members_work, slots }| {
             let pair = |n: &Neighbor| {
-                if let Some(electrostatic) = &self.electrostatic {
-                    electrostatic.collect(n, first_slots.local(n.lane, n.slot), charged);
-                }
                 let Some(pairs) = self.pairs.as_ref().filter(|p| n.distance < p.cutoff_angstrom()) else { return };
                 // Both atoms of a pair see it: half of its energy each.
                 let (energy, slope) = pairs.evaluate(central, n.species, n.distance);
@@ -180,15 +180,6 @@ impl LinearPotential {
                 }
             };
             collect_neighbors(&self.kernel, grouping, group, atoms, neighbors, translations, reach, work, slots, pair)?;
-            if let Some(electrostatic) = &self.electrostatic {
-                electrostatic.coefficients.evaluate(central, charged, output.energies_ev, |neighbor, gradient| {
-                    output.gradients[neighbor.slot] += gradient;
-                    output.strain_ev += outer(neighbor.vector(), gradient);
-                });
-                for (octet, output) in members.octets.iter().zip(&mut output.octets) {
-                    octet.add_electrostatic(central, charged, &mut output.energies_ev, output.gradients);
-                }
-            }
             stopwatch.lap(Step::Collect);
             self.kernel.densities(central, work);
             stopwatch.lap(Step::Densities);
@@ -269,6 +260,12 @@ impl Potential for LinearPotential {
         &self.species
     }
 
+    fn neighbor_list(&self, atoms: &Atoms, skin_angstrom: f64) -> NeighborList {
+        let bonds = NeighborList::build(atoms, self.bond_cutoff_angstrom + skin_angstrom);
+        let charges = self.electrostatic.is_some();
+        if charges { bonds.with_pairs(atoms, self.cutoff_angstrom + skin_angstrom) } else { bonds }
+    }
+
     fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {
         self.evaluate_with(&Members::default(), atoms, neighbors, evaluation, None).map(|_| ())
     }
@@ -314,21 +311,34 @@ impl LinearPotential {
             self.evaluate_group(members, &grouping, atoms, neighbors, &translations, output, totals)
         })?;
         let mut stopwatch = Stopwatch::start(totals);
-        let strain = outputs.iter().fold(DMat3::ZERO, |sum, output| sum + output.strain_ev);
+        let mut strain = outputs.iter().fold(DMat3::ZERO, |sum, output| sum + output.strain_ev);
         let mut energies_ev = vec![0.0; members.octets.len() * MEMBERS];
         for output in &outputs {
             let of_group = output.octets.iter().flat_map(|o| o.energies_ev);
             energies_ev.iter_mut().zip(of_group).for_each(|(sum, e)| *sum += e);
         }
-        evaluation.strain_derivative_ev = (strain + strain.transpose()) * 0.5;
         let shifts = slot_shifts(&grouping, neighbors);
         for (atom, energy) in grouping.order.iter().zip(&site_energies) {
             evaluation.energies_ev[*atom as usize] = *energy;
         }
         gather(neighbors, &shifts, evaluation);
-        evaluation.check_finite()?;
         stopwatch.lap(Step::Gather);
-        let force_squares = force_squares(neighbors, &shifts, &evaluation.member_gradients);
+        let mut of_charges = Vec::new();
+        if let Some(electrostatic) = &self.electrostatic {
+            let around = Surroundings::new(atoms, &grouping.species, neighbors);
+            let fields = electrostatic.fields(&around);
+            let sums = electrostatic.sums(&around, &fields);
+            evaluation.energies_ev.iter_mut().zip(sums.energies_ev).for_each(|(sum, e)| *sum += e);
+            evaluation.forces.iter_mut().zip(sums.forces).for_each(|(sum, f)| *sum += f);
+            strain += sums.strain_ev;
+            let octets = members.octets.iter().zip(energies_ev.chunks_exact_mut(MEMBERS));
+            of_charges =
+                octets.map(|(o, energies)| o.electrostatic(electrostatic, &around, &fields, energies)).collect();
+        }
+        stopwatch.lap(Step::Charges);
+        evaluation.strain_derivative_ev = (strain + strain.transpose()) * 0.5;
+        evaluation.check_finite()?;
+        let force_squares = force_squares(neighbors, &shifts, &evaluation.member_gradients, &of_charges);
         Ok(Deviations { energies_ev, force_squares })
     }
 }
@@ -367,12 +377,18 @@ fn gather(neighbors: &NeighborList, shifts: &[isize], evaluation: &mut Evaluatio
     });
 }
 
-/// Sums the members' forces on each atom in the same way; gives the sums of their squares.
-fn force_squares(neighbors: &NeighborList, shifts: &[isize], octets: &[Vec<Gradient>]) -> Vec<DVec3> {
+/// Sums the members' forces on each atom in the same way, with those of charges, if there are any; gives the sums of their
+/// squares.
+fn force_squares(
+    neighbors: &NeighborList,
+    shifts: &[isize],
+    octets: &[Vec<Gradient>],
+    of_charges: &[Vec<Gradient>],
+) -> Vec<DVec3> {
     let of_atom = |atom: usize| {
         let mut squares = DVec3::ZERO;
-        for gradients in octets {
-            let mut force = Gradient::default();
+        for (octet, gradients) in octets.iter().enumerate() {
+            let mut force = of_charges.get(octet).map_or(Gradient::default(), |forces| forces[atom]);
             for (own, other) in slots_of(neighbors, shifts, atom) {
                 let (own, other) = (gradients[own].as_flattened(), gradients[other].as_flattened());
                 let sums = force.as_flattened_mut().iter_mut();

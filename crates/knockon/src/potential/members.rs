@@ -13,7 +13,7 @@
 
 use super::bispectrum::{Adjoint, Bispectrum, Coefficients, MAX_TARGETS, NeighborLanes, Radial, Sink, Workspace};
 use super::components::Components;
-use super::electrostatic::{ChargedNeighbors, ElectrostaticCoefficients};
+use super::electrostatic::{ElectrostaticCoefficients, ElectrostaticKernel, Surroundings};
 use super::grouping::LaneSlots;
 use super::lanes::{Complex, LANES, Lanes};
 use super::layout::Layout;
@@ -23,6 +23,7 @@ use super::pair_function::PairTable;
 use fearless_simd::{
     Level, Simd, SimdBase, SimdFloat, SimdFrom, SimdNarrow, SimdSplit, dispatch, f32x8, f32x16, f64x8,
 };
+use glam::DVec3;
 use std::array::from_fn;
 
 /// Members that are evaluated together.
@@ -142,23 +143,23 @@ impl Octet {
         dispatch!(level, _simd => table.evaluate(r))
     }
 
-    /// Adds the part of charges and responses in a group, whose neighbours are collected: energies of the group together, and
-    /// gradients by slot.
-    pub(super) fn add_electrostatic(
+    /// Adds the part of charges and responses to the energies of the box; gives their part of the forces by atom.
+    pub(super) fn electrostatic(
         &self,
-        central: usize,
-        charged: &mut ChargedNeighbors,
-        energies_ev: &mut [f64; MEMBERS],
-        gradients: &mut [Gradient],
-    ) {
-        for (m, member) in self.electrostatic.iter().enumerate() {
-            let mut energies = [0.0; LANES];
-            member.evaluate(central, charged, &mut energies, |neighbor, gradient| {
-                let sums = gradients[neighbor.slot].iter_mut();
-                sums.zip(gradient.to_array()).for_each(|(sum, g)| sum[m] += g as f32);
-            });
-            energies_ev[m] += energies.iter().sum::<f64>();
+        kernel: &ElectrostaticKernel,
+        around: &Surroundings<'_>,
+        fields: &[DVec3],
+        energies_ev: &mut [f64],
+    ) -> Vec<Gradient> {
+        let mut forces = vec![Gradient::default(); around.atoms.len()];
+        for (m, (member, energy)) in self.electrostatic.iter().zip(energies_ev).enumerate() {
+            let sums = kernel.sums_with(member, around, fields);
+            *energy += sums.energies_ev.iter().sum::<f64>();
+            for (force, sum) in forces.iter_mut().zip(sums.forces) {
+                force.iter_mut().zip(sum.to_array()).for_each(|(of_axis, f)| of_axis[m] = f as f32);
+            }
         }
+        forces
     }
 
     /// Energies of the first `n_atoms` lanes together, without two-body functions, after [`Bispectrum::adjoints_with`].

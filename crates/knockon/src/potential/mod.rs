@@ -22,6 +22,7 @@ mod pair_function;
 mod profile;
 #[cfg(test)]
 mod reference;
+mod square_table;
 #[cfg(test)]
 mod tests;
 mod zbl;
@@ -101,6 +102,11 @@ pub trait Potential: Sync {
 
     /// The elements that the model knows.
     fn species(&self) -> &[Species];
+
+    /// The neighbour list with which evaluations are fastest. It serves until an atom has moved half of `skin_angstrom`.
+    fn neighbor_list(&self, atoms: &Atoms, skin_angstrom: f64) -> NeighborList {
+        NeighborList::build(atoms, self.cutoff_angstrom() + skin_angstrom)
+    }
 
     /// Energy, forces and strain derivative. `neighbors` holds at least all pairs closer than the cutoff.
     ///

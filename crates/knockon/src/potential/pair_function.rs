@@ -189,15 +189,6 @@ impl<const K: usize> PairTable<K> {
         Self { segments, inner: term.inner_angstrom, cutoff: term.cutoff_angstrom }
     }
 
-    /// Of functions that are smooth between `knots`; at a knot each side takes its own curvature.
-    pub(super) fn with_knots(knots: &[f64], intervals: usize, function: impl Fn(f64) -> [Jet; K]) -> Self {
-        let segment = |ends: &[f64]| {
-            let inside = |r: f64| function(r.clamp(ends[0].next_up(), ends[1].next_down()));
-            Segment::new(ends[0], ends[1], intervals, &inside)
-        };
-        Self { segments: knots.windows(2).map(segment).collect(), inner: knots[0], cutoff: knots[knots.len() - 1] }
-    }
-
     /// Values and slopes; none outside of the table.
     #[inline(always)]
     pub(super) fn evaluate(&self, r: f64) -> ([f64; K], [f64; K]) {

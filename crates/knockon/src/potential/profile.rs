@@ -28,9 +28,10 @@ pub(super) enum Step {
     Gradients,
     Scatter,
     Gather,
+    Charges,
 }
 
-const STEPS: [(Step, &str); 7] = [
+const STEPS: [(Step, &str); 8] = [
     (Step::Prepare, "group atoms"),
     (Step::Collect, "collect neighbours, pair functions"),
     (Step::Densities, "densities"),
@@ -38,6 +39,7 @@ const STEPS: [(Step, &str); 7] = [
     (Step::Gradients, "gradients"),
     (Step::Scatter, "scatter, virial"),
     (Step::Gather, "gather forces"),
+    (Step::Charges, "charges"),
 ];
 
 /// CPU time of each step in nanoseconds, summed over threads.

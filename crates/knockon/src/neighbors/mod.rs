@@ -1,8 +1,15 @@
 //! Full neighbour lists as compressed rows, with the slot of each pair's reverse.
 
+mod bins;
+mod pairs;
+
+pub use pairs::PairList;
+
 use crate::{Atoms, Cell};
-use glam::{DMat3, DVec3, IVec3};
+use bins::Bins;
+use glam::{DVec3, IVec3};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Rows that one task builds: large enough to hide the cost of a task, small enough to share a small box.
 const ATOMS_PER_TASK: usize = 256;
@@ -24,8 +31,10 @@ pub struct NeighborList {
     pub reverse: Vec<u32>,
     /// Lattice translations in units of the cell vectors.
     pub translations: Vec<IVec3>,
-    /// The list holds all pairs closer than this, in angstrom (cutoff + skin).
+    /// The list holds all pairs closer than this, in angstrom (cutoff + skin): its rows, or its pairs where it has them.
     pub reach_angstrom: f64,
+    /// Pairs that interact in a simple way, each once; they may reach farther than the rows.
+    pub pairs: Option<PairList>,
     reference: Vec<DVec3>,
 }
 
@@ -33,6 +42,11 @@ impl NeighborList {
     /// Cartesian translations in angstrom for the present cell, to be indexed by `translation`.
     pub fn cartesian_translations(&self, cell: &Cell) -> Vec<DVec3> {
         self.translations.iter().map(|t| cell.vectors * t.as_dvec3()).collect()
+    }
+
+    /// All pairs, each once: those of the list, or those of its rows.
+    pub fn all_pairs(&self) -> Cow<'_, PairList> {
+        self.pairs.as_ref().map_or_else(|| Cow::Owned(PairList::of(self)), Cow::Borrowed)
     }
 
     /// Slots of one atom.
@@ -58,7 +72,7 @@ impl NeighborList {
     /// Pairs are searched over all periodic images, so the box may be smaller than the reach. The time grows
     /// linearly with the number of atoms; the result does not depend on the number of threads.
     pub fn build(atoms: &Atoms, reach_angstrom: f64) -> Self {
-        let bins = Bins::new(atoms, reach_angstrom);
+        let bins = Bins::new(atoms, reach_angstrom, reach_angstrom);
         let starts: Vec<usize> = (0..atoms.len()).step_by(ATOMS_PER_TASK).collect();
         let blocks: Vec<Block> = starts
             .into_par_iter()
@@ -73,6 +87,11 @@ impl NeighborList {
         Self::from_blocks(&blocks, atoms, reach_angstrom)
     }
 
+    /// The same list with pairs closer than `reach_angstrom`, which is farther than its rows reach.
+    pub fn with_pairs(self, atoms: &Atoms, reach_angstrom: f64) -> Self {
+        Self { reach_angstrom, pairs: Some(PairList::build(atoms, reach_angstrom)), ..self }
+    }
+
     fn from_blocks(blocks: &[Block], atoms: &Atoms, reach_angstrom: f64) -> Self {
         let mut translations: Vec<[i32; 3]> = blocks.iter().flat_map(|b| &b.translations).copied().collect();
         translations.sort_unstable();
@@ -85,6 +104,7 @@ impl NeighborList {
             reverse: vec![0; n_slots],
             translations: translations.iter().map(|t| IVec3::from_array(*t)).collect(),
             reach_angstrom,
+            pairs: None,
             reference: atoms.positions.clone(),
         };
         list.offsets.push(0);
@@ -169,135 +189,14 @@ impl Block {
     }
 }
 
-/// An atom where the search meets it.
-#[derive(Clone, Copy)]
-struct Entry {
-    index: u32,
-    position: DVec3,
-    /// The lattice cell that the unwrapped position lies in.
-    home: IVec3,
-}
-
-/// Atoms sorted into a grid of parallelepipeds, at least as thick as the reach where the box allows it.
-struct Bins {
-    counts: [i32; 3],
-    periodic: [bool; 3],
-    /// How many bins away a neighbour can be.
-    stencil: [i32; 3],
-    /// Bin and home of each atom.
-    place: Vec<(IVec3, IVec3)>,
-    /// Start of each bin in `entries`; one more entry than bins.
-    starts: Vec<usize>,
-    entries: Vec<Entry>,
-}
-
-impl Bins {
-    fn new(atoms: &Atoms, reach: f64) -> Self {
-        let periodic: [bool; 3] = atoms.cell.periodic.into();
-        // Without any periodic direction the lattice vectors may be missing; the axes do as well.
-        let vectors = if atoms.cell.periodic.any() { atoms.cell.vectors } else { DMat3::IDENTITY };
-        let thickness = Cell { vectors, periodic: atoms.cell.periodic }.face_distances_angstrom().to_array();
-        let inverse = vectors.inverse();
-        let fractional: Vec<[f64; 3]> = atoms.positions.iter().map(|p| (inverse * *p).to_array()).collect();
-
-        let (mut origin, mut span) = ([0.0; 3], [1.0; 3]);
-        for d in (0..3).filter(|d| !periodic[*d]) {
-            let low = fractional.iter().map(|f| f[d]).fold(f64::INFINITY, f64::min);
-            let high = fractional.iter().map(|f| f[d]).fold(f64::NEG_INFINITY, f64::max);
-            (origin[d], span[d]) = (low, (high - low).max(1e-9));
-        }
-        let width: [f64; 3] = std::array::from_fn(|d| span[d] * thickness[d]);
-        let counts = bin_counts(width, reach, atoms.len());
-        // The margin covers the rounding of fractional coordinates at the faces of bins.
-        let stencil = std::array::from_fn(|d| {
-            let bins = (reach / width[d] * f64::from(counts[d]) + 1e-9).ceil() as i32;
-            if periodic[d] { bins } else { bins.min(counts[d] - 1) }
-        });
-
-        let place: Vec<(IVec3, IVec3)> = fractional
-            .iter()
-            .map(|f| {
-                let home: [i32; 3] = std::array::from_fn(|d| if periodic[d] { f[d].floor() as i32 } else { 0 });
-                let bin: [i32; 3] = std::array::from_fn(|d| {
-                    let along = (f[d] - f64::from(home[d]) - origin[d]) / span[d];
-                    ((along * f64::from(counts[d])) as i32).clamp(0, counts[d] - 1)
-                });
-                (IVec3::from_array(bin), IVec3::from_array(home))
-            })
-            .collect();
-        let mut bins = Self { counts, periodic, stencil, place, starts: Vec::new(), entries: Vec::new() };
-        bins.sort(&atoms.positions);
-        bins
-    }
-
-    /// Counting sort of the atoms by bin.
-    fn sort(&mut self, positions: &[DVec3]) {
-        let n_bins = self.counts.iter().map(|n| *n as usize).product::<usize>();
-        self.starts = vec![0; n_bins + 1];
-        for (bin, _) in &self.place {
-            self.starts[bin_number(bin.to_array(), self.counts) + 1] += 1;
-        }
-        for bin in 0..n_bins {
-            self.starts[bin + 1] += self.starts[bin];
-        }
-        let mut next = self.starts.clone();
-        self.entries = vec![Entry { index: 0, position: DVec3::ZERO, home: IVec3::ZERO }; positions.len()];
-        for (atom, (bin, home)) in self.place.iter().enumerate() {
-            let slot = &mut next[bin_number(bin.to_array(), self.counts)];
-            self.entries[*slot] = Entry { index: atom as u32, position: positions[atom], home: *home };
-            *slot += 1;
-        }
-    }
-
-    /// Calls `visit` with every atom in the bins around `atom` and the translation that brings it there.
-    fn for_each_candidate(&self, atom: usize, mut visit: impl FnMut(&Entry, IVec3)) {
-        let (bin, home) = self.place[atom];
-        let axis = |d: usize| {
-            let (b, n, periodic) = (bin[d], self.counts[d], self.periodic[d]);
-            (-self.stencil[d]..=self.stencil[d]).map(move |o| b + o).filter(move |b| periodic || (0..n).contains(b))
-        };
-        for x in axis(0) {
-            for y in axis(1) {
-                for z in axis(2) {
-                    let raw = [x, y, z];
-                    let wrapped = std::array::from_fn(|d| raw[d].rem_euclid(self.counts[d]));
-                    let image = IVec3::from_array(std::array::from_fn(|d| raw[d].div_euclid(self.counts[d])));
-                    let number = bin_number(wrapped, self.counts);
-                    for entry in &self.entries[self.starts[number]..self.starts[number + 1]] {
-                        visit(entry, image + home - entry.home);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Bins along each direction: no thinner than the reach, and not many more than atoms (a few atoms far apart in an
-/// open box must not ask for more memory than there is).
-fn bin_counts(width: [f64; 3], reach: f64, n_atoms: usize) -> [i32; 3] {
-    let mut counts = width.map(|w| (w / reach).clamp(1.0, 1e6));
-    let allowed = (4 * n_atoms + 64) as f64;
-    while counts.iter().map(|n| n.floor()).product::<f64>() > allowed {
-        let largest = counts.iter().copied().fold(0.0, f64::max);
-        for n in counts.iter_mut().filter(|n| **n == largest) {
-            *n = (*n / 2.0).max(1.0);
-        }
-    }
-    counts.map(|n| n.floor() as i32)
-}
-
-fn bin_number(bin: [i32; 3], counts: [i32; 3]) -> usize {
-    ((bin[0] * counts[1] + bin[1]) * counts[2] + bin[2]) as usize
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::Species;
-    use glam::BVec3;
+    use glam::{BVec3, DMat3};
     use proptest::prelude::*;
 
-    fn boxed(vectors: [f64; 9], periodic: [bool; 3], fractional: &[[f64; 3]]) -> Atoms {
+    pub(super) fn boxed(vectors: [f64; 9], periodic: [bool; 3], fractional: &[[f64; 3]]) -> Atoms {
         let cell = Cell { vectors: DMat3::from_cols_array(&vectors), periodic: BVec3::from_array(periodic) };
         let positions: Vec<DVec3> = fractional.iter().map(|f| cell.vectors * DVec3::from_array(*f)).collect();
         let oxygen = Species::from_symbol("O").expect("oxygen exists");
@@ -305,7 +204,7 @@ mod tests {
     }
 
     /// Every pair by looping over every image in a generous range.
-    fn by_force(atoms: &Atoms, reach: f64) -> Vec<Vec<(u32, [i32; 3])>> {
+    pub(super) fn by_force(atoms: &Atoms, reach: f64) -> Vec<Vec<(u32, [i32; 3])>> {
         let thickness = atoms.cell.face_distances_angstrom().to_array();
         let periodic: [bool; 3] = atoms.cell.periodic.into();
         let range = |d: usize| {
