@@ -235,7 +235,7 @@ fn measure(arguments: &Arguments, model: &Model, potential: &LinearPotential, at
             profiles.push(potential.profile(atoms, &neighbors, &mut evaluation)?);
             peaks.push(peak_flops_per_second());
             if repeat == 0 {
-                let exact = potential.neighbor_list(atoms, 0.0);
+                let exact = NeighborList::build(atoms, potential.cutoff_angstrom());
                 neighbors_within_cutoff = exact.index.len() as f64 / n_atoms;
             }
             Ok(())

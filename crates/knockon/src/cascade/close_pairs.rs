@@ -84,26 +84,25 @@ pub(super) struct PairDistances {
     elements: Vec<Species>,
     /// Index of each atom's element.
     kinds: Vec<usize>,
-    cutoff_angstrom: f64,
 }
 
 impl PairDistances {
-    /// Pairs that are not closer than the cutoff of the potential are not seen: neighbour lists need not have them.
-    pub(super) fn new(atoms: &Atoms, cutoff_angstrom: f64) -> Self {
+    pub(super) fn new(atoms: &Atoms) -> Self {
         let elements = atoms.elements();
         let kind = |species: &Species| elements.iter().position(|e| e == species).expect("all elements are listed");
         let kinds = atoms.species.iter().map(kind).collect();
-        Self { elements, kinds, cutoff_angstrom }
+        Self { elements, kinds }
     }
 
-    /// Lowers those distances of `closest` that two atoms have come below.
+    /// Lowers those distances of `closest` that two atoms have come below. Only pairs within the cutoff of the neighbour list
+    /// are seen, although it has some that are farther apart.
     pub(super) fn see(&self, simulation: &Simulation<'_>, closest: &mut ClosestPairs) {
         let (n_kinds, squares) = (self.elements.len(), self.shortest_squares(simulation));
         for (index, a) in self.elements.iter().enumerate() {
             for (other, b) in self.elements.iter().enumerate().skip(index) {
                 // Both directions of a pair have the same length to the last bit.
                 let square = squares[index * n_kinds + other];
-                if square < self.cutoff_angstrom.powi(2) {
+                if square < simulation.neighbors().cutoff_angstrom.powi(2) {
                     let shortest = closest.entry(pair_name(*a, *b)).or_insert(f64::INFINITY);
                     *shortest = shortest.min(square.sqrt());
                 }
@@ -143,7 +142,7 @@ mod tests {
         atoms.species.push(element("O"));
         atoms.positions.push(far);
         let mut simulation = Simulation::new(&potential, atoms.clone(), 0.5).expect("a simulation");
-        let distances = PairDistances::new(&atoms, 4.0);
+        let distances = PairDistances::new(&atoms);
         let mut closest = ClosestPairs::new();
         distances.see(&simulation, &mut closest);
         let found: Vec<(&str, f64)> = closest.iter().map(|(pair, distance)| (pair.as_str(), *distance)).collect();
@@ -161,9 +160,13 @@ mod tests {
         distances.see(&simulation, &mut closest);
         assert_eq!(closest["O-W"], 1.25);
 
-        // Nobody looks beyond the cutoff.
+        // Nobody looks beyond the cutoff, where the list has some pairs too.
+        let cutoff = simulation.neighbors().cutoff_angstrom;
+        let apart = molecule("W", "O", cutoff + 0.2);
+        let simulation = Simulation::new(&potential, apart.clone(), 0.5).expect("a simulation");
+        assert_eq!(simulation.neighbors().index.len(), 2);
         let mut none = ClosestPairs::new();
-        PairDistances::new(&atoms, 1.5).see(&simulation, &mut none);
+        PairDistances::new(&apart).see(&simulation, &mut none);
         assert!(none.is_empty());
     }
 

@@ -273,9 +273,8 @@ impl<'a> Cascade<'a> {
         simulation.set_velocities(task.start.velocities.clone());
         let start_temperature_k = simulation.temperature_k();
         let thermal_ev = kick(&mut simulation, perfect.central_atom, task.energy_ev, direction);
-        let cutoff_angstrom = task.potential.cutoff_angstrom();
-        let region = Region::new(perfect, cutoff_angstrom, task.settings.border);
-        let distances = PairDistances::new(&perfect.atoms, cutoff_angstrom);
+        let region = Region::new(perfect, simulation.neighbors().cutoff_angstrom, task.settings.border);
+        let distances = PairDistances::new(&perfect.atoms);
         let mut closest_pairs_angstrom = ClosestPairs::new();
         distances.see(&simulation, &mut closest_pairs_angstrom);
         let books = Books {
@@ -305,9 +304,8 @@ impl<'a> Cascade<'a> {
         let RecoilState { simulation, bath, mut books, descent } = state;
         let (atoms, skin) = (task.perfect.atoms.clone(), task.settings.skin_angstrom);
         let simulation = Simulation::resume(task.potential, atoms, skin, simulation)?;
-        let cutoff_angstrom = task.potential.cutoff_angstrom();
-        let region = Region::new(task.perfect, cutoff_angstrom, task.settings.border);
-        let distances = PairDistances::new(&task.perfect.atoms, cutoff_angstrom);
+        let region = Region::new(task.perfect, simulation.neighbors().cutoff_angstrom, task.settings.border);
+        let distances = PairDistances::new(&task.perfect.atoms);
         let missed = books.ask_for_frames(task.frames_fs, simulation.time_fs());
         if !missed.is_empty() {
             progress.message(&format!("frames at {} fs are missing: they were asked for later", missed.join(", ")));
@@ -439,7 +437,7 @@ impl<'a> Cascade<'a> {
             max_force_ev_per_angstrom: quenched.max_force_ev_per_angstrom,
             quench_evaluations: quenched.evaluations,
             // If no two atoms ever were closer than the cutoff, it is at least this.
-            min_distance_angstrom: closest.values().copied().fold(task.potential.cutoff_angstrom(), f64::min),
+            min_distance_angstrom: closest.values().copied().fold(simulation.neighbors().cutoff_angstrom, f64::min),
             closest_pairs_angstrom: closest,
             displaced_atoms: damage.displaced.len(),
             max_displacement_angstrom: damage.max_displacement,

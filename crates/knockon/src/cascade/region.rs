@@ -15,7 +15,7 @@ const DISPLACED_ANGSTROM: f64 = 1.0;
 pub(super) struct Region<'a> {
     perfect: &'a PerfectBox,
     center: DVec3,
-    /// Half the cutoff, or the cooled layer if that is thicker, as a part of each box edge: damage there interacts with its image
+    /// Half the cutoff of bonds, or the cooled layer if that is thicker, as a part of each box edge: damage there interacts with its image
     /// or is cooled.
     margin: DVec3,
     /// Atoms whose sites are there.
@@ -23,9 +23,9 @@ pub(super) struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    pub(super) fn new(perfect: &'a PerfectBox, cutoff_angstrom: f64, border: Option<Border>) -> Self {
+    pub(super) fn new(perfect: &'a PerfectBox, bond_cutoff_angstrom: f64, border: Option<Border>) -> Self {
         let layer_angstrom = border.map_or(0.0, |border| border.thickness_angstrom);
-        let margin = layer_angstrom.max(0.5 * cutoff_angstrom) / perfect.atoms.cell.face_distances_angstrom();
+        let margin = layer_angstrom.max(0.5 * bond_cutoff_angstrom) / perfect.atoms.cell.face_distances_angstrom();
         let center = perfect.atoms.positions[perfect.central_atom];
         let mut region = Self { perfect, center, margin, border_atoms: Vec::new() };
         let near = |atom: &usize| region.is_near_border(perfect.atoms.positions[*atom]);

@@ -97,7 +97,7 @@ impl<'p> Simulation<'p> {
 
     /// Evaluates the potential at the present positions, after a new neighbour list where a pair might be missing.
     fn evaluate(&mut self) -> Result<(), Error> {
-        if self.neighbors.is_outdated(&self.atoms.positions, self.potential.cutoff_angstrom()) {
+        if self.neighbors.is_outdated(&self.atoms.positions) {
             self.build_list();
         }
         self.evaluations += 1;
@@ -195,7 +195,7 @@ impl<'p> Simulation<'p> {
         &self.masses_u
     }
 
-    /// The neighbour list, which holds at least all pairs within the cutoff.
+    /// The neighbour list. The rows of a potential with charges end with its bonds.
     pub fn neighbors(&self) -> &NeighborList {
         &self.neighbors
     }

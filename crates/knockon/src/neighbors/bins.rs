@@ -8,6 +8,13 @@ use glam::{DMat3, DVec3, IVec3};
 pub(super) struct Entry {
     pub(super) index: u32,
     pub(super) position: DVec3,
+    place: Place,
+}
+
+/// Where an atom is in the grid.
+#[derive(Clone, Copy)]
+struct Place {
+    bin: IVec3,
     /// The lattice cell that the position lies in.
     home: IVec3,
     /// The position, brought into the box.
@@ -25,10 +32,8 @@ pub(super) struct Bins {
     periodic: [bool; 3],
     /// How many bins away a neighbour can be.
     stencil: [i32; 3],
-    /// Bin of each atom.
-    place: Vec<IVec3>,
-    /// Each atom.
-    atoms: Vec<Entry>,
+    /// Of each atom.
+    places: Vec<Place>,
     /// Start of each bin in `entries`; one more entry than bins.
     starts: Vec<usize>,
     entries: Vec<Entry>,
@@ -58,28 +63,23 @@ impl Bins {
             if periodic[d] { bins } else { bins.min(counts[d] - 1) }
         });
 
-        let home =
-            |f: &[f64; 3]| -> [i32; 3] { std::array::from_fn(|d| if periodic[d] { f[d].floor() as i32 } else { 0 }) };
-        let place = |f: &[f64; 3]| {
-            let home = home(f);
-            IVec3::from_array(std::array::from_fn(|d| {
+        let place = |(f, position): (&[f64; 3], &DVec3)| {
+            let home: [i32; 3] = std::array::from_fn(|d| if periodic[d] { f[d].floor() as i32 } else { 0 });
+            let bin: [i32; 3] = std::array::from_fn(|d| {
                 let along = (f[d] - f64::from(home[d]) - origin[d]) / span[d];
                 ((along * f64::from(counts[d])) as i32).clamp(0, counts[d] - 1)
-            }))
+            });
+            let home = IVec3::from_array(home);
+            Place { bin: IVec3::from_array(bin), home, wrapped: *position - vectors * home.as_dvec3() }
         };
-        let entry = |(index, f): (usize, &[f64; 3])| {
-            let (position, home) = (atoms.positions[index], IVec3::from_array(home(f)));
-            Entry { index: index as u32, position, home, wrapped: position - vectors * home.as_dvec3() }
-        };
-        let place: Vec<IVec3> = fractional.iter().map(place).collect();
-        let atoms: Vec<Entry> = fractional.iter().enumerate().map(entry).collect();
-        let (starts, entries) = sorted(&place, &atoms, counts);
-        Self { vectors, reach, counts, periodic, stencil, place, atoms, starts, entries }
+        let places: Vec<Place> = fractional.iter().zip(&atoms.positions).map(place).collect();
+        let (starts, entries) = sorted(&places, &atoms.positions, counts);
+        Self { vectors, reach, counts, periodic, stencil, places, starts, entries }
     }
 
     /// Calls `visit` with every atom within reach of `atom` or hardly farther, and the translation that brings it there.
     pub(super) fn for_each_candidate(&self, atom: usize, mut visit: impl FnMut(&Entry, IVec3)) {
-        let (bin, center) = (self.place[atom], &self.atoms[atom]);
+        let Place { bin, home, wrapped: center } = self.places[atom];
         let limit = (self.reach + MARGIN_ANGSTROM).powi(2);
         let axis = |d: usize| {
             let (b, n, periodic) = (bin[d], self.counts[d], self.periodic[d]);
@@ -92,10 +92,10 @@ impl Bins {
                     let wrapped = std::array::from_fn(|d| raw[d].rem_euclid(self.counts[d]));
                     let image = IVec3::from_array(std::array::from_fn(|d| raw[d].div_euclid(self.counts[d])));
                     let number = bin_number(wrapped, self.counts);
-                    let shift = self.vectors * image.as_dvec3() - center.wrapped;
+                    let shift = self.vectors * image.as_dvec3() - center;
                     for entry in &self.entries[self.starts[number]..self.starts[number + 1]] {
-                        if (entry.wrapped + shift).length_squared() < limit {
-                            visit(entry, image + center.home - entry.home);
+                        if (entry.place.wrapped + shift).length_squared() < limit {
+                            visit(entry, image + home - entry.place.home);
                         }
                     }
                 }
@@ -104,24 +104,21 @@ impl Bins {
     }
 }
 
-/// Counting sort of the atoms by bin: start of each bin, and the atoms.
-fn sorted(place: &[IVec3], atoms: &[Entry], counts: [i32; 3]) -> (Vec<usize>, Vec<Entry>) {
+/// The atoms ordered by bin, and where each bin starts.
+fn sorted(places: &[Place], positions: &[DVec3], counts: [i32; 3]) -> (Vec<usize>, Vec<Entry>) {
+    let bin = |place: &Place| bin_number(place.bin.to_array(), counts);
     let n_bins = counts.iter().map(|n| *n as usize).product::<usize>();
     let mut starts = vec![0; n_bins + 1];
-    for bin in place {
-        starts[bin_number(bin.to_array(), counts) + 1] += 1;
+    for place in places {
+        starts[bin(place) + 1] += 1;
     }
     for bin in 0..n_bins {
         starts[bin + 1] += starts[bin];
     }
-    let mut next = starts.clone();
-    let mut entries = atoms.to_vec();
-    for (bin, atom) in place.iter().zip(atoms) {
-        let slot = &mut next[bin_number(bin.to_array(), counts)];
-        entries[*slot] = *atom;
-        *slot += 1;
-    }
-    (starts, entries)
+    let mut order: Vec<u32> = (0..places.len() as u32).collect();
+    order.sort_by_key(|atom| bin(&places[*atom as usize]));
+    let entry = |atom: u32| Entry { index: atom, position: positions[atom as usize], place: places[atom as usize] };
+    (starts, order.into_iter().map(entry).collect())
 }
 
 /// Bins along each direction: no thinner than `thickness`, and not many more than atoms (a few atoms far apart in an

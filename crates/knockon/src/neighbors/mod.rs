@@ -14,7 +14,8 @@ use std::borrow::Cow;
 /// Rows that one task builds: large enough to hide the cost of a task, small enough to share a small box.
 const ATOMS_PER_TASK: usize = 256;
 
-/// All pairs (i, j, lattice translation) with |r_j + translation - r_i| < cutoff + skin at the positions of the build.
+/// All pairs (i, j, lattice translation) with |r_j + translation - r_i| < cutoff + skin at the positions of the build; those closer
+/// than the cutoff at any positions for which the list is not outdated.
 ///
 /// Row i holds slots `offsets[i]..offsets[i + 1]`; slot k points to atom `index[k]` in the image
 /// `translations[translation[k]]`. Both directions of a pair are present; `reverse[k]` is the slot of (j, i, -t).
@@ -31,9 +32,11 @@ pub struct NeighborList {
     pub reverse: Vec<u32>,
     /// Lattice translations in units of the cell vectors.
     pub translations: Vec<IVec3>,
-    /// The list holds all pairs closer than this, in angstrom (cutoff + skin): its rows, or its pairs where it has them.
-    pub reach_angstrom: f64,
-    /// Pairs that interact in a simple way, each once; they may reach farther than the rows.
+    /// The rows hold all pairs closer than this.
+    pub cutoff_angstrom: f64,
+    /// How much farther pairs were looked for, in rows and in `pairs`.
+    pub skin_angstrom: f64,
+    /// Pairs up to a longer cutoff, each once, for what is simple and reaches far.
     pub pairs: Option<PairList>,
     reference: Vec<DVec3>,
 }
@@ -54,10 +57,10 @@ impl NeighborList {
         self.offsets[atom]..self.offsets[atom + 1]
     }
 
-    /// The shortest distance in angstrom between two atoms at their present positions; the reach, if all are farther.
+    /// The shortest distance in angstrom between two atoms at their present positions; the cutoff, if all are farther.
     pub fn shortest_distance_angstrom(&self, atoms: &Atoms) -> f64 {
         let shifts = self.cartesian_translations(&atoms.cell);
-        let mut shortest = self.reach_angstrom.powi(2);
+        let mut shortest = self.cutoff_angstrom.powi(2);
         for (i, position) in atoms.positions.iter().enumerate() {
             for k in self.row(i) {
                 let (j, shift) = (self.index[k] as usize, shifts[self.translation[k] as usize]);
@@ -67,11 +70,17 @@ impl NeighborList {
         shortest.sqrt()
     }
 
-    /// Builds the list of all pairs closer than `reach_angstrom` (cutoff + skin).
+    /// Builds the list of all pairs closer than `cutoff_angstrom`, for the present positions alone.
+    pub fn build(atoms: &Atoms, cutoff_angstrom: f64) -> Self {
+        Self::with_skin(atoms, cutoff_angstrom, 0.0)
+    }
+
+    /// Builds the list of all pairs closer than the cutoff and `skin_angstrom`.
     ///
     /// Pairs are searched over all periodic images, so the box may be smaller than the reach. The time grows
     /// linearly with the number of atoms; the result does not depend on the number of threads.
-    pub fn build(atoms: &Atoms, reach_angstrom: f64) -> Self {
+    pub fn with_skin(atoms: &Atoms, cutoff_angstrom: f64, skin_angstrom: f64) -> Self {
+        let reach_angstrom = cutoff_angstrom + skin_angstrom;
         let bins = Bins::new(atoms, reach_angstrom, reach_angstrom);
         let starts: Vec<usize> = (0..atoms.len()).step_by(ATOMS_PER_TASK).collect();
         let blocks: Vec<Block> = starts
@@ -84,15 +93,16 @@ impl NeighborList {
                 block
             })
             .collect();
-        Self::from_blocks(&blocks, atoms, reach_angstrom)
+        Self { cutoff_angstrom, skin_angstrom, ..Self::from_blocks(&blocks, atoms) }
     }
 
-    /// The same list with pairs closer than `reach_angstrom`, which is farther than its rows reach.
-    pub fn with_pairs(self, atoms: &Atoms, reach_angstrom: f64) -> Self {
-        Self { reach_angstrom, pairs: Some(PairList::build(atoms, reach_angstrom)), ..self }
+    /// The same list with pairs closer than another cutoff, for the positions of the build.
+    pub fn with_pairs(self, atoms: &Atoms, cutoff_angstrom: f64) -> Self {
+        let pairs = PairList::build(atoms, cutoff_angstrom + self.skin_angstrom);
+        Self { pairs: Some(pairs), ..self }
     }
 
-    fn from_blocks(blocks: &[Block], atoms: &Atoms, reach_angstrom: f64) -> Self {
+    fn from_blocks(blocks: &[Block], atoms: &Atoms) -> Self {
         let mut translations: Vec<[i32; 3]> = blocks.iter().flat_map(|b| &b.translations).copied().collect();
         translations.sort_unstable();
         translations.dedup();
@@ -103,9 +113,8 @@ impl NeighborList {
             translation: Vec::with_capacity(n_slots),
             reverse: vec![0; n_slots],
             translations: translations.iter().map(|t| IVec3::from_array(*t)).collect(),
-            reach_angstrom,
-            pairs: None,
             reference: atoms.positions.clone(),
+            ..Self::default()
         };
         list.offsets.push(0);
         let mut last = 0; // neighbouring slots mostly share their translation
@@ -145,15 +154,15 @@ impl NeighborList {
         }
     }
 
-    /// Positions at the build; a list is a function of them, of cell and reach.
+    /// Positions at the build; a list is a function of them, of cell, cutoffs and skin.
     pub(crate) fn reference_positions(&self) -> &[DVec3] {
         &self.reference
     }
 
-    /// True if some atom has moved more than half the skin since the build, so that a pair closer than
-    /// `cutoff_angstrom` may be missing. Positions must not have been wrapped in between.
-    pub fn is_outdated(&self, positions: &[DVec3], cutoff_angstrom: f64) -> bool {
-        let half_skin = 0.5 * (self.reach_angstrom - cutoff_angstrom);
+    /// True if some atom has moved more than half the skin since the build, so that a pair closer than the cutoff may be
+    /// missing. Positions must not have been wrapped in between.
+    pub fn is_outdated(&self, positions: &[DVec3]) -> bool {
+        let half_skin = 0.5 * self.skin_angstrom;
         self.reference.iter().zip(positions).any(|(a, b)| a.distance_squared(*b) > half_skin * half_skin)
     }
 }
@@ -290,14 +299,14 @@ pub(super) mod tests {
     #[test]
     fn is_outdated_when_an_atom_has_moved_half_the_skin() {
         let mut atoms = boxed([8.0, 0.0, 0.0, 0.0, 8.0, 0.0, 0.0, 0.0, 8.0], [true; 3], &[[0.0; 3], [0.99, 0.5, 0.5]]);
-        let list = NeighborList::build(&atoms, 4.0);
+        let list = NeighborList::with_skin(&atoms, 3.5, 0.5);
         atoms.positions[1].x += 0.24; // across the boundary, without wrapping
-        assert!(!list.is_outdated(&atoms.positions, 3.5));
+        assert!(!list.is_outdated(&atoms.positions));
         atoms.positions[1].x += 0.02;
-        assert!(list.is_outdated(&atoms.positions, 3.5));
+        assert!(list.is_outdated(&atoms.positions));
         // Wrapping looks like a long move: it costs a build but never loses a pair.
         atoms.positions[1].x -= 8.26;
-        assert!(list.is_outdated(&atoms.positions, 3.5));
+        assert!(list.is_outdated(&atoms.positions));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::ops::Range;
 /// All pairs (i, j, lattice translation) with |r_j + translation - r_i| < reach, either from i to j or from j to i.
 ///
 /// Each atom has groups of others, one group for each translation that brings others near. A list is a function of positions and
-/// reach alone; it may hold pairs that are farther apart by a millionth of an angstrom.
+/// reach alone.
 #[derive(Clone, Debug, Default)]
 pub struct PairList {
     /// Start of each atom's groups; one more entry than atoms.
@@ -40,13 +40,18 @@ impl PairList {
         // Bins of half the reach: fewer atoms are looked at in vain.
         let bins = Bins::new(atoms, 0.5 * reach_angstrom, reach_angstrom);
         Self::from_rows(atoms.len(), |atom, pairs| {
-            bins.for_each_candidate(atom, |other, translation| pairs.push((translation.to_array(), other.index)));
+            bins.for_each_candidate(atom, |other, translation| {
+                let vector = (other.position - atoms.positions[atom]) + atoms.cell.vectors * translation.as_dvec3();
+                if vector.length_squared() < reach_angstrom * reach_angstrom {
+                    pairs.push((translation.to_array(), other.index));
+                }
+            });
         })
     }
 
     /// The pairs of a full list.
     pub fn of(list: &NeighborList) -> Self {
-        Self::from_rows(list.offsets.len() - 1, |atom, pairs| {
+        Self::from_rows(list.offsets.len().saturating_sub(1), |atom, pairs| {
             let pair = |k: usize| (list.translations[list.translation[k] as usize].to_array(), list.index[k]);
             pairs.extend(list.row(atom).map(pair));
         })

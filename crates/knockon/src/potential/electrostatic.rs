@@ -26,11 +26,11 @@ use std::ops::{AddAssign, Range};
 
 /// 2 / sqrt(pi).
 const TWO_OVER_ROOT_PI: f64 = std::f64::consts::FRAC_2_SQRT_PI;
-/// Intervals of each segment of the table: errors below 1e-8 of the functions.
+/// Intervals of each segment of the table. With the shapes in use values are right to 1e-8; forces are those of the energy with any.
 const INTERVALS: usize = 1024;
-/// Atoms whose pairs are summed one after the other. Each block has sums of its own for all atoms, so that there are at most so
-/// many.
+/// Atoms whose pairs one task sums. Each of these blocks has sums of its own for all atoms, ...
 const ATOMS_PER_BLOCK: usize = 512;
+/// ... which would fill the memory if there were many blocks.
 const MAX_BLOCKS: usize = 16;
 
 /// Charges and responses, with what shapes their functions of the distance.
@@ -102,8 +102,7 @@ impl ElectrostaticShape {
         product(product(smoothed(self.smoothing_per_angstrom, r), taper), self.inner_switch.jet(r))
     }
 
-    /// Both functions over what they are multiplied with, as functions of the distance with their slopes: the energy, and the
-    /// field over the distance.
+    /// The energy, and the field over the distance, each with its slope.
     fn radial(&self, r: f64) -> [[f64; 2]; 2] {
         let ([energy, energy_slope, _], [field, field_slope, _]) = (self.energy(r), self.field(r));
         [[energy, energy_slope], [field / r, (field_slope - field / r) / r]]
@@ -122,6 +121,9 @@ impl ElectrostaticShape {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let complaint = |expected: &str, found: f64| Err(format!("expected electrostatic.{expected}, found {found}"));
         switch.check()?;
+        if !positive(switch.start_angstrom) {
+            return complaint("inner_switch.start_angstrom positive", switch.start_angstrom);
+        }
         if !positive(cutoff) || cutoff <= switch.end_angstrom {
             return complaint("cutoff_angstrom beyond its inner switch", cutoff);
         }
@@ -314,8 +316,16 @@ pub(super) struct ElectrostaticSums {
     pub(super) energies_ev: Vec<f64>,
     /// Force on each atom in eV/angstrom.
     pub(super) forces: Vec<DVec3>,
-    /// Derivative with respect to a homogeneous strain, before it is made symmetric. Of a block: what translations add to it.
+    /// Derivative with respect to a homogeneous strain, before it is made symmetric.
     pub(super) strain_ev: DMat3,
+}
+
+/// The same from the pairs of a block of atoms.
+struct BlockSums {
+    energies_ev: Vec<f64>,
+    forces: Vec<DVec3>,
+    /// What lattice translations add to the strain derivative.
+    translated_ev: DMat3,
 }
 
 impl ElectrostaticKernel {
@@ -406,10 +416,10 @@ impl ElectrostaticKernel {
         let responses: Vec<f64> = around.species.iter().zip(of_atoms).map(respond).collect();
         let blocks = around.in_blocks(|atoms| {
             let mut found = Found::default();
-            let mut sums = ElectrostaticSums {
+            let mut sums = BlockSums {
                 energies_ev: vec![0.0; n_atoms],
                 forces: vec![DVec3::ZERO; n_atoms],
-                strain_ev: DMat3::ZERO,
+                translated_ev: DMat3::ZERO,
             };
             for atom in atoms {
                 dispatch!(self.level, _simd => {
@@ -418,14 +428,14 @@ impl ElectrostaticKernel {
             }
             sums
         });
-        let across: DMat3 = blocks.iter().map(|sums| sums.strain_ev).sum();
+        let translated: DMat3 = blocks.iter().map(|sums| sums.translated_ev).sum();
         let (mut energies, forces): (Vec<_>, Vec<_>) = blocks.into_iter().map(|s| (s.energies_ev, s.forces)).unzip();
         energies.push(responses);
         let (energies_ev, forces) = (sum(energies), sum(forces));
         // The strain derivative is the sum over pairs of (r_j + translation - r_i) g^T, where g is the force on i and -g that on j:
         // sums over atoms of -r f^T, and over groups of pairs of translation g^T.
         let inside: DMat3 = around.atoms.positions.iter().zip(&forces).map(|(r, f)| outer(*r, *f)).sum();
-        ElectrostaticSums { energies_ev, forces, strain_ev: across - inside }
+        ElectrostaticSums { energies_ev, forces, strain_ev: translated - inside }
     }
 
     /// Adds the energies and forces of the pairs of one atom. The two atoms feel each other's charge, and each of them,
@@ -438,7 +448,7 @@ impl ElectrostaticKernel {
         derivatives: &[DVec3],
         atom: usize,
         found: &mut Found,
-        sums: &mut ElectrostaticSums,
+        sums: &mut BlockSums,
     ) {
         let n_species = coefficients.responses.len();
         let central = usize::from(around.species[atom]);
@@ -458,7 +468,7 @@ impl ElectrostaticKernel {
                 sums.forces[other] -= gradient;
             }
             sums.forces[atom] += force;
-            sums.strain_ev += outer(translation, force);
+            sums.translated_ev += outer(translation, force);
         }
         sums.energies_ev[atom] += energy;
     }

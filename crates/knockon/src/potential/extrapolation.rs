@@ -275,7 +275,7 @@ impl Extrapolation {
         Ok(Self { descriptors, file })
     }
 
-    /// The grade of each atom. `neighbors` holds at least all pairs closer than the cutoff of the model.
+    /// The grade of each atom. `neighbors` holds at least all pairs closer than the cutoff of the descriptors, that of bonds.
     pub fn grades(&self, atoms: &Atoms, neighbors: &NeighborList) -> Result<Vec<f64>, Error> {
         self.descriptors.map_lanes(atoms, neighbors, |central, n_atoms, descriptors| {
             self.file.grades(central, descriptors)[..n_atoms].to_vec()

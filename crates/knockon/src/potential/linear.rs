@@ -261,9 +261,8 @@ impl Potential for LinearPotential {
     }
 
     fn neighbor_list(&self, atoms: &Atoms, skin_angstrom: f64) -> NeighborList {
-        let bonds = NeighborList::build(atoms, self.bond_cutoff_angstrom + skin_angstrom);
-        let charges = self.electrostatic.is_some();
-        if charges { bonds.with_pairs(atoms, self.cutoff_angstrom + skin_angstrom) } else { bonds }
+        let bonds = NeighborList::with_skin(atoms, self.bond_cutoff_angstrom, skin_angstrom);
+        if self.electrostatic.is_some() { bonds.with_pairs(atoms, self.cutoff_angstrom) } else { bonds }
     }
 
     fn evaluate(&self, atoms: &Atoms, neighbors: &NeighborList, evaluation: &mut Evaluation) -> Result<(), Error> {

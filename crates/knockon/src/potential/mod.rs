@@ -105,7 +105,7 @@ pub trait Potential: Sync {
 
     /// The neighbour list with which evaluations are fastest. It serves until an atom has moved half of `skin_angstrom`.
     fn neighbor_list(&self, atoms: &Atoms, skin_angstrom: f64) -> NeighborList {
-        NeighborList::build(atoms, self.cutoff_angstrom() + skin_angstrom)
+        NeighborList::with_skin(atoms, self.cutoff_angstrom(), skin_angstrom)
     }
 
     /// Energy, forces and strain derivative. `neighbors` holds at least all pairs closer than the cutoff.

@@ -2,6 +2,7 @@
 
 use super::reference;
 use super::*;
+use crate::dynamics::{Simulation, TimeStep};
 use crate::{Atoms, Cell, NeighborList};
 use glam::{DMat3, DQuat};
 use rand::RngExt;
@@ -224,9 +225,11 @@ fn forces_agree_with_differences_of_energies() {
 /// Two atoms at the joints of ZBL, buffer, kernels and inner switch, and at the cutoff.
 #[test]
 fn forces_of_a_dimer_agree_with_differences_at_every_joint() {
-    for potential in on_every_path(&model(6)) {
+    for potential in [6, 7].into_iter().flat_map(|seed| on_every_path(&model(seed)).collect::<Vec<_>>()) {
         for pair in [["W", "O"], ["O", "O"], ["Ca", "W"]] {
-            for distance in [0.5, 0.999, 1.0, 1.001, 1.15, 1.3, 1.301, 1.5, 1.7, 2.0, 4.79, 4.7999, 4.81] {
+            for distance in
+                [0.5, 0.999, 1.0, 1.001, 1.15, 1.3, 1.301, 1.5, 1.7, 2.0, 4.79, 4.7999, 4.81, 5.5, 6.09, 6.2]
+            {
                 let direction = DVec3::new(0.36, 0.48, 0.8);
                 let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
                 let dimer = |r: f64| Atoms {
@@ -276,7 +279,7 @@ fn strained(atoms: &Atoms, strain: DMat3) -> Atoms {
 
 #[test]
 fn stress_agrees_with_differences_of_energies() {
-    for potential in on_every_path(&model(8)) {
+    for potential in [8, 9].into_iter().flat_map(|seed| on_every_path(&model(seed)).collect::<Vec<_>>()) {
         let atoms = random_box(9, 15, 6.5, 1.1);
         let derivative = evaluate(&potential, &atoms).strain_derivative_ev;
         let scale = derivative.to_cols_array().iter().fold(0.0_f64, |m, x| m.max(x.abs()));
@@ -303,10 +306,15 @@ fn energy_does_not_depend_on_the_description_of_the_box() {
     for potential in on_every_path(&model(9)) {
         let atoms = random_box(10, 18, 7.0, 1.1);
         let original = evaluate(&potential, &atoms);
-        let energy = original.energy_ev();
+        let (energy, strain) = (original.energy_ev(), original.strain_derivative_ev);
         let same = |changed: &Atoms, copies: f64, what: &str| {
-            let found = evaluate(&potential, changed).energy_ev();
+            let changed = evaluate(&potential, changed);
+            let found = changed.energy_ev();
             assert!((found - copies * energy).abs() < 1e-11 * copies * energy.abs(), "{what}: {found} {energy}");
+            if what != "rotation" {
+                let difference = changed.strain_derivative_ev - strain * copies;
+                assert!(difference.abs_diff_eq(DMat3::ZERO, 1e-9 * original.max_force_ev_per_angstrom()), "{what}");
+            }
         };
         let mut translated = atoms.clone();
         translated.positions.iter_mut().for_each(|p| *p += DVec3::new(0.3, -7.1, 2.2));
@@ -337,7 +345,7 @@ fn energy_does_not_depend_on_the_description_of_the_box() {
 #[test]
 fn all_vector_instructions_give_the_same_forces() {
     let atoms = random_box(18, 35, 7.5, 1.05);
-    let all: Vec<Evaluation> = on_every_path(&model(12)).map(|potential| evaluate(&potential, &atoms)).collect();
+    let all: Vec<Evaluation> = on_every_path(&model(13)).map(|potential| evaluate(&potential, &atoms)).collect();
     for other in &all {
         for (a, b) in all[0].forces.iter().zip(&other.forces) {
             assert!((*a - *b).length() < 1e-12 * all[0].max_force_ev_per_angstrom(), "{a} {b}");
@@ -352,11 +360,13 @@ fn all_vector_instructions_give_the_same_forces() {
 
 #[test]
 fn forces_sum_to_zero_and_threads_do_not_change_a_bit() {
-    for potential in on_every_path(&model(10)) {
-        let atoms = random_box(11, 100, 13.0, 1.3);
+    // With charges, and enough atoms for several blocks of them.
+    let large = random_box(11, 100, 13.0, 1.3).supercell([3, 2, 2]);
+    for (seed, atoms) in [(10, &random_box(11, 100, 13.0, 1.3)), (11, &large)] {
+        let potential = LinearPotential::new(&model(seed)).unwrap();
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| evaluate(&potential, &atoms))
+            pool.install(|| evaluate(&potential, atoms))
         };
         let (one, two) = (on(1), on(2));
         assert!(one.forces.iter().copied().sum::<DVec3>().length() < 1e-10 * one.max_force_ev_per_angstrom());
@@ -364,6 +374,56 @@ fn forces_sum_to_zero_and_threads_do_not_change_a_bit() {
         assert_eq!(one.forces, two.forces);
         assert_eq!(one.strain_derivative_ev, two.strain_derivative_ev);
     }
+}
+
+/// Blocks of atoms give the same as one: each copy of a box feels what the box feels.
+#[test]
+fn copies_of_a_box_have_its_forces() {
+    let potential = LinearPotential::new(&model(11)).unwrap();
+    let atoms = random_box(11, 100, 13.0, 1.3);
+    let (once, copies) = (evaluate(&potential, &atoms), evaluate(&potential, &atoms.supercell([3, 2, 2])));
+    let largest = once.max_force_ev_per_angstrom();
+    for ((force, energy), original) in copies.forces.iter().zip(&copies.energies_ev).zip((0..100).cycle()) {
+        assert!((*force - once.forces[original]).length() < 1e-10 * largest);
+        assert!((energy - once.energies_ev[original]).abs() < 1e-10 * (1.0 + energy.abs()));
+    }
+    let strain = copies.strain_derivative_ev - once.strain_derivative_ev * 12.0;
+    assert!(strain.abs_diff_eq(DMat3::ZERO, 1e-8 * largest), "{strain}");
+}
+
+/// Rows up to the whole cutoff do as well as rows up to that of bonds with pairs, in boxes that are open along some axes too.
+#[test]
+fn any_list_that_reaches_far_enough_gives_the_same() {
+    let potential = LinearPotential::new(&model(13)).unwrap();
+    for periodic in [[true; 3], [false, true, false], [false; 3]] {
+        let mut atoms = random_box(19, 30, 8.5, 1.2);
+        atoms.cell.periodic = periodic.into();
+        let with_pairs = evaluate(&potential, &atoms);
+        let rows = NeighborList::build(&atoms, potential.cutoff_angstrom());
+        let mut of_rows = Evaluation::default();
+        potential.evaluate(&atoms, &rows, &mut of_rows).unwrap();
+        for (a, b) in with_pairs.forces.iter().zip(&of_rows.forces) {
+            assert!((*a - *b).length() < 1e-11 * of_rows.max_force_ev_per_angstrom(), "{periodic:?}: {a} {b}");
+        }
+    }
+}
+
+/// Lists with a skin serve until they are outdated: dynamics sees the forces of fresh lists.
+#[test]
+fn lists_with_a_skin_serve_charges_too() {
+    let potential = LinearPotential::new(&model(13)).unwrap();
+    let mut simulation = Simulation::new(&potential, random_box(20, 40, 9.5, 1.6), 0.4).unwrap();
+    let mut velocities = vec![DVec3::ZERO; 40];
+    velocities[7] = DVec3::new(0.3, -0.2, 0.4);
+    simulation.set_velocities(velocities);
+    for _ in 0..60 {
+        simulation.step(simulation.time_step_fs(&TimeStep::default()), None).unwrap();
+        let fresh = evaluate(&potential, simulation.atoms());
+        for (a, b) in fresh.forces.iter().zip(&simulation.evaluation().forces) {
+            assert!((*a - *b).length() < 1e-10 * fresh.max_force_ev_per_angstrom(), "{a} {b}");
+        }
+    }
+    assert!(simulation.builds > 1, "the list was never outdated");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::fit::{Information, Posterior};
 use crate::io::Info;
 use crate::potential::{Committee, Extrapolation};
 use crate::progress::Progress;
-use crate::{Atoms, Error, Evaluation, NeighborList, Potential};
+use crate::{Atoms, Error, Evaluation, Potential};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -86,7 +86,7 @@ impl Judges<'_> {
     }
 
     fn score_one(&self, candidate: Candidate) -> Result<Scored, Error> {
-        let neighbors = NeighborList::build(&candidate.atoms, self.committee.model().cutoff_angstrom());
+        let neighbors = self.committee.model().neighbor_list(&candidate.atoms, 0.0);
         let mut evaluation = Evaluation::default();
         let uncertainty = self.committee.evaluate(&candidate.atoms, &neighbors, &mut evaluation)?;
         let grades = self.extrapolation.grades(&candidate.atoms, &neighbors)?;
