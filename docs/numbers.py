@@ -21,7 +21,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
 CAMPAIGNS = {"6x6x3": DATA / "campaign", "8x8x4": DATA / "campaign-8x8x4"}
-EARLIER = {"P69": DATA / "campaign-69-labels", "P56": DATA / "campaign-56-labels"}
+OTHERS = {"with charges": DATA / "campaign-electrostatic", "P69": DATA / "campaign-69-labels", "P56": DATA / "campaign-56-labels"}
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
@@ -162,19 +162,22 @@ def curve_and_means():
                   "curve less mean, in standard errors"], lines)
 
 
-def earlier():
-    """Campaigns with the potentials before, and what the present one stores more in the same box."""
-    now, before = by_energy(CAMPAIGNS["6x6x3"]), {name: by_energy(folder) for name, folder in EARLIER.items()}
+def others():
+    """Campaigns with other potentials, and what P87 stores more in the same box."""
+    now, others = by_energy(CAMPAIGNS["6x6x3"]), {name: by_energy(folder) for name, folder in OTHERS.items()}
     header = ["recoil energy (eV)"]
-    for name in before:
+    for name in others:
         header += [f"{name}: recoils, with defects", "stored by those (eV)", "Frenkel pairs per recoil", "P87 less this (eV)"]
     lines = []
     for energy_ev, r in now.items():
         line = [f"{energy_ev:g}"]
-        for old in (campaign[energy_ev] for campaign in before.values()):
-            error = math.hypot(r.error_ev, old.error_ev)
-            more = "" if math.isnan(error) else f"{r.mean_ev - old.mean_ev:+.1f} ± {error:.1f}"
-            line += [f"{len(old.rows)}, {len(old.damaging)}", old.mean(), f"{old.frenkel_pairs():.1f}", more]
+        for other in (campaign.get(energy_ev) for campaign in others.values()):
+            if other is None:
+                line += [""] * 4
+                continue
+            error = math.hypot(r.error_ev, other.error_ev)
+            more = "" if math.isnan(error) else f"{r.mean_ev - other.mean_ev:+.1f} ± {error:.1f}"
+            line += [f"{len(other.rows)}, {len(other.damaging)}", other.mean(), f"{other.frenkel_pairs():.1f}", more]
         lines.append(line)
     return table(header, lines)
 
@@ -220,7 +223,8 @@ def ratios(knockon):
     others |= {f"another curve: {name}": compute.of_settings(both, evolution=f'"{key}"') for key, name in names.items()}
     others |= {f"another shape: {name}": compute.of_settings(both, shape=f'"{name}"') for name in ("gamma",)}
     others["the smaller box only"] = compute.of_settings(both[:1])
-    others |= {f"another potential: {name}": compute.of_settings([folder]) for name, folder in EARLIER.items()}
+    done = {name: folder for name, folder in OTHERS.items() if by_energy(folder).keys() == by_energy(CAMPAIGNS["6x6x3"]).keys()}
+    others |= {f"another potential: {name}": compute.of_settings([folder]) for name, folder in done.items()}
     rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
     return table(["response", *(f"at {e} eV" for e in MEASURED_EV)], rows)
 
@@ -313,7 +317,7 @@ def labelled():
 
 
 def blocks(knockon):
-    return {"frenkel": frenkel, "labelled": labelled, "recoils": recoils, "response": response, "curve": curve_and_means, "earlier": earlier,
+    return {"frenkel": frenkel, "labelled": labelled, "recoils": recoils, "response": response, "curve": curve_and_means, "others": others,
             "potentials": potentials, "classes": classes, "ratios": lambda: ratios(knockon), "beside": lambda: beside(knockon)}
 
 
