@@ -171,6 +171,17 @@ fn calculators_go_with_their_configurations() {
     assert_eq!(bench.ids().len(), 3, "{}", message(&output));
 }
 
+/// A label costs minutes: who asks for the mirror image of another configuration should know.
+#[test]
+fn images_under_a_symmetry_of_the_crystal_are_named() {
+    let bench = Bench::new(EMT, &[copper("plus", 4, 0.1), copper("other", 4, 0.2), copper("minus", 4, -0.1)]);
+    let output = bench.run("ase:ase.calculators.emt.EMT", &[]);
+    let said = message(&output);
+    let expected = "minus has the same structure, turned, mirrored or moved as a whole, as plus";
+    assert!(output.status.success() && said.contains(expected) && said.matches("warning").count() == 1, "{said}");
+    assert_eq!(bench.ids().len(), 3);
+}
+
 #[test]
 fn a_worker_without_luck_does_not_end_the_others() {
     let mut candidates = vec![Frame::new(copper("", 4, 0.0).atoms.supercell([2, 1, 1]))];

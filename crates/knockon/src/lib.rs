@@ -14,6 +14,7 @@ pub mod checks;
 pub mod dataset;
 pub mod dynamics;
 pub mod error;
+pub mod fingerprint;
 pub mod fit;
 pub mod frenkel;
 pub mod io;

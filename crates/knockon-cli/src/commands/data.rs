@@ -146,7 +146,8 @@ fn table(summary: &Summary) -> String {
     let _ = writeln!(text, "duplicates: {}", summary.duplicates.len());
     for pair in summary.duplicates.iter().take(20) {
         let energy = number(pair.energy_difference_ev, 6);
-        let _ = writeln!(text, "  {} = {} (energy differs by {energy} eV)", pair.first, pair.second);
+        let what = pair.description();
+        let _ = writeln!(text, "  {} = {}: {what} (energy differs by {energy} eV)", pair.first, pair.second);
     }
     text
 }

@@ -1,10 +1,10 @@
 //! Is an atom's surroundings still that of the crystal? How many are not, and how large is the region that they form.
 //!
 //! The surroundings of an atom are described by the fingerprint with which relaxed boxes are told apart
-//! ([`crate::frenkel::Fingerprint`]): numbers of neighbours by element and distance, and angles between near ones. An atom
+//! ([`Fingerprint`]): numbers of neighbours by element and distance, and angles between near ones. An atom
 //! of the crystal finds its like among the atoms of its element in the perfect crystal, whatever the crystal.
 
-use crate::frenkel::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::{Atoms, NeighborList};
 use serde::{Deserialize, Serialize};
 

@@ -2,10 +2,11 @@
 
 mod cell_kind;
 mod duplicates;
+mod isometry;
 mod summary;
 
 pub use cell_kind::{CellKind, CellKinds};
-pub use duplicates::Duplicate;
+pub use duplicates::{Duplicate, duplicates};
 pub use summary::{Configuration, Group, LabelSettings, Range, ShortestDistance, Summary, SummarySettings, summarise};
 
 use crate::io::{Frame, LabelKeys, content_hash, parse_extxyz, read_text};

@@ -174,7 +174,7 @@ pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Summary {
         classes: group(&configurations, &data.frames, |c| c.class.clone()),
         cells: group(&configurations, &data.frames, |c| cell_name(c, &kinds, &data.frames)),
         shortest_distances: overall_shortest(&distances, data),
-        duplicates: duplicates(data, settings.duplicate_tolerance_angstrom),
+        duplicates: duplicates(&data.frames, &data.names, settings.duplicate_tolerance_angstrom),
         without_energy: without(&|f| f.energy_ev.is_none()),
         without_forces: without(&|f| f.forces.is_none()),
         without_stress: without(&|f| f.stress.is_none()),
@@ -310,8 +310,13 @@ fn warnings(summary: &Summary, settings: &SummarySettings) -> Vec<String> {
         let n = summary.settings.len();
         warnings.push(format!("labels with {n} different settings are mixed; their energies may not be comparable"));
     }
-    if !summary.duplicates.is_empty() {
-        warnings.push(format!("{} pairs of configurations have the same geometry", summary.duplicates.len()));
+    for turned in [false, true] {
+        let is_of_kind = |d: &&Duplicate| d.largest_displacement_angstrom.is_none() == turned;
+        let pairs: Vec<&Duplicate> = summary.duplicates.iter().filter(is_of_kind).collect();
+        if let Some(pair) = pairs.first() {
+            let (what, n) = (pair.description(), pairs.len());
+            warnings.push(format!("{n} pairs of configurations have {what}, e.g. {} and {}", pair.first, pair.second));
+        }
     }
     for row in &summary.shortest_distances {
         if let (Some(distance), Some(name)) = (row.distance_angstrom, &row.configuration)

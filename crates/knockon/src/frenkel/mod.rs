@@ -1,11 +1,10 @@
 //! Frenkel pairs: an atom off its site, close to the vacancy that it left.
 //!
 //! The search is that of Soum-Sidikov et al. (2024) for any crystal: every atom is moved to every place of a grid within
-//! reach ([`starts`](Start)), relaxed, compared with all others ([`Fingerprint`]), and ranked by its formation energy, the
+//! reach ([`starts`](Start)), relaxed, compared with all others ([`crate::fingerprint`]), and ranked by its formation energy, the
 //! energy above the perfect box. [`image_energy_ev`] is what a pair gains elastically by seeing its periodic images.
 
 mod elastic;
-mod fingerprint;
 mod jobs;
 mod labels;
 mod lattice;
@@ -17,7 +16,6 @@ pub(crate) mod sites;
 mod starts;
 
 pub use elastic::{Elasticity, dipole_tensor_ev, image_energy_ev, tensor_from_voigt};
-pub use fingerprint::{Fingerprint, SAME_STRUCTURE};
 pub use labels::{LabelledPair, labelled_pairs};
 pub use lattice::CrystalLattice;
 pub use occupation::{Occupation, occupation};

@@ -1,7 +1,6 @@
 //! The search: relax all starts in the smallest box, keep what is different, carry it over to larger boxes.
 
 use super::elastic::{Elasticity, dipole_tensor_ev, image_energy_ev, tensor_from_voigt};
-use super::fingerprint::{Fingerprint, SAME_STRUCTURE};
 use super::jobs::{Job, Relaxation, Relaxer};
 use super::lattice::CrystalLattice;
 use super::occupation::{Occupation, occupation};
@@ -9,6 +8,7 @@ use super::settings::FrenkelSettings;
 use super::starts::{Start, inequivalent_starts, site_at};
 use crate::checks::elastic_constants_gpa;
 use crate::dynamics::{QuenchSettings, ensure_relaxed, relaxed_unit_cell};
+use crate::fingerprint::{Fingerprint, SAME_STRUCTURE};
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential, Species};
 use glam::{DMat3, DVec3};

@@ -11,6 +11,8 @@ use crate::progress::say;
 use anyhow::{Result, bail};
 use candidates::Candidate;
 use environment::EnvironmentArguments;
+use knockon::dataset::{Duplicate, duplicates};
+use knockon::io::Frame;
 use records::{Record, Records};
 use settings::Settings;
 use std::collections::{HashMap, HashSet};
@@ -60,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let records = Records::open(&arguments.output, &arguments.calculator, &settings, job.describe()?)?;
     records.collect(&candidates)?;
     let open = not_labelled(&records, &candidates, arguments.retry_failed)?;
+    warn_of_duplicates(&records, &open)?;
     job.give(&records, &open)?;
     let mut watch = Watch::new(&records, &candidates, &open, arguments.workers)?;
     say(&format!("{} configurations, {} to label{}", candidates.len(), open.len(), watch.time_left()));
@@ -111,6 +114,28 @@ fn not_labelled<'a>(records: &Records, candidates: &'a [Candidate], retry: bool)
         }
     }
     Ok(open)
+}
+
+/// Names open candidates that are labelled already, or twice among the candidates, but for a symmetry of the crystal.
+fn warn_of_duplicates(records: &Records, open: &[&Candidate]) -> Result<()> {
+    const SAME_ANGSTROM: f64 = 1e-3;
+    let labels = records.labels()?;
+    let n_labels = labels.len();
+    let frames: Vec<Frame> = labels.into_iter().chain(open.iter().map(|c| c.frame.clone())).collect();
+    let names: Vec<String> =
+        frames.iter().map(|f| f.info.get("id").unwrap_or("a label without id").to_owned()).collect();
+    let open_names: HashSet<&str> = names[n_labels..].iter().map(String::as_str).collect();
+    let meshes: HashMap<&String, Option<&str>> = names.iter().zip(frames.iter().map(|f| f.info.get("kpts"))).collect();
+    let is_waste = |p: &&Duplicate| open_names.contains(p.second.as_str()) && meshes[&p.first] == meshes[&p.second];
+    for pair in duplicates(&frames, &names, SAME_ANGSTROM).iter().filter(is_waste) {
+        say(&format!(
+            "warning: {} has {}, as {}, whose label tells as much. Take it out of the candidates to save its time",
+            pair.second,
+            pair.description(),
+            pair.first
+        ));
+    }
+    Ok(())
 }
 
 /// How often the folder of records is looked at.

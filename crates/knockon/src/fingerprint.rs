@@ -26,6 +26,8 @@ pub const SAME_STRUCTURE: f64 = 0.12;
 #[derive(Clone, Debug)]
 pub struct Fingerprint {
     atoms: Vec<(Species, Vec<f64>)>,
+    /// Over all atoms: boxes whose means differ are told apart at once.
+    mean: Vec<f64>,
 }
 
 /// A neighbour as seen from an atom.
@@ -54,7 +56,15 @@ impl Fingerprint {
             numbers.extend(angular(&around, species.len()));
             (atoms.species[atom], numbers)
         };
-        Self { atoms: (0..atoms.len()).map(describe).collect() }
+        Self::of((0..atoms.len()).map(describe).collect())
+    }
+
+    fn of(atoms: Vec<(Species, Vec<f64>)>) -> Self {
+        let mut mean = vec![0.0; atoms.first().map_or(0, |(_, numbers)| numbers.len())];
+        for (_, numbers) in &atoms {
+            mean.iter_mut().zip(numbers).for_each(|(mean, x)| *mean += x / atoms.len() as f64);
+        }
+        Self { atoms, mean }
     }
 
     /// How different two boxes are: the distance of the atom that finds no like in the other box, from its nearest
@@ -65,6 +75,12 @@ impl Fingerprint {
 
     fn farthest_from(&self, other: &Self) -> f64 {
         self.distances_from(other).into_iter().fold(0.0, f64::max)
+    }
+
+    /// True if all atoms of either box have their like in the other within `tolerance`, and so have the means over all atoms, which
+    /// are compared first because that costs little.
+    pub fn agrees_with(&self, other: &Self, tolerance: f64) -> bool {
+        squared_distance(&self.mean, &other.mean) <= tolerance * tolerance && self.distance(other) <= tolerance
     }
 
     /// How different the surroundings of each atom are from the most similar ones in another box.
@@ -87,7 +103,7 @@ impl Fingerprint {
                 kinds.push((species, numbers));
             }
         }
-        Self { atoms: kinds }
+        Self::of(kinds)
     }
 }
 
