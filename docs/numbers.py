@@ -20,8 +20,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
-CAMPAIGNS = {"6x6x3": DATA / "campaign", "8x8x4": DATA / "campaign-8x8x4"}
-OTHERS = {"with charges": DATA / "campaign-electrostatic", "P69": DATA / "campaign-69-labels", "P56": DATA / "campaign-56-labels"}
+CAMPAIGN = DATA / "campaign"  # of the potential that ships: what the best numbers of cawo4-w rest on
+P87 = {"6x6x3": DATA / "campaign-87-labels", "8x8x4": DATA / "campaign-87-labels-8x8x4"}  # its bands rest on these as well
+OTHERS = {"P87": P87["6x6x3"], "P69": DATA / "campaign-69-labels", "P56": DATA / "campaign-56-labels"}  # in the same box
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
@@ -87,16 +88,16 @@ def by_energy(*folders):
 
 
 def recoils():
-    """Every energy in every box."""
-    boxes = {name: by_energy(folder) for name, folder in CAMPAIGNS.items()}
-    header = ["recoil energy (eV)", "box", "starts", "recoils", "with defects", "stored by those (eV)", "paper (eV)", "Frenkel pairs per recoil",
+    """Every energy in every box, with both potentials of the response."""
+    boxes = {("P105", "6x6x3"): by_energy(CAMPAIGN)} | {("P87", box): by_energy(folder) for box, folder in P87.items()}
+    header = ["recoil energy (eV)", "potential", "box", "starts", "recoils", "with defects", "stored by those (eV)", "paper (eV)", "Frenkel pairs per recoil",
               "largest drift (meV)", "largest grade", "flags"]
     lines = []
     for energy in sorted({energy for box in boxes.values() for energy in box}):
         for name, box in boxes.items():
             if r := box.get(energy):
                 drift = max(abs(drift) for drift in r.of("energy_drift_ev"))
-                lines.append([f"{energy:g}", name, len(set(r.of("start"))), len(r.rows), len(r.damaging), r.mean(spread=True),
+                lines.append([f"{energy:g}", *name, len(set(r.of("start"))), len(r.rows), len(r.damaging), r.mean(spread=True),
                               PAPER_MEANS_EV.get(energy, ""), f"{r.frenkel_pairs():.1f}", f"{1000 * drift:.0f}",
                               f"{max(r.of('max_grade')):.0f}", r.flags()])
     return table(header, lines)
@@ -113,7 +114,10 @@ def curve(c, energy_ev):
         return sum(factor * energy_ev**k for k, factor in enumerate(c))
     if "height_ev" in c:
         return c["height_ev"] * math.exp(-0.5 * (min(energy_ev - c["centre_ev"], 0.0) / c["width_ev"]) ** 2)
-    sys.exit("docs/numbers.py does not know splines: teach it those of the new response (docs/response-format.md)")
+    x, y = c["x"], c["y"]
+    if energy_ev < x[-1]:
+        sys.exit("docs/numbers.py knows splines beyond their points only: teach it those of the new response (docs/response-format.md)")
+    return y[-1] + (y[-1] - y[0]) / (x[-1] - x[0]) * (energy_ev - x[-1])
 
 
 def quantiles(values):
@@ -124,7 +128,7 @@ def quantiles(values):
 
 def response():
     """The response in numbers."""
-    r, every = shipped(), Recoils([row for e in by_energy(*CAMPAIGNS.values()).values() for row in e.rows])
+    r, every = shipped(), Recoils(read_csv(CAMPAIGN / "recoils.csv"))
     fermi, mean = r["parameters"]["fermi"], r["parameters"]["mean"]
 
     def fitted(key, digits):
@@ -152,7 +156,7 @@ def curve_and_means():
     """The curves beside what its own recoils do."""
     mean, lines = shipped()["parameters"]["mean"], []
     rows = {float(row["recoil_energy_ev"]): row for row in read_csv(DATA / "cawo4-w/stored_energy.csv") if row["source"] == "campaign"}
-    for energy_ev, r in by_energy(*CAMPAIGNS.values()).items():
+    for energy_ev, r in by_energy(CAMPAIGN).items():
         observed, low, high = (float(rows[energy_ev]["defect_probability" + key]) for key in ("", "_low", "_high"))
         fitted = float(rows[energy_ev]["fitted_defect_probability"])
         off = f"{(curve(mean, energy_ev) - r.mean_ev) / r.error_ev:+.1f}" if len(r.damaging) > 1 else ""
@@ -163,23 +167,29 @@ def curve_and_means():
 
 
 def others():
-    """Campaigns with other potentials, and what P87 stores more in the same box."""
-    now, others = by_energy(CAMPAIGNS["6x6x3"]), {name: by_energy(folder) for name, folder in OTHERS.items()}
+    """Campaigns with other potentials, and what P105 stores more in the same box; together: weighted by the inverse squares of the errors."""
+    now, others = by_energy(CAMPAIGN), {name: by_energy(folder) for name, folder in OTHERS.items()}
     header = ["recoil energy (eV)"]
     for name in others:
-        header += [f"{name}: recoils, with defects", "stored by those (eV)", "Frenkel pairs per recoil", "P87 less this (eV)"]
-    lines = []
+        header += [f"{name}: recoils, with defects", "stored by those (eV)", "Frenkel pairs per recoil", "P105 less this (eV)"]
+    lines, differences = [], {name: [] for name in others}
     for energy_ev, r in now.items():
         line = [f"{energy_ev:g}"]
-        for other in (campaign.get(energy_ev) for campaign in others.values()):
-            if other is None:
+        for name, campaign in others.items():
+            if (other := campaign.get(energy_ev)) is None:
                 line += [""] * 4
                 continue
-            error = math.hypot(r.error_ev, other.error_ev)
-            more = "" if math.isnan(error) else f"{r.mean_ev - other.mean_ev:+.1f} ± {error:.1f}"
-            line += [f"{len(other.rows)}, {len(other.damaging)}", other.mean(), f"{other.frenkel_pairs():.1f}", more]
+            more, error = r.mean_ev - other.mean_ev, math.hypot(r.error_ev, other.error_ev)
+            if not math.isnan(error):
+                differences[name].append((more, error))
+            line += [f"{len(other.rows)}, {len(other.damaging)}", other.mean(), f"{other.frenkel_pairs():.1f}",
+                     "" if math.isnan(error) else f"{more:+.1f} ± {error:.1f}"]
         lines.append(line)
-    return table(header, lines)
+    together = ["together"]
+    for pairs in differences.values():
+        weight = sum(error**-2 for _, error in pairs)
+        together += ["", "", "", f"{sum(more / error**2 for more, error in pairs) / weight:+.1f} ± {weight**-0.5:.1f}"]
+    return table(header, [*lines, together])
 
 
 class Ratios:
@@ -216,15 +226,14 @@ class Ratios:
 
 def ratios(knockon):
     """What the response that ships does to a spectrum of neutrinos, and what else it might do."""
-    compute, both = Ratios(knockon), list(CAMPAIGNS.values())
+    compute, ships = Ratios(knockon), [CAMPAIGN]
     rows = [["`cawo4-w`, with its band", *(f"{r:.3f} ({low:.3f} to {high:.3f})" for r, low, high in compute.of("cawo4-w"))]]
-    others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": compute.of_settings(both, defect_plateau="false")}
+    others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": compute.of_settings(ships, defect_plateau="false")}
     names = {"gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
-    others |= {f"another curve: {name}": compute.of_settings(both, evolution=f'"{key}"') for key, name in names.items()}
-    others |= {f"another shape: {name}": compute.of_settings(both, shape=f'"{name}"') for name in ("gamma",)}
-    others["the smaller box only"] = compute.of_settings(both[:1])
-    done = {name: folder for name, folder in OTHERS.items() if by_energy(folder).keys() == by_energy(CAMPAIGNS["6x6x3"]).keys()}
-    others |= {f"another potential: {name}": compute.of_settings([folder]) for name, folder in done.items()}
+    others |= {f"another curve: {name}": compute.of_settings(ships, evolution=f'"{key}"') for key, name in names.items()}
+    others |= {f"another shape: {name}": compute.of_settings(ships, shape=f'"{name}"') for name in ("gamma",)}
+    others |= {f"another potential: {name}": compute.of_settings([folder]) for name, folder in OTHERS.items()}
+    others["P87 in both boxes"] = compute.of_settings(list(P87.values()))
     rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
     return table(["response", *(f"at {e} eV" for e in MEASURED_EV)], rows)
 

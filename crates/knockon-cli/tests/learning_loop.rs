@@ -143,6 +143,7 @@ fn a_potential_chooses_labels_and_is_recorded() {
     assert_eq!(form["channels"], 20);
     assert_eq!(form["two_j_max"], 2);
     assert_eq!(form["cutoffs_angstrom"], serde_json::json!([4.8, 3.1]));
+    assert_eq!(form["charge_cutoff_angstrom"], 10.0);
     let report: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(at("model/fit.json")).unwrap()).unwrap();
     assert_eq!(form["n_parameters"], report["n_columns"]);

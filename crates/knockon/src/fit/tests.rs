@@ -55,8 +55,10 @@ fn small_settings() -> Settings {
     settings.model.pair.n_kernels = 8;
     settings.model.pair.sigma_angstrom = 0.5;
     settings.prior.offset_ev_per_atom = 0.1;
-    // What is believed of isolated pairs is not true of this model.
+    // What is believed of isolated pairs and clusters is not true of this model.
     settings.prior.isolated_pair.deviation_ev = 1e9;
+    settings.prior.isolated_cluster = None;
+    (settings.model.electrostatic, settings.prior.electrostatic) = (None, None);
     settings.cross_validation.folds = 4;
     settings.cross_validation.strengths = vec![1e-7, 1e-4, 1e-1];
     settings.classes.truncate(1);

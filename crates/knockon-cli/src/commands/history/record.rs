@@ -35,6 +35,9 @@ pub(super) struct Form {
     /// The longest first.
     pub(super) cutoffs_angstrom: Vec<f64>,
     pub(super) two_j_max: usize,
+    /// How far charges reach; none where the form has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) charge_cutoff_angstrom: Option<f64>,
     /// Unknowns of the fit.
     pub(super) n_parameters: u64,
 }
@@ -43,7 +46,8 @@ impl Form {
     pub(super) fn new(model: &Model, n_parameters: u64) -> Self {
         let channels = model.central.first().map_or(0, |c| c.channel_weights.len());
         let (cutoffs_angstrom, two_j_max) = (model.many_body.reaches_angstrom(channels), model.many_body.two_j_max);
-        Self { channels, cutoffs_angstrom, two_j_max, n_parameters }
+        let charge_cutoff_angstrom = model.electrostatic.as_ref().map(|e| e.shape.cutoff_angstrom);
+        Self { channels, cutoffs_angstrom, two_j_max, charge_cutoff_angstrom, n_parameters }
     }
 }
 
