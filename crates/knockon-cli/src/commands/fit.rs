@@ -24,7 +24,7 @@ examples/cawo4/laptop/fit.toml for one of three. docs/new-crystal.md goes throug
   [model.pair]          kernels of the two-body functions, and where ZBL takes over
   [model.electrostatic] may be left out: charges, and atoms polarised by their fields, for ionic
                         crystals: cutoff_angstrom, damping_per_angstrom, smoothing_per_angstrom,
-                        inner_switch, as in examples/cawo4/electrostatic.toml
+                        inner_switch, as in examples/cawo4/laptop/fit.toml
   [prior]               what is believed before any data: offset_ev_per_atom, and for labels of
                         several settings offset_per_species_ev
   [prior.pair], [prior.isolated_pair], [prior.many_body], [prior.electrostatic]

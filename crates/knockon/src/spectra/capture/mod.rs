@@ -63,7 +63,7 @@ pub struct Capture {
 }
 
 /// Mean time in which tungsten of 80 eV loses its momentum in CaWO4, the time integral of its share, rounded: from cascades in several
-/// directions with the potential that ships (data/nuclear/tungsten_slowing_down.csv).
+/// directions with an earlier potential of this project (data/nuclear/tungsten_slowing_down.csv).
 const USUAL_SLOWING_DOWN_FS: f64 = 60.0;
 
 impl Default for Capture {
