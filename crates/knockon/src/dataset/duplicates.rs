@@ -38,13 +38,13 @@ impl Duplicate {
 }
 
 /// What two configurations are compared by, the cheapest first.
-struct Summary {
+struct Traits {
     formula: String,
     structure_factors: Vec<f64>,
     surroundings: Fingerprint,
 }
 
-impl Summary {
+impl Traits {
     fn new(atoms: &Atoms, species: &[Species]) -> Self {
         Self {
             formula: formula(atoms),
@@ -75,11 +75,11 @@ fn structure_factors(atoms: &Atoms) -> Vec<f64> {
 /// as a whole. A label of one says what a label of the other would.
 pub fn duplicates(frames: &[Frame], names: &[String], tolerance: f64) -> Vec<Duplicate> {
     let species = Species::distinct(&frames.iter().flat_map(|f| f.atoms.elements()).collect::<Vec<_>>());
-    let summaries: Vec<Summary> = frames.par_iter().map(|f| Summary::new(&f.atoms, &species)).collect();
+    let traits: Vec<Traits> = frames.par_iter().map(|f| Traits::new(&f.atoms, &species)).collect();
     let compare = |first: usize| -> Vec<Duplicate> {
         let candidates = (first + 1..frames.len()).filter_map(|second| {
             let (a, b) = (&frames[first], &frames[second]);
-            let (of_a, of_b) = (&summaries[first], &summaries[second]);
+            let (of_a, of_b) = (&traits[first], &traits[second]);
             if of_a.formula != of_b.formula || a.atoms.cell.periodic != b.atoms.cell.periodic {
                 return None;
             }
@@ -100,7 +100,7 @@ pub fn duplicates(frames: &[Frame], names: &[String], tolerance: f64) -> Vec<Dup
 }
 
 /// The largest displacement of an atom, if the boxes are the same and all atoms agree.
-fn displacement(a: &Atoms, b: &Atoms, of_a: &Summary, of_b: &Summary, tolerance: f64) -> Option<f64> {
+fn displacement(a: &Atoms, b: &Atoms, of_a: &Traits, of_b: &Traits, tolerance: f64) -> Option<f64> {
     let difference = (a.cell.vectors - b.cell.vectors).to_cols_array();
     let same_box = difference.iter().all(|d| d.abs() <= tolerance);
     let similar = similar(&of_a.structure_factors, &of_b.structure_factors, a, tolerance);
@@ -108,7 +108,7 @@ fn displacement(a: &Atoms, b: &Atoms, of_a: &Summary, of_b: &Summary, tolerance:
 }
 
 /// True if one box is the other turned, mirrored or moved as a whole. The surroundings of the atoms tell most others apart at once.
-fn same_structure(a: &Atoms, b: &Atoms, of_a: &Summary, of_b: &Summary, tolerance: f64) -> bool {
+fn same_structure(a: &Atoms, b: &Atoms, of_a: &Traits, of_b: &Traits, tolerance: f64) -> bool {
     let [length_a, length_b] = [a, b].map(|atoms| atoms.cell.volume_angstrom3().cbrt());
     (length_a - length_b).abs() <= tolerance
         && of_a.surroundings.agrees_with(&of_b.surroundings, FINGERPRINT_PER_ANGSTROM * tolerance)

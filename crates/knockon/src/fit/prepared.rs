@@ -76,7 +76,7 @@ impl<'a> Prepared<'a> {
         let unknowns = Unknowns::new(&empty, data);
         let streamed = stream::stream(settings, data, &unknowns, progress)?;
         let boxes = data.configurations.iter().map(|c| &c.atoms);
-        let distances = DataDistances::new(&settings.model.species, boxes, empty.bond_cutoff_angstrom());
+        let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
         let reference = &data.configurations[data.reference].atoms;
         let crystal =
             DataDistances::new(&settings.model.species, std::iter::once(reference), empty.bond_cutoff_angstrom());

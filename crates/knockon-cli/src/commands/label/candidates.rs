@@ -74,9 +74,8 @@ impl Candidate {
     /// digits that programs write, the same mesh, and a stress if one is wanted.
     pub(crate) fn is_labelled_by(&self, label: &Frame) -> bool {
         let (a, b) = (&self.frame.atoms, &label.atoms);
-        let mesh = label.info.get("kpts").map_or(Some(GAMMA), parse_mesh);
         a.species == b.species
-            && mesh == Some(self.kpoints)
+            && mesh_of_label(label) == Some(self.kpoints)
             && (label.stress.is_some() || !self.stress)
             && a.cell.periodic == b.cell.periodic
             && a.cell.vectors.abs_diff_eq(b.cell.vectors, 1e-6)
@@ -90,6 +89,11 @@ pub(crate) fn mesh(frame: &Frame, settings: &Settings, place: &str) -> Result<[u
     let words = words.join(" ");
     parse_mesh(&words)
         .with_context(|| format!("{place}: expected kpts to be three numbers of points, found \"{words}\". Repair it"))
+}
+
+/// The mesh that a label was made with; none where it cannot be read.
+pub(crate) fn mesh_of_label(label: &Frame) -> Option<[u32; 3]> {
+    label.info.get("kpts").map_or(Some(GAMMA), parse_mesh)
 }
 
 fn parse_mesh(text: &str) -> Option<[u32; 3]> {

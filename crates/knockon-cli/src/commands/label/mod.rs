@@ -9,7 +9,7 @@ mod workers;
 
 use crate::progress::say;
 use anyhow::{Result, bail};
-use candidates::Candidate;
+use candidates::{Candidate, mesh_of_label};
 use environment::EnvironmentArguments;
 use knockon::dataset::{Duplicate, duplicates};
 use knockon::io::Frame;
@@ -121,11 +121,12 @@ fn warn_of_duplicates(records: &Records, open: &[&Candidate]) -> Result<()> {
     const SAME_ANGSTROM: f64 = 1e-3;
     let labels = records.labels()?;
     let n_labels = labels.len();
+    let meshes = labels.iter().map(mesh_of_label).chain(open.iter().map(|c| Some(c.kpoints))).collect::<Vec<_>>();
     let frames: Vec<Frame> = labels.into_iter().chain(open.iter().map(|c| c.frame.clone())).collect();
     let names: Vec<String> =
         frames.iter().map(|f| f.info.get("id").unwrap_or("a label without id").to_owned()).collect();
     let open_names: HashSet<&str> = names[n_labels..].iter().map(String::as_str).collect();
-    let meshes: HashMap<&String, Option<&str>> = names.iter().zip(frames.iter().map(|f| f.info.get("kpts"))).collect();
+    let meshes: HashMap<&String, Option<[u32; 3]>> = names.iter().zip(meshes).collect();
     let is_waste = |p: &&Duplicate| open_names.contains(p.second.as_str()) && meshes[&p.first] == meshes[&p.second];
     for pair in duplicates(&frames, &names, SAME_ANGSTROM).iter().filter(is_waste) {
         say(&format!(
