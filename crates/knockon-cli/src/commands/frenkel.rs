@@ -36,8 +36,9 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// First-principles labels (extended XYZ): of structures that this search has written or what relaxed from them in
-    /// the same cell, put beside the model's energies; and, with a model, of any other Frenkel pairs (cls=frenkel, with a
-    /// cls=perfect of the same cell), compared in labelled.json. May be given more than once.
+    /// the same cell, put beside the model's energies; and, with a model, of any Frenkel pairs (cls=frenkel, with a
+    /// cls=perfect of the same cell), compared in labelled.json, which also estimates the energy that relaxing each with
+    /// the code would end at. May be given more than once.
     #[arg(long, value_name = "FILE")]
     labels: Vec<PathBuf>,
 }
@@ -217,12 +218,13 @@ fn cell(energy_ev: Option<f64>) -> String {
 }
 
 fn labelled_text(pairs: &[knockon::frenkel::LabelledPair]) -> String {
-    let header = ["labelled pair (eV)", "label", "model", "model, relaxed", "label's force (eV/A)"];
+    let header = ["labelled pair (eV)", "label", "its force (eV/A)", "relaxed (estimate)", "model", "model, relaxed"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for p in pairs {
         let force = p.label_max_force_ev_per_angstrom.map(|f| format!("{f:.2}")).unwrap_or_default();
-        let [label, model, relaxed] = [Some(p.label_ev), p.model_ev, p.model_relaxed_ev].map(cell);
-        rows.push(vec![p.id.clone(), label, model, relaxed, force]);
+        let energies = [Some(p.label_ev), p.label_relaxed_ev, p.model_ev, p.model_relaxed_ev];
+        let [label, label_relaxed, model, model_relaxed] = energies.map(cell);
+        rows.push(vec![p.id.clone(), label, force, label_relaxed, model, model_relaxed]);
     }
     let mut text = String::new();
     push_aligned(&mut text, &rows);

@@ -11,7 +11,7 @@ mod time_step;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use guided::quench_guided;
+pub use guided::{ExpectedMinimum, expected_minimum, quench_guided};
 pub use minimize::Descent;
 pub use quench::{
     QuenchSettings, Quenched, RelaxedCell, Watch, ensure_relaxed, quench, quench_on, quench_others, relax_cell,

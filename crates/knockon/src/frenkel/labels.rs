@@ -1,7 +1,7 @@
 //! Frenkel pairs that have labels already: what the model says of them.
 
 use crate::dataset::{CellKinds, formula};
-use crate::dynamics::{QuenchSettings, Simulation, quench};
+use crate::dynamics::{QuenchSettings, Simulation, expected_minimum, quench};
 use crate::fit::origin::Origin;
 use crate::io::Frame;
 use crate::io::labels::refuse_model;
@@ -24,6 +24,11 @@ pub struct LabelledPair {
     pub label_ev: f64,
     /// Largest force of the label: how far from relaxed it is.
     pub label_max_force_ev_per_angstrom: Option<f64>,
+    /// The same after relaxing both as far as the forces of the labels lead on the surface of the model ([`expected_minimum`]): an
+    /// estimate; none where that is too far.
+    pub label_relaxed_ev: Option<f64>,
+    /// How far the farthest atom of the pair would move, in angstrom.
+    pub label_relaxed_move_angstrom: Option<f64>,
     /// The model at the same positions, minus the model at the positions of the perfect box.
     pub model_ev: Option<f64>,
     /// The model after relaxing both with it.
@@ -67,6 +72,8 @@ pub fn labelled_pairs(
             n_atoms: frame.atoms.len(),
             label_ev: energy(frame) - energy(&labels[perfect]),
             label_max_force_ev_per_angstrom: frame.max_force_ev_per_angstrom(),
+            label_relaxed_ev: here.label_ev.zip(reference.label_ev).map(above),
+            label_relaxed_move_angstrom: here.label_move_angstrom,
             model_ev: here.labelled_ev.zip(reference.labelled_ev).map(above),
             model_relaxed_ev: here.relaxed_ev.zip(reference.relaxed_ev).map(above),
             failure: here.failure.or_else(|| Some(format!("the perfect box: {}", reference.failure.as_ref()?))),
@@ -104,6 +111,9 @@ fn same_lattice(a: &Cell, b: &Cell) -> bool {
 /// What a model says of one box.
 #[derive(Default)]
 struct ModelEnergies {
+    /// Energy of the label after the relaxation that its forces and the model let expect, and how far atoms move.
+    label_ev: Option<f64>,
+    label_move_angstrom: Option<f64>,
     /// As labelled.
     labelled_ev: Option<f64>,
     /// Relaxed at fixed cell.
@@ -125,6 +135,11 @@ impl ModelEnergies {
     fn find(&mut self, potential: &dyn Potential, frame: &Frame, settings: &QuenchSettings) -> Result<(), Error> {
         let mut simulation = Simulation::new(potential, frame.atoms.clone(), 0.5)?;
         self.labelled_ev = Some(simulation.potential_energy_ev());
+        if let (Some(energy_ev), Some(forces)) = (frame.energy_ev, &frame.forces) {
+            let minimum = expected_minimum(potential, &frame.atoms, forces, settings)?;
+            self.label_ev = minimum.map(|m| energy_ev + m.change_ev);
+            self.label_move_angstrom = minimum.map(|m| m.longest_angstrom);
+        }
         let found = quench(&mut simulation, settings)?;
         if !found.converged {
             let (force, evaluations) = (found.max_force_ev_per_angstrom, found.evaluations);
@@ -200,6 +215,35 @@ mod tests {
         };
         assert_eq!(pairs(&boxes)[0].label_ev, 3.0);
         assert!(pairs(&boxes[2..]).is_empty());
+    }
+
+    /// Labels of another potential: their forces lead to where that one relaxes, not the model.
+    #[test]
+    fn forces_of_labels_lead_to_their_minimum() {
+        let (code, mut perfect) = argon_like([2, 2, 2]);
+        // With a vacancy, so that the minimum is not the perfect lattice: at the start atoms are on sites.
+        perfect.species.pop();
+        perfect.positions.pop();
+        let of_code = |class: &str, moved: DVec3| {
+            let mut frame = label(&perfect, class, moved);
+            let simulation = Simulation::new(&code, frame.atoms.clone(), 0.5).expect("a simulation");
+            frame.energy_ev = Some(simulation.potential_energy_ev());
+            frame.forces = Some(simulation.evaluation().forces.clone());
+            frame
+        };
+        let model = PairPotential::lennard_jones(0.5, 2.83, 4.6);
+        let mut labels = vec![of_code("frenkel", DVec3::new(0.2, 0.1, 0.0)), of_code("perfect", DVec3::ZERO)];
+        let compare = |labels: &[Frame]| {
+            labelled_pairs(&model, labels, &QuenchSettings::default()).expect("pairs").pop().expect("a pair")
+        };
+        let pair = compare(&labels);
+        let moved = pair.label_relaxed_move_angstrom.expect("a minimum");
+        assert!(pair.label_ev > 0.15 && (0.2..0.3).contains(&moved), "{pair:?}");
+        // Both fall into the same minimum, so that nothing is left of the difference, but for what the guide is off.
+        assert!(pair.label_relaxed_ev.is_some_and(|e| e.abs() < 0.1 * pair.label_ev), "{pair:?}");
+        labels[0].forces = None;
+        let pair = compare(&labels);
+        assert_eq!((pair.label_relaxed_ev, pair.label_relaxed_move_angstrom), (None, None));
     }
 
     #[test]
