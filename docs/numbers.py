@@ -21,8 +21,9 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
 CAMPAIGN = DATA / "campaign"  # of the potential that ships: what the best numbers of cawo4-w rest on
-P87 = {"6x6x3": DATA / "campaign-87-labels", "8x8x4": DATA / "campaign-87-labels-8x8x4"}  # its bands rest on these as well
-OTHERS = {"P87": P87["6x6x3"], "P69": DATA / "campaign-69-labels", "P56": DATA / "campaign-56-labels"}  # in the same box
+# Its bands rest on these as well: campaigns by potential and box.
+BANDS = {("P105", "6x6x3"): DATA / "campaign-105-labels", ("P87", "6x6x3"): DATA / "campaign-87-labels", ("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
+OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P105", "P87", "P69", "P56")}  # in the same box
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
@@ -88,8 +89,8 @@ def by_energy(*folders):
 
 
 def recoils():
-    """Every energy in every box, with both potentials of the response."""
-    boxes = {("P105", "6x6x3"): by_energy(CAMPAIGN)} | {("P87", box): by_energy(folder) for box, folder in P87.items()}
+    """Every energy in every box, with all potentials of the response."""
+    boxes = {(ships(), "6x6x3"): by_energy(CAMPAIGN)} | {key: by_energy(folder) for key, folder in BANDS.items()}
     header = ["recoil energy (eV)", "potential", "box", "starts", "recoils", "with defects", "stored by those (eV)", "paper (eV)", "Frenkel pairs per recoil",
               "largest drift (meV)", "largest grade", "flags"]
     lines = []
@@ -167,28 +168,27 @@ def curve_and_means():
 
 
 def others():
-    """Campaigns with other potentials, and what P105 stores more in the same box; together: weighted by the inverse squares of the errors."""
+    """Campaigns with other potentials, and what the one that ships stores more in the same box; together: weighted by the inverse squares of the errors."""
     now, others = by_energy(CAMPAIGN), {name: by_energy(folder) for name, folder in OTHERS.items()}
     header = ["recoil energy (eV)"]
     for name in others:
-        header += [f"{name}: recoils, with defects", "stored by those (eV)", "Frenkel pairs per recoil", "P105 less this (eV)"]
+        header += [f"{name}: recoils, with defects", "stored by those (eV)", f"{ships()} less this (eV)"]
     lines, differences = [], {name: [] for name in others}
     for energy_ev, r in now.items():
         line = [f"{energy_ev:g}"]
         for name, campaign in others.items():
             if (other := campaign.get(energy_ev)) is None:
-                line += [""] * 4
+                line += [""] * 3
                 continue
             more, error = r.mean_ev - other.mean_ev, math.hypot(r.error_ev, other.error_ev)
             if not math.isnan(error):
                 differences[name].append((more, error))
-            line += [f"{len(other.rows)}, {len(other.damaging)}", other.mean(), f"{other.frenkel_pairs():.1f}",
-                     "" if math.isnan(error) else f"{more:+.1f} ± {error:.1f}"]
+            line += [f"{len(other.rows)}, {len(other.damaging)}", other.mean(), "" if math.isnan(error) else f"{more:+.1f} ± {error:.1f}"]
         lines.append(line)
     together = ["together"]
     for pairs in differences.values():
         weight = sum(error**-2 for _, error in pairs)
-        together += ["", "", "", f"{sum(more / error**2 for more, error in pairs) / weight:+.1f} ± {weight**-0.5:.1f}"]
+        together += ["", "", f"{sum(more / error**2 for more, error in pairs) / weight:+.1f} ± {weight**-0.5:.1f}"]
     return table(header, [*lines, together])
 
 
@@ -233,7 +233,7 @@ def ratios(knockon):
     others |= {f"another curve: {name}": compute.of_settings(ships, evolution=f'"{key}"') for key, name in names.items()}
     others |= {f"another shape: {name}": compute.of_settings(ships, shape=f'"{name}"') for name in ("gamma",)}
     others |= {f"another potential: {name}": compute.of_settings([folder]) for name, folder in OTHERS.items()}
-    others["P87 in both boxes"] = compute.of_settings(list(P87.values()))
+    others["P87 in both boxes"] = compute.of_settings([folder for (name, _), folder in BANDS.items() if name == "P87"])
     rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
     return table(["response", *(f"at {e} eV" for e in MEASURED_EV)], rows)
 
@@ -264,6 +264,11 @@ def name(potential):
     """What pages call it."""
     hole = any("hole" in recoil["flags"] for recoil in potential["recoils"])
     return f"P{potential['n_configurations']}" + (", which had a hole" if hole else "")
+
+
+def ships():
+    """What pages call the potential that ships."""
+    return name(history()[-1])
 
 
 def potentials():
@@ -316,13 +321,16 @@ def frenkel():
 
 
 def labelled():
-    """First-principles labels of pairs, and the potential at the same positions."""
+    """First-principles labels of pairs, where their forces lead, and the potential at the same positions."""
     lines = []
     for pair in json.loads((DATA / "frenkel/labelled.json").read_text()):
         label, model, relaxed, force = (pair[key] for key in ("label_ev", "model_ev", "model_relaxed_ev", "label_max_force_ev_per_angstrom"))
         end = "perfect crystal" if relaxed < ZERO_EV else f"{relaxed:.2f}"
-        lines.append([pair["id"], f"{label:.2f}", f"{model:.2f}", f"{model - label:+.2f}", end, f"{force:.2f}"])
-    return table(["label", "PBE (eV)", "potential (eV)", "difference", "potential, relaxed (eV)", "largest force of the label (eV/Å)"], lines)
+        label_end, move = pair["label_relaxed_ev"], pair["label_relaxed_move_angstrom"]
+        expected = "" if label_end is None else f"{label_end:.2f} ({move:.2f})"
+        lines.append([pair["id"], f"{label:.2f}", f"{force:.2f}", expected, f"{model:.2f}", f"{model - label:+.2f}", end])
+    return table(["label", "PBE (eV)", "its largest force (eV/Å)", "PBE, relaxed: estimate (eV), farthest move (Å)", "potential (eV)",
+                  "potential less PBE (eV)", "potential, relaxed (eV)"], lines)
 
 
 def blocks(knockon):

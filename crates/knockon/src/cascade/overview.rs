@@ -142,11 +142,10 @@ mod tests {
 
     #[test]
     fn files_that_ship_are_read_and_written_with_the_same_bytes() {
-        for name in
-            ["campaign", "campaign-56-labels", "campaign-69-labels", "campaign-87-labels", "campaign-87-labels-8x8x4"]
-        {
-            let text = shipped(name);
-            let overview = CampaignOverview::parse(&text, name).expect("a campaign");
+        for labels in ["", "-56-labels", "-69-labels", "-87-labels", "-87-labels-8x8x4", "-105-labels"] {
+            let name = format!("campaign{labels}");
+            let text = shipped(&name);
+            let overview = CampaignOverview::parse(&text, &name).expect("a campaign");
             assert_eq!((overview.site_operations().len(), overview.directions.len()), (4, 8), "{name}");
             let again = serde_json::to_value(&overview).expect("plain numbers and text");
             assert_eq!(serde_json::to_string_pretty(&again).expect("plain numbers and text"), text, "{name}");
