@@ -121,13 +121,14 @@ fn several_campaigns_are_tabulated_together() {
     assert_eq!((of_campaign.len(), n_paper), (energies.len(), 2), "{stored:?}");
     // Recoils with another flag than the accepted one are left out.
     let count = |keep: &dyn Fn(&str) -> bool| all.lines().skip(1).filter(|l| keep(l)).count();
-    let (n, left_out) = (count(&|_| true), count(&|l| l.contains("small-box")));
-    let flagged = count(&|l| l.contains("extrapolation") || l.contains("small-box"));
+    let other = |l: &str| ["small-box", "heat"].iter().any(|flag| l.contains(flag));
+    let (n, left_out) = (count(&|_| true), count(&other));
+    let flagged = count(&|l| l.contains("extrapolation") || other(l));
     let counts =
         format!("# cascades: {} used, {left_out} left out; {flagged} of all have flags (n_flagged)", n - left_out);
     assert!(left_out > 0 && stored.contains(&counts), "{counts} {stored:?}");
     let at_160 = count(&|l| energy(l) == 160.0);
-    let left_out = count(&|l| energy(l) == 160.0 && l.contains("small-box"));
+    let left_out = count(&|l| energy(l) == 160.0 && other(l));
     let row = format!("160,{},{at_160},{left_out},", at_160 - left_out);
     assert!(of_campaign.iter().any(|l| l.starts_with(&row)), "{row} {of_campaign:?}");
     assert!(stored.iter().filter(|l| !l.starts_with('#')).all(|l| l.matches(',').count() == 14), "{stored:?}");
