@@ -66,8 +66,14 @@ pub fn quench_guided(
         && reach > SMALLEST_REACH
     {
         let surrogate = Surrogate::new(guide, &best, reach);
-        let Some((positions, expected)) = unless_failed(surrogate.minimum(atoms, best.max_force))? else { break };
-        let longest = positions.iter().zip(&best.positions).map(|(a, b)| a.distance(*b)).fold(0.0, f64::max);
+        let near = QuenchSettings {
+            max_force_ev_per_angstrom: 0.01 * best.max_force,
+            max_evaluations: GUIDE_EVALUATIONS,
+            ..QuenchSettings::default()
+        };
+        // One that is not quite reached is as good.
+        let Some((positions, expected, _)) = unless_failed(surrogate.minimum(atoms, &near))? else { break };
+        let longest = longest(&positions, &best.positions);
         let trial = evaluate(&mut dear, &mut cheap, &positions)?;
         evaluations += 1;
         let change = trial.as_ref().map_or(f64::INFINITY, |trial| trial.energy_ev - best.energy_ev);
@@ -117,12 +123,11 @@ pub fn expected_minimum(
     let max_force = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
     let center = Point { positions: atoms.positions.clone(), energy_ev: 0.0, max_force, difference };
     let surrogate = Surrogate::new(guide, &center, LARGEST_EXPECTED_MOVE);
-    let mut simulation = Simulation::new(&surrogate, atoms.clone(), 0.5)?;
-    let before = simulation.potential_energy_ev();
-    let Some(found) = unless_failed(quench(&mut simulation, settings))? else { return Ok(None) };
-    let moved = simulation.atoms().positions.iter().zip(&center.positions).map(|(a, b)| a.distance(*b));
-    let minimum = ExpectedMinimum { change_ev: found.energy_ev - before, longest_angstrom: moved.fold(0.0, f64::max) };
-    Ok(Some(minimum).filter(|m| found.converged && m.longest_angstrom < LARGEST_EXPECTED_MOVE))
+    let Some((positions, change_ev, converged)) = unless_failed(surrogate.minimum(atoms, settings))? else {
+        return Ok(None);
+    };
+    let minimum = ExpectedMinimum { change_ev, longest_angstrom: longest(&positions, &center.positions) };
+    Ok(Some(minimum).filter(|m| converged && m.longest_angstrom < LARGEST_EXPECTED_MOVE))
 }
 
 /// Nothing where a computation failed, as one of electrons that does not converge.
@@ -199,18 +204,13 @@ impl<'p> Surrogate<'p> {
         Self { guide, center, reach, stiffness }
     }
 
-    /// Its minimum, and how much lower than at the center it is there in eV. One that is not quite reached is as good.
-    fn minimum(&self, atoms: &Atoms, max_force: f64) -> Result<(Vec<DVec3>, f64), Error> {
+    /// Its minimum, its energy there less that at the center in eV, and whether it was reached.
+    fn minimum(&self, atoms: &Atoms, settings: &QuenchSettings) -> Result<(Vec<DVec3>, f64, bool), Error> {
         let start = Atoms { positions: self.center.positions.clone(), ..atoms.clone() };
         let mut simulation = Simulation::new(self, start, 0.5)?;
         let before = simulation.potential_energy_ev();
-        let settings = QuenchSettings {
-            max_force_ev_per_angstrom: 0.01 * max_force,
-            max_evaluations: GUIDE_EVALUATIONS,
-            ..QuenchSettings::default()
-        };
-        quench(&mut simulation, &settings)?;
-        Ok((simulation.atoms().positions.clone(), simulation.potential_energy_ev() - before))
+        let found = quench(&mut simulation, settings)?;
+        Ok((simulation.atoms().positions.clone(), found.energy_ev - before, found.converged))
     }
 }
 
@@ -242,6 +242,11 @@ impl Potential for Surrogate<'_> {
         }
         Ok(())
     }
+}
+
+/// The largest distance between points of the same number.
+fn longest(a: &[DVec3], b: &[DVec3]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a.distance(*b)).fold(0.0, f64::max)
 }
 
 fn subtract(a: &[DVec3], b: &[DVec3]) -> Vec<DVec3> {
