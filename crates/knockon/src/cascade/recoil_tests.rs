@@ -5,7 +5,8 @@ use crate::cascade::{RunningSettings, Thermalization, thermalize};
 use crate::dynamics::testing::{PairPotential, argon_like, element};
 use crate::dynamics::thermal_velocities;
 use crate::potential::{
-    Central, CentralGrade, Extrapolation, FORMAT_VERSION, GradeFile, ManyBody, Model, Whitening, component_triples,
+    Central, CentralGrade, CutoffSwitch, Extrapolation, FORMAT_VERSION, GradeFile, ManyBody, Model, Whitening,
+    component_triples,
 };
 use crate::progress::{Silent, StopEvery, until_done};
 use rand_pcg::Pcg64;
@@ -312,6 +313,7 @@ fn grades_with_data(n_environments: usize) -> Extrapolation {
         cutoff_angstrom: 4.5,
         angle_fraction: 0.99,
         channel_cutoffs_angstrom: Vec::new(),
+        cutoff_switch: CutoffSwitch::default(),
         self_weight: 1.0,
         inner_switch: None,
     };

@@ -12,11 +12,18 @@ use rayon::prelude::*;
 type Constants = [[f64; 6]; 6];
 
 const STABILITY: &str = "elastic stability margin";
+const SMOOTHNESS: &str = "change of stiffness with the lattice";
+/// How much wider and narrower the lattice is where elastic constants are compared with those of the relaxed one, and the strain
+/// of these differences: small beside it.
+const WIDER: f64 = 3e-3;
+const SMALL_STRAIN: f64 = 5e-4;
+/// A lattice 0.3 % wider is 1 % larger: a pressure of 1 GPa or less, which changes elastic constants by a few per cent.
+const LARGEST_CHANGE: f64 = 0.2;
 /// Edges whose lengths agree to this part of them, and angles this near to right ones, are those of a square.
 const SQUARE: f64 = 1e-3;
 
 /// The 6 x 6 matrix of elastic constants in GPa, Voigt order xx yy zz yz xz xy, from central differences with strains
-/// of +-`strain` and relaxed atoms. `crystal` is free of stress and forces.
+/// of +-`strain` and relaxed atoms. `crystal` is free of forces; where it is not free of stress, they are the slopes of the stress.
 pub fn elastic_constants_gpa(potential: &dyn Potential, crystal: &Atoms, strain: f64) -> Result<[[f64; 6]; 6], Error> {
     let column = |component: usize| {
         let [plus, minus] = [strain, -strain].map(|e| relaxed_stress(potential, crystal, component, e));
@@ -72,7 +79,33 @@ pub(super) fn check(potential: &dyn Potential, crystal: &Atoms, ideal: &Cell, se
         stability.detail += &format!("; no reference given, found {}", in_words(&c));
     }
     let compared = settings.elastic_gpa.iter().map(|(component, gpa)| compare(&c, *component, *gpa, settings));
-    std::iter::once(stability).chain(compared).collect()
+    let smooth =
+        smoothness(potential, crystal).map_or_else(|error| Check::failed(SMOOTHNESS, &error), |check| vec![check]);
+    std::iter::once(stability).chain(smooth).chain(compared).collect()
+}
+
+/// Elastic constants must not jump where a shell of neighbours passes a cutoff: the largest relative change of a diagonal one
+/// between the relaxed lattice and a slightly wider or narrower one.
+fn smoothness(potential: &dyn Potential, crystal: &Atoms) -> Result<Check, Error> {
+    let constants = |scale: f64| {
+        let cell = Cell { vectors: crystal.cell.vectors * scale, ..crystal.cell };
+        let positions = crystal.positions.iter().map(|p| *p * scale).collect();
+        elastic_constants_gpa(potential, &Atoms { cell, species: crystal.species.clone(), positions }, SMALL_STRAIN)
+    };
+    let here = constants(1.0)?;
+    let mut largest = (0.0, String::new());
+    for (scale, what) in [(1.0 - WIDER, "narrower"), (1.0 + WIDER, "wider")] {
+        let there = constants(scale)?;
+        for i in 0..6 {
+            let change = (there[i][i] / here[i][i] - 1.0).abs();
+            if change > largest.0 || change.is_nan() {
+                let (k, from, to) = (i + 1, here[i][i], there[i][i]);
+                largest = (change, format!("C{k}{k} from {from:.1} to {to:.1} GPa, {:.1} % {what}", 100.0 * WIDER));
+            }
+        }
+    }
+    let (value, detail) = largest;
+    Ok(Check::new(SMOOTHNESS, value, "", format!("below {LARGEST_CHANGE}"), value < LARGEST_CHANGE, detail))
 }
 
 fn compare(c: &Constants, component: ElasticComponent, expected: f64, settings: &CheckSettings) -> Check {
@@ -235,14 +268,14 @@ mod tests {
         let atoms = relax_cell(&potential, &atoms, &QuenchSettings::default()).unwrap().atoms;
         let mut settings = CheckSettings::default();
         let alone = check(&potential, &atoms, &atoms.cell, &settings);
-        assert!(alone.len() == 1 && alone[0].passed, "{alone:?}");
+        assert!(alone.len() == 2 && alone.iter().all(|c| c.passed), "{alone:?}");
         assert!(alone[0].detail.contains("no reference given, found C11 "), "{alone:?}");
         let c = elastic_constants_gpa(&potential, &atoms, settings.elastic_strain).unwrap();
         settings.elastic_gpa = toml::from_str(&format!("c44 = {:.3}\nc11 = {:.3}", c[3][3], 2.0 * c[0][0])).unwrap();
         settings.source = Some("made up".into());
         let found = check(&potential, &atoms, &atoms.cell, &settings);
         let verdicts: Vec<(&str, bool)> = found.iter().map(|c| (c.name.as_str(), c.passed)).collect();
-        assert_eq!(verdicts, [(STABILITY, true), ("C11", false), ("C44", true)]);
-        assert!(found[1].expected.ends_with("(made up)") && !found[0].detail.contains("reference"), "{found:?}");
+        assert_eq!(verdicts, [(STABILITY, true), (SMOOTHNESS, true), ("C11", false), ("C44", true)]);
+        assert!(found[2].expected.ends_with("(made up)") && !found[0].detail.contains("reference"), "{found:?}");
     }
 }

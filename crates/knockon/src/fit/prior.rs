@@ -245,12 +245,13 @@ fn function_variance(term: &PairTerm, correlation: impl Fn(f64, f64) -> f64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::potential::{Zbl, pair_function};
+    use crate::potential::{CutoffSwitch, Zbl, pair_function};
 
     fn term() -> PairTerm {
         PairTerm {
             cutoff_angstrom: 4.8,
             taper_start_angstrom: 3.8,
+            cutoff_switch: CutoffSwitch::default(),
             centers_angstrom: (0..30).map(|k| 1.1 + 3.7 * f64::from(k) / 29.0).collect(),
             sigma_angstrom: 0.2,
             inner_angstrom: 1.0,

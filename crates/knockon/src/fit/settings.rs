@@ -3,8 +3,8 @@
 use crate::checks::CheckSettings;
 use crate::io::content_hash;
 use crate::potential::{
-    Central, Electrostatic, ElectrostaticShape, FORMAT_VERSION, FORMAT_VERSION_WITHOUT_CHARGES, ManyBody, Model,
-    PairCoefficients, PairTerm, Sharing, Zbl, component_triples,
+    Central, CutoffSwitch, Electrostatic, ElectrostaticShape, FORMAT_VERSION, ManyBody, Model, PairCoefficients,
+    PairTerm, Sharing, Zbl, component_triples,
 };
 use crate::{Error, Species};
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,9 @@ pub struct PairSettings {
     pub cutoff_angstrom: f64,
     /// The taper to zero starts here.
     pub taper_start_angstrom: f64,
+    /// The shape of the taper.
+    #[serde(default, skip_serializing_if = "CutoffSwitch::is_cosine")]
+    pub cutoff_switch: CutoffSwitch,
     /// Centre of the first kernel.
     pub first_center_angstrom: f64,
     /// Centre of the last kernel.
@@ -335,9 +338,8 @@ impl Settings {
             coefficients_ev: vec![vec![0.0; n_components]; n_channels],
         });
         let electrostatic = settings.electrostatic.map(|shape| Electrostatic::empty(shape, &settings.species));
-        let without = electrostatic.is_none();
         Model {
-            format_version: if without { FORMAT_VERSION_WITHOUT_CHARGES } else { FORMAT_VERSION },
+            format_version: FORMAT_VERSION,
             name: self.name.clone(),
             provenance: BTreeMap::new(),
             many_body,
@@ -345,6 +347,7 @@ impl Settings {
             electrostatic,
             central: central.collect(),
         }
+        .in_oldest_format()
     }
 }
 
@@ -356,6 +359,7 @@ impl PairSettings {
         PairTerm {
             cutoff_angstrom: self.cutoff_angstrom,
             taper_start_angstrom: self.taper_start_angstrom,
+            cutoff_switch: self.cutoff_switch,
             centers_angstrom,
             sigma_angstrom: self.sigma_angstrom,
             inner_angstrom: self.inner_angstrom,

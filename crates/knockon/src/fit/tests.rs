@@ -3,7 +3,9 @@
 use super::*;
 use crate::Evaluation;
 use crate::io::Frame;
-use crate::potential::{Columns, Electrostatic, ElectrostaticShape, InnerSwitch, LinearPotential, Sharing};
+use crate::potential::{
+    Columns, CutoffSwitch, Electrostatic, ElectrostaticShape, InnerSwitch, LinearPotential, Sharing,
+};
 use crate::progress::Silent;
 use crate::{NeighborList, Potential};
 use rand::RngExt;
@@ -157,6 +159,7 @@ fn charges_are_found_in_labels_made_with_them() {
         damping_per_angstrom: 0.2,
         smoothing_per_angstrom: 0.9,
         inner_switch: InnerSwitch { start_angstrom: 0.7, end_angstrom: 1.2 },
+        cutoff_switch: CutoffSwitch::default(),
     });
     let alone = settings.validate("fit.toml").unwrap_err().to_string();
     assert!(alone.contains("given both or neither, found model.electrostatic alone"), "{alone}");

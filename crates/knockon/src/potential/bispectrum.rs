@@ -14,6 +14,7 @@
 //! within a shorter one is there once for each, since its place on the 4-sphere depends on the cutoff.
 
 use super::coupling::{Block, Coupling, Outputs, component_triples};
+use super::cutoff_switch::CutoffSwitch;
 use super::lanes::{Complex, ComplexLanes, LANES, Lanes, sin_cos};
 use super::layout::Layout;
 use super::model::{InnerSwitch, Model};
@@ -37,6 +38,7 @@ pub(super) struct Bispectrum {
     diagonal: Vec<usize>,
     self_weight: f64,
     angle_fraction: f64,
+    cutoff_switch: CutoffSwitch,
     inner_switch: Option<InnerSwitch>,
     n_species: usize,
     /// Cutoff of each central species and kind of neighbour, row-major; kinds by falling cutoff, then by species.
@@ -151,6 +153,7 @@ impl Bispectrum {
             diagonal,
             self_weight: m.self_weight,
             angle_fraction: m.angle_fraction,
+            cutoff_switch: m.cutoff_switch,
             inner_switch: m.inner_switch,
             n_species: radii.len(),
             cutoffs_angstrom: cutoffs,
@@ -320,10 +323,10 @@ impl Bispectrum {
         let theta_slope = self.angle_fraction * PI / cutoff;
         let (sin, cos) = sin_cos(simd, r * theta_slope);
         let s = sin * inverse_r;
-        let (sin_outer, cos_outer) = sin_cos(simd, r * (PI / cutoff));
         let mask = neighbor.mask.load(simd);
-        let mut f = (cos_outer + 1.0) * 0.5 * mask;
-        let mut f_slope = sin_outer * (-0.5 * PI / cutoff) * mask;
+        let (mut f, mut f_slope) = self.cutoff_switch.within(simd, cutoff, r);
+        f *= mask;
+        f_slope *= mask;
         if let (true, Some(switch)) = (inner, self.inner_switch) {
             let width = switch.end_angstrom - switch.start_angstrom;
             let t = (r - switch.start_angstrom) * (1.0 / width);

@@ -4,11 +4,12 @@
 //! E_i^a = sum over neighbours of species a of (unit vector to the neighbour) g(r).
 //!
 //! v is the Coulomb energy of two elementary charges, damped and shifted to end with its slope at the cutoff (Fennell and Gezelter,
-//! J. Chem. Phys. 124, 234104 (2006)), so that no sum over the periodic lattice is needed. g is the field of a charge
-//! spread over a Gaussian, taken to zero by half a cosine. Both are switched off towards short range, where two-body functions
+//! J. Chem. Phys. 124, 234104 (2006)), so that no sum over the periodic lattice is needed; with a switch that ends without
+//! curvature so does v. g is the field of a charge spread over a Gaussian, taken to zero by the switch. Both are switched off towards short range, where two-body functions
 //! and ZBL act. k is the Coulomb constant. Products of charges q_ab and responses p_ab are coefficients of the linear
 //! model like all others: induced dipoles have the energy -alpha/2 (sum of q_a E^a)^2, a quadratic form in the fields.
 
+use super::cutoff_switch::CutoffSwitch;
 use super::linear::outer;
 use super::model::{InnerSwitch, pair_index};
 use super::pair_function::{Jet, product};
@@ -21,7 +22,6 @@ use glam::{DMat3, DVec3};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::f64::consts::PI;
 use std::ops::{AddAssign, Range};
 
 /// 2 / sqrt(pi).
@@ -57,6 +57,9 @@ pub struct ElectrostaticShape {
     pub smoothing_per_angstrom: f64,
     /// Where both are switched off towards short range.
     pub inner_switch: InnerSwitch,
+    /// How the field is taken to zero at the cutoff; the energy is shifted to end there as smoothly.
+    #[serde(default, skip_serializing_if = "CutoffSwitch::is_cosine")]
+    pub cutoff_switch: CutoffSwitch,
 }
 
 /// One unordered pair of species.
@@ -87,7 +90,12 @@ impl ElectrostaticShape {
         }
         let end = damped(self.damping_per_angstrom, self.cutoff_angstrom);
         let [value, slope, curvature] = damped(self.damping_per_angstrom, r);
-        let shifted = [value - end[0] - end[1] * (r - self.cutoff_angstrom), slope - end[1], curvature];
+        let (x, end_curvature) = (r - self.cutoff_angstrom, if self.cutoff_switch.is_cosine() { 0.0 } else { end[2] });
+        let shifted = [
+            value - end[0] - x * (end[1] + 0.5 * x * end_curvature),
+            slope - end[1] - x * end_curvature,
+            curvature - end_curvature,
+        ];
         product(shifted, self.inner_switch.jet(r)).map(|x| x * COULOMB_EV_ANGSTROM)
     }
 
@@ -96,9 +104,7 @@ impl ElectrostaticShape {
         if r >= self.cutoff_angstrom || r <= self.inner_switch.start_angstrom {
             return [0.0; 3];
         }
-        let k = PI / self.cutoff_angstrom;
-        let (sin, cos) = libm::sincos(k * r);
-        let taper = [0.5 * (1.0 + cos), -0.5 * k * sin, -0.5 * k * k * cos];
+        let taper = self.cutoff_switch.jet(0.0, self.cutoff_angstrom, r);
         product(product(smoothed(self.smoothing_per_angstrom, r), taper), self.inner_switch.jet(r))
     }
 
@@ -519,13 +525,29 @@ mod tests {
             damping_per_angstrom: 0.2,
             smoothing_per_angstrom: 0.9,
             inner_switch: InnerSwitch { start_angstrom: 0.7, end_angstrom: 1.2 },
+            cutoff_switch: CutoffSwitch::Cosine,
         }
+    }
+
+    /// Energy and field, with each switch.
+    fn functions() -> [Box<dyn Fn(f64) -> Jet>; 4] {
+        let (cosine, smoother) = (shape(), smoother_shape());
+        [
+            Box::new(move |r| cosine.energy(r)),
+            Box::new(move |r| cosine.field(r)),
+            Box::new(move |r| smoother.energy(r)),
+            Box::new(move |r| smoother.field(r)),
+        ]
+    }
+
+    fn smoother_shape() -> ElectrostaticShape {
+        ElectrostaticShape { cutoff_switch: CutoffSwitch::Quintic, ..shape() }
     }
 
     #[test]
     fn derivatives_agree_with_differences() {
         let h = 1e-5;
-        for f in [&|r| shape().energy(r), &|r| shape().field(r)] as [&dyn Fn(f64) -> Jet; 2] {
+        for f in functions() {
             for r in [0.75, 1.1, 1.3, 2.2, 4.7, 9.5, 9.999] {
                 let [low, mid, high] = [f(r - h), f(r), f(r + h)];
                 for k in 0..2 {
@@ -545,7 +567,7 @@ mod tests {
         // smoothing 0.5, r = 2: erf(1) = 0.8427007929, half a cosine at a fifth of the cutoff.
         let smooth = ElectrostaticShape { smoothing_per_angstrom: 0.5, ..shape() };
         let field = (0.842_700_792_9 / 2.0 - TWO_OVER_ROOT_PI * 0.5 * (-1.0_f64).exp()) / 2.0;
-        let taper = 0.5 * (1.0 + (PI / 5.0).cos());
+        let taper = 0.5 * (1.0 + (std::f64::consts::PI / 5.0).cos());
         assert!((smooth.field(2.0)[0] - field * taper).abs() < 1e-10);
         for (f, outside) in [(shape().energy(10.0), 10.0), (shape().field(0.7), 0.7), (shape().field(11.0), 11.0)] {
             assert_eq!(f, [0.0; 3], "at {outside}");
@@ -554,11 +576,20 @@ mod tests {
 
     #[test]
     fn forces_are_continuous_at_both_ends() {
-        for f in [&|r| shape().energy(r), &|r| shape().field(r)] as [&dyn Fn(f64) -> Jet; 2] {
+        for f in functions() {
             for end in [0.7 + 1e-7, 10.0 - 1e-7] {
                 assert!(f(end)[0].abs() < 1e-5 && f(end)[1].abs() < 1e-4, "{:?} at {end}", f(end));
             }
         }
+    }
+
+    #[test]
+    fn the_smoother_switch_ends_without_curvature() {
+        let end = 10.0 - 1e-7;
+        for f in [smoother_shape().energy(end), smoother_shape().field(end)] {
+            assert!(f.iter().all(|x| x.abs() < 1e-6), "{f:?}");
+        }
+        assert!(shape().energy(end)[2] > 5e-3 && shape().field(end)[2] > 4e-4);
     }
 
     #[test]

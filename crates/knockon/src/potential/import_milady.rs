@@ -6,7 +6,7 @@
 //! public documentation of MILADY and the published files.
 
 use super::{
-    Central, FORMAT_VERSION_WITHOUT_CHARGES, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, Zbl,
+    Central, CutoffSwitch, FORMAT_VERSION, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, Zbl,
     component_triples, pair_index,
 };
 use crate::io::{Lines, content_hash, read_text};
@@ -76,18 +76,20 @@ pub fn parse_milady(text: &str, place: &str) -> Result<Model, Error> {
         cutoff_angstrom: header.cutoff_angstrom,
         angle_fraction: ANGLE_FRACTION,
         channel_cutoffs_angstrom: Vec::new(),
+        cutoff_switch: CutoffSwitch::Cosine,
         self_weight: 1.0,
         inner_switch,
     };
     let model = Model {
-        format_version: FORMAT_VERSION_WITHOUT_CHARGES,
+        format_version: FORMAT_VERSION,
         name: "imported from MILADY".to_owned(),
         provenance,
         many_body,
         pair,
         electrostatic: None,
         central: central.collect(),
-    };
+    }
+    .in_oldest_format();
     model.validate(place)?;
     Ok(model)
 }
@@ -348,6 +350,7 @@ impl Patch {
         Ok(PairTerm {
             cutoff_angstrom,
             taper_start_angstrom,
+            cutoff_switch: CutoffSwitch::Cosine,
             centers_angstrom: self.grid,
             sigma_angstrom: self.sigma,
             inner_angstrom,

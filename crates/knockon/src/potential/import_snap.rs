@@ -3,7 +3,7 @@
 //! Format and conventions: LAMMPS manual, `pair_style snap` and `compute sna/atom`. Several pairs of files make one
 //! model with one density channel each: their energies add, as in `pair_style hybrid/overlay snap snap`.
 
-use super::{Central, FORMAT_VERSION_WITHOUT_CHARGES, InnerSwitch, ManyBody, Model, component_triples};
+use super::{Central, CutoffSwitch, FORMAT_VERSION, InnerSwitch, ManyBody, Model, component_triples};
 use crate::io::{Lines, content_hash, read_text};
 use crate::{Error, Species};
 use std::collections::BTreeMap;
@@ -53,18 +53,20 @@ pub fn parse_snap(
         cutoff_angstrom: parameters.rcutfac,
         angle_fraction: parameters.rfac0,
         channel_cutoffs_angstrom: Vec::new(),
+        cutoff_switch: CutoffSwitch::Cosine,
         self_weight: 1.0, // LAMMPS' wself
         inner_switch,
     };
     let model = Model {
-        format_version: FORMAT_VERSION_WITHOUT_CHARGES,
+        format_version: FORMAT_VERSION,
         name: "imported from LAMMPS".to_owned(),
         provenance,
         many_body,
         pair: None,
         electrostatic: None,
         central,
-    };
+    }
+    .in_oldest_format();
     model.validate(coefficients_name)?;
     Ok(model)
 }

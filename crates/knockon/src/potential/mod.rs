@@ -4,6 +4,7 @@ mod bispectrum;
 mod committee;
 mod components;
 mod coupling;
+mod cutoff_switch;
 mod descriptors;
 mod design;
 pub mod electrostatic;
@@ -29,6 +30,7 @@ mod zbl;
 
 pub use committee::{Committee, CommitteeFile, Member, Uncertainty};
 pub use coupling::{clebsch_gordan, component_triples};
+pub use cutoff_switch::CutoffSwitch;
 pub use descriptors::Descriptors;
 pub use design::{Columns, DesignRows, Sharing, design_rows};
 pub use electrostatic::{Electrostatic, ElectrostaticShape};
@@ -36,10 +38,7 @@ pub use extrapolation::{CentralGrade, EXTRAPOLATION_THRESHOLD, Extrapolation, Gr
 pub use import_milady::{import_milady, parse_milady};
 pub use import_snap::{import_snap, parse_snap};
 pub use linear::{Instructions, LinearPotential};
-pub use model::{
-    Central, FORMAT_VERSION, FORMAT_VERSION_WITHOUT_CHARGES, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm,
-    pair_index,
-};
+pub use model::{Central, FORMAT_VERSION, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, pair_index};
 pub use pair_function::{Jet, basis_function, fixed_function, pair_function};
 pub use profile::{Kernels, Operations, StepProfile, instruction_set, peak_flops_per_second, rattled};
 pub use zbl::Zbl;

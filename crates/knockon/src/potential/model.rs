@@ -9,6 +9,7 @@
 //! J. Comput. Phys. 285, 316 (2015)) in the same order of components.
 
 use super::coupling::component_triples;
+use super::cutoff_switch::CutoffSwitch;
 use super::electrostatic::Electrostatic;
 use super::file_kind::FileKind;
 use super::grouping::{MAX_KINDS, MAX_SPECIES};
@@ -23,9 +24,7 @@ use std::f64::consts::PI;
 use std::path::Path;
 
 /// The version of the model file that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 2;
-/// The version of models without charges, which older programs read.
-pub const FORMAT_VERSION_WITHOUT_CHARGES: u32 = 1;
+pub const FORMAT_VERSION: u32 = 3;
 const KIND: FileKind = FileKind {
     name: "model file",
     version: FORMAT_VERSION,
@@ -71,6 +70,9 @@ pub struct ManyBody {
     /// spreads its neighbours over the whole 4-sphere, so it tells near ones apart better.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channel_cutoffs_angstrom: Vec<f64>,
+    /// How neighbours are switched off up to the cutoff of each channel.
+    #[serde(default, skip_serializing_if = "CutoffSwitch::is_cosine")]
+    pub cutoff_switch: CutoffSwitch,
     /// Weight of the central atom in its own density, the same in every channel.
     pub self_weight: f64,
     /// Where neighbours are switched off towards short range; none: nowhere.
@@ -130,8 +132,11 @@ fn half() -> f64 {
 pub struct PairTerm {
     /// The kernels vanish from here on.
     pub cutoff_angstrom: f64,
-    /// The kernels are multiplied by a cosine taper that falls from 1 here to 0 at the cutoff.
+    /// The kernels are multiplied by a taper that falls from 1 here to 0 at the cutoff.
     pub taper_start_angstrom: f64,
+    /// The shape of that taper.
+    #[serde(default, skip_serializing_if = "CutoffSwitch::is_cosine")]
+    pub cutoff_switch: CutoffSwitch,
     /// Centres of the kernels.
     pub centers_angstrom: Vec<f64>,
     /// Standard deviation of the kernels.
@@ -166,6 +171,20 @@ impl Model {
     /// The elements in the order of the model.
     pub fn species(&self) -> Vec<Species> {
         self.central.iter().map(|c| c.species).collect()
+    }
+
+    /// The same model as the oldest version of the file that can hold it, so that older programs read it where they can: 3 for
+    /// switches other than half a cosine, 2 for charges.
+    pub fn in_oldest_format(self) -> Self {
+        let of_parts =
+            [self.pair.as_ref().map(|p| p.cutoff_switch), self.electrostatic.as_ref().map(|e| e.shape.cutoff_switch)];
+        let mut switches = of_parts.into_iter().flatten().chain([self.many_body.cutoff_switch]);
+        let format_version = match &self.electrostatic {
+            _ if switches.any(|switch| !switch.is_cosine()) => 3,
+            Some(_) => 2,
+            None => 1,
+        };
+        Self { format_version, ..self }
     }
 
     /// Number of density channels.

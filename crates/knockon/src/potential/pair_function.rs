@@ -3,7 +3,6 @@
 use super::model::{PairTerm, pair_index};
 use crate::Species;
 use std::array::from_fn;
-use std::f64::consts::PI;
 
 /// Value, first and second derivative with respect to the distance.
 pub type Jet = [f64; 3];
@@ -22,18 +21,9 @@ fn gaussian(term: &PairTerm, center: f64, r: f64) -> f64 {
     (-0.5 * (r - center) * ((r - center) / variance)).exp()
 }
 
-/// 1 below taper_start, then half a cosine down to 0 at the cutoff.
+/// 1 below taper_start, then down to 0 at the cutoff.
 fn taper(term: &PairTerm, r: f64) -> Jet {
-    if r <= term.taper_start_angstrom {
-        return [1.0, 0.0, 0.0];
-    }
-    // At the cutoff itself the one-sided curvature from below: tables end there.
-    if r > term.cutoff_angstrom {
-        return [0.0; 3];
-    }
-    let k = PI / (term.cutoff_angstrom - term.taper_start_angstrom);
-    let (sin, cos) = (k * (r - term.taper_start_angstrom)).sin_cos();
-    [0.5 * (1.0 + cos), -0.5 * k * sin, -0.5 * k * k * cos]
+    term.cutoff_switch.jet(term.taper_start_angstrom, term.cutoff_angstrom, r)
 }
 
 /// The product of two functions.
@@ -227,6 +217,7 @@ impl<const K: usize> Segment<K> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cutoff_switch::CutoffSwitch;
     use super::super::zbl::Zbl;
     use super::*;
 
@@ -235,6 +226,7 @@ mod tests {
         PairTerm {
             cutoff_angstrom: 4.8,
             taper_start_angstrom: 0.0,
+            cutoff_switch: CutoffSwitch::default(),
             centers_angstrom,
             sigma_angstrom: 0.25,
             inner_angstrom: 1.0,

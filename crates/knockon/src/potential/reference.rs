@@ -3,6 +3,7 @@
 //! looking at every image of every atom.
 
 use super::coupling::{clebsch_gordan, component_triples};
+use super::cutoff_switch::CutoffSwitch;
 use super::electrostatic::Electrostatic;
 use super::model::{Model, pair_index};
 use super::pair_function::pair_function;
@@ -109,7 +110,13 @@ pub(super) fn components(model: &Model, central: usize, channel: usize, neighbor
         if r >= cutoff {
             continue;
         }
-        let mut f = 0.5 * ((PI * r / cutoff).cos() + 1.0);
+        let mut f = match m.cutoff_switch {
+            CutoffSwitch::Cosine => 0.5 * ((PI * r / cutoff).cos() + 1.0),
+            CutoffSwitch::Quintic => {
+                let t = r / cutoff;
+                1.0 - 10.0 * t.powi(3) + 15.0 * t.powi(4) - 6.0 * t.powi(5)
+            }
+        };
         if let Some(s) = m.inner_switch {
             let t = ((r - s.start_angstrom) / (s.end_angstrom - s.start_angstrom)).clamp(0.0, 1.0);
             f *= 0.5 * (1.0 - (PI * t).cos());

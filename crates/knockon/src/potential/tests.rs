@@ -22,9 +22,10 @@ fn species(symbol: &str) -> Species {
 }
 
 /// The paper's model structure with random coefficients, all terms of comparable size. With an odd seed the second channel has
-/// a shorter cutoff and there are charges.
+/// a shorter cutoff and there are charges; every third seed has the smoother switch.
 fn model(seed: u64) -> Model {
     let mut rng = random(seed);
+    let cutoff_switch = if seed.is_multiple_of(3) { CutoffSwitch::Quintic } else { CutoffSwitch::Cosine };
     let symbols = ["Ca", "O", "W"];
     let weights = [[1.0, 0.7, 0.8], [1.0, 0.45, 0.3], [1.0, 1.52, 1.98]];
     let mut list = |n: usize, scale: f64| (0..n).map(|_| uniform(&mut rng, -scale, scale)).collect::<Vec<_>>();
@@ -53,6 +54,7 @@ fn model(seed: u64) -> Model {
             damping_per_angstrom: 0.2,
             smoothing_per_angstrom: 0.9,
             inner_switch,
+            cutoff_switch,
         };
         let mut electrostatic = Electrostatic::empty(shape, &symbols.map(species));
         electrostatic.charges.iter_mut().for_each(|c| c.product = list(1, 1.0)[0]);
@@ -68,12 +70,14 @@ fn model(seed: u64) -> Model {
             cutoff_angstrom: 4.8,
             angle_fraction: 1.0 - 0.02 / std::f64::consts::PI,
             channel_cutoffs_angstrom: if seed.is_multiple_of(2) { Vec::new() } else { vec![4.8, 3.3, 4.8] },
+            cutoff_switch,
             self_weight: 1.0,
             inner_switch: Some(InnerSwitch { start_angstrom: 1.3, end_angstrom: 1.7 }),
         },
         pair: Some(PairTerm {
             cutoff_angstrom: 4.8,
             taper_start_angstrom: 0.0,
+            cutoff_switch,
             centers_angstrom: (0..20).map(|k| 0.2 + 4.6 * f64::from(k) / 19.0).collect(),
             sigma_angstrom: 0.25,
             inner_angstrom: 1.0,
@@ -246,6 +250,30 @@ fn forces_of_a_dimer_agree_with_differences_at_every_joint() {
             }
         }
     }
+}
+
+/// The force of a bond goes to zero with zero slope at the cutoff where the switch ends without curvature, and not where it is a cosine.
+#[test]
+fn bonds_end_as_smoothly_as_the_switch() {
+    for (seed, smooth) in [(12, true), (14, false)] {
+        let potential = LinearPotential::new(&model(seed)).unwrap();
+        let force = |r: f64| {
+            let cell = Cell::periodic(DVec3::X * 20.0, DVec3::Y * 20.0, DVec3::Z * 20.0);
+            let positions = vec![DVec3::ZERO, DVec3::Z * r];
+            evaluate(&potential, &Atoms { cell, species: ["W", "O"].map(species).to_vec(), positions }).forces[1].z
+        };
+        let slope = (force(4.8 - 1e-4) / 1e-4).abs();
+        assert_eq!(slope < 1e-2, smooth, "seed {seed}: {slope} eV/A^2");
+    }
+}
+
+/// Files say the oldest version that can hold what is in them.
+#[test]
+fn models_without_new_parts_are_readable_by_older_programs() {
+    let version = |model: Model| model.in_oldest_format().format_version;
+    assert_eq!([9, 7].map(|seed| version(model(seed))), [3, 2]);
+    assert_eq!([12, 14].map(|seed| version(model(seed))), [3, 1]);
+    assert!(!model(14).to_text().contains("cutoff_switch") && model(12).to_text().contains("cutoff_switch"));
 }
 
 #[test]
@@ -462,7 +490,7 @@ fn model_file_round_trips_exactly() {
     let again = Model::from_text(&model.to_text(), "test").unwrap();
     assert_eq!(model, again);
     assert_eq!(model.hash(), again.hash());
-    let newer = model.to_text().replace("format_version = 2", "format_version = 99");
+    let newer = model.to_text().replace("format_version = 3", "format_version = 99");
     let message = Model::from_text(&newer, "some.model").unwrap_err().to_string();
     assert!(
         message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"),
