@@ -14,6 +14,7 @@ import gc
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
 import sys
@@ -29,6 +30,8 @@ NOT_USABLE = 78  # EX_CONFIG of sysexits.h
 ALIKE = 3  # so many failures with one reason are no accident
 
 current = None  # the claim that this process holds
+parent = os.getppid()
+scratch = []  # folders of this process, and that of all processes of its parent
 first_failures = []  # reasons and files of the failures of this process; None once the code has run for a configuration
 
 
@@ -42,9 +45,24 @@ def stop_with_parent():
 def end():
     if current is not None:
         current.release()
+    if hasattr(os, 'fork') and os.fork() == 0:
+        clear_scratch()
     if hasattr(os, 'killpg') and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+def clear_scratch():
+    """What codes write is large. In a process of its own, once nobody is left who misses the files."""
+    os.setsid()
+    time.sleep(1)
+    for folder in scratch[1:]:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        os.kill(parent, 0)
+    except ProcessLookupError:
+        shutil.rmtree(scratch[0], ignore_errors=True)
+    os._exit(0)
 
 
 def write(path, record):
@@ -173,6 +191,7 @@ def settle(job, entry, atoms):
     try:
         if not settled():  # it may have been while we looked
             with tempfile.TemporaryDirectory(dir=job['scratch'], ignore_cleanup_errors=True) as folder:
+                scratch[1:] = [folder]
                 try:
                     write(result, label(job, entry, atoms, folder))
                     note_that_code_runs()
@@ -216,6 +235,7 @@ def main():
     sys.path.append(os.getcwd())  # calculators of one's own: ase:MODULE.CLASS
     with open(path) as file:
         job = json.load(file)
+    scratch.append(job['scratch'])
     if task == 'describe':
         try:
             calculators.check(job)

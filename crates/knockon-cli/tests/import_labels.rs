@@ -138,6 +138,36 @@ fn files_that_break_off_give_what_is_complete() {
         let (frames, message) = import(&cut, &[]);
         assert_eq!(frames.len(), 2, "{message}");
     }
+    // Wherever the last step breaks off, within a number too.
+    for (name, from) in [("OUTCAR", "in kB"), ("OUTCAR", "direct lattice vectors"), ("al.pwo", "total   stress")] {
+        let text = std::fs::read_to_string(outputs().join(name)).unwrap();
+        let begin = text.rfind(from).unwrap();
+        for end in (begin..begin + 300).step_by(17) {
+            std::fs::write(folder.path().join(name), &text[..end]).unwrap();
+            let (frames, message) = import(&folder.path().join(name), &[]);
+            assert!(frames.len() >= 2, "{name} {from} {}: {message}", end - begin);
+        }
+    }
+}
+
+/// A job that has barely begun does not keep the labels of the others waiting.
+#[test]
+fn files_that_cannot_be_read_are_named_and_the_others_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, output) = (folder.path().join("vasprun.xml"), folder.path().join("labels.xyz"));
+    let text = std::fs::read_to_string(outputs().join("vasprun.xml")).unwrap();
+    std::fs::write(&begun, &text[..text.find("<calculation>").unwrap() + 40]).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
+    let run =
+        command.args(["data", "import"]).arg(&begun).arg(outputs().join("OUTCAR")).arg("-o").arg(&output).output();
+    let run = run.unwrap();
+    let message = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("1 files could not be read") && message.contains("vasprun.xml: expected well-formed XML"),
+        "{message}"
+    );
+    assert!(!read_extxyz(&output).unwrap().is_empty());
 }
 
 /// What is killed while it writes forces leaves the steps before, and what is added to the functional is named.
@@ -434,6 +464,9 @@ fn labels_made_elsewhere_have_the_keys_and_the_order_of_their_candidates() {
     let info = |k: usize, key: &str| frames[k].info.get(key).unwrap_or("-").to_owned();
     assert_eq!([info(0, "id"), info(0, "parent"), info(0, "step")], ["pair 1-step-0", "pair 1", "0"]);
     assert_eq!([info(1, "id"), info(1, "parent")], ["pair 1", "-"]);
+    // It broke off with forces that a relaxation would not leave.
+    assert_eq!([info(0, "converged"), info(1, "converged")], ["-", "F"]);
+    assert!(frames[1].info.number("max_force").unwrap() > 2e-3);
     for k in 0..2 {
         assert_eq!([info(k, "cls"), info(k, "species"), info(k, "dft_input")], ["frenkel", "W", "-"]);
         assert_eq!([info(k, "xc"), info(k, "kpts"), info(k, "energy_kind")], ["PBE", "2 2 1", "sigma->0"]);

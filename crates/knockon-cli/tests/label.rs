@@ -122,13 +122,16 @@ fn failures_are_recorded_and_never_become_labels() {
     candidates[4].info.set("id", "n8");
     let bench = Bench::new(EMT, &candidates);
     let output = bench.run("ase:slow_emt.Moody", &["--workers", "2"]);
-    assert!(output.status.success(), "{}", message(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", message(&output));
     assert_eq!(bench.ids(), ["n8"]);
     let text = message(&output);
     for expected in ["n1: FAILED, RuntimeError: no, thanks", "n2: FAILED, Unconverged", "n3: FAILED", "not finite"] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
     assert!(text.contains("n4: FAILED, the worker died twice") && text.contains("1 labels, 4 failed"), "{text}");
+    let end = text.split("4 of 5 failed:").nth(1).unwrap_or("");
+    assert!(end.contains("n1: RuntimeError: no, thanks (") && end.contains(".failed.json)"), "{text}");
+    assert!(end.contains("--retry-failed"), "{text}");
     // They are not tried again unless asked, and then under the same rules.
     let again = message(&bench.run("ase:slow_emt.Moody", &[]));
     assert!(again.contains("n1: FAILED") && !again.contains("the worker died (") && bench.ids().len() == 1, "{again}");
@@ -157,7 +160,7 @@ fn a_code_that_never_works_does_not_spoil_the_queue() {
     candidates.rotate_right(1);
     write_extxyz(&bench.path("candidates.xyz"), &candidates).unwrap();
     let output = bench.run("ase:slow_emt.Moody", &[]);
-    assert!(output.status.success(), "{}", message(&output));
+    assert!(message(&output).contains("5 of 6 failed"), "{}", message(&output));
     assert_eq!((bench.ids(), failures()), (vec!["good".to_owned()], 5));
 }
 
@@ -190,7 +193,7 @@ fn a_worker_without_luck_does_not_end_the_others() {
     let bench = Bench::new(EMT, &candidates);
     let output = bench.run("ase:slow_emt.SlowMoody", &["--workers", "2"]);
     let text = message(&output);
-    assert!(output.status.success() && text.contains("1 labels, 5 failed"), "{text}");
+    assert!(output.status.code() == Some(2) && text.contains("1 labels, 5 failed"), "{text}");
     assert_eq!(bench.ids(), ["good"]);
 }
 

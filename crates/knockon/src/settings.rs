@@ -34,6 +34,11 @@ fn written(file: &str, name: &str) -> Option<(usize, String)> {
     Some((line, text[value.span()].to_owned()))
 }
 
+/// Whether no two entries of a list are equal.
+pub(crate) fn differ<T: PartialEq>(list: &[T]) -> bool {
+    (1..list.len()).all(|k| !list[..k].contains(&list[k]))
+}
+
 pub(crate) fn is_positive(x: f64) -> bool {
     x > 0.0 && x.is_finite()
 }

@@ -3,6 +3,8 @@
 //! `knockon dft-input` writes the file and sorts the atoms by species; `knockon data import` finds it beside the output and gives
 //! the labels keys and order of the candidate.
 
+use super::dft_input::RELAXED_EV_PER_ANGSTROM;
+use super::relax::on_the_way;
 use anyhow::{Result, bail};
 use glam::DVec3;
 use knockon::io::labels::remove_label;
@@ -19,7 +21,7 @@ const SINGLE_POINT: &str = "single_point";
 
 /// Outputs have three digits of lengths or more.
 const SAME_ANGSTROM: f64 = 1e-3;
-/// Atoms that relax in place stay within this.
+/// Atoms that relax in place stay within this of where they were.
 const RELAXED_WITHIN_ANGSTROM: f64 = 1.5;
 
 /// The text of the file.
@@ -45,8 +47,8 @@ pub(crate) fn sorted_by_species(atoms: &Atoms) -> Vec<usize> {
 pub(crate) struct CandidateFile {
     path: PathBuf,
     candidate: Frame,
-    /// How far its atoms may be away in the output.
-    reach_angstrom: f64,
+    /// Whether its atoms were to be relaxed.
+    relaxation: bool,
     /// Atoms of the candidate in the order of the output.
     order: Vec<usize>,
 }
@@ -64,13 +66,13 @@ impl CandidateFile {
         for key in [TASK, "kpts"] {
             candidate.info.remove(key);
         }
-        let reach_angstrom = if relaxation { RELAXED_WITHIN_ANGSTROM } else { SAME_ANGSTROM };
         let order = sorted_by_species(&candidate.atoms);
-        Ok(Some(Self { path, candidate, reach_angstrom, order }))
+        Ok(Some(Self { path, candidate, relaxation, order }))
     }
 
     /// The labels with the keys of the candidate and its order of atoms. The last one has its id; steps of a relaxation
-    /// before it are `ID-step-N` with `parent` and `step`, as those of `knockon relax` are.
+    /// before it are `ID-step-N` with `parent` and `step`, as those of `knockon relax` are. Where the last one has larger forces
+    /// than were asked for it is marked as one on the way, as `knockon relax` does it.
     pub(crate) fn carry_over(&self, labels: Vec<Frame>, output: &Path) -> Result<Vec<Frame>> {
         let n_labels = labels.len();
         let mut carried = Vec::with_capacity(n_labels);
@@ -81,6 +83,9 @@ impl CandidateFile {
                 label.info.set("id", format!("{parent}-step-{step}"));
                 label.info.set("parent", parent);
                 label.info.set("step", step);
+            } else if self.relaxation && is_on_the_way(&label) {
+                let max_force = label.max_force_ev_per_angstrom();
+                label = on_the_way(label, max_force);
             }
             carried.push(label);
         }
@@ -122,8 +127,10 @@ impl CandidateFile {
         let positions = self.in_order_of_candidate(&output.positions);
         let moves: Vec<DVec3> = positions.iter().zip(&candidate.positions).map(moved).collect();
         let farthest = farthest(&moves);
-        if farthest > self.reach_angstrom {
-            return Err(format!("an atom {farthest:.3} A away, where it may be {}", self.reach_angstrom));
+        // Atoms that relax in place stay near where they were.
+        let reach_angstrom = if self.relaxation { RELAXED_WITHIN_ANGSTROM } else { SAME_ANGSTROM };
+        if farthest > reach_angstrom {
+            return Err(format!("an atom {farthest:.3} A away, where it may be {reach_angstrom}"));
         }
         Ok(moves)
     }
@@ -135,6 +142,12 @@ impl CandidateFile {
         }
         restored
     }
+}
+
+/// Whether forces are left that a relaxation should have taken away; codes differ in what they compare with the threshold.
+fn is_on_the_way(label: &Frame) -> bool {
+    const TOLERANCE: f64 = 1.5;
+    label.max_force_ev_per_angstrom().is_some_and(|force| force > TOLERANCE * RELAXED_EV_PER_ANGSTROM)
 }
 
 fn farthest(moves: &[DVec3]) -> f64 {

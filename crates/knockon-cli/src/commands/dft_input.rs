@@ -53,7 +53,7 @@ enum Code {
 }
 
 /// Threshold of relaxations, that of the paper for its Frenkel pairs, in eV/angstrom.
-const RELAXED_EV_PER_ANGSTROM: f64 = 2e-3;
+pub(super) const RELAXED_EV_PER_ANGSTROM: f64 = 2e-3;
 const STEPS: usize = 300;
 
 /// One configuration, atoms sorted by species in the order of their first appearance.

@@ -22,6 +22,8 @@ examples/cawo4/laptop/fit.toml for one of three. docs/new-crystal.md goes throug
   reaches_angstrom      cutoffs; all channels once with each of them
   [model.many_body]     two_j_max, cutoff_angstrom, angle_fraction, self_weight, inner_switch
   [model.pair]          kernels of the two-body functions, and where ZBL takes over
+  cutoff_switch = \"quintic\"   in these two and the next: ends without curvature, so that elastic
+                        constants do not jump; the default \"cosine\" is that of SNAP and MILADY
   [model.electrostatic] may be left out: charges, and atoms polarised by their fields, for ionic
                         crystals: cutoff_angstrom, damping_per_angstrom, smoothing_per_angstrom,
                         inner_switch, as in examples/cawo4/laptop/fit.toml

@@ -73,8 +73,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     refuse_to_replace(arguments)?;
     let mut frames = Vec::new();
     let mut names = HashSet::new();
+    let mut failures = Vec::new();
     for path in all_files(&arguments.files)? {
-        let labels = read(&path, arguments)?;
+        let labels = match read(&path, arguments) {
+            Ok(labels) => labels,
+            // Of a job that has barely begun, say: the others are not to wait for it.
+            Err(error) => {
+                say(&format!("{}: left out", path.display()));
+                failures.push(format!("{error:#}"));
+                continue;
+            }
+        };
         let remarks = [
             (labels.unconverged, "unconverged left out"),
             (labels.incomplete, "incomplete left out"),
@@ -98,11 +107,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             frames.push(frame);
         }
     }
+    let failed = failures.join("\n");
     if frames.is_empty() {
-        bail!("expected at least one converged configuration with labels, found none. Look at the messages above");
+        bail!(
+            "expected at least one converged configuration with labels, found none. Look at the messages above\n{failed}"
+        );
     }
     write_extxyz(&arguments.output, &frames)?;
     say(&format!("{}: {} labels", arguments.output.display(), frames.len()));
+    if !failures.is_empty() {
+        bail!(
+            "{} files could not be read; {} has the labels of the others:\n{failed}",
+            failures.len(),
+            arguments.output.display()
+        );
+    }
     Ok(())
 }
 

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 /// Arguments of `knockon relax`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  knockon relax pair.xyz --model data/cawo4/cawo4.model -o relaxed.xyz\n\n\
-    With a calculator, every evaluation is kept beside OUTPUT and becomes a label in OUTPUT.evaluations.xyz, with the keys of\n\
-    what it is a step of, whose id it has as parent; the same command started again looks up what was computed and goes on.\n\
+    With a calculator, every evaluation is kept beside OUTPUT and becomes a label (of relaxed.xyz in relaxed.evaluations.xyz),\n\
+    with the keys of what it is a step of, whose id it has as parent; the same command started again looks up what was\n\
+    computed and goes on. Ask no more of --max-force than its forces are converged to.\n\
     What could not be relaxed is in OUTPUT with converged=F, at the lowest point reached; the exit status is 2 then. max_force is\n\
     the largest force left on an atom that may move. Atoms stay where they are whose flags say so: F in a column move_mask\n\
     (ASE's FixAtoms), F F F behind a position of a POSCAR.")]
@@ -37,15 +38,23 @@ pub(crate) struct Arguments {
     /// Relax the cell too, to zero stress.
     #[arg(long)]
     cell: bool,
-    /// Largest force left on an atom, in eV/A.
-    #[arg(long, value_name = "EV_PER_ANGSTROM", default_value_t = 1e-4)]
-    max_force: f64,
+    /// Largest force left on an atom, in eV/A [default: 1e-4, with a calculator 0.03].
+    #[arg(long, value_name = "EV_PER_ANGSTROM")]
+    max_force: Option<f64>,
     /// Largest component of the stress left, in eV/A^3 (with --cell).
     #[arg(long, value_name = "EV_PER_ANGSTROM3", default_value_t = 1e-6)]
     max_stress: f64,
-    /// Give up after this many evaluations of the model.
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
-    max_evaluations: u32,
+    /// Give up after this many evaluations [default: 5000, with a calculator 300].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_evaluations: Option<u32>,
+}
+
+impl Arguments {
+    /// The largest force in eV/A and the number of evaluations: exact where they cost nothing.
+    fn limits(&self) -> (f64, u32) {
+        let (max_force, max_evaluations) = if self.forces.is_model() { (1e-4, 5000) } else { (0.03, 300) };
+        (self.max_force.unwrap_or(max_force), self.max_evaluations.unwrap_or(max_evaluations))
+    }
 }
 
 /// Runs the verb.
@@ -53,21 +62,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let starts = read_structures(&arguments.input)?;
     let species: BTreeSet<Species> = starts.iter().flat_map(|start| start.atoms.species.iter().copied()).collect();
     let species: Vec<Species> = species.into_iter().collect();
-    for (name, unit, value) in
-        [("--max-force", "eV/A", arguments.max_force), ("--max-stress", "eV/A^3", arguments.max_stress)]
-    {
+    let (max_force, max_evaluations) = arguments.limits();
+    for (name, unit, value) in [("--max-force", "eV/A", max_force), ("--max-stress", "eV/A^3", arguments.max_stress)] {
         anyhow::ensure!(
             value > 0.0 && value.is_finite(),
             "{name}: expected a positive number of {unit}, found {value}. Change it"
         );
     }
     let guide = arguments.guide.as_deref().map(|path| open_guide(path, &species)).transpose()?;
-    let evaluations = arguments.output.with_extension("evaluations.xyz");
+    let evaluations = evaluations_file(&arguments.output);
     let forces = arguments.forces.open(&evaluations, &species, arguments.cell)?;
     let settings = QuenchSettings {
-        max_force_ev_per_angstrom: arguments.max_force,
+        max_force_ev_per_angstrom: max_force,
         max_stress_ev_per_angstrom3: arguments.max_stress,
-        max_evaluations: arguments.max_evaluations as usize,
+        max_evaluations: max_evaluations as usize,
     };
     let leader = guide.as_ref().map(|(_, potential)| potential as &dyn Potential);
     let bar = Bar::new("relax");
@@ -119,6 +127,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Beside the output, with its whole name but for `.xyz`.
+fn evaluations_file(output: &Path) -> PathBuf {
+    let is_xyz = output.extension().is_some_and(|extension| extension == "xyz" || extension == "extxyz");
+    let name = if is_xyz { output.file_stem() } else { output.file_name() };
+    output.with_file_name(format!("{}.evaluations.xyz", name.unwrap_or_default().to_string_lossy()))
+}
+
 /// With a model thousands of starts may take less time than writing all of them again after each.
 const REWRITE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -168,7 +183,7 @@ impl<'a> Output<'a> {
 }
 
 /// Marks a configuration whose relaxation did not come to its end, with the largest force (eV/A) that is left.
-fn on_the_way(mut frame: Frame, max_force: Option<f64>) -> Frame {
+pub(super) fn on_the_way(mut frame: Frame, max_force: Option<f64>) -> Frame {
     frame.info.set("converged", "F");
     if let Some(force) = max_force {
         frame.info.set("max_force", format!("{force:.3e}"));

@@ -3,14 +3,14 @@
 use super::data::push_aligned;
 use crate::config;
 use crate::progress::{Bar, say};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use knockon::cascade::check_size;
 use knockon::fit::{self, Posterior, TrainingData};
 use knockon::io::{Frame, csv_field, read_extxyz, read_structure, write_atomically, write_extxyz};
 use knockon::potential::{Committee, CommitteeFile, LinearPotential, Model};
 use knockon::selection::pools::{Workshop, make};
-use knockon::selection::{Candidate, Choice, Judges, Pool, Scored, SelectionSettings, select};
-use knockon::{Atoms, NeighborList};
+use knockon::selection::{Candidate, Choice, Judges, Scored, SelectionSettings, select};
+use knockon::{Atoms, Evaluation, NeighborList, Potential};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// Model file, made by `knockon fit`, with its .committee and .grade beside it.
     #[arg(long)]
     model: PathBuf,
+    /// Settings of the fit that made the model, in the place of those that CONFIG names.
+    #[arg(long, value_name = "FIT.toml")]
+    settings: Option<PathBuf>,
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -44,25 +47,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Committee::new(&model, &CommitteeFile::load(&committee_file)?, &committee_file.display().to_string())?;
     let extrapolation = super::evaluate::load_grades(&model, &arguments.model.with_extension("grade"))?;
 
-    let waiting = waiting(&settings, folder)?;
-
-    let fit_file = folder.join(&settings.fit);
+    let fit_file = arguments.settings.clone().unwrap_or_else(|| folder.join(&settings.fit));
     let fit_settings: fit::Settings = config::load(&fit_file)?;
     let data = TrainingData::load(&fit_settings, fit_file.parent().unwrap_or(Path::new(".")))?;
     let bar = Bar::new("what the data tell");
     let mut posterior = Posterior::new(&fit_settings, &data, &model, &bar)?;
     drop(bar);
+    settings.pools().iter().try_for_each(|pool| posterior.class(pool.class()).map(|_| ()))?;
+    learn_waiting(&mut posterior, &settings, folder, &potential)?;
 
     let candidates = candidates(&settings, folder, &model, &potential)?;
     let bar = Bar::new("scores");
-    let judges = Judges { committee: &committee, extrapolation: &extrapolation, posterior: &posterior };
-    let waiting = judges.score(waiting, &bar)?;
-    waiting.iter().for_each(|s| posterior.information.learn(s.rows()));
     let judges = Judges { committee: &committee, extrapolation: &extrapolation, posterior: &posterior };
     let scored = judges.score(candidates, &bar)?;
     drop(bar);
     let (scored, refused): (Vec<Scored>, Vec<Scored>) =
         scored.into_iter().partition(|s| s.max_force <= settings.max_force_ev_per_angstrom);
+    if scored.is_empty() {
+        bail!(
+            "{}: expected pools with at least one configuration of atoms that are min_distance_angstrom ({}) apart and of forces \
+             up to max_force_ev_per_angstrom ({}), found none and {} with larger forces. Add pools or change these",
+            arguments.config.display(),
+            settings.min_distance_angstrom,
+            settings.max_force_ev_per_angstrom,
+            refused.len()
+        );
+    }
     let bar = Bar::new("choices");
     let choices = select(&scored, &mut posterior.information, settings.number, &|pool| settings.at_most(pool), &bar);
     drop(bar);
@@ -98,8 +108,8 @@ fn candidates(
     let defects = settings.pools.thermal.iter().filter_map(|t| t.with_defects.as_ref());
     let mut pairs = Vec::new();
     for file in defects {
-        let is_perfect = |f: &Frame| f.info.get("cls") == Some(PERFECT);
-        pairs.extend(read_extxyz(&folder.join(file))?.into_iter().filter(|f| !is_perfect(f)).map(|f| f.atoms));
+        let frames = read_extxyz(&folder.join(file))?.into_iter();
+        pairs.extend(frames.filter(|f| f.class() != Some(PERFECT)).map(|f| f.atoms));
     }
     let hash = model.hash();
     let workshop = Workshop {
@@ -131,23 +141,30 @@ fn shortest_distance_angstrom(atoms: &Atoms) -> f64 {
 /// Class of perfect boxes, which come first in files of Frenkel pairs and have next to nothing to tell.
 const PERFECT: &str = "perfect";
 
-/// Configurations that wait for a label already, perfect boxes left out.
-fn waiting(settings: &SelectionSettings, folder: &Path) -> Result<Vec<Candidate>> {
-    let mut found = Vec::new();
+/// Takes what labels of the configurations that wait for one will tell as known; perfect boxes tell next to nothing.
+fn learn_waiting(
+    posterior: &mut Posterior,
+    settings: &SelectionSettings,
+    folder: &Path,
+    potential: &LinearPotential,
+) -> Result<()> {
+    let mut evaluation = Evaluation::default();
     for file in &settings.waiting {
         let path = folder.join(file);
         for (index, frame) in read_extxyz(&path)?.into_iter().enumerate() {
-            let class = frame.info.get("cls").unwrap_or("none").to_owned();
+            let class = frame.class().unwrap_or("none");
             if class == PERFECT {
                 continue;
             }
-            let pool = Pool::of_class(&class)
-                .with_context(|| format!("{}, configuration {}: cls={class} is no pool", path.display(), index + 1))?;
-            let id = frame.info.get("id").unwrap_or_default().to_owned();
-            found.push(Candidate { id, pool, atoms: frame.atoms, details: frame.info });
+            let place = || format!("{}, configuration {}", path.display(), index + 1);
+            potential
+                .evaluate(&frame.atoms, &potential.neighbor_list(&frame.atoms, 0.0), &mut evaluation)
+                .with_context(place)?;
+            let rows = posterior.rows(&frame.atoms, class, &evaluation.forces).with_context(place)?;
+            posterior.information.learn(&rows);
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn frame(scored: &Scored, gain: Option<f64>, model_hash: &str) -> Frame {

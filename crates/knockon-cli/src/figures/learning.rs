@@ -15,8 +15,8 @@ pub(crate) struct Curve {
     pub(crate) potentials: Vec<[f64; 2]>,
     /// error = factor * labels^exponent through the parts.
     pub(crate) law: Option<(f64, f64)>,
-    /// The paper's error on its own training data.
-    pub(crate) paper: f64,
+    /// The paper's error on its own training data, if they are of this crystal.
+    pub(crate) paper: Option<f64>,
 }
 
 /// How many labels beyond those at hand the power law is drawn.
@@ -35,7 +35,7 @@ pub(crate) fn draw(curves: &[Curve]) -> String {
         let (first, last) = extent(points().map(|p| p[0])).unwrap_or((1.0, 10.0));
         let end = last + AHEAD;
         let law = |n: f64| curve.law.map(|(factor, exponent)| [n, factor * n.powf(exponent)]);
-        let errors = points().map(|p| p[1]).chain([curve.paper]).chain(law(end).map(|p| p[1]));
+        let errors = points().map(|p| p[1]).chain(curve.paper).chain(law(end).map(|p| p[1]));
         let (low, high) = extent(errors).unwrap_or((0.1, 1.0));
         let panel = Panel {
             corner: [80.0 + 480.0 * index as f64, 84.0],
@@ -45,7 +45,9 @@ pub(crate) fn draw(curves: &[Curve]) -> String {
         };
         panel.grid(&mut svg);
         panel.inside(&mut svg, |svg| {
-            panel.line(svg, &[[0.5 * first, curve.paper], [2.0 * end, curve.paper]], Stroke::solid(MUTED, 1.6));
+            if let Some(paper) = curve.paper {
+                panel.line(svg, &[[0.5 * first, paper], [2.0 * end, paper]], Stroke::solid(MUTED, 1.6));
+            }
             let line: Vec<[f64; 2]> = [first, end].into_iter().filter_map(law).collect();
             panel.line(svg, &line, Stroke::solid(BLUE, 1.6));
             for [x, y] in &curve.parts {
@@ -61,12 +63,14 @@ pub(crate) fn draw(curves: &[Curve]) -> String {
         });
         svg.text([panel.corner[0], 76.0], &exponent, Font::new(13.0));
     }
-    let entries = [
+    let mut entries = vec![
         (Key::Disk(BLUE), "fits to random parts of the present data"),
         (Key::Line(Stroke::solid(BLUE, 1.6)), "power law, to 100 more labels"),
         (Key::Disk(ORANGE), "potentials of the record, each with its own data"),
-        (Key::Line(Stroke::solid(MUTED, 1.6)), "paper, on its own training data"),
     ];
+    if curves.iter().any(|c| c.paper.is_some()) {
+        entries.push((Key::Line(Stroke::solid(MUTED, 1.6)), "paper, on its own training data"));
+    }
     legend(&mut svg, [80.0, 10.0], 860.0, &entries);
     svg.finish(TITLE)
 }
@@ -78,8 +82,10 @@ mod tests {
     #[test]
     fn empty_and_tiny_records_are_drawn() {
         assert!(draw(&[]).contains("no potential"));
-        let curve = Curve { label: "x", parts: vec![], potentials: vec![[38.0, 0.2]], law: None, paper: 0.131 };
-        let svg = draw(&[curve]);
-        assert!(svg.contains("paper") && !svg.contains("NaN"));
+        for paper in [Some(0.131), None] {
+            let curve = Curve { label: "x", parts: vec![], potentials: vec![[38.0, 0.2]], law: None, paper };
+            let svg = draw(&[curve]);
+            assert!(svg.contains("paper") == paper.is_some() && !svg.contains("NaN"));
+        }
     }
 }

@@ -150,7 +150,7 @@ fn facts(run: &Run) -> Markup {
         let held_out = fit.errors.iter().find(|e| e.split == Split::HeldOut && e.class == "all");
         let errors = held_out.or_else(|| fit.errors.iter().find(|e| e.class == "all"));
         if let Some(errors) = errors {
-            let value = format!("{} eV/Å", tables::significant(Some(errors.force_mae_ev_per_angstrom)));
+            let value = format!("{} eV/Å", tables::significant(errors.force_mae_ev_per_angstrom));
             let place = if held_out.is_some() { "held-out data" } else { "training data" };
             let paper = |paper: PaperErrors| format!("; the paper: {} eV/Å", paper.force_mae_ev_per_angstrom);
             let note = format!("{place}{}", fit.paper.map(paper).unwrap_or_default());

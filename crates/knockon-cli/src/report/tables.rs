@@ -83,11 +83,11 @@ fn error_row(e: &ErrorRow) -> Markup {
         tr.total[e.class == "all"] {
             td { (if e.class == "all" { "all" } else { e.class.as_str() }) }
             td.number { (e.n_configurations) }
-            td.number { (significant(Some(e.energy_mae_ev_per_box))) }
-            td.number { (significant(Some(e.energy_rmse_ev_per_box))) }
-            td.number { (milli(Some(e.energy_mae_ev_per_atom))) } td.number { (milli(Some(e.energy_rmse_ev_per_atom))) }
-            td.number { (significant(Some(e.force_mae_ev_per_angstrom))) }
-            td.number { (significant(Some(e.force_rmse_ev_per_angstrom))) }
+            td.number { (significant(e.energy_mae_ev_per_box)) }
+            td.number { (significant(e.energy_rmse_ev_per_box)) }
+            td.number { (milli(e.energy_mae_ev_per_atom)) } td.number { (milli(e.energy_rmse_ev_per_atom)) }
+            td.number { (significant(e.force_mae_ev_per_angstrom)) }
+            td.number { (significant(e.force_rmse_ev_per_angstrom)) }
             td.number { (milli(e.stress_mae_ev_per_angstrom3)) } td.number { (milli(e.stress_rmse_ev_per_angstrom3)) }
         }
     }
@@ -109,8 +109,8 @@ pub(crate) fn variants(fit: &Fit) -> Markup {
             tbody { @for v in &fit.variants { tr.total[v.chosen] {
                 td { (name(&v.variant)) }
                 td.number { (v.n_parameters) } td.number { (significant(Some(v.score))) }
-                td.number { (significant(Some(1e3 * v.held_out_energy_rmse_ev_per_atom))) }
-                td.number { (significant(Some(v.held_out_force_rmse_ev_per_angstrom))) }
+                td.number { (significant(v.held_out_energy_rmse_ev_per_atom.map(|e| 1e3 * e))) }
+                td.number { (significant(v.held_out_force_rmse_ev_per_angstrom)) }
                 td { @if v.chosen { "used" } }
             } } }
             caption {

@@ -130,6 +130,10 @@ impl CheckSettings {
             (are_positive(&self.recoil_repeat), "checks.recoil_repeat", "positive numbers of cells"),
             (is_positive(self.run_time_fs), "checks.run_time_fs", "a positive time"),
             (is_positive(self.time_step_fs), "checks.time_step_fs", "a positive time"),
+            (is_positive(self.disorder_temperature_k), "checks.disorder_temperature_k", "a positive temperature"),
+            (is_positive(self.recoil_energy_ev), "checks.recoil_energy_ev", "a positive energy"),
+            (is_positive(self.max_displacement_angstrom), "checks.max_displacement_angstrom", "a positive length"),
+            (is_positive(self.max_drift_ev_per_atom_ps), "checks.max_drift_ev_per_atom_ps", "a positive drift"),
         ];
         check(place, &checks)
     }

@@ -1,7 +1,7 @@
 //! Recoils in a small box: the surest way to find a hole of the potential is to let cascades fall into it.
 
 use super::{Check, CheckSettings};
-use crate::dynamics::{QuenchSettings, Simulation, TimeStep, quench, speed};
+use crate::dynamics::{QuenchSettings, Simulation, TimeStep, ensure_relaxed, quench, speed};
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use rand_distr::{Distribution, UnitSphere};
@@ -81,6 +81,7 @@ fn stored_energy_ev(
         simulation.step(step_fs, None)?;
     }
     let found = quench(&mut simulation, &QuenchSettings { max_force_ev_per_angstrom: 0.01, ..Default::default() })?;
+    ensure_relaxed("the box of a recoil", found.converged, found.max_force_ev_per_angstrom)?;
     Ok(found.energy_ev - crystal_ev)
 }
 

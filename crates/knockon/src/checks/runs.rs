@@ -1,7 +1,7 @@
 //! Molecular dynamics that stays crystalline and conserves energy.
 
 use super::{Check, CheckSettings};
-use crate::dynamics::{Bath, QuenchSettings, Simulation, quench, thermal_velocities};
+use crate::dynamics::{Bath, QuenchSettings, Simulation, ensure_relaxed, quench, thermal_velocities};
 use crate::{Atoms, Error, Potential};
 use glam::DVec3;
 use rand_pcg::Pcg64;
@@ -58,6 +58,7 @@ fn disorder_energy_ev(
     let short = CheckSettings { time_step_fs: 0.5 * settings.time_step_fs, ..settings.clone() };
     follow(&mut simulation, &sites, Some(&mut bath), &short)?;
     let found = quench(&mut simulation, &QuenchSettings { max_force_ev_per_angstrom: 0.01, ..Default::default() })?;
+    ensure_relaxed("the disordered box", found.converged, found.max_force_ev_per_angstrom)?;
     Ok((found.energy_ev - crystal_ev, largest_displacement(simulation.atoms(), &sites)))
 }
 

@@ -29,12 +29,12 @@ pub struct LearningPoint {
     pub n_labels: f64,
     /// Class, or `all`.
     pub class: String,
-    /// Mean absolute error of the energy of a box, eV, mean over choices.
-    pub energy_mae_ev_per_box: f64,
+    /// Mean absolute error of the energy of a box, eV, mean over choices; none without energies, and so on.
+    pub energy_mae_ev_per_box: Option<f64>,
     /// Mean absolute error of a force component, eV/angstrom, mean over choices.
-    pub force_mae_ev_per_angstrom: f64,
+    pub force_mae_ev_per_angstrom: Option<f64>,
     /// Standard deviation of the force error over the choices.
-    pub force_mae_spread_ev_per_angstrom: f64,
+    pub force_mae_spread_ev_per_angstrom: Option<f64>,
 }
 
 /// The curve for the variant and strength of `model`, which these settings and data must have made.
@@ -49,10 +49,11 @@ pub fn learning_curve(
     let prior = prepared.prior(sharing)?;
     let n_folds = prepared.folds.iter().max().map_or(0, |f| f + 1);
     let mut curve = Vec::new();
-    let total = PARTS.len() as u64 * REPEATS;
-    for (index, part) in PARTS.into_iter().enumerate() {
-        // All of the data are one choice.
-        let repeats = if part < 1.0 { REPEATS } else { 1 };
+    // All of the data are one choice.
+    let repeats_of = |part: f64| if part < 1.0 { REPEATS } else { 1 };
+    let (total, mut done) = (PARTS.into_iter().map(repeats_of).sum(), 0);
+    for part in PARTS {
+        let repeats = repeats_of(part);
         let (mut rows, mut labels) = (Vec::new(), 0.0);
         for repeat in 0..repeats {
             let chosen: Vec<Vec<usize>> = (0..n_folds).map(|f| choose(&prepared.folds, f, part, repeat)).collect();
@@ -67,7 +68,8 @@ pub fn learning_curve(
             rows.push(errors(data, &prepared.class_names, &predictions, Split::HeldOut));
             let n_labels: usize = chosen.iter().flatten().map(|g| prepared.sizes[*g]).sum();
             labels += n_labels as f64 / (n_folds as f64 * repeats as f64);
-            progress.update(index as u64 * REPEATS + repeat + 1, total);
+            done += 1;
+            progress.update(done, total);
         }
         curve.extend((0..rows[0].len()).map(|class| point(labels, &rows, class)));
     }
@@ -84,14 +86,18 @@ fn choose(folds: &[usize], fold: usize, part: f64, repeat: u64) -> Vec<usize> {
 }
 
 fn point(n_labels: f64, rows: &[Vec<ErrorRow>], class: usize) -> LearningPoint {
-    let mean = |of: &dyn Fn(&ErrorRow) -> f64| rows.iter().map(|r| of(&r[class])).sum::<f64>() / rows.len() as f64;
+    let mean = |of: &dyn Fn(&ErrorRow) -> Option<f64>| {
+        let sum: Option<f64> = rows.iter().map(|r| of(&r[class])).sum();
+        sum.map(|sum| sum / rows.len() as f64)
+    };
     let force = mean(&|r| r.force_mae_ev_per_angstrom);
     LearningPoint {
         n_labels,
         class: rows[0][class].class.clone(),
         energy_mae_ev_per_box: mean(&|r| r.energy_mae_ev_per_box),
         force_mae_ev_per_angstrom: force,
-        force_mae_spread_ev_per_angstrom: mean(&|r| (r.force_mae_ev_per_angstrom - force).powi(2)).sqrt(),
+        force_mae_spread_ev_per_angstrom: mean(&|r| Some((r.force_mae_ev_per_angstrom? - force?).powi(2)))
+            .map(f64::sqrt),
     }
 }
 

@@ -46,13 +46,18 @@ impl Posterior {
         })
     }
 
+    /// The number of a class; an error if the fit has none of this name.
+    pub fn class(&self, name: &str) -> Result<usize, Error> {
+        self.class_names.iter().position(|class| class == name).ok_or_else(|| {
+            let found = format!("expected a class of the fit ({}), found \"{name}\"", self.class_names.join(", "));
+            Error::input("class", found, "Add a [[class]] of this name to the settings of the fit")
+        })
+    }
+
     /// What labels of the forces of a configuration would say. `forces` (eV/angstrom) are those expected, which set how
     /// exact the label is believed to be; the energy is one number among hundreds and is left out.
     pub fn rows(&self, atoms: &Atoms, class: &str, forces: &[DVec3]) -> Result<Factor, Error> {
-        let class = self.class_names.iter().position(|name| name == class).ok_or_else(|| {
-            let found = format!("expected a class of the fit ({}), found \"{class}\"", self.class_names.join(", "));
-            Error::input("class", found, "Add a [[class]] of this name to the settings of the fit")
-        })?;
+        let class = self.class(class)?;
         let neighbors = NeighborList::build(atoms, self.empty.cutoff_angstrom());
         let design = design_rows(&self.empty, &self.unknowns.columns, atoms, &neighbors)?;
         let configuration = Configuration {
@@ -78,7 +83,11 @@ pub(super) fn fitted_as(settings: &Settings, data: &TrainingData, model: &Model)
     for (key, expected) in [("data_hash", data.hash.clone()), ("settings_hash", settings.hash())] {
         if entry(key) != expected {
             let found = format!("expected a model with {key} {expected}, found {}", entry(key));
-            return Err(Error::input("model", found, "Give the model that knockon fit makes with these settings"));
+            return Err(Error::input(
+                "model",
+                found,
+                "Give the settings of the fit that made this model (--settings), or the model that these settings make",
+            ));
         }
     }
     let sharing = [Sharing::Shared, Sharing::PerSpecies].into_iter().find(|s| variant_name(*s) == entry("variant"));

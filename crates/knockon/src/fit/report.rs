@@ -97,21 +97,21 @@ pub struct ErrorRow {
     pub class: String,
     /// Number of configurations.
     pub n_configurations: usize,
-    /// Mean absolute error of the energy of a box.
-    pub energy_mae_ev_per_box: f64,
+    /// Mean absolute error of the energy of a box; none without energies, and so on.
+    pub energy_mae_ev_per_box: Option<f64>,
     /// Root-mean-square error of the energy of a box.
-    pub energy_rmse_ev_per_box: f64,
+    pub energy_rmse_ev_per_box: Option<f64>,
     /// Mean absolute error of the energy per atom.
-    pub energy_mae_ev_per_atom: f64,
+    pub energy_mae_ev_per_atom: Option<f64>,
     /// Root-mean-square error of the energy per atom.
-    pub energy_rmse_ev_per_atom: f64,
+    pub energy_rmse_ev_per_atom: Option<f64>,
     /// Mean absolute error of a force component.
-    pub force_mae_ev_per_angstrom: f64,
+    pub force_mae_ev_per_angstrom: Option<f64>,
     /// Root-mean-square error of a force component.
-    pub force_rmse_ev_per_angstrom: f64,
-    /// Mean absolute error of a stress component, if there are stress labels.
+    pub force_rmse_ev_per_angstrom: Option<f64>,
+    /// Mean absolute error of a stress component.
     pub stress_mae_ev_per_angstrom3: Option<f64>,
-    /// Root-mean-square error of a stress component, if there are stress labels.
+    /// Root-mean-square error of a stress component.
     pub stress_rmse_ev_per_angstrom3: Option<f64>,
 }
 
@@ -129,12 +129,12 @@ impl Mean {
         self.square += error * error;
     }
 
-    fn mae(&self) -> f64 {
-        self.absolute / self.n.max(1) as f64
+    fn mae(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.absolute / self.n as f64)
     }
 
-    fn rmse(&self) -> f64 {
-        (self.square / self.n.max(1) as f64).sqrt()
+    fn rmse(&self) -> Option<f64> {
+        (self.n > 0).then(|| (self.square / self.n as f64).sqrt())
     }
 }
 
@@ -171,8 +171,8 @@ pub fn errors(data: &TrainingData, class_names: &[String], predictions: &[Predic
             energy_rmse_ev_per_atom: atom_energy.rmse(),
             force_mae_ev_per_angstrom: force.mae(),
             force_rmse_ev_per_angstrom: force.rmse(),
-            stress_mae_ev_per_angstrom3: (stress.n > 0).then(|| stress.mae()),
-            stress_rmse_ev_per_angstrom3: (stress.n > 0).then(|| stress.rmse()),
+            stress_mae_ev_per_angstrom3: stress.mae(),
+            stress_rmse_ev_per_angstrom3: stress.rmse(),
         }
     };
     let mut rows: Vec<ErrorRow> = (0..class_names.len()).map(|c| row(Some(c))).collect();
@@ -214,10 +214,10 @@ pub struct VariantRow {
     pub prior_strength: f64,
     /// Its score; see [`Score`].
     pub score: f64,
-    /// Energy error per atom.
-    pub held_out_energy_rmse_ev_per_atom: f64,
-    /// Error of force components.
-    pub held_out_force_rmse_ev_per_angstrom: f64,
+    /// Energy error per atom; none without energies.
+    pub held_out_energy_rmse_ev_per_atom: Option<f64>,
+    /// Error of force components; none without forces.
+    pub held_out_force_rmse_ev_per_angstrom: Option<f64>,
     /// True for the variant that was kept.
     pub chosen: bool,
 }
@@ -311,6 +311,11 @@ pub struct GroupRow {
     pub configurations: Vec<String>,
 }
 
+/// An error in another unit, or a dash where there are no labels.
+fn cell(error: Option<f64>, unit: f64, digits: usize) -> String {
+    error.map_or_else(|| "-".to_owned(), |error| format!("{:.digits$}", unit * error))
+}
+
 /// The tables of a report as text for a terminal.
 pub fn summary(report: &Report) -> String {
     let mut text = String::new();
@@ -329,11 +334,11 @@ pub fn summary(report: &Report) -> String {
         let mark = if v.chosen { "*" } else { " " };
         let _ = writeln!(
             text,
-            "{mark} {:12} held-out score {:.3}, energy RMSE {:.1} meV/atom, force RMSE {:.3} eV/A, prior strength {}",
+            "{mark} {:12} held-out score {:.3}, energy RMSE {} meV/atom, force RMSE {} eV/A, prior strength {}",
             v.variant,
             v.score,
-            1000.0 * v.held_out_energy_rmse_ev_per_atom,
-            v.held_out_force_rmse_ev_per_angstrom,
+            cell(v.held_out_energy_rmse_ev_per_atom, 1000.0, 1),
+            cell(v.held_out_force_rmse_ev_per_angstrom, 1.0, 3),
             v.prior_strength
         );
     }
@@ -348,20 +353,19 @@ pub fn summary(report: &Report) -> String {
         "", "", "", "eV per box", "meV per atom", "eV/A", "GPa"
     );
     for r in &report.errors {
-        let gpa =
-            |s: Option<f64>| s.map_or("-".to_owned(), |s| format!("{:.2}", s * crate::units::EV_PER_ANGSTROM3_IN_GPA));
+        let gpa = |stress: Option<f64>| cell(stress, crate::units::EV_PER_ANGSTROM3_IN_GPA, 2);
         let _ = writeln!(
             text,
-            "{:9} {:12} {:>4}  {:>8.3} {:>8.3}  {:>8.1} {:>8.1}  {:>7.3} {:>7.3}  {:>7} {:>7}",
+            "{:9} {:12} {:>4}  {:>8} {:>8}  {:>8} {:>8}  {:>7} {:>7}  {:>7} {:>7}",
             r.split.name(),
             r.class,
             r.n_configurations,
-            r.energy_mae_ev_per_box,
-            r.energy_rmse_ev_per_box,
-            1000.0 * r.energy_mae_ev_per_atom,
-            1000.0 * r.energy_rmse_ev_per_atom,
-            r.force_mae_ev_per_angstrom,
-            r.force_rmse_ev_per_angstrom,
+            cell(r.energy_mae_ev_per_box, 1.0, 3),
+            cell(r.energy_rmse_ev_per_box, 1.0, 3),
+            cell(r.energy_mae_ev_per_atom, 1000.0, 1),
+            cell(r.energy_rmse_ev_per_atom, 1000.0, 1),
+            cell(r.force_mae_ev_per_angstrom, 1.0, 3),
+            cell(r.force_rmse_ev_per_angstrom, 1.0, 3),
             gpa(r.stress_mae_ev_per_angstrom3),
             gpa(r.stress_rmse_ev_per_angstrom3)
         );

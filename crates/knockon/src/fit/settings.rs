@@ -6,6 +6,7 @@ use crate::potential::{
     Central, CutoffSwitch, Electrostatic, ElectrostaticShape, FORMAT_VERSION, ManyBody, Model, PairCoefficients,
     PairTerm, Sharing, Zbl, component_triples,
 };
+use crate::settings::{check, is_not_negative, is_positive};
 use crate::{Error, Species};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -239,76 +240,27 @@ fn one() -> f64 {
 }
 
 impl Settings {
-    /// Checks that numbers make sense; `place` names the file in errors.
+    /// Checks what types cannot; `place` names the file.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
-        let check = |ok: bool, key: &str, expected: &str, found: String| {
-            let problem = format!("expected {key} to be {expected}, found {found}");
-            if ok { Ok(()) } else { Err(Error::input(place, problem, "Correct this setting")) }
-        };
-        let positive =
-            |key: &str, value: f64| check(value > 0.0 && value.is_finite(), key, "positive", value.to_string());
-        check(!self.data_files.is_empty(), "data_files", "at least one file", "none".into())?;
-        let ok = !self.name.is_empty() && !self.name.contains(['/', '\\']);
-        check(ok, "name", "a file name without folders", format!("\"{}\"", self.name))?;
-        let pair = &self.model.pair;
-        check(pair.n_kernels >= 2, "model.pair.n_kernels", "at least 2", pair.n_kernels.to_string())?;
-        let ordered = pair.first_center_angstrom < pair.last_center_angstrom;
-        check(ordered, "model.pair.last_center_angstrom", "beyond the first", pair.last_center_angstrom.to_string())?;
-        let n_species = self.model.species.len();
-        for weights in &self.model.channel_weights {
-            let expected = format!("lists of {n_species} weights, one per species");
-            check(
-                weights.len() == n_species,
-                "model.channel_weights",
-                &expected,
-                format!("a list of {}", weights.len()),
-            )?;
-        }
-        check(!self.model.channel_weights.is_empty(), "model.channel_weights", "at least one list", "none".into())?;
-        let (reaches, many_body) = (&self.model.reaches_angstrom, &self.model.many_body);
-        for reach in reaches {
-            let expected = format!("above 0 and up to the cutoff of {}", many_body.cutoff_angstrom);
-            let ok = *reach > 0.0 && *reach <= many_body.cutoff_angstrom;
-            check(ok, "model.reaches_angstrom", &expected, reach.to_string())?;
-        }
-        let once = reaches.is_empty() || many_body.channel_cutoffs_angstrom.is_empty();
-        let both = "left out where there are many_body.channel_cutoffs_angstrom";
-        check(once, "model.reaches_angstrom", both, format!("{reaches:?}"))?;
-        let prior = &self.prior;
-        positive("prior.offset_ev_per_atom", prior.offset_ev_per_atom)?;
-        positive("prior.pair.amplitude_ev", prior.pair.amplitude_ev)?;
-        positive("prior.pair.decay_angstrom", prior.pair.decay_angstrom)?;
-        positive("prior.pair.smoothness_angstrom", prior.pair.smoothness_angstrom)?;
-        positive("prior.many_body.force_ev_per_angstrom", prior.many_body.force_ev_per_angstrom)?;
-        if let Some(cluster) = &prior.isolated_cluster {
-            positive("prior.isolated_cluster.relative", cluster.relative)?;
-            positive("prior.isolated_cluster.step_angstrom", cluster.step_angstrom)?;
-        }
-        let both = self.model.electrostatic.is_some() == prior.electrostatic.is_some();
-        let found = if prior.electrostatic.is_some() { "prior.electrostatic" } else { "model.electrostatic" };
-        check(both, "model.electrostatic and prior.electrostatic", "given both or neither", format!("{found} alone"))?;
-        if let Some(electrostatic) = &prior.electrostatic {
-            positive("prior.electrostatic.force_ev_per_angstrom", electrostatic.force_ev_per_angstrom)?;
-        }
-        if let Some(deviation) = prior.offset_per_species_ev {
-            positive("prior.offset_per_species_ev", deviation)?;
-        }
-        positive("prior.isolated_pair.deviation_ev", prior.isolated_pair.deviation_ev)?;
-        positive("prior.isolated_pair.step_angstrom", prior.isolated_pair.step_angstrom)?;
-        positive("prior.pair.repulsion_fade_angstrom", prior.pair.repulsion_fade_angstrom)?;
-        let folds = self.cross_validation.folds;
-        check(folds >= 2, "cross_validation.folds", "at least 2", folds.to_string())?;
-        let strengths = &self.cross_validation.strengths;
-        check(!strengths.is_empty(), "cross_validation.strengths", "at least one number", "none".into())?;
-        strengths.iter().try_for_each(|s| positive("cross_validation.strengths", *s))?;
-        let tolerance = self.cross_validation.tolerance;
-        check(tolerance >= 0.0, "cross_validation.tolerance", "zero or positive", tolerance.to_string())?;
-        for class in &self.classes {
-            positive("class.energy_ev_per_atom", class.energy_ev_per_atom)?;
-            positive("class.force_ev_per_angstrom", class.force_ev_per_angstrom)?;
-            positive("class.stress_gpa", class.stress_gpa)?;
-            let fraction = class.force_fraction;
-            check(fraction >= 0.0, "class.force_fraction", "zero or positive", fraction.to_string())?;
+        check(
+            place,
+            &[
+                (!self.data_files.is_empty(), "data_files", "at least one file"),
+                (!self.name.is_empty() && !self.name.contains(['/', '\\']), "name", "a file name without folders"),
+                (
+                    self.model.electrostatic.is_some() == self.prior.electrostatic.is_some(),
+                    if self.model.electrostatic.is_some() { "model.electrostatic" } else { "prior.electrostatic" },
+                    "model.electrostatic and prior.electrostatic, both or neither",
+                ),
+            ],
+        )?;
+        self.model.validate(place)?;
+        self.prior.validate(place)?;
+        self.cross_validation.validate(place)?;
+        for (index, class) in self.classes.iter().enumerate() {
+            class.validate(place, index + 1)?;
+            let is_new = self.classes[..index].iter().all(|before| before.name != class.name);
+            check(place, &[(is_new, &format!("class.{}.name", index + 1), "every class once")])?;
         }
         self.checks.validate(place)?;
         self.empty_model().validate(place)
@@ -348,6 +300,83 @@ impl Settings {
             central: central.collect(),
         }
         .in_oldest_format()
+    }
+}
+
+impl ModelSettings {
+    fn validate(&self, place: &str) -> Result<(), Error> {
+        let (n_species, pair, many_body) = (self.species.len(), &self.pair, &self.many_body);
+        let one_per_species = self.channel_weights.iter().all(|weights| weights.len() == n_species);
+        let within = self.reaches_angstrom.iter().all(|reach| *reach > 0.0 && *reach <= many_body.cutoff_angstrom);
+        let once = self.reaches_angstrom.is_empty() || many_body.channel_cutoffs_angstrom.is_empty();
+        let ordered = pair.first_center_angstrom < pair.last_center_angstrom;
+        let lists = format!("lists of {n_species} weights, one per species");
+        let up_to = format!("cutoffs above 0 and up to the cutoff of {}", many_body.cutoff_angstrom);
+        let checks = [
+            (!self.channel_weights.is_empty(), "model.channel_weights", "at least one list"),
+            (one_per_species, "model.channel_weights", lists.as_str()),
+            (within, "model.reaches_angstrom", up_to.as_str()),
+            (once, "model.reaches_angstrom", "none where there are many_body.channel_cutoffs_angstrom"),
+            (pair.n_kernels >= 2, "model.pair.n_kernels", "at least 2"),
+            (ordered, "model.pair.last_center_angstrom", "a centre beyond the first"),
+        ];
+        check(place, &checks)
+    }
+}
+
+impl PriorSettings {
+    fn validate(&self, place: &str) -> Result<(), Error> {
+        let (pair, isolated) = (&self.pair, &self.isolated_pair);
+        let cluster = |of: fn(&IsolatedClusterPrior) -> f64| self.isolated_cluster.as_ref().map(of);
+        let of_charges = self.electrostatic.as_ref().map(|e| e.force_ev_per_angstrom);
+        let if_there = |number: Option<f64>| number.is_none_or(is_positive);
+        let not_negative = "zero or more";
+        let positive = "a positive number";
+        let checks = [
+            (is_positive(self.offset_ev_per_atom), "prior.offset_ev_per_atom", positive),
+            (if_there(self.offset_per_species_ev), "prior.offset_per_species_ev", positive),
+            (is_positive(pair.repulsion_fade_angstrom), "prior.pair.repulsion_fade_angstrom", positive),
+            (is_not_negative(pair.relative), "prior.pair.relative", not_negative),
+            (is_positive(pair.amplitude_ev), "prior.pair.amplitude_ev", positive),
+            (is_positive(pair.decay_angstrom), "prior.pair.decay_angstrom", positive),
+            (is_positive(pair.smoothness_angstrom), "prior.pair.smoothness_angstrom", positive),
+            (is_positive(self.many_body.force_ev_per_angstrom), "prior.many_body.force_ev_per_angstrom", positive),
+            (is_not_negative(self.many_body.decay), "prior.many_body.decay", not_negative),
+            (is_positive(isolated.deviation_ev), "prior.isolated_pair.deviation_ev", positive),
+            (is_not_negative(isolated.relative), "prior.isolated_pair.relative", not_negative),
+            (is_positive(isolated.step_angstrom), "prior.isolated_pair.step_angstrom", positive),
+            (if_there(cluster(|c| c.relative)), "prior.isolated_cluster.relative", positive),
+            (if_there(cluster(|c| c.step_angstrom)), "prior.isolated_cluster.step_angstrom", positive),
+            (if_there(of_charges), "prior.electrostatic.force_ev_per_angstrom", positive),
+        ];
+        check(place, &checks)
+    }
+}
+
+impl CrossValidationSettings {
+    fn validate(&self, place: &str) -> Result<(), Error> {
+        let strengths = !self.strengths.is_empty() && self.strengths.iter().copied().all(is_positive);
+        let checks = [
+            (self.folds >= 2, "cross_validation.folds", "at least 2"),
+            (strengths, "cross_validation.strengths", "one positive number or more"),
+            (is_not_negative(self.tolerance), "cross_validation.tolerance", "zero or more"),
+        ];
+        check(place, &checks)
+    }
+}
+
+impl ClassSettings {
+    /// Of the class with this number, from 1 on.
+    fn validate(&self, place: &str, number: usize) -> Result<(), Error> {
+        let checks = [
+            (is_positive(self.energy_ev_per_atom), "energy_ev_per_atom", "a positive energy"),
+            (is_positive(self.force_ev_per_angstrom), "force_ev_per_angstrom", "a positive force"),
+            (is_positive(self.stress_gpa), "stress_gpa", "a positive stress"),
+            (is_not_negative(self.force_fraction), "force_fraction", "zero or more"),
+        ];
+        checks
+            .into_iter()
+            .try_for_each(|(fine, key, expected)| check(place, &[(fine, &format!("class.{number}.{key}"), expected)]))
     }
 }
 

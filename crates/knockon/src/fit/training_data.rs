@@ -58,11 +58,12 @@ impl TrainingData {
     /// Reads the files of the settings; relative paths start from `folder`.
     pub fn load(settings: &Settings, folder: &Path) -> Result<Self, Error> {
         let paths: Vec<PathBuf> = settings.data_files.iter().map(|file| folder.join(file)).collect();
-        let DataSet { frames, places, hash, .. } = DataSet::load(&paths, &LabelKeys::default())?;
+        let DataSet { mut frames, places, names, hash } = DataSet::load(&paths, &LabelKeys::default())?;
+        frames.iter_mut().zip(names).for_each(|(frame, name)| frame.info.set("id", name));
         Self::from_frames(settings, places.into_iter().zip(frames).collect(), hash)
     }
 
-    /// From frames with the places where they were read.
+    /// From frames with the places where they were read, which are their names if they have no `id`.
     pub fn from_frames(settings: &Settings, frames: Vec<(String, Frame)>, hash: String) -> Result<Self, Error> {
         let mut data = Self {
             configurations: Vec::new(),
@@ -74,6 +75,7 @@ impl TrainingData {
             reference: 0,
             hash,
         };
+        refuse_unknown_names(&settings.leave_out, &frames)?;
         let mut unknown_classes = UnknownClasses::default();
         for (place, frame) in frames {
             data.add(settings, &place, frame, &mut unknown_classes)?;
@@ -90,6 +92,7 @@ impl TrainingData {
         data.reference = reference;
         data.reference_kind = data.configurations[reference].kind;
         data.reference_origin = data.configurations[reference].origin;
+        data.refuse_one_group()?;
         data.refuse_mixed_labels(settings)?;
         Ok(data)
     }
@@ -101,7 +104,7 @@ impl TrainingData {
         frame: Frame,
         unknown_classes: &mut UnknownClasses,
     ) -> Result<(), Error> {
-        let id = frame.info.get("id").map_or_else(|| format!("{}", self.configurations.len() + 1), str::to_owned);
+        let id = name_of(place, &frame).to_owned();
         if settings.leave_out.contains(&id) {
             return Ok(());
         }
@@ -119,7 +122,7 @@ impl TrainingData {
             let found = format!("expected the species of the model, found {species} in \"{id}\"");
             return Err(Error::input(place, found, "Add it to model.species, or name the configuration in leave_out"));
         }
-        let class_name = frame.info.get("cls").or_else(|| frame.info.get("class")).unwrap_or("default");
+        let class_name = frame.class().unwrap_or("default");
         let Some(class) = settings.classes.iter().position(|c| c.name == class_name) else {
             unknown_classes.add(class_name, place);
             return Ok(());
@@ -130,6 +133,16 @@ impl TrainingData {
         let Frame { atoms, energy_ev, forces, stress, .. } = frame;
         self.configurations.push(Configuration { id, class, group, kind, origin, atoms, energy_ev, forces, stress });
         Ok(())
+    }
+
+    /// What is related is held out together, so of one group nothing would be left to fit.
+    fn refuse_one_group(&self) -> Result<(), Error> {
+        if self.groups.len() > 1 {
+            return Ok(());
+        }
+        let found = format!("expected at least two groups to hold out by turns, found {}", self.groups.len());
+        let remedy = "Give classes group_keys, keys of the data whose values tell configurations apart that are not related, or add data";
+        Err(Error::input("data_files", found, remedy))
     }
 
     /// Energies of labels with different settings have different zeros and are not to be mixed without saying so.
@@ -157,6 +170,19 @@ impl TrainingData {
         let start = |g| self.configurations.partition_point(|c| c.group < g);
         (0..self.groups.len()).map(|g| start(g)..start(g + 1)).collect()
     }
+}
+
+/// The `id`, or the place.
+fn name_of<'a>(place: &'a str, frame: &'a Frame) -> &'a str {
+    frame.info.get("id").unwrap_or(place)
+}
+
+/// Misspelt, a label that is to be left out would be fitted.
+fn refuse_unknown_names(leave_out: &[String], frames: &[(String, Frame)]) -> Result<(), Error> {
+    let is_there = |name: &&String| frames.iter().any(|(place, frame)| name_of(place, frame) == name.as_str());
+    let Some(name) = leave_out.iter().find(|name| !is_there(name)) else { return Ok(()) };
+    let found = format!("expected a configuration with id \"{name}\" (setting `leave_out`), found none");
+    Err(Error::input("data_files", found, "Correct the name or take it out of leave_out"))
 }
 
 /// Classes of the data that the settings lack: all of them are named at once.

@@ -51,7 +51,7 @@ pub fn labelled_pairs(
     let mut pairs = Vec::new();
     let energy = |frame: &Frame| frame.energy_ev.unwrap_or(f64::NAN);
     for (number, frame) in labels.iter().enumerate() {
-        let of_class = |frame: &Frame, class: &str| frame.info.get("cls") == Some(class) && frame.energy_ev.is_some();
+        let of_class = |frame: &Frame, class: &str| frame.class() == Some(class) && frame.energy_ev.is_some();
         // Boxes of one kind may have been labelled at several lattice constants, and with atoms that are not relaxed.
         let perfect = (0..labels.len())
             .filter(|p| {

@@ -1,6 +1,6 @@
 //! What a search for Frenkel pairs is told.
 
-use crate::settings::{check, is_not_negative, is_positive};
+use crate::settings::{check, differ, is_not_negative, is_positive};
 use crate::{Error, Species};
 use nalgebra::Matrix6;
 use serde::{Deserialize, Serialize};
@@ -83,12 +83,11 @@ fn is_stable(c: &[[f64; 6]; 6]) -> bool {
 impl FrenkelSettings {
     /// Checks what types cannot.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
-        let differ = (1..self.species.len()).all(|k| !self.species[..k].contains(&self.species[k]));
         let increasing = self.supercells.windows(2).all(|w| w[0] < w[1]);
         let fit = self.supercells.iter().all(|n| (1..=LONGEST).contains(n));
         let checks = [
             (!self.species.is_empty(), "species", "at least one element"),
-            (differ, "species", "elements that differ"),
+            (differ(&self.species), "species", "elements that differ"),
             (
                 !self.supercells.is_empty() && increasing && fit,
                 "supercells",

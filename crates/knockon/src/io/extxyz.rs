@@ -79,6 +79,11 @@ pub struct LabelKeys {
 }
 
 impl Frame {
+    /// What kind of configuration it is: info key `cls`, or else `class`.
+    pub fn class(&self) -> Option<&str> {
+        self.info.get("cls").or_else(|| self.info.get("class"))
+    }
+
     /// A configuration without labels.
     pub fn new(atoms: Atoms) -> Self {
         Self { atoms, energy_ev: None, forces: None, stress: None, info: Info::default(), columns: Vec::new() }

@@ -3,7 +3,7 @@
 use super::Pool;
 use super::pools::{CascadePool, ClosePairPool, FrenkelPool, StrainPool, ThermalPool};
 use crate::Error;
-use crate::settings::{check, is_not_negative, is_positive};
+use crate::settings::{check, differ, is_not_negative, is_positive};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -80,7 +80,46 @@ impl SelectionSettings {
             (close_forces_fine, "pools.close_pair.max_force_ev_per_angstrom", "a positive force"),
         ];
         check(place, &checks)?;
+        // Names of candidates are made of these.
+        let repeated = "entries that differ";
+        if let Some(cascade) = &p.cascade {
+            let checks = [
+                (differ(&cascade.species), "pools.cascade.species", repeated),
+                (differ(&cascade.energies_ev), "pools.cascade.energies_ev", repeated),
+                (differ(&cascade.frame_times_fs), "pools.cascade.frame_times_fs", repeated),
+            ];
+            check(place, &checks)?;
+        }
+        let of_thermal = p.thermal.as_ref().is_none_or(|t| differ(&t.temperatures_k));
+        let of_pairs = p.close_pair.as_ref().is_none_or(|c| differ(&c.distances_angstrom));
+        let of_frenkel = p.frenkel.as_ref();
+        let checks = [
+            (of_thermal, "pools.thermal.temperatures_k", repeated),
+            (of_pairs, "pools.close_pair.distances_angstrom", repeated),
+            (of_frenkel.is_none_or(|f| differ(&f.species)), "pools.frenkel.species", repeated),
+            (
+                of_frenkel.is_none_or(|f| differ(&f.frames_after_evaluations)),
+                "pools.frenkel.frames_after_evaluations",
+                repeated,
+            ),
+        ];
+        check(place, &checks)?;
         p.frenkel.iter().try_for_each(|pool| pool.validate(&format!("{place}: pools.frenkel")))
+    }
+
+    /// The pools that are made, each with its class of labels.
+    pub fn pools(&self) -> Vec<Pool> {
+        let p = &self.pools;
+        let with_frames = p.cascade.as_ref().is_some_and(|c| !c.frame_times_fs.is_empty());
+        let made = |pool: &Pool| match pool {
+            Pool::Cascade => p.cascade.as_ref().is_some_and(|c| c.quenched),
+            Pool::HotCascade => with_frames,
+            Pool::Thermal => p.thermal.is_some(),
+            Pool::Frenkel => p.frenkel.is_some(),
+            Pool::ClosePair => p.close_pair.is_some(),
+            Pool::Strain => p.strain.is_some(),
+        };
+        Pool::ALL.into_iter().filter(made).collect()
     }
 
     /// How many of the choices may come from this pool.

@@ -15,6 +15,7 @@ use knockon::cascade::{
 };
 use knockon::dynamics::{QuenchSettings, relaxed_unit_cell};
 use knockon::fit::learning::learning_curve;
+use knockon::fit::report::PaperErrors;
 use knockon::fit::{self, ErrorRow, Split, TrainingData};
 use knockon::frenkel::labelled_pairs;
 use knockon::io::{read_extxyz, read_structure, read_text, write_atomically};
@@ -42,6 +43,9 @@ pub(crate) struct Arguments {
     /// Folder that knockon fit has written.
     #[arg(long, value_name = "DIR")]
     fit: PathBuf,
+    /// Settings of that fit, in the place of those that CONFIG names.
+    #[arg(long, value_name = "FIT.toml")]
+    settings: Option<PathBuf>,
     /// The record; the potential of this fit is added, or replaced if it is there.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
@@ -114,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: HistorySettings = config::load(&arguments.config)?;
     settings.validate(&arguments.config.display().to_string())?;
     let folder = arguments.config.parent().unwrap_or(Path::new("."));
-    let fit_file = folder.join(&settings.fit);
+    let fit_file = arguments.settings.clone().unwrap_or_else(|| folder.join(&settings.fit));
     let fit_settings: fit::Settings = config::load(&fit_file)?;
     let fit_folder = fit_file.parent().unwrap_or(Path::new("."));
     let model = Model::load(&arguments.fit.join(format!("{}.model", fit_settings.name)))?;
@@ -147,7 +151,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         learning_curve,
     };
     let records = add(&arguments.file, &record)?;
-    let figure = draw(&curves(&records)?);
+    let figure = draw(&curves(&records, PaperErrors::of(&data))?);
     write_atomically(&arguments.output.join("learning-curve.svg"), figure.as_bytes())?;
     write_atomically(&arguments.output.join("learning-curve.png"), &raster::png(&figure)?)?;
     write_atomically(&arguments.output.join("history.csv"), table(&records).as_bytes())?;

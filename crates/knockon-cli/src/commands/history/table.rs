@@ -5,8 +5,8 @@ use super::record::Record;
 use crate::commands::data::push_aligned;
 use crate::figures::learning::Curve;
 use anyhow::{Context, Result};
-use knockon::fit;
 use knockon::fit::learning::power_law;
+use knockon::fit::report::PaperErrors;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -15,19 +15,17 @@ fn error(rows: &Value, class: &str, key: &str) -> Option<f64> {
     rows.as_array()?.iter().find(|r| r["class"] == class)?[key].as_f64()
 }
 
-const QUANTITIES: [(&str, &str, f64); 2] = [
-    (
-        "force_mae_ev_per_angstrom",
-        "Mean absolute force error (eV/\u{c5})",
-        fit::report::PAPER.force_mae_ev_per_angstrom,
-    ),
-    ("energy_mae_ev_per_box", "Mean absolute energy error (eV per box)", fit::report::PAPER.energy_mae_ev),
+const QUANTITIES: [(&str, &str); 2] = [
+    ("force_mae_ev_per_angstrom", "Mean absolute force error (eV/\u{c5})"),
+    ("energy_mae_ev_per_box", "Mean absolute energy error (eV per box)"),
 ];
 
-/// What the figure shows: for forces and energies the learning curve of the last potential and all potentials before.
-pub(super) fn curves(records: &[Value]) -> Result<Vec<Curve>> {
+/// What the figure shows: for forces and energies the learning curve of the last potential, all potentials before, and the errors
+/// of the paper where they are of this crystal.
+pub(super) fn curves(records: &[Value], paper: Option<PaperErrors>) -> Result<Vec<Curve>> {
     let last = records.last().context("the record is empty")?;
-    let curve = |(key, label, paper): (&str, &'static str, f64)| {
+    let papers = [paper.map(|p| p.force_mae_ev_per_angstrom), paper.map(|p| p.energy_mae_ev)];
+    let curve = |((key, label), paper): ((&str, &'static str), Option<f64>)| {
         let points = list(&last["learning_curve"]);
         let all = points.iter().filter(|p| p["class"] == "all");
         let parts: Vec<[f64; 2]> = all.filter_map(|p| Some([p["n_labels"].as_f64()?, p[key].as_f64()?])).collect();
@@ -36,7 +34,7 @@ pub(super) fn curves(records: &[Value]) -> Result<Vec<Curve>> {
         let law = power_law(&parts.iter().map(|p| (p[0], p[1])).collect::<Vec<_>>());
         Curve { label, parts, potentials: potentials.collect(), law, paper }
     };
-    Ok(QUANTITIES.into_iter().map(curve).collect())
+    Ok(QUANTITIES.into_iter().zip(papers).map(curve).collect())
 }
 
 pub(super) fn table(records: &[Value]) -> String {
@@ -100,12 +98,12 @@ pub(super) fn curve_csv(record: &Record) -> String {
     for p in &record.learning_curve {
         let _ = writeln!(
             text,
-            "{:.2},{},{:.5},{:.5},{:.5}",
+            "{:.2},{},{},{},{}",
             p.n_labels,
             p.class,
-            p.force_mae_ev_per_angstrom,
-            p.force_mae_spread_ev_per_angstrom,
-            p.energy_mae_ev_per_box
+            cell(p.force_mae_ev_per_angstrom, 5),
+            cell(p.force_mae_spread_ev_per_angstrom, 5),
+            cell(p.energy_mae_ev_per_box, 5)
         );
     }
     text
@@ -130,7 +128,7 @@ pub(super) fn summary(records: &[Value], record: &Record) -> String {
         .learning_curve
         .iter()
         .filter(|p| p.class == "all")
-        .map(|p| (p.n_labels, p.force_mae_ev_per_angstrom))
+        .filter_map(|p| Some((p.n_labels, p.force_mae_ev_per_angstrom?)))
         .collect();
     if let Some((factor, exponent)) = power_law(&all) {
         let at = |n: f64| factor * n.powf(exponent);

@@ -8,7 +8,7 @@ use super::candidates::Candidate;
 use super::environment::EnvironmentArguments;
 use super::records::Records;
 use super::settings::{Settings, StressChoice};
-use super::workers::{Job, Server};
+use super::workers::{Job, NOT_USABLE, Server, record_death};
 use crate::progress::say;
 use anyhow::{Result, bail};
 use glam::{DMat3, DVec3};
@@ -47,6 +47,11 @@ pub(crate) enum Forces {
 }
 
 impl ForcesArguments {
+    /// Whether forces come from a model, which costs next to nothing.
+    pub(crate) fn is_model(&self) -> bool {
+        self.model.is_some()
+    }
+
     /// Loads the model, or prepares the calculator; all its evaluations become labels in the file `evaluations`.
     pub(crate) fn open(&self, evaluations: &Path, species: &[Species], stress: bool) -> Result<Forces> {
         match (&self.model, &self.calculator, &self.calculator_config) {
@@ -224,7 +229,8 @@ impl Calculator {
                 return Ok(label);
             }
             if let Some(failure) = self.records.failure(&candidate)? {
-                let remedy = "Look into the records beside the evaluations; what is removed there is computed again";
+                let path = self.records.failure_path(&candidate);
+                let remedy = format!("Where the reason is gone, remove {}: it is computed again then", path.display());
                 return Err(Error::computation(failure.reason, remedy).into());
             }
             self.compute(&candidate)?;
@@ -248,12 +254,25 @@ impl Calculator {
         if self.known.contains(&candidate.id) { Ok(()) } else { self.records.collect(std::slice::from_ref(&candidate)) }
     }
 
-    /// Has a process compute it; returns at once if another one is at it.
+    /// Has a process compute it; returns at once if another one is at it. Where two processes die over a configuration it has
+    /// failed, as others do: work that is started again is not to run into it for ever.
     fn compute(&self, candidate: &Candidate) -> Result<()> {
-        let idle = self.idle.lock().expect("no evaluation panics").pop();
-        let mut server = idle.map_or_else(|| self.job.serve(), Ok)?;
-        server.ask(candidate)?;
-        self.idle.lock().expect("no evaluation panics").push(server);
+        for is_second in [false, true] {
+            let idle = self.idle.lock().expect("no evaluation panics").pop();
+            let mut server = idle.map_or_else(|| self.job.serve(), Ok)?;
+            let Err(error) = server.ask(candidate) else {
+                self.idle.lock().expect("no evaluation panics").push(server);
+                break;
+            };
+            let (status, words) = server.end()?;
+            if status.code() == Some(NOT_USABLE) {
+                return Err(error);
+            }
+            say(&format!("{}: the calculator died ({status})", candidate.id));
+            if is_second {
+                record_death(&self.records, candidate, status, &words)?;
+            }
+        }
         if !self.records.result_path(candidate).exists() && !self.records.failure_path(candidate).exists() {
             std::thread::sleep(POLL);
         }

@@ -26,7 +26,8 @@ use workers::{Job, NOT_USABLE, Worker, record_death};
     after_help = "Example:\n  knockon label candidates.xyz --calculator gpaw --config examples/cawo4/label.toml -o labels.xyz --workers 2\n\n\
     Stop it at any moment and start it again: it goes on where it was. The same command on other machines that see the\n\
     same folder shares the work. Configurations whose id is in LABELS are done. LABELS.records holds one file for each\n\
-    label or failure; failures are not tried again without --retry-failed and never become labels.\n\
+    label or failure; failures are named at the end (exit code 2), are not tried again without --retry-failed and never\n\
+    become labels.\n\
     Candidates may have the info keys id, kpts (mesh, e.g. \"2 2 1\") and want_stress (T)."
 )]
 pub(crate) struct Arguments {
@@ -151,7 +152,7 @@ struct Watch<'a> {
     settled: Vec<bool>,
     /// Atoms and wall-clock seconds of the labels that there are.
     costs: Vec<(usize, f64)>,
-    failures: Vec<(String, String)>,
+    failures: Vec<(&'a Candidate, String)>,
     deaths: HashMap<String, u32>,
     n_workers: usize,
 }
@@ -241,7 +242,7 @@ impl<'a> Watch<'a> {
             } else if let Some(failure) = self.records.failure(candidate)? {
                 self.settled[index] = true;
                 lines.push(format!("{}: FAILED, {}", candidate.id, failure.reason));
-                self.failures.push((candidate.id.clone(), failure.reason));
+                self.failures.push((candidate, failure.reason));
             }
         }
         if !lines.is_empty() {
@@ -273,7 +274,22 @@ impl<'a> Watch<'a> {
         if left > 0 {
             say(&format!("{left} configurations are being labelled by other workers; run this again to collect them"));
         }
-        Ok(())
+        self.ensure_none_failed()
+    }
+
+    fn ensure_none_failed(&self) -> Result<()> {
+        if self.failures.is_empty() {
+            return Ok(());
+        }
+        let line = |(candidate, reason): &(&Candidate, String)| {
+            format!("  {}: {reason} ({})", candidate.id, self.records.failure_path(candidate).display())
+        };
+        bail!(
+            "expected a label of each configuration, {} of {} failed:\n{}\nThe other labels are kept; --retry-failed tries these again",
+            self.failures.len(),
+            self.candidates.len(),
+            self.failures.iter().map(line).collect::<Vec<_>>().join("\n")
+        )
     }
 }
 

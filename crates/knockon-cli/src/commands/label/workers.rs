@@ -233,6 +233,15 @@ impl Server {
     }
 }
 
+impl Server {
+    /// How it ended, and the last lines that it wrote.
+    pub(crate) fn end(mut self) -> Result<(ExitStatus, String)> {
+        drop(self.worker.child.stdin.take());
+        let status = self.worker.child.wait().context("cannot ask for the state of a calculator")?;
+        Ok((status, self.worker.last_words()))
+    }
+}
+
 impl Drop for Server {
     /// The process ends with its standard input.
     fn drop(&mut self) {

@@ -1,7 +1,8 @@
 //! What CP2K prints (PRINT_LEVEL MEDIUM, FORCE_EVAL/PRINT/FORCES and STRESS_TENSOR on).
 //!
 //! The output tells the geometry only of its first step. Those of later ones come from `PROJECT-pos-1.xyz` in the same
-//! folder, matched by their energies; steps without a match are counted as incomplete.
+//! folder, matched by their energies; steps without a match are counted as incomplete, and so are those of molecular dynamics in
+//! a cell that changes (ensembles NP...), which stands in neither.
 
 use super::{Energies, Output, Step, Text, beside};
 use crate::units::{BOHR_ANGSTROM, EV_PER_ANGSTROM3_IN_GPA, HARTREE_EV};
@@ -59,7 +60,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
                 }
                 let unit = HARTREE_EV / BOHR_ANGSTROM;
                 step.forces = Some(rows.map(|k| Ok(unit * text.vector(k, words)?)).collect::<Result<_, Error>>()?);
-            } else if let Some(unit_gpa) = stress_unit_gpa(line) {
+            } else if let Some(unit_gpa) = stress_unit_gpa(line).filter(|_| index + 5 < text.lines.len()) {
                 let row = |k: usize| text.vector(index + 2 + k, 2);
                 let [x, y, z] = [row(0)?, row(1)?, row(2)?];
                 // Positive in compression.
@@ -69,7 +70,8 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     }
     let mut output = Output { settings: settings(&text)?, incomplete: n_cut, ..Output::default() };
     // The positions of a lone step stand in the output.
-    let trajectory = if evaluations.len() > 1 { trajectory(&text, path, species.len())? } else { Vec::new() };
+    let told = evaluations.len() > 1 && !cell_moves(&text);
+    let trajectory = if told { trajectory(&text, path, species.len())? } else { Vec::new() };
     for (number, b) in evaluations.into_iter().enumerate() {
         let same = |(hartree, _): &&(f64, Vec<DVec3>)| (hartree - b.hartree).abs() < SAME_ENERGY;
         let positions = if number == 0 { Some(&first) } else { trajectory.iter().find(same).map(|(_, p)| p) };
@@ -83,6 +85,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
         output.steps.push(Step { atoms, energies, forces, stress, converged });
     }
     Ok(output)
+}
+
+/// Whether this is molecular dynamics at a given pressure.
+fn cell_moves(text: &Text<'_>) -> bool {
+    let ensembles = text.lines.iter().filter(|line| line.trim_start().to_ascii_lowercase().starts_with("md| ensemble"));
+    ensembles.filter_map(|line| line.split_whitespace().last()).any(|name| name.starts_with("NP"))
 }
 
 /// If forces stand below this line: how many lines below, and how many words before the numbers. The second form is that of
@@ -194,8 +202,9 @@ fn trajectory(text: &Text<'_>, path: &Path, n_atoms: usize) -> Result<Vec<(f64, 
     let file = Text::new(&content, Path::new(&name));
     let mut frames = Vec::new();
     let mut index = 0;
-    // A last frame that is cut short is left out.
-    while file.line(index).trim() == n_atoms.to_string() && index + 2 + n_atoms <= file.lines.len() {
+    // A last frame that is cut short, in its last number too, is left out.
+    let n_whole = file.lines.len() - usize::from(!content.ends_with('\n'));
+    while file.line(index).trim() == n_atoms.to_string() && index + 2 + n_atoms <= n_whole {
         let energy = file.number_after(index + 1, "E =")?;
         let rows = (index + 2)..(index + 2 + n_atoms);
         frames.push((energy, rows.map(|k| file.vector(k, 1)).collect::<Result<_, _>>()?));

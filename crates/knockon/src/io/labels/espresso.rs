@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
                 self.output.incomplete += 1;
                 self.begun = None;
             }
-        } else if line.contains("total   stress") {
+        } else if line.contains("total   stress") && index + 4 < self.text.lines.len() {
             step.stress = Some(stress(self.text, index)?);
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! the manual's example, bcc Fe at a = 2.635 angstrom, 20 % below its equilibrium volume, has -0.42 eV/angstrom^3.
 
 use super::{Energies, Output, Step, Text};
+use crate::settings::is_positive;
 use crate::{Atoms, Cell, Error, Species};
 use glam::{BVec3, DMat3, DVec3};
 use std::path::Path;
@@ -22,14 +23,22 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let has = |k: usize| flags.as_bytes()[k] == b'1';
     let energies = text.numbers(0, 2 + 2 * n, 3)?;
     let scale = text.numbers(1, 0, 1)?[0];
+    if !is_positive(scale) {
+        return Err(text.wrong(1, "a positive scale"));
+    }
     let row = |k: usize| Ok::<_, Error>(scale * text.vector(k, 0)?);
     let cell = Cell { vectors: DMat3::from_cols(row(2)?, row(3)?, row(4)?), periodic: BVec3::TRUE };
-    let counts = text.numbers(5, 0, n)?;
+    let counts: Vec<&str> = text.line(5).split_whitespace().take(n).collect();
     let mut species = Vec::new();
-    for (k, count) in counts.iter().enumerate() {
+    for k in 0..n {
         let element = words.get(2 + 2 * k).and_then(|w| Species::from_symbol(w));
         let element = element.ok_or_else(|| text.wrong(0, "elements"))?;
-        species.extend(std::iter::repeat_n(element, (*count as usize).min(text.lines.len())));
+        let count = counts.get(k).and_then(|w| w.parse::<usize>().ok()).filter(|count| *count <= text.lines.len());
+        let count = count.ok_or_else(|| text.wrong(5, &format!("{n} numbers of atoms")))?;
+        if words.get(3 + 2 * k).and_then(|w| w.parse().ok()) != Some(count) {
+            return Err(text.wrong(5, "the numbers of atoms of the first line"));
+        }
+        species.extend(std::iter::repeat_n(element, count));
     }
     let direct = text.line(6).trim_start().starts_with(['D', 'd']);
     let place = |k: usize| text.vector(k, 0).map(|p| if direct { cell.vectors * p } else { scale * p });
@@ -47,6 +56,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
         Some(start) => text.numbers(start, 0, 6)?.try_into().ok(),
         None => None,
     };
+    if (has(1) && forces.is_none()) || (has(2) && stress.is_none()) {
+        return Ok(Output { incomplete: 1, ..Output::default() });
+    }
     let energy = has(0).then_some(energies[0]);
     let energies = Energies { sigma_0_ev: energy, ..Energies::default() };
     let atoms = Atoms::new(cell, species, positions, &text.name)?;

@@ -28,11 +28,11 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
             in_step = true;
         } else if line.contains("aborting loop because EDIFF is reached") {
             begun.converged = true;
-        } else if line.trim_start().starts_with("in kB") {
+        } else if line.trim_start().starts_with("in kB") && index + 1 < text.lines.len() {
             let [xx, yy, zz, xy, yz, zx] = text.numbers(index, 2, 6)?[..] else { continue };
             // kB = 0.1 GPa, positive in compression, in an order of VASP's own.
             begun.stress = Some([xx, yy, zz, yz, zx, xy].map(|s| -0.1 * s / EV_PER_ANGSTROM3_IN_GPA));
-        } else if line.contains("direct lattice vectors") {
+        } else if line.contains("direct lattice vectors") && index + 4 < text.lines.len() {
             let rows = (1..4).map(|k| text.vector(index + k, 0)).collect::<Result<Vec<_>, _>>()?;
             begun.vectors = Some(DMat3::from_cols(rows[0], rows[1], rows[2]));
         } else if line.contains("POSITION")

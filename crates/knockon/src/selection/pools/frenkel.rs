@@ -102,8 +102,8 @@ fn relaxation(
         done = stop;
         taken.push((format!("{stop}steps"), simulation.atoms().clone()));
     }
-    quench(&mut simulation, &QuenchSettings::default())?;
-    taken.push(("relaxed".to_owned(), simulation.atoms().clone()));
+    let end = if quench(&mut simulation, &QuenchSettings::default())?.converged { "relaxed" } else { "unrelaxed" };
+    taken.push((end.to_owned(), simulation.atoms().clone()));
     Ok(taken)
 }
 

@@ -44,11 +44,6 @@ impl Pool {
     pub const ALL: [Self; 6] =
         [Self::Cascade, Self::HotCascade, Self::Thermal, Self::Frenkel, Self::ClosePair, Self::Strain];
 
-    /// The pool whose labels belong to this class.
-    pub fn of_class(class: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|pool| pool.class() == class)
-    }
-
     /// The class of the fit that its labels belong to.
     pub fn class(self) -> &'static str {
         match self {
