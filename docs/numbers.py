@@ -22,8 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
 CAMPAIGN = DATA / "campaign"  # of the potential that ships: what the best numbers of cawo4-w rest on
 # Its bands rest on these as well: campaigns by potential and box.
-BANDS = {("P105", "6x6x3"): DATA / "campaign-105-labels", ("P87", "6x6x3"): DATA / "campaign-87-labels", ("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
-OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P105", "P87", "P69", "P56")}  # in the same box
+BANDS = {(name, "6x6x3"): DATA / f"campaign-{name[1:]}-labels" for name in ("P114", "P105", "P87")} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
+OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P114", "P105", "P87", "P69", "P56")}  # in the same box
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
@@ -309,7 +309,7 @@ def frenkel():
         pairs[row["id"]][int(row["n_atoms"])] = row
     kept = {pair: boxes for pair, boxes in pairs.items() if len(boxes) == len(sizes)}
     lines = []
-    for kind in sorted({boxes[sizes[0]]["kind"] for boxes in kept.values()}, key=["W", "Ca", "O", "Ca+O+W"].index):
+    for kind in sorted({boxes[sizes[0]]["kind"] for boxes in kept.values()}, key=lambda kind: ("W Ca O".find(kind) % 9, kind)):
         of_kind = [boxes for boxes in kept.values() if boxes[sizes[0]]["kind"] == kind]
         of_kind.sort(key=lambda boxes: float(boxes[sizes[0]]["corrected_formation_energy_ev"]))
         for boxes, paper in itertools.zip_longest(of_kind, PAPER_PAIRS_EV.get(kind, [])):

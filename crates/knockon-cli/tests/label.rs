@@ -115,6 +115,22 @@ fn labels_agree_with_the_calculator_and_settings_go_with_them() {
     }
 }
 
+/// Some codes say their version and pseudopotentials only in their results.
+#[test]
+fn a_code_that_changes_between_two_labels_is_noticed() {
+    let bench = Bench::new(EMT, &coppers(3));
+    assert!(bench.run("ase:ase.calculators.emt.EMT", &[]).status.success());
+    std::fs::remove_file(bench.path("labels.xyz")).unwrap();
+    let files = std::fs::read_dir(bench.path("labels.xyz.records")).unwrap().map(|f| f.unwrap().path());
+    let record = files.into_iter().find(|p| p.to_string_lossy().contains("cu_1.")).unwrap();
+    let text = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(&record, text.replace("EMT of ASE 3.29.0", "EMT of ASE 3.29.0 (patched)")).unwrap();
+    let output = bench.run("ase:ase.calculators.emt.EMT", &[]);
+    let said = message(&output);
+    assert_eq!((output.status.code(), bench.ids()), (Some(2), vec!["cu 0".to_owned()]), "{said}");
+    assert!(said.contains("expected the settings of \"cu 0\"") && said.contains("(patched)"), "{said}");
+}
+
 #[test]
 fn failures_are_recorded_and_never_become_labels() {
     let mut candidates: Vec<Frame> = (1..=4).map(|n| copper(&format!("n{n}"), n, 0.0)).collect();

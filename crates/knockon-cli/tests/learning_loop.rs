@@ -125,7 +125,7 @@ fn a_potential_chooses_labels_and_is_recorded() {
     let refused =
         knockon(&["select"]).arg(at("select.toml")).arg("--model").arg(shipped).arg("-o").arg(at("x")).assert();
     let message = String::from_utf8(refused.code(2).get_output().stderr.clone()).unwrap();
-    assert!(message.contains("Give the model that knockon fit makes with these settings"), "{message}");
+    assert!(message.contains("Give the settings of the fit that made this model (--settings)"), "{message}");
 
     let recoils = "[recoils]\ncells = [1, 1, 1]\ntemperature_k = 50.0\ntime_fs = 20.0\nseed = 1\n\
                    kicks = [{ species = \"O\", energy_ev = 5.0, direction = [0.0, 0.6, 0.8] }]\n";

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use assert_cmd::Command;
-use knockon::fit::origin::Origin;
+use knockon::dataset::Origin;
 use knockon::io::labels::is_of_model;
 use knockon::io::{Column, Frame, read_extxyz, write_extxyz};
 use std::path::Path;
@@ -56,8 +56,7 @@ fn relax_and_evaluate_put_the_model_in_the_place_of_the_code() {
         assert!(frame.column("grade").is_none(), "{name}: an earlier model's");
         assert_eq!([info("id"), info("cls"), info("kpts")], ["perfect-000", "perfect", "2 2 1"], "other tags stay");
         // By this a fit tells them apart and refuses both together.
-        let mut origins = Vec::new();
-        assert_ne!(Origin::find(&mut origins, &label), Origin::find(&mut origins, &frame));
+        assert!(!Origin::agree(&label, &frame));
     }
     // Evaluated once more, it is still compared with the label.
     assert_eq!(evaluate("evaluated.xyz", "again.xyz"), deviations);

@@ -1,6 +1,7 @@
 //! `knockon dft-input`: folders that are ready to run, for those who have VASP or CP2K elsewhere.
 
 use super::candidate_file::{self, sorted_by_species};
+use super::label::candidates::file_name;
 use super::label::settings::Settings;
 use crate::progress::say;
 use anyhow::{Context, Result, bail};
@@ -85,8 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             frame.info.set("id", format!("configuration-{}", index + 1));
         }
         let id = frame.info.get("id").unwrap_or_default();
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
-        let name = format!("{index:04}-{}", id.chars().map(plain).take(100).collect::<String>());
+        let name = format!("{index:04}-{}", file_name(id));
         let candidate = candidate_file::text(frame, arguments.relax)?;
         let folder = arguments.output.join(name);
         let sorted = sorted(frame, &settings, &place)?;

@@ -112,18 +112,11 @@ impl PairDistances {
 
     /// Square of the shortest distance from an atom of each element (row) to one of each element.
     fn shortest_squares(&self, simulation: &Simulation<'_>) -> Vec<f64> {
-        let (atoms, neighbors) = (simulation.atoms(), simulation.neighbors());
-        let shifts = neighbors.cartesian_translations(&atoms.cell);
         let n_kinds = self.elements.len();
         let mut squares = vec![f64::INFINITY; n_kinds * n_kinds];
-        for (atom, position) in atoms.positions.iter().enumerate() {
-            let row = &mut squares[self.kinds[atom] * n_kinds..][..n_kinds];
-            for slot in neighbors.row(atom) {
-                let other = neighbors.index[slot] as usize;
-                let shift = shifts[neighbors.translation[slot] as usize];
-                let shortest = &mut row[self.kinds[other]];
-                *shortest = shortest.min((atoms.positions[other] - *position + shift).length_squared());
-            }
+        for (atom, other, vector) in simulation.neighbors().vectors(simulation.atoms()) {
+            let shortest = &mut squares[self.kinds[atom] * n_kinds + self.kinds[other]];
+            *shortest = shortest.min(vector.length_squared());
         }
         squares
     }

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn files_that_ship_are_read_and_written_with_the_same_bytes() {
-        for labels in ["", "-56-labels", "-69-labels", "-87-labels", "-87-labels-8x8x4", "-105-labels"] {
+        for labels in ["", "-56-labels", "-69-labels", "-87-labels", "-87-labels-8x8x4", "-105-labels", "-114-labels"] {
             let name = format!("campaign{labels}");
             let text = shipped(&name);
             let overview = CampaignOverview::parse(&text, &name).expect("a campaign");

@@ -64,11 +64,11 @@ fn is_default_min_distance(distance: &MinDistance) -> bool {
     *distance == CLOSE_PAIR_ANGSTROM
 }
 
-fn default_skin() -> f64 {
+pub(super) fn default_skin() -> f64 {
     0.5
 }
 
-fn default_max_steps() -> u64 {
+pub(super) fn default_max_steps() -> u64 {
     1_000_000
 }
 

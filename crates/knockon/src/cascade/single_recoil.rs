@@ -1,5 +1,6 @@
 //! What a recoil needs that no campaign plans: settings of which only a few differ from the defaults, and one start in one go.
 
+use super::recoil::{default_max_steps, default_skin};
 use crate::cascade::{CLOSE_PAIR_ANGSTROM, Checkpoint, PerfectBox, RecoilSettings, Start, Thermalization, thermalize};
 use crate::dynamics::{QuenchSettings, TimeStep};
 use crate::progress::Silent;
@@ -19,11 +20,11 @@ impl RecoilSettings {
             time_fs,
             time_step: TimeStep::default(),
             quench: QuenchSettings::default(),
-            skin_angstrom: 0.5,
+            skin_angstrom: default_skin(),
             border: None,
             electronic_stopping: None,
             min_distance_angstrom: CLOSE_PAIR_ANGSTROM,
-            max_steps: 1_000_000,
+            max_steps: default_max_steps(),
         }
     }
 }

@@ -20,16 +20,10 @@ impl DataDistances {
             Self { species: species.to_vec(), counts: vec![vec![0; n_bins]; species.len() * species.len()] };
         for atoms in boxes {
             let list = NeighborList::build(atoms, cutoff_angstrom);
-            let shifts = list.cartesian_translations(&atoms.cell);
-            for atom in 0..atoms.len() {
-                for slot in list.row(atom) {
-                    let other = list.index[slot] as usize;
-                    let shift = shifts[list.translation[slot] as usize];
-                    let distance = (atoms.positions[other] + shift - atoms.positions[atom]).length();
-                    if let Some(pair) = found.pair([atoms.species[atom], atoms.species[other]]) {
-                        let bin = ((distance / BIN_ANGSTROM) as usize).min(n_bins - 1);
-                        found.counts[pair][bin] += 1;
-                    }
+            for (atom, other, vector) in list.vectors(atoms) {
+                if let Some(pair) = found.pair([atoms.species[atom], atoms.species[other]]) {
+                    let bin = ((vector.length() / BIN_ANGSTROM) as usize).min(n_bins - 1);
+                    found.counts[pair][bin] += 1;
                 }
             }
         }

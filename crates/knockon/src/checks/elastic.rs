@@ -12,7 +12,7 @@ use rayon::prelude::*;
 type Constants = [[f64; 6]; 6];
 
 const STABILITY: &str = "elastic stability margin";
-const SMOOTHNESS: &str = "change of stiffness with the lattice";
+const SMOOTHNESS: &str = "change of stiffness with lattice";
 /// How much wider and narrower the lattice is where elastic constants are compared with those of the relaxed one, and the strain
 /// of these differences: small beside it.
 const WIDER: f64 = 3e-3;

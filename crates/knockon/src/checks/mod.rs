@@ -216,7 +216,7 @@ mod tests {
             "lattice constant a",
             "lattice constant c",
             "elastic stability margin",
-            "change of stiffness with the lattice",
+            "change of stiffness with lattice",
             "acoustic modes at Gamma",
             "NVT at 100 K",
             "NVE at 100 K",

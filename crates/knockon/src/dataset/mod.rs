@@ -3,10 +3,12 @@
 mod cell_kind;
 mod duplicates;
 mod isometry;
+mod origin;
 mod summary;
 
 pub use cell_kind::{CellKind, CellKinds};
 pub use duplicates::{Duplicate, duplicates};
+pub use origin::Origin;
 pub use summary::{Configuration, Group, LabelSettings, Range, ShortestDistance, Summary, SummarySettings, summarise};
 
 use crate::io::{Frame, LabelKeys, content_hash, parse_extxyz, read_text};

@@ -1,7 +1,7 @@
 //! What a data set holds: classes, cells, distances, what is missing, and what should be looked at before fitting.
 
 use super::duplicates::{Duplicate, duplicates};
-use super::{CellKinds, DataSet, formula};
+use super::{CellKinds, DataSet, Origin, formula};
 use crate::io::Frame;
 use crate::{Atoms, NeighborList, Species};
 use rayon::prelude::*;
@@ -75,6 +75,9 @@ pub struct Summary {
     pub without_stress: Vec<String>,
     /// Settings of the labels and how many configurations have them.
     pub settings: Vec<LabelSettings>,
+    /// Settings that differ for `knockon fit`, which looks at more keys where labels have them, in words.
+    #[serde(skip)]
+    pub origins: Vec<String>,
     /// What should be looked at before fitting.
     pub warnings: Vec<String>,
     /// One row per configuration.
@@ -179,6 +182,7 @@ pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Summary {
         without_forces: without(&|f| f.forces.is_none()),
         without_stress: without(&|f| f.stress.is_none()),
         settings: label_settings(&data.frames, &settings.settings_keys),
+        origins: Origin::number(&data.frames).0.iter().map(Origin::name).collect(),
         warnings: Vec::new(),
         configurations,
     };
@@ -188,16 +192,10 @@ pub fn summarise(data: &DataSet, settings: &SummarySettings) -> Summary {
 
 fn shortest_distances(atoms: &Atoms) -> Shortest {
     let neighbors = NeighborList::build(atoms, SEARCH_RADIUS_ANGSTROM);
-    let translations = neighbors.cartesian_translations(&atoms.cell);
     let mut shortest = Shortest::new();
-    for i in 0..atoms.len() {
-        for slot in neighbors.row(i) {
-            let j = neighbors.index[slot] as usize;
-            let translation = translations[neighbors.translation[slot] as usize];
-            let distance = (atoms.positions[j] + translation).distance(atoms.positions[i]);
-            let entry = shortest.entry(ordered(atoms.species[i], atoms.species[j])).or_insert(f64::INFINITY);
-            *entry = entry.min(distance);
-        }
+    for (i, j, vector) in neighbors.vectors(atoms) {
+        let entry = shortest.entry(ordered(atoms.species[i], atoms.species[j])).or_insert(f64::INFINITY);
+        *entry = entry.min(vector.length());
     }
     shortest
 }
@@ -309,6 +307,9 @@ fn warnings(summary: &Summary, settings: &SummarySettings) -> Vec<String> {
     if summary.settings.len() > 1 {
         let n = summary.settings.len();
         warnings.push(format!("labels with {n} different settings are mixed; their energies may not be comparable"));
+    }
+    if let ([_], [first, second, ..]) = (&summary.settings[..], &summary.origins[..]) {
+        warnings.push(format!("labels of different settings are mixed, which knockon fit refuses: {first}; {second}"));
     }
     for turned in [false, true] {
         let is_of_kind = |d: &&Duplicate| d.largest_displacement_angstrom.is_none() == turned;

@@ -10,7 +10,6 @@ pub mod factor;
 pub mod information;
 pub mod isolated;
 pub mod learning;
-pub mod origin;
 pub mod posterior;
 mod prepared;
 pub mod prior;

@@ -342,6 +342,21 @@ pub fn summary(report: &Report) -> String {
             v.prior_strength
         );
     }
+    text.push_str(&errors_table(report));
+    for row in &report.species_offsets {
+        let _ = writeln!(
+            text,
+            "offset of {} labels ({}): {} {:+.4} eV per atom",
+            row.n_configurations, row.label_settings, row.species, row.offset_ev
+        );
+    }
+    text.push_str(&uncertainty_summary(&report.uncertainty));
+    text
+}
+
+/// Errors by split and class, and the paper's.
+fn errors_table(report: &Report) -> String {
+    let mut text = String::new();
     let _ = writeln!(
         text,
         "\n{:9} {:12} {:>4}  {:>8} {:>8}  {:>8} {:>8}  {:>7} {:>7}  {:>7} {:>7}",
@@ -377,14 +392,6 @@ pub fn summary(report: &Report) -> String {
             paper.energy_mae_ev, paper.force_mae_ev_per_angstrom
         );
     }
-    for row in &report.species_offsets {
-        let _ = writeln!(
-            text,
-            "offset of {} labels ({}): {} {:+.4} eV per atom",
-            row.n_configurations, row.label_settings, row.species, row.offset_ev
-        );
-    }
-    text.push_str(&uncertainty_summary(&report.uncertainty));
     text
 }
 

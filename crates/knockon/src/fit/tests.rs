@@ -256,7 +256,7 @@ fn the_model_says_where_it_comes_from_and_whether_it_failed() {
         &Silent,
     ));
     let failed = crate::checks::failed(&fit.model).unwrap();
-    assert!(!fit.report.checks_passed && failed.contains("change of stiffness with the lattice"), "{failed}");
+    assert!(!fit.report.checks_passed && failed.contains("change of stiffness with lattice"), "{failed}");
     assert_eq!(fit.report.model_hash, fit.model.hash());
     let again = Model::from_text(&fit.model.to_text(), "model").unwrap();
     assert_eq!(again, fit.model);

@@ -1,8 +1,7 @@
 //! Labelled configurations, with what the fit needs to know about where they come from.
 
-use super::origin::Origin;
 use super::settings::{ClassSettings, Settings};
-use crate::dataset::{CellKinds, DataSet};
+use crate::dataset::{CellKinds, DataSet, Origin};
 use crate::io::labels::refuse_model;
 use crate::io::{Frame, LabelKeys};
 use crate::{Atoms, Error};
@@ -76,9 +75,13 @@ impl TrainingData {
             hash,
         };
         refuse_unknown_names(&settings.leave_out, &frames)?;
+        let is_left_out = |place: &str, frame: &Frame| settings.leave_out.iter().any(|n| n == name_of(place, frame));
+        let frames: Vec<_> = frames.into_iter().filter(|(place, frame)| !is_left_out(place, frame)).collect();
+        let (origins, numbers) = Origin::number(frames.iter().map(|(_, frame)| frame));
+        data.origins = origins;
         let mut unknown_classes = UnknownClasses::default();
-        for (place, frame) in frames {
-            data.add(settings, &place, frame, &mut unknown_classes)?;
+        for ((place, frame), origin) in frames.into_iter().zip(numbers) {
+            data.add(settings, &place, frame, origin, &mut unknown_classes)?;
         }
         unknown_classes.refuse()?;
         data.configurations.sort_by_key(|c| c.group);
@@ -102,12 +105,10 @@ impl TrainingData {
         settings: &Settings,
         place: &str,
         frame: Frame,
+        origin: usize,
         unknown_classes: &mut UnknownClasses,
     ) -> Result<(), Error> {
         let id = name_of(place, &frame).to_owned();
-        if settings.leave_out.contains(&id) {
-            return Ok(());
-        }
         refuse_model(&frame, place)?;
         if self.configurations.iter().any(|c| c.id == id) {
             let found = format!("expected every id once, found \"{id}\" again");
@@ -129,7 +130,6 @@ impl TrainingData {
         };
         let group = index_of(&mut self.groups, group_name(&settings.classes[class], &frame));
         let kind = self.kinds.index_of(&frame);
-        let origin = Origin::find(&mut self.origins, &frame);
         let Frame { atoms, energy_ev, forces, stress, .. } = frame;
         self.configurations.push(Configuration { id, class, group, kind, origin, atoms, energy_ev, forces, stress });
         Ok(())

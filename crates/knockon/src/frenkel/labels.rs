@@ -1,8 +1,7 @@
 //! Frenkel pairs that have labels already: what the model says of them.
 
-use crate::dataset::{CellKinds, formula};
+use crate::dataset::{CellKinds, Origin, formula};
 use crate::dynamics::{QuenchSettings, Simulation, expected_minimum, quench};
-use crate::fit::origin::Origin;
 use crate::io::Frame;
 use crate::io::labels::refuse_model;
 use crate::{Cell, Error, Potential};
@@ -89,10 +88,7 @@ pub(super) fn refuse_models(labels: &[Frame]) -> Result<(), Error> {
 
 /// True for the same atoms in the same lattice, and labels made with the same settings.
 fn comparable(a: &Frame, b: &Frame) -> bool {
-    let mut origins = Vec::new();
-    formula(&a.atoms) == formula(&b.atoms)
-        && same_lattice(&a.atoms.cell, &b.atoms.cell)
-        && Origin::find(&mut origins, a) == Origin::find(&mut origins, b)
+    formula(&a.atoms) == formula(&b.atoms) && same_lattice(&a.atoms.cell, &b.atoms.cell) && Origin::agree(a, b)
 }
 
 /// Lattice vectors may differ by so much, in angstrom: 4e-4 of those of 96 atoms, some meV of the box.

@@ -3,7 +3,7 @@
 use super::labels::refuse_models;
 use super::search::{BoxResult, FrenkelSearch, Outcome, Outcomes, PerfectSupercell, Structure, separation};
 use super::settings::FrenkelSettings;
-use crate::fit::origin::Origin;
+use crate::dataset::Origin;
 use crate::io::{Frame, write_atomically, write_extxyz};
 use crate::{Atoms, Error};
 use glam::{DMat3, DVec3};
@@ -145,7 +145,7 @@ impl FrenkelTable {
                 ));
             }
         }
-        let mut origins = Vec::new();
+        let mut used = Vec::new();
         for entry in &mut self.entries {
             let Some((frame, energy)) = by_id.get(frame_id(&entry.id, entry.n_atoms, &self.model_hash).as_str()) else {
                 continue;
@@ -155,19 +155,16 @@ impl FrenkelTable {
                 let problem = format!("expected a label of the perfect box, id {reference}, found none that is of it");
                 Error::input("labels", problem, "Label the perfect box of the structures file too")
             })?;
-            for label in [frame, perfect_frame] {
-                Origin::find(&mut origins, label);
-            }
-            if let [first, second, ..] = origins.as_slice() {
-                let problem =
-                    format!("expected labels of the same settings, found {} and {}", first.name(), second.name());
-                return Err(Error::input("labels", problem, "Give the labels of one functional and code at a time"));
-            }
+            used.extend([*frame, *perfect_frame]);
             entry.first_principles_formation_energy_ev = Some(energy - perfect);
             entry.first_principles_corrected_formation_energy_ev =
                 entry.image_energy_ev.map(|images| energy - perfect - images);
             entry.first_principles_max_force_ev_per_angstrom = frame.max_force_ev_per_angstrom();
             attached.found += 1;
+        }
+        if let [first, second, ..] = &Origin::number(used).0[..] {
+            let problem = format!("expected labels of the same settings, found {} and {}", first.name(), second.name());
+            return Err(Error::input("labels", problem, "Give the labels of one functional and code at a time"));
         }
         attached.unfinished = by_id.values().filter_map(|(label, _)| unfinished(label)).collect();
         Ok(attached)

@@ -57,17 +57,20 @@ impl NeighborList {
         self.offsets[atom]..self.offsets[atom + 1]
     }
 
+    /// Both atoms of each slot and the vector in angstrom from the first to the second, at the present positions.
+    pub fn vectors(&self, atoms: &Atoms) -> impl Iterator<Item = (usize, usize, DVec3)> {
+        let shifts = self.cartesian_translations(&atoms.cell);
+        let slots = (0..atoms.len()).flat_map(|atom| self.row(atom).map(move |slot| (atom, slot)));
+        slots.map(move |(atom, slot)| {
+            let (other, shift) = (self.index[slot] as usize, shifts[self.translation[slot] as usize]);
+            (atom, other, atoms.positions[other] - atoms.positions[atom] + shift)
+        })
+    }
+
     /// The shortest distance in angstrom between two atoms at their present positions; the cutoff, if all are farther.
     pub fn shortest_distance_angstrom(&self, atoms: &Atoms) -> f64 {
-        let shifts = self.cartesian_translations(&atoms.cell);
-        let mut shortest = self.cutoff_angstrom.powi(2);
-        for (i, position) in atoms.positions.iter().enumerate() {
-            for k in self.row(i) {
-                let (j, shift) = (self.index[k] as usize, shifts[self.translation[k] as usize]);
-                shortest = shortest.min((atoms.positions[j] - *position + shift).length_squared());
-            }
-        }
-        shortest.sqrt()
+        let cutoff = self.cutoff_angstrom.powi(2);
+        self.vectors(atoms).map(|(.., vector)| vector.length_squared()).fold(cutoff, f64::min).sqrt()
     }
 
     /// Builds the list of all pairs closer than `cutoff_angstrom`, for the present positions alone.

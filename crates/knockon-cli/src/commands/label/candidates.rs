@@ -45,6 +45,12 @@ pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
+/// An id as it may stand in the name of a file.
+pub(crate) fn file_name(id: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
+    id.chars().map(plain).take(100).collect()
+}
+
 impl Candidate {
     /// A configuration without its labels.
     pub(crate) fn new(mut frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
@@ -52,7 +58,6 @@ impl Candidate {
         let Geometry { short_name, hash: geometry } = Geometry::of(&frame);
         let id = frame.info.get("id").map_or_else(|| format!("geometry-{short_name}"), str::to_owned);
         frame.info.set("id", &id);
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_+".contains(c) { c } else { '_' };
         let kpoints = mesh(&frame, settings, place)?;
         let periodic = frame.atoms.cell.periodic.all();
         let stress = match settings.stress {
@@ -60,7 +65,7 @@ impl Candidate {
             StressChoice::Marked => periodic && frame.info.boolean("want_stress") == Some(true),
             StressChoice::None => false,
         };
-        let mut stem = format!("{}.{short_name}", id.chars().map(plain).take(100).collect::<String>());
+        let mut stem = format!("{}.{short_name}", file_name(&id));
         if kpoints != GAMMA {
             stem += &format!(".{}", kpoints.map(|n| n.to_string()).join("x"));
         }

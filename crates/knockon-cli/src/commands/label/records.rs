@@ -5,8 +5,9 @@
 
 use super::candidates::Candidate;
 use super::settings::{Settings, StressChoice};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use glam::DVec3;
+use knockon::dataset::Origin;
 use knockon::io::{
     Frame, Info, content_hash, read_extxyz, read_text, read_text_if_there, write_atomically, write_extxyz,
 };
@@ -219,23 +220,41 @@ impl Records {
         }
     }
 
-    /// Puts the labels of all candidates that have a record into the file, behind those that are there.
+    /// Puts the labels of all candidates that have a record into the file, behind those that are there; an error if a code or its
+    /// pseudopotentials have changed meanwhile, which some say only in their results.
     pub(crate) fn collect(&self, candidates: &[Candidate]) -> Result<()> {
         let lock = std::fs::File::create(self.folder.join("lock")).context("cannot lock the folder of records")?;
         let _ = lock.lock(); // Some file systems have no locks; then the next collection mends what two at once spoil.
         let mut labels = self.labels()?;
-        let before = labels.len();
+        let (before, mut changed) = (labels.len(), None);
         for candidate in candidates {
-            if !labels.iter().any(|l| l.info.get("id") == Some(&candidate.id))
-                && let Some(record) = self.result(candidate)?
-            {
-                labels.push(self.label(candidate, record)?);
+            if labels.iter().any(|l| l.info.get("id") == Some(&candidate.id)) {
+                continue;
             }
+            let Some(record) = self.result(candidate)? else { continue };
+            let label = self.label(candidate, record)?;
+            if let Some(other) = labels.iter().find(|other| !Origin::agree(other, &label)) {
+                changed = Some(self.changed(candidate, &label, other));
+                break;
+            }
+            labels.push(label);
         }
         if labels.len() > before {
             write_extxyz(&self.output, &labels)?;
         }
-        Ok(())
+        changed.map_or(Ok(()), Err)
+    }
+
+    fn changed(&self, candidate: &Candidate, label: &Frame, other: &Frame) -> anyhow::Error {
+        anyhow!(
+            "{}: expected the settings of \"{}\" in {} ({}), found {}. Go on with the code and pseudopotentials of before and remove \
+             this record, or choose another -o",
+            self.result_path(candidate).display(),
+            other.info.get("id").unwrap_or("?"),
+            self.output.display(),
+            Origin::of(other).name(),
+            Origin::of(label).name()
+        )
     }
 
     /// A label as it stands in the file.

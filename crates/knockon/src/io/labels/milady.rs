@@ -35,9 +35,6 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
         let element = element.ok_or_else(|| text.wrong(0, "elements"))?;
         let count = counts.get(k).and_then(|w| w.parse::<usize>().ok()).filter(|count| *count <= text.lines.len());
         let count = count.ok_or_else(|| text.wrong(5, &format!("{n} numbers of atoms")))?;
-        if words.get(3 + 2 * k).and_then(|w| w.parse().ok()) != Some(count) {
-            return Err(text.wrong(5, "the numbers of atoms of the first line"));
-        }
         species.extend(std::iter::repeat_n(element, count));
     }
     let direct = text.line(6).trim_start().starts_with(['D', 'd']);
