@@ -56,13 +56,6 @@ pub struct Scored {
     rows: Factor,
 }
 
-impl Scored {
-    /// What labels of its forces would say.
-    pub fn rows(&self) -> &Factor {
-        &self.rows
-    }
-}
-
 /// What scores candidates.
 pub struct Judges<'a> {
     /// The committee and its model.
