@@ -45,16 +45,21 @@ def stop_with_parent():
 def end():
     if current is not None:
         current.release()
-    if hasattr(os, 'fork') and os.fork() == 0:
-        clear_scratch()
+    if hasattr(os, 'fork'):
+        out_of_group, told = os.pipe()
+        if os.fork() == 0:
+            clear_scratch(told)
+        os.close(told)
+        os.read(out_of_group, 1)
     if hasattr(os, 'killpg') and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
-def clear_scratch():
-    """What codes write is large. In a process of its own, once nobody is left who misses the files."""
+def clear_scratch(told):
+    """What codes write is large. In a process of its own, out of the group that is killed, once nobody is left who misses the files."""
     os.setsid()
+    os.close(told)
     time.sleep(1)
     for folder in scratch[1:]:
         shutil.rmtree(folder, ignore_errors=True)
