@@ -28,6 +28,10 @@ pub struct Settings {
     pub defect_plateau: bool,
     /// Whether the bootstrap also draws shape and evolution, among those that held-out cascades do not tell from the best.
     pub model_form_spread: bool,
+    /// Whether the best parameters rest on the recoils of all potentials together, a direction's recoils counting alike, instead of on
+    /// those of the first potential.
+    #[serde(skip_serializing_if = "is_false")]
+    pub pool_potentials: bool,
     /// Stored energies below this are zero, in eV. Relaxation noise is below 0.01 eV and the smallest energy of a
     /// Frenkel pair in the paper's table I is 3.2 eV, so that anything in between gives the same classes.
     pub zero_threshold_ev: f64,
@@ -41,6 +45,12 @@ pub struct Settings {
     pub seed: u64,
 }
 
+/// Files of responses that do not pool stay as versions before wrote them.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -50,6 +60,7 @@ impl Default for Settings {
             evolution: Evolution::Line,
             defect_plateau: true,
             model_form_spread: true,
+            pool_potentials: false,
             zero_threshold_ev: 0.5,
             accepted_flags: Vec::new(),
             minimum_nonzero: 4,
@@ -236,8 +247,10 @@ fn profile(samples: &[EnergySamples], shapes: &[ShapePoints], curves: &Parameter
     Profile::of(&values, &weights)
 }
 
-/// What the bootstrap draws from: the samples of each potential, the forms, and what fills gaps.
+/// What the best parameters are fitted to, and what the bootstrap draws from: the samples of each potential, the forms, and what fills
+/// gaps.
 pub(super) struct Pool<'a> {
+    pub(super) reference: &'a [EnergySamples],
     pub(super) potentials: &'a [Vec<EnergySamples>],
     pub(super) forms: &'a [Form],
     pub(super) known: &'a Known,
@@ -293,6 +306,9 @@ pub(super) fn uncertainty(pool: &Pool, settings: &Settings) -> String {
     };
     let potentials = match pool.potentials.len() {
         1 => "one potential".to_owned(),
+        n if settings.pool_potentials => {
+            format!("{n} potentials, each set from one (directions and starts: the first), the best numbers from all")
+        }
         n => format!("{n} potentials"),
     };
     format!("{} bootstrap sets: {drawn}; {forms}; {potentials}", settings.replicates)

@@ -141,7 +141,7 @@ pub struct Source {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CampaignIdentity {
-    /// Hash of the potential; of the first one, which gives the best parameters, where there are several.
+    /// Hash of the potential; of the first one where there are several.
     pub model_hash: String,
     /// Hash of the table of recoils, or of the hashes of several tables.
     pub recoils_hash: String,
@@ -151,7 +151,7 @@ pub struct CampaignIdentity {
     pub n_flagged: usize,
     /// Recoil energies in eV.
     pub energies_ev: Vec<f64>,
-    /// Hashes of further potentials whose campaigns widen the bootstrap sets.
+    /// Hashes of further potentials whose campaigns widen the bootstrap sets and, pooled, count for the best parameters too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_potentials: Vec<String>,
 }
@@ -214,16 +214,16 @@ impl Response {
 
     fn of_paper(settings: Settings) -> Self {
         let settings = Settings { name: "paper".to_owned(), ..settings };
-        let potentials = [Vec::new()];
-        let pool = build::Pool { potentials: &potentials, forms: &[settings.form()], known: &Known::Paper };
+        let pool =
+            build::Pool { reference: &[], potentials: &[Vec::new()], forms: &[settings.form()], known: &Known::Paper };
         let fitted = build::fit(&[], settings.form(), settings.minimum_nonzero, &published::parameters(settings.shape));
         Self::build(&fitted, &pool, settings)
     }
 
     /// The response that the recoils of campaigns give. Where recoils of W do not suffice, the paper's numbers complete it; such
     /// recoils of another species are refused. Tables of one potential are put together; the potential of the first table gives
-    /// the best parameters, and the others widen the bootstrap sets. With a tag and the symmetry operations of the site
-    /// (Cartesian), recoils count by how close they or their images are to its direction.
+    /// the best parameters, or all together do ([`Settings::pool_potentials`]), and the others widen the bootstrap sets. With a tag and
+    /// the symmetry operations of the site (Cartesian), recoils count by how close they or their images are to its direction.
     pub fn from_tables(
         tables: &[RecoilTable],
         settings: Settings,
@@ -231,41 +231,25 @@ impl Response {
     ) -> Result<Self, Error> {
         settings.validate()?;
         let groups = table::by_potential(tables, &settings.species)?;
-        let (first, reference) = &groups[0];
-        let mut potentials = Vec::new();
-        let mut identity = None;
-        let mut n_flagged = 0;
-        for (_, group) in &groups {
-            let (recoils, found) = weighted(group, &settings.species, tag)?;
-            identity = identity.or(found);
-            let all = samples::group(&recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
-            let usable: Vec<EnergySamples> = all.iter().filter(|s| !s.runs.is_empty()).cloned().collect();
-            if usable.is_empty() {
-                let names: Vec<&str> = group.iter().map(|t| t.name.as_str()).collect();
-                let n_runs = recoils.iter().filter(|r| r.species == settings.species).count();
-                let problem = format!("expected runs without flags, found {n_runs} runs that are all flagged");
-                let remedy = "Look at the flags in recoils.csv; those named in accepted_flags do not exclude a run";
-                return Err(Error::input(names.join(", "), problem, remedy));
-            }
-            if potentials.is_empty() {
-                n_flagged = all.iter().map(|s| s.n_flagged).sum();
-            }
-            potentials.push(usable);
-        }
+        let samples_of = |group: &[&RecoilTable]| samples_of(group, &settings, tag);
+        let potentials: Vec<_> =
+            groups.iter().map(|(_, group)| Ok(samples_of(group)?.0)).collect::<Result<_, Error>>()?;
+        let reference = table::reference(&groups, settings.pool_potentials);
+        let (samples, identity) = samples_of(&reference)?;
         let hash = match &reference[..] {
             [table] => table.hash.clone(),
             several => content_hash(several.iter().map(|t| t.hash.as_str()).collect::<Vec<_>>().join(" ").as_bytes()),
         };
         let campaign = CampaignIdentity {
-            model_hash: (*first).to_owned(),
+            model_hash: groups[0].0.to_owned(),
             recoils_hash: hash,
-            n_cascades: potentials[0].iter().map(|s| s.runs.len()).sum(),
-            n_flagged,
-            energies_ev: potentials[0].iter().map(|s| s.recoil_energy_ev).collect(),
+            n_cascades: samples.iter().map(|s| s.runs.len()).sum(),
+            n_flagged: samples.iter().map(|s| s.n_flagged).sum(),
+            energies_ev: samples.iter().map(|s| s.recoil_energy_ev).collect(),
             other_potentials: groups[1..].iter().map(|(hash, _)| (*hash).to_owned()).collect(),
         };
         let known = published::parameters(settings.shape);
-        let fitted = build::fit(&potentials[0], settings.form(), settings.minimum_nonzero, &known);
+        let fitted = build::fit(&samples, settings.form(), settings.minimum_nonzero, &known);
         let known = match tables.iter().find(|t| !t.is_of_paper(&settings.species)) {
             None => Known::Paper,
             Some(other) => {
@@ -273,7 +257,7 @@ impl Response {
                     published::SPECIES => "W in another crystal than CaWO4",
                     species => species,
                 };
-                build::check_alone(&fitted, &potentials[0], &settings, recoils, &other.name)?;
+                build::check_alone(&fitted, &samples, &settings, recoils, &other.name)?;
                 Known::Own(Box::new(fitted.parameters.clone()))
             }
         };
@@ -284,27 +268,27 @@ impl Response {
             );
             return Err(Error::input("shape", problem, "Choose another shape than empirical"));
         }
-        let models = selection::scores(&potentials[0], &settings, &known);
+        let models = selection::scores(&samples, &settings, &known);
         let forms =
             if settings.model_form_spread { selection::accepted(&models, &settings) } else { vec![settings.form()] };
-        let pool = build::Pool { potentials: &potentials, forms: &forms, known: &known };
+        let pool = build::Pool { reference: &samples, potentials: &potentials, forms: &forms, known: &known };
         let response = Self::build(&fitted, &pool, settings);
         Ok(Self { campaign: Some(campaign), models, tag: identity, ..response })
     }
 
-    /// The recoils that the best parameters of [`Self::from_tables`] rest on: all that the tables of the first one's potential have,
-    /// with a tag those near it, weighted by closeness.
+    /// The recoils that the best parameters of [`Self::from_tables`] rest on: all that the tables of the first one's potential have, or
+    /// those of all potentials; with a tag those near it, weighted by closeness.
     pub fn reference_recoils(
         tables: &[RecoilTable],
-        species: &str,
+        settings: &Settings,
         tag: Option<(Tag, &[DMat3])>,
     ) -> Result<Vec<Recoil>, Error> {
-        let groups = table::by_potential(tables, species)?;
-        Ok(weighted(&groups[0].1, species, tag)?.0)
+        let groups = table::by_potential(tables, &settings.species)?;
+        Ok(weighted(&table::reference(&groups, settings.pool_potentials), &settings.species, tag)?.0)
     }
 
     fn build(fitted: &build::Fitted, pool: &build::Pool, settings: Settings) -> Self {
-        let samples = &pool.potentials[0];
+        let samples = pool.reference;
         let published_range = [published::MEANS[0].0, published::MEANS[1].0];
         let energy_range_ev = match (samples.first(), samples.last()) {
             (Some(low), Some(high)) => [low.recoil_energy_ev, high.recoil_energy_ev],
@@ -418,7 +402,26 @@ impl Response {
     }
 }
 
-/// The recoils of several tables of one potential, with a tag weighted by closeness to it.
+/// The usable recoils of several tables by energy; an error if there are none.
+fn samples_of(
+    tables: &[&RecoilTable],
+    settings: &Settings,
+    tag: Option<(Tag, &[DMat3])>,
+) -> Result<(Vec<EnergySamples>, Option<TagIdentity>), Error> {
+    let (recoils, identity) = weighted(tables, &settings.species, tag)?;
+    let mut samples = samples::group(&recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
+    if samples.iter().all(|s| s.runs.is_empty()) {
+        let names: Vec<&str> = tables.iter().map(|t| t.name.as_str()).collect();
+        let n_runs = recoils.iter().filter(|r| r.species == settings.species).count();
+        let problem = format!("expected runs without flags, found {n_runs} runs that are all flagged");
+        let remedy = "Look at the flags in recoils.csv; those named in accepted_flags do not exclude a run";
+        return Err(Error::input(names.join(", "), problem, remedy));
+    }
+    samples.retain(|s| !s.runs.is_empty());
+    Ok((samples, identity))
+}
+
+/// The recoils of several tables, with a tag weighted by closeness to it.
 fn weighted(
     tables: &[&RecoilTable],
     species: &str,

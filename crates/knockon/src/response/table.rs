@@ -131,6 +131,12 @@ pub(super) fn by_potential<'a>(
     Ok(groups)
 }
 
+/// The tables that best parameters rest on: those of the first potential, or all.
+pub(super) fn reference<'a>(groups: &[(&'a str, Vec<&'a RecoilTable>)], pool_potentials: bool) -> Vec<&'a RecoilTable> {
+    let used = if pool_potentials { groups.len() } else { 1 };
+    groups[..used].iter().flat_map(|(_, group)| group.iter().copied()).collect()
+}
+
 impl RecoilTable {
     /// Whether recoils of `species` are those that the paper has numbers for, W in CaWO4, as far as the crystal is known.
     pub fn is_of_paper(&self, species: &str) -> bool {
@@ -150,9 +156,9 @@ impl RecoilTable {
     }
 }
 
-/// The recoils of several tables of one potential. Directions are told apart by their vectors. Starts of the same number are the
-/// same but where two tables have recoils along one direction from them that store different energies: those of the later
-/// table get new numbers then. Where the tables sample different directions at one energy, each table counts as much as it has
+/// The recoils of several tables. Directions are told apart by their vectors. Starts of the same number are the
+/// same but where two tables are of different potentials, or have recoils along one direction from them that store different
+/// energies: those of the later table get new numbers then. Where the tables sample different directions at one energy, each table counts as much as it has
 /// directions.
 pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
     if let [table] = tables {
@@ -174,7 +180,8 @@ pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
             };
             let key = (vector * 1e6).round().as_i64vec3().to_array();
             let identity = (key, recoil.recoil_energy_ev.to_bits(), recoil.stored_energy_ev.to_bits(), recoil.start);
-            if recoil.stored_energy_ev.is_finite() && !seen.insert((recoil.species.clone(), identity)) {
+            let of = (recoil.species.as_str(), recoil.model_hash.as_str());
+            if recoil.stored_energy_ev.is_finite() && !seen.insert((of, identity)) {
                 let problem = format!(
                     "expected other recoils than those of the other tables, found the same one of {} eV twice",
                     recoil.recoil_energy_ev
@@ -201,7 +208,7 @@ fn first_start(known: &[Recoil], further: &[Recoil]) -> u32 {
             && a.recoil_energy_ev == b.recoil_energy_ev
             && a.vector.zip(b.vector).is_some_and(near)
     };
-    let others = further.iter().any(|b| known.iter().any(|a| same(a, b)));
+    let others = further.iter().any(|b| known.iter().any(|a| a.model_hash != b.model_hash || same(a, b)));
     if others { known.iter().map(|r| r.start + 1).max().unwrap_or(0) } else { 0 }
 }
 

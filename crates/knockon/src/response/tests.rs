@@ -254,7 +254,12 @@ fn coverage(common: Common, campaigns: u64, replicates: u64) -> [f64; 6] {
             let raw_mean = bands(&samples, 3, replicates, seed)[1];
             let raw_probability = bands(&samples, 1, replicates, seed)[0];
             let potentials = [samples];
-            let pool = build::Pool { potentials: &potentials, forms: &[settings.form()], known: &Known::Paper };
+            let pool = build::Pool {
+                reference: &potentials[0],
+                potentials: &potentials,
+                forms: &[settings.form()],
+                known: &Known::Paper,
+            };
             let sets = build::bootstrap(&pool, &Settings { seed, ..settings.clone() });
             let band = |of: &dyn Fn(&Parameters) -> f64| {
                 let mut values: Vec<f64> = sets.iter().map(of).collect();
@@ -390,7 +395,7 @@ fn tables_of_one_potential_make_one_campaign() {
     let (low, high): (Vec<Recoil>, Vec<Recoil>) = all.iter().cloned().partition(|r| r.recoil_energy_ev < 100.0);
     let tables = [table("low", low.clone()), table("high", high)];
     let parts = Response::from_tables(&tables, quick(), None).unwrap();
-    assert_eq!(Response::reference_recoils(&tables, "W", None).unwrap().len(), all.len());
+    assert_eq!(Response::reference_recoils(&tables, &quick(), None).unwrap().len(), all.len());
     for energy in [40.0, 112.0] {
         assert!((whole.parameters.mean.at(energy) - parts.parameters.mean.at(energy)).abs() < 1e-6);
     }
@@ -414,7 +419,7 @@ fn campaigns_of_other_potentials_widen_the_bands_only() {
     let tables = [table("first", first), member(1, 2.5), member(2, -2.0)];
     let committee = Response::from_tables(&tables, quick(), None).unwrap();
     assert_eq!(alone.parameters, committee.parameters);
-    let used = Response::reference_recoils(&tables, "W", None).unwrap();
+    let used = Response::reference_recoils(&tables, &quick(), None).unwrap();
     assert!(used.len() == tables[0].recoils.len() && used.iter().all(|r| r.model_hash == "abc"));
     let spread = |r: &Response| {
         let values: Vec<f64> = r.bootstrap.iter().map(|p| p.mean.at(112.0)).collect();
@@ -424,6 +429,34 @@ fn campaigns_of_other_potentials_widen_the_bands_only() {
     assert!(spread(&committee) > 2.0 * spread(&alone), "{} {}", spread(&committee), spread(&alone));
     assert!(committee.caption().contains("3 potentials") && alone.caption().contains("one potential"));
     assert_eq!(committee.campaign.unwrap().other_potentials, ["member-1", "member-2"]);
+}
+
+/// Two potentials whose recoils differ by 2 eV, with the same number of recoils along the same directions: the best mean is half way.
+#[test]
+fn best_numbers_may_rest_on_all_potentials() {
+    let energies = [40.0, 60.0, 112.0, 160.0];
+    let first = crossed(&energies, SMALL, 9);
+    let mut second = first.clone();
+    for recoil in &mut second {
+        recoil.model_hash = "second".to_owned();
+        recoil.stored_energy_ev += if recoil.stored_energy_ev > 0.5 { 2.0 } else { 0.0 };
+    }
+    let tables = [table("first", first.clone()), table("second", second)];
+    let pooled = Settings { pool_potentials: true, ..quick() };
+    let alone = Response::from_tables(&tables, quick(), None).unwrap();
+    let together = Response::from_tables(&tables, pooled.clone(), None).unwrap();
+    let shift = together.parameters.mean.at(112.0) - alone.parameters.mean.at(112.0);
+    assert!((shift - 1.0).abs() < 0.05, "{shift}");
+    // The same recoils twice say nothing new of the probability, and the sets are drawn from each potential as before.
+    assert!((together.parameters.fermi.midpoint_ev - alone.parameters.fermi.midpoint_ev).abs() < 0.3);
+    assert_eq!(together.bootstrap, alone.bootstrap);
+    let campaign = together.campaign.as_ref().unwrap();
+    assert_eq!((campaign.n_cascades, campaign.model_hash.as_str()), (2 * first.len(), "abc"));
+    assert_ne!(campaign.recoils_hash, alone.campaign.as_ref().unwrap().recoils_hash);
+    assert_eq!(Response::reference_recoils(&tables, &pooled, None).unwrap().len(), 2 * first.len());
+    assert!(together.caption().contains("best numbers from all"));
+    // Files of responses that do not pool are those of versions before.
+    assert!(together.to_json().unwrap().contains("pool_potentials") && !alone.to_json().unwrap().contains("pool_"));
 }
 
 /// The paper's numbers fill gaps of W in CaWO4 only. Other recoils that leave gaps are refused; those that suffice stand alone.
@@ -466,7 +499,8 @@ fn gaps_of_replicates_are_filled_from_the_campaign_itself() {
     let settings = Settings { minimum_nonzero: 100, ..quick() };
     let mean = Curve::Polynomial(Polynomial([0.0, 1.0, 0.0]));
     let known = Known::Own(Box::new(Parameters { mean, ..published::parameters(ShapeModel::Gaussian) }));
-    let pool = build::Pool { potentials: &potentials, forms: &[settings.form()], known: &known };
+    let pool =
+        build::Pool { reference: &potentials[0], potentials: &potentials, forms: &[settings.form()], known: &known };
     let sets = build::bootstrap(&pool, &settings);
     assert!(sets.iter().all(|p| p.mean.at(50.0) == 50.0), "{:?}", sets[0]);
     let rows = selection::scores(&potentials[0], &settings, &known);
@@ -493,7 +527,7 @@ fn a_tagged_direction_sees_its_own_stored_energies() {
     assert!(up.caption().contains("directions: along (0.000, 0.000, 1.000)"), "{}", up.caption());
     let anywhere: &[DMat3] = &[];
     let tag = Some((Tag::new(glam::DVec3::Z, 15.0).unwrap(), anywhere));
-    let used = Response::reference_recoils(&[table("t", recoils.clone())], "W", tag).unwrap();
+    let used = Response::reference_recoils(&[table("t", recoils.clone())], &quick(), tag).unwrap();
     let rows = by_direction(&used, "W", 0.5, &[]);
     assert!(rows.len() == 2 * identity.n_directions && identity.n_directions < 40, "{identity:?}");
     assert!(rows.iter().map(|d| d.weight).fold(0.0, f64::max) > 0.1, "weights know the direction");

@@ -37,7 +37,8 @@ of shape and evolution stand with their scores and with what each would change; 
 direction-maps.svg and .png, the sphere of recoil directions.
 
 Several campaigns: tables of one potential are put together (more energies, more starts). The first
-potential gives the best numbers; campaigns of others (members of a committee) widen the bands.
+potential gives the best numbers, or all together do (pool_potentials); campaigns of others (members of
+a committee) widen the bands.
 
 Settings and their default values:
   name = \"campaign\"          what outputs call the response
@@ -50,6 +51,8 @@ Settings and their default values:
                               asks for it
   model_form_spread = true    the bootstrap draws shape and evolution too, among those that
                               held-out cascades do not tell from the best
+  pool_potentials = false     the best numbers rest on the recoils of all potentials, a direction's
+                              recoils counting alike, instead of those of the first
   zero_threshold_ev = 0.5     stored energies below it count as zero
   accepted_flags = []         flags that do not keep a run out of the statistics
   minimum_nonzero = 4         non-zero stored energies that an energy needs to be fitted
@@ -195,9 +198,10 @@ fn write_response(
     // Tables show what the response rests on; maps show the whole sphere.
     let (used, all) = match tables.is_empty() {
         true => (Vec::new(), Vec::new()),
-        false => {
-            (Response::reference_recoils(tables, species, toward)?, Response::reference_recoils(tables, species, None)?)
-        }
+        false => (
+            Response::reference_recoils(tables, &response.settings, toward)?,
+            Response::reference_recoils(tables, &response.settings, None)?,
+        ),
     };
     let of_paper = tables.iter().all(|t| t.is_of_paper(species));
     let by_direction =
