@@ -324,6 +324,7 @@ fn grades_with_data(n_environments: usize) -> Extrapolation {
         channel_weights: vec![1.0],
         intercept_ev: 0.0,
         coefficients_ev: vec![vec![0.0; n_components]],
+        similarity: None,
     };
     let model = Model {
         format_version: FORMAT_VERSION,

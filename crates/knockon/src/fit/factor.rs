@@ -256,12 +256,24 @@ pub(super) fn expand(mean: &[f64], basis: &Matrix, z: &[f64]) -> Vec<f64> {
 
 /// A square root L of a positive semidefinite matrix K, K = L L^T, from its eigenvectors.
 pub(super) fn square_root(matrix: MatRef<'_, f64>) -> Result<Matrix, Error> {
+    let (vectors, values) = eigen(matrix)?;
+    let n = matrix.nrows();
+    Ok(Mat::from_fn(n, n, |row, column| vectors[(row, column)] * values[column].max(0.0).sqrt()))
+}
+
+/// A square root L of the inverse of a positive semidefinite matrix K, a column for each of its eigenvalues above `least`.
+pub(super) fn inverse_square_root(matrix: MatRef<'_, f64>, least: f64) -> Result<Matrix, Error> {
+    let (vectors, values) = eigen(matrix)?;
+    let kept: Vec<usize> = (0..values.len()).filter(|column| values[*column] > least).collect();
+    Ok(Mat::from_fn(matrix.nrows(), kept.len(), |row, k| vectors[(row, kept[k])] / values[kept[k]].sqrt()))
+}
+
+/// Eigenvectors, as columns, and eigenvalues in ascending order.
+fn eigen(matrix: MatRef<'_, f64>) -> Result<(Matrix, Vec<f64>), Error> {
     let failed =
         |_| Error::computation("the eigenvalues of the prior did not converge", "Check the settings of the prior");
     let eigen = matrix.self_adjoint_eigen(Side::Lower).map_err(failed)?;
-    let n = matrix.nrows();
-    let (vectors, values) = (eigen.U(), eigen.S().column_vector());
-    Ok(Mat::from_fn(n, n, |row, column| vectors[(row, column)] * values[column].max(0.0).sqrt()))
+    Ok((eigen.U().to_owned(), eigen.S().column_vector().iter().copied().collect()))
 }
 
 #[cfg(test)]

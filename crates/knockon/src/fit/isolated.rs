@@ -18,8 +18,13 @@ use glam::DVec3;
 const OVERLAP: f64 = 0.2;
 
 /// All rows.
-pub fn isolated_atoms(settings: &Settings, unknowns: &Unknowns, repulsion: &Repulsion) -> Result<Factor, Error> {
-    let model = Model { electrostatic: None, ..settings.empty_model() };
+pub fn isolated_atoms(
+    settings: &Settings,
+    empty: &Model,
+    unknowns: &Unknowns,
+    repulsion: &Repulsion,
+) -> Result<Factor, Error> {
+    let model = Model { electrostatic: None, ..empty.clone() };
     let mut factor = Factor::new(unknowns.len());
     if let Some(term) = &model.pair {
         let columns = Columns::new(&model, Sharing::PerSpecies);

@@ -13,6 +13,7 @@ pub mod learning;
 pub mod posterior;
 mod prepared;
 pub mod prior;
+pub mod references;
 pub mod report;
 pub mod settings;
 pub mod stream;

@@ -5,6 +5,7 @@ use super::calibration::{self, Calibration, UncertaintyReport};
 use super::factor::{Factor, PriorPath, expand};
 use super::isolated;
 use super::prior::{Prior, Repulsion};
+use super::references;
 use super::report::{Prediction, model_of, predict};
 use super::settings::Settings;
 use super::stream::{self, Streamed, Unknowns};
@@ -72,16 +73,16 @@ pub(super) struct Uncertainty {
 
 impl<'a> Prepared<'a> {
     pub(super) fn new(settings: &'a Settings, data: &'a TrainingData, progress: &dyn Progress) -> Result<Self, Error> {
-        let empty = settings.empty_model();
+        let empty = references::with_references(settings.empty_model(), settings, data)?;
         let unknowns = Unknowns::new(&empty, data);
-        let streamed = stream::stream(settings, data, &unknowns, progress)?;
+        let streamed = stream::stream(settings, &empty, data, &unknowns, progress)?;
         let boxes = data.configurations.iter().map(|c| &c.atoms);
         let distances = DataDistances::new(&settings.model.species, boxes, empty.cutoff_angstrom());
         let reference = &data.configurations[data.reference].atoms;
         let crystal =
             DataDistances::new(&settings.model.species, std::iter::once(reference), empty.bond_cutoff_angstrom());
         let repulsion = Repulsion::new(settings, &distances, &crystal);
-        let isolated = isolated::isolated_atoms(settings, &unknowns, &repulsion)?;
+        let isolated = isolated::isolated_atoms(settings, &empty, &unknowns, &repulsion)?;
         let sizes: Vec<usize> = data.group_ranges().iter().map(ExactSizeIterator::len).collect();
         let folds = assign_folds(&sizes, settings.cross_validation.folds);
         let class_names = settings.classes.iter().map(|c| c.name.clone()).collect();
@@ -102,7 +103,15 @@ impl<'a> Prepared<'a> {
 
     pub(super) fn prior(&self, sharing: Sharing) -> Result<Prior, Error> {
         let energy = reference_energy_ev_per_atom(self.data);
-        Prior::new(self.settings, &self.unknowns, sharing, &self.streamed.force_rms, energy, &self.repulsion)
+        Prior::new(
+            self.settings,
+            &self.empty,
+            &self.unknowns,
+            sharing,
+            &self.streamed.force_rms,
+            energy,
+            &self.repulsion,
+        )
     }
 
     /// The factor of all rows.

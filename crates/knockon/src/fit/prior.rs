@@ -9,11 +9,11 @@
 //! repulsive and smooth. Bispectrum coefficients are independent, and so are charges and responses; their deviations give
 //! every component a share of the forces that falls with its angular momenta, because high ones describe rapid variation.
 
-use super::factor::{Factor, Matrix, PriorPath, square_root};
+use super::factor::{Factor, Matrix, PriorPath, inverse_square_root, square_root};
 use super::settings::{PairPrior, Settings};
 use super::stream::Unknowns;
 use crate::checks::DataDistances;
-use crate::potential::{Model, PairTerm, Sharing, basis_function, component_triples, pair_index};
+use crate::potential::{Model, PairTerm, Sharing, Similarity, basis_function, component_triples, pair_index};
 use crate::{Error, Species};
 use std::ops::Range;
 
@@ -34,17 +34,17 @@ impl Prior {
         PriorPath::new(rows, &self.mean, &self.basis)
     }
 
-    /// The prior of one variant. `force_rms` is the size of each column over the data; `energy_ev_per_atom` the mean
+    /// The prior of one variant of a model without coefficients. `force_rms` is the size of each column over the data; `energy_ev_per_atom` the mean
     /// of the intercepts.
     pub fn new(
         settings: &Settings,
+        model: &Model,
         unknowns: &Unknowns,
         sharing: Sharing,
         force_rms: &[f64],
         energy_ev_per_atom: f64,
         repulsion: &Repulsion,
     ) -> Result<Self, Error> {
-        let model = settings.empty_model();
         let mut builder = Builder { mean: vec![0.0; unknowns.len()], columns: Vec::new() };
         let n_species = model.central.len();
         let sets: Vec<Vec<usize>> = match sharing {
@@ -53,7 +53,7 @@ impl Prior {
         };
         for set in &sets {
             builder.intercepts(unknowns, set, energy_ev_per_atom);
-            builder.many_body(settings, &model, unknowns, set, force_rms);
+            builder.many_body(settings, model, unknowns, set, force_rms);
         }
         let species = model.species();
         if let Some(term) = &model.pair {
@@ -64,6 +64,13 @@ impl Prior {
                     builder.mean[columns.clone()].copy_from_slice(&mean);
                     builder.block(columns.start, &root);
                 }
+            }
+        }
+        if let Some(prior) = &settings.prior.similarity {
+            for (species, central) in model.central.iter().enumerate() {
+                let Some(similarity) = &central.similarity else { continue };
+                let root = similarity_prior(similarity, prior.energy_ev_per_atom)?;
+                builder.block(unknowns.columns.similarities(species).start, &root);
             }
         }
         if let Some(prior) = &settings.prior.electrostatic {
@@ -190,6 +197,22 @@ impl Repulsion {
         step * term.zbl.evaluate(pair[0], pair[1], r)[0]
     }
 }
+
+/// A square root of the covariance of the coefficients of similarities: that of a Gaussian process with the kernels K as covariance,
+/// which the references carry (deterministic training conditional), deviation^2 K^-1. Kernels as wide as the data are much alike: sums of
+/// them that are small at all references are left out, so that there are fewer parameters than references.
+fn similarity_prior(similarity: &Similarity, deviation_ev: f64) -> Result<Matrix, Error> {
+    let references = &similarity.references;
+    let square = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+    let kernels = Matrix::from_fn(references.len(), references.len(), |a, b| {
+        (-0.5 * square(&references[a], &references[b])).exp()
+    });
+    let root = inverse_square_root(kernels.as_ref(), LEAST_SHARE * references.len() as f64)?;
+    Ok(Matrix::from_fn(root.nrows(), root.ncols(), |row, column| deviation_ev * root[(row, column)]))
+}
+
+/// A function of similarities whose mean square at the references is less than this share of the expected one is left out.
+const LEAST_SHARE: f64 = 1e-6;
 
 /// Mean of the coefficients of one pair and a square root of their covariance.
 fn pair_prior(

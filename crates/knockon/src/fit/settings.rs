@@ -83,6 +83,21 @@ pub struct ModelSettings {
     /// Charges and polarisation; none: a model of bonds alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub electrostatic: Option<ElectrostaticShape>,
+    /// Similarities to environments of the data; none: components count linearly alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<SimilaritySettings>,
+}
+
+/// Gaussian kernels between an environment and references among those of the data; see [`crate::potential::Similarity`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimilaritySettings {
+    /// Number of references for each species, in the order of the species; all environments where there are no more.
+    pub references: Vec<usize>,
+    /// Principal components of the environments' bispectra that environments are compared by.
+    pub coordinates: usize,
+    /// Width of the kernels as a multiple of the total standard deviation of the coordinates around each species.
+    pub width: f64,
 }
 
 /// Structure of the two-body functions; see [`PairTerm`].
@@ -135,6 +150,17 @@ pub struct PriorSettings {
     /// Charges and polarisation, where the model has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub electrostatic: Option<ElectrostaticPrior>,
+    /// Similarities, where the model has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<SimilarityPrior>,
+}
+
+/// A Gaussian process with the kernels of the similarities as covariance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimilarityPrior {
+    /// Deviation of the energy of an atom near the references, in eV.
+    pub energy_ev_per_atom: f64,
 }
 
 /// An atom with three or six others around it in vacuum, at distances below those in the data, has the energy of the pairs, each of
@@ -252,6 +278,11 @@ impl Settings {
                     if self.model.electrostatic.is_some() { "model.electrostatic" } else { "prior.electrostatic" },
                     "model.electrostatic and prior.electrostatic, both or neither",
                 ),
+                (
+                    self.model.similarity.is_some() == self.prior.similarity.is_some(),
+                    if self.model.similarity.is_some() { "model.similarity" } else { "prior.similarity" },
+                    "model.similarity and prior.similarity, both or neither",
+                ),
             ],
         )?;
         self.model.validate(place)?;
@@ -273,7 +304,8 @@ impl Settings {
         content_hash(toml::to_string(&filled).expect("settings hold only what TOML can hold").as_bytes())
     }
 
-    /// The model with all coefficients zero.
+    /// The model with all coefficients zero, and without similarities: their references come from the data
+    /// ([`super::references::with_references`]).
     pub fn empty_model(&self) -> Model {
         let settings = &self.model;
         let mut many_body = settings.many_body.clone();
@@ -288,6 +320,7 @@ impl Settings {
             channel_weights: weights.iter().map(|w| w[i]).cycle().take(n_channels).collect(),
             intercept_ev: 0.0,
             coefficients_ev: vec![vec![0.0; n_components]; n_channels],
+            similarity: None,
         });
         let electrostatic = settings.electrostatic.map(|shape| Electrostatic::empty(shape, &settings.species));
         Model {
@@ -310,6 +343,8 @@ impl ModelSettings {
         let within = self.reaches_angstrom.iter().all(|reach| *reach > 0.0 && *reach <= many_body.cutoff_angstrom);
         let once = self.reaches_angstrom.is_empty() || many_body.channel_cutoffs_angstrom.is_empty();
         let ordered = pair.first_center_angstrom < pair.last_center_angstrom;
+        let one_number_each = self.similarity.as_ref().is_none_or(|s| s.references.len() == n_species);
+        let numbers = format!("{n_species} numbers of references, one per species");
         let lists = format!("lists of {n_species} weights, one per species");
         let up_to = format!("cutoffs above 0 and up to the cutoff of {}", many_body.cutoff_angstrom);
         let checks = [
@@ -318,6 +353,13 @@ impl ModelSettings {
             (within, "model.reaches_angstrom", up_to.as_str()),
             (once, "model.reaches_angstrom", "none where there are many_body.channel_cutoffs_angstrom"),
             (pair.n_kernels >= 2, "model.pair.n_kernels", "at least 2"),
+            (one_number_each, "model.similarity.references", numbers.as_str()),
+            (self.similarity.as_ref().is_none_or(|s| s.coordinates > 0), "model.similarity.coordinates", "at least 1"),
+            (
+                self.similarity.as_ref().is_none_or(|s| is_positive(s.width)),
+                "model.similarity.width",
+                "a positive number",
+            ),
             (ordered, "model.pair.last_center_angstrom", "a centre beyond the first"),
         ];
         check(place, &checks)
@@ -329,6 +371,7 @@ impl PriorSettings {
         let (pair, isolated) = (&self.pair, &self.isolated_pair);
         let cluster = |of: fn(&IsolatedClusterPrior) -> f64| self.isolated_cluster.as_ref().map(of);
         let of_charges = self.electrostatic.as_ref().map(|e| e.force_ev_per_angstrom);
+        let of_similarities = self.similarity.as_ref().map(|s| s.energy_ev_per_atom);
         let if_there = |number: Option<f64>| number.is_none_or(is_positive);
         let not_negative = "zero or more";
         let positive = "a positive number";
@@ -348,6 +391,7 @@ impl PriorSettings {
             (if_there(cluster(|c| c.relative)), "prior.isolated_cluster.relative", positive),
             (if_there(cluster(|c| c.step_angstrom)), "prior.isolated_cluster.step_angstrom", positive),
             (if_there(of_charges), "prior.electrostatic.force_ev_per_angstrom", positive),
+            (if_there(of_similarities), "prior.similarity.energy_ev_per_atom", positive),
         ];
         check(place, &checks)
     }

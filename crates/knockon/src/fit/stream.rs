@@ -92,14 +92,14 @@ pub struct Streamed {
 /// How many configurations are computed before they are folded in. Independent of the number of threads.
 const BATCH: usize = 8;
 
-/// Streams the whole data set.
+/// Streams the whole data set, for a model of which only the structure counts.
 pub fn stream(
     settings: &Settings,
+    model: &Model,
     data: &TrainingData,
     unknowns: &Unknowns,
     progress: &dyn Progress,
 ) -> Result<Streamed, Error> {
-    let model = settings.empty_model();
     let n_columns = unknowns.columns.len();
     let (mut squares, mut n_force_rows) = (vec![0.0; n_columns], 0_usize);
     let mut groups = Vec::new();
@@ -107,7 +107,7 @@ pub fn stream(
     for range in data.group_ranges() {
         let mut factor = Factor::new(unknowns.len());
         for batch in data.configurations[range].chunks(BATCH) {
-            let rows: Vec<_> = batch.par_iter().map(|c| rows_of(&model, unknowns, c)).collect::<Result<_, _>>()?;
+            let rows: Vec<_> = batch.par_iter().map(|c| rows_of(model, unknowns, c)).collect::<Result<_, _>>()?;
             for (configuration, design) in batch.iter().zip(rows) {
                 for row in design.forces.chunks_exact(n_columns) {
                     squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += x * x);

@@ -188,6 +188,49 @@ fn charges_are_found_in_labels_made_with_them() {
     assert!(score(&without) > 10.0 * score(&fit), "{} {}", score(&without), score(&fit));
 }
 
+/// Similarities of the labels are those of the model that made them.
+#[test]
+fn similarities_are_found_in_labels_made_with_them() {
+    let mut settings = small_settings();
+    settings.sharing = settings::SharingChoice::PerSpecies;
+    let similarity = settings::SimilaritySettings { references: vec![5; 3], coordinates: 4, width: 1.0 };
+    settings.model.similarity = Some(similarity);
+    let alone = settings.validate("fit.toml").unwrap_err().to_string();
+    assert!(alone.contains("expected model.similarity and prior.similarity, both or neither"), "{alone}");
+    settings.prior.similarity = Some(settings::SimilarityPrior { energy_ev_per_atom: 1.0 });
+    settings.validate("fit.toml").unwrap();
+    // References depend on the boxes, not on their labels, which are made anew once they are known.
+    let (mut data, linear) = labels_made_with(&settings, 0.0);
+    let mut truth = references::with_references(linear, &settings, &data).unwrap();
+    for (species, central) in truth.central.iter_mut().enumerate() {
+        let similarity = central.similarity.as_mut().unwrap();
+        assert_eq!((similarity.references.len(), similarity.offset.len()), (5, 4));
+        similarity.coefficients_ev = (0..5).map(|k| 0.2 * f64::from(k as i32 - species as i32)).collect();
+    }
+    let potential = LinearPotential::new(&truth).unwrap();
+    for configuration in &mut data.configurations {
+        let neighbors = NeighborList::build(&configuration.atoms, potential.cutoff_angstrom());
+        let mut evaluation = Evaluation::default();
+        potential.evaluate(&configuration.atoms, &neighbors, &mut evaluation).unwrap();
+        configuration.energy_ev = Some(evaluation.energy_ev());
+        configuration.stress = Some(evaluation.stress(configuration.atoms.cell.volume_angstrom3()));
+        configuration.forces = Some(evaluation.forces);
+    }
+    let fit = run(&settings, &data, &Silent).unwrap();
+    for (found, expected) in fit.model.central.iter().zip(&truth.central) {
+        let [found, expected] = [found, expected].map(|c| c.similarity.as_ref().unwrap());
+        assert_eq!(found.references, expected.references);
+        for (found, expected) in found.coefficients_ev.iter().zip(&expected.coefficients_ev) {
+            assert!((found - expected).abs() < 1e-3, "{found} {expected}");
+        }
+    }
+    // Without them the same labels cannot be described.
+    (settings.model.similarity, settings.prior.similarity) = (None, None);
+    let without = run(&settings, &data, &Silent).unwrap();
+    let score = |fit: &Fit| fit.report.variants[0].score;
+    assert!(score(&without) > 10.0 * score(&fit), "{} {}", score(&without), score(&fit));
+}
+
 /// Names of configurations and classes are their makers'.
 #[test]
 fn rows_of_tables_keep_their_fields_whatever_names_hold() {

@@ -27,7 +27,8 @@ pub fn assign_folds(group_sizes: &[usize], n_folds: usize) -> Vec<usize> {
     folds
 }
 
-/// The factor of everything outside each fold, with the rows of `common` in all of them.
+/// The factor of everything outside each fold, with the rows of `common` in all of them: what comes before a fold and what comes after
+/// it are put together once, since combining factors is most of the work where there are many unknowns.
 pub fn training_factors(groups: &[Factor], folds: &[usize], common: &Factor) -> Vec<Factor> {
     let n_folds = folds.iter().max().map_or(0, |f| f + 1);
     let combine = |parts: &mut dyn Iterator<Item = &Factor>| {
@@ -38,10 +39,20 @@ pub fn training_factors(groups: &[Factor], folds: &[usize], common: &Factor) -> 
     };
     let of_fold = |fold| combine(&mut groups.iter().zip(folds).filter(|(_, f)| **f == fold).map(|(g, _)| g));
     let held_out: Vec<Factor> = (0..n_folds).into_par_iter().map(of_fold).collect();
-    let outside = |fold| {
-        let others = held_out.iter().enumerate().filter(|(f, _)| *f != fold).map(|(_, g)| g);
-        combine(&mut std::iter::once(common).chain(others))
+    let running = |first: Factor, parts: &[&Factor]| -> Vec<Factor> {
+        let mut sums = vec![first];
+        for part in &parts[..parts.len().saturating_sub(1)] {
+            let next = combine(&mut [&sums[sums.len() - 1], *part].into_iter());
+            sums.push(next);
+        }
+        sums
     };
+    let ascending: Vec<&Factor> = held_out.iter().collect();
+    let descending: Vec<&Factor> = held_out.iter().rev().collect();
+    let (before, after) =
+        rayon::join(|| running(common.clone(), &ascending), || running(Factor::new(common.n_unknowns()), &descending));
+    // before[f]: the folds below f; after[k]: the last k folds.
+    let outside = |fold: usize| combine(&mut [&before[fold], &after[n_folds - 1 - fold]].into_iter());
     (0..n_folds).into_par_iter().map(outside).collect()
 }
 

@@ -17,7 +17,7 @@ use super::coupling::{Block, Coupling, Outputs, component_triples};
 use super::cutoff_switch::CutoffSwitch;
 use super::lanes::{Complex, ComplexLanes, LANES, Lanes, sin_cos};
 use super::layout::Layout;
-use super::model::{InnerSwitch, Model};
+use super::model::{Central, InnerSwitch, Model};
 use super::moments::{CayleyKlein, Gradient, accumulate, differentiate};
 use fearless_simd::{Level, Simd, SimdBase, SimdFloat, dispatch, f64x8};
 use std::f64::consts::PI;
@@ -57,6 +57,14 @@ pub(super) struct Coefficients {
 type BlockFactors = Option<[f64; MAX_TARGETS]>;
 
 impl Coefficients {
+    /// The same for energies that depend on all channels, whatever their coefficients.
+    pub(super) fn with_all_channels(mut self, n_blocks: usize) -> Self {
+        for channel in &mut self.channels {
+            channel.get_or_insert_with(|| vec![None; n_blocks]);
+        }
+        self
+    }
+
     /// The adjoint of a channel, empty, in the memory `adjoint`; none if it is not needed.
     #[inline(always)]
     pub(super) fn adjoint<'a>(&'a self, channel: usize, adjoint: &'a mut [ComplexLanes]) -> Option<Adjoint<'a>> {
@@ -212,6 +220,15 @@ impl Bispectrum {
             list.iter().any(|c| *c != 0.0).then(|| self.coupling.blocks.iter().map(block).collect())
         };
         Coefficients { channels: coefficients.iter().map(arrange_channel).collect() }
+    }
+
+    /// The coefficients of a central species.
+    pub(super) fn coefficients(&self, central: &Central) -> Coefficients {
+        let coefficients = self.arrange(&central.coefficients_ev);
+        if central.similarity.is_none() {
+            return coefficients;
+        }
+        coefficients.with_all_channels(self.coupling.blocks.len())
     }
 
     pub(super) fn workspace(&self) -> Workspace {

@@ -10,6 +10,7 @@ use super::grouping::{Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::linear::{for_each_lane, outer};
 use super::model::{Model, pair_index};
 use super::pair_function::{basis_function, fixed_function};
+use super::similarity::{SimilarityGradients, SimilarityKernel};
 use crate::units::COULOMB_EV_ANGSTROM;
 use crate::{Atoms, Error, NeighborList};
 use glam::{DMat3, DVec3};
@@ -28,7 +29,8 @@ pub enum Sharing {
 }
 
 /// Which coefficient stands in which column: intercepts, bispectrum coefficients (by set, channel, component),
-/// two-body coefficients (by pair, kernel), products of charges (by pair), responses to fields (by central species, pair).
+/// two-body coefficients (by pair, kernel), similarities (by central species, reference), products of charges (by pair), responses to
+/// fields (by central species, pair).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Columns {
     sharing: Sharing,
@@ -38,6 +40,8 @@ pub struct Columns {
     n_species: usize,
     n_pairs: usize,
     n_kernels: usize,
+    /// By central species.
+    n_references: Vec<usize>,
     has_charges: bool,
 }
 
@@ -54,6 +58,11 @@ impl Columns {
             n_pairs: n_species * (n_species + 1) / 2,
             has_charges: model.electrostatic.is_some(),
             n_kernels: model.pair.as_ref().map_or(0, |p| p.centers_angstrom.len()),
+            n_references: model
+                .central
+                .iter()
+                .map(|c| c.similarity.as_ref().map_or(0, |s| s.references.len()))
+                .collect(),
         }
     }
 
@@ -93,9 +102,16 @@ impl Columns {
         start..start + self.n_kernels
     }
 
+    /// Columns of the similarities of a central species, by reference; none in a model without. They belong to the species even where
+    /// central species share the coefficients of their components.
+    pub fn similarities(&self, species: usize) -> Range<usize> {
+        let start = self.pair(self.n_pairs).start + self.n_references[..species].iter().sum::<usize>();
+        start..start + self.n_references.get(species).unwrap_or(&0)
+    }
+
     /// Columns of the products of charges, by pair of species; none in a model without charges.
     pub fn charges(&self) -> Range<usize> {
-        let start = self.pair(self.n_pairs).start;
+        let start = self.similarities(self.n_species).start;
         start..start + if self.has_charges { self.n_pairs } else { 0 }
     }
 
@@ -119,20 +135,47 @@ pub struct DesignRows {
     pub fixed: Evaluation,
 }
 
-impl DesignRows {
+/// Components of a strain.
+const STRAINS: usize = 6;
+
+/// The rows as they are made, column by column: what is added to one column lies together.
+struct RowsByColumn {
+    energy: Vec<f64>,
+    /// For each column the forces on all atoms, then strain.
+    derivatives: Vec<f64>,
+    n_atoms: usize,
+    fixed: Evaluation,
+}
+
+impl RowsByColumn {
     fn zero(n_atoms: usize, n_columns: usize) -> Self {
         let fixed =
             Evaluation { energies_ev: vec![0.0; n_atoms], forces: vec![DVec3::ZERO; n_atoms], ..Evaluation::default() };
-        let [energy, forces, strain] = [1, 3 * n_atoms, 6].map(|rows| vec![0.0; rows * n_columns]);
-        Self { energy, forces, strain, fixed }
+        let derivatives = vec![0.0; n_columns * (3 * n_atoms + STRAINS)];
+        Self { energy: vec![0.0; n_columns], derivatives, n_atoms, fixed }
+    }
+
+    fn into_rows(self) -> DesignRows {
+        let (n, length) = (self.energy.len(), 3 * self.n_atoms + STRAINS);
+        let mut rows = vec![0.0; self.derivatives.len()];
+        // A few columns at a time: their part of a row is a cache line.
+        for (first, columns) in self.derivatives.chunks(8 * length).enumerate() {
+            for row in 0..length {
+                let part = columns.iter().skip(row).step_by(length);
+                rows[row * n + 8 * first..].iter_mut().zip(part).for_each(|(slot, x)| *slot = *x);
+            }
+        }
+        let strain = rows.split_off(3 * self.n_atoms * n);
+        DesignRows { energy: self.energy, forces: rows, strain, fixed: self.fixed }
     }
 
     /// Adds the derivative of a site energy with respect to the vector from `atom` to `other`.
     fn add_gradient(&mut self, column: usize, [atom, other]: [usize; 2], vector: DVec3, gradient: DVec3) {
-        let n = self.energy.len();
+        let length = 3 * self.n_atoms + STRAINS;
+        let column = &mut self.derivatives[column * length..][..length];
         for (axis, g) in gradient.to_array().into_iter().enumerate() {
-            self.forces[(3 * atom + axis) * n + column] += g;
-            self.forces[(3 * other + axis) * n + column] -= g;
+            column[3 * atom + axis] += g;
+            column[3 * other + axis] -= g;
         }
         let (v, g) = (vector, gradient);
         let shear = |a: f64, b: f64| 0.5 * (a + b);
@@ -144,9 +187,7 @@ impl DesignRows {
             shear(v.x * g.z, v.z * g.x),
             shear(v.x * g.y, v.y * g.x),
         ];
-        for (row, value) in strain.into_iter().enumerate() {
-            self.strain[row * n + column] += value;
-        }
+        column[3 * self.n_atoms..].iter_mut().zip(strain).for_each(|(sum, value)| *sum += value);
     }
 
     fn add_fixed(&mut self, [atom, other]: [usize; 2], vector: DVec3, energy: f64, gradient: DVec3) {
@@ -170,9 +211,10 @@ pub fn design_rows(
     let kernel = Bispectrum::new(model);
     let units = unit_coefficients(&kernel, columns);
     let translations = neighbors.cartesian_translations(&atoms.cell);
-    let mut rows = DesignRows::zero(atoms.len(), columns.len());
+    let mut rows = RowsByColumn::zero(atoms.len(), columns.len());
     rows.fixed.strain_derivative_ev = DMat3::ZERO;
     let (mut work, mut slots) = (kernel.workspace(), LaneSlots::new());
+    let similarities = SimilarityKernel::of(model, kernel.level);
     for group in &grouping.groups {
         let members = &grouping.order[group.atoms.clone()];
         for atom in members {
@@ -193,10 +235,23 @@ pub fn design_rows(
             pair,
         )?;
         kernel.densities(group.central, &mut work);
+        let mut similarity = similarities.get(group.central).map(|s| SimilarityGradients::new(s, &kernel, &mut work));
         for (channel, units) in units.iter().enumerate() {
             for (column, unit) in columns.many_body(group.central, channel).zip(units) {
                 kernel.energies_and_gradients(unit, &mut work);
                 rows.energy[column] += work.energies.0[..members.len()].iter().sum::<f64>();
+                for_each_lane(&work, &slots, |lane, slot, vector, gradient| {
+                    let pair = [members[lane] as usize, neighbors.index[slot] as usize];
+                    rows.add_gradient(column, pair, vector, gradient);
+                });
+                if let Some(similarity) = &mut similarity {
+                    similarity.add_component(&work);
+                }
+            }
+        }
+        if let Some(similarity) = &mut similarity {
+            for (reference, column) in columns.similarities(group.central).enumerate() {
+                rows.energy[column] += similarity.gradients_of(reference, members.len(), &mut work);
                 for_each_lane(&work, &slots, |lane, slot, vector, gradient| {
                     let pair = [members[lane] as usize, neighbors.index[slot] as usize];
                     rows.add_gradient(column, pair, vector, gradient);
@@ -208,7 +263,7 @@ pub fn design_rows(
         let around = Surroundings::new(atoms, &grouping.species, neighbors);
         add_charges(columns, &electrostatic.shape, &around, &mut rows);
     }
-    Ok(rows)
+    Ok(rows.into_rows())
 }
 
 /// For each channel and component the coefficients of the model in which only this component counts.
@@ -229,7 +284,7 @@ fn add_pair(
     members: &[u32],
     neighbors: &NeighborList,
     n: &Neighbor,
-    rows: &mut DesignRows,
+    rows: &mut RowsByColumn,
 ) {
     let Some(term) = model.pair.as_ref().filter(|p| n.distance < p.cutoff_angstrom) else { return };
     let atoms = [members[n.lane] as usize, neighbors.index[n.slot] as usize];
@@ -246,7 +301,7 @@ fn add_pair(
 }
 
 /// Adds what the atoms feel of charges.
-fn add_charges(columns: &Columns, shape: &ElectrostaticShape, around: &Surroundings<'_>, rows: &mut DesignRows) {
+fn add_charges(columns: &Columns, shape: &ElectrostaticShape, around: &Surroundings<'_>, rows: &mut RowsByColumn) {
     let n_species = columns.n_species;
     let species_of = |atom: usize| usize::from(around.species[atom]);
     // By atom and species of the others.
@@ -292,6 +347,11 @@ impl Model {
         for (index, entry) in self.pair.iter().flat_map(|p| &p.pairs).enumerate() {
             coefficients[columns.pair(index)].copy_from_slice(&entry.coefficients_ev);
         }
+        for (species, central) in self.central.iter().enumerate() {
+            if let Some(similarity) = &central.similarity {
+                coefficients[columns.similarities(species)].copy_from_slice(&similarity.coefficients_ev);
+            }
+        }
         if let Some(electrostatic) = &self.electrostatic {
             for (column, charge) in columns.charges().zip(&electrostatic.charges) {
                 coefficients[column] = charge.product;
@@ -311,6 +371,9 @@ impl Model {
             central.intercept_ev = coefficients[columns.intercept(species)];
             central.coefficients_ev =
                 (0..columns.n_channels).map(|c| coefficients[columns.many_body(species, c)].to_vec()).collect();
+            if let Some(similarity) = &mut central.similarity {
+                similarity.coefficients_ev = coefficients[columns.similarities(species)].to_vec();
+            }
         }
         if let Some(pair) = &mut model.pair {
             for (index, entry) in pair.pairs.iter_mut().enumerate() {

@@ -56,6 +56,7 @@ pub fn parse_milady(text: &str, place: &str) -> Result<Model, Error> {
         channel_weights: e.weights[..header.n_channels].to_vec(),
         intercept_ev: intercept_ev + e.reference_energy_ev,
         coefficients_ev: coefficients_ev.clone(),
+        similarity: None,
     });
     let inner_switch = patch.as_ref().and_then(Patch::inner_switch);
     let mut provenance = BTreeMap::from([

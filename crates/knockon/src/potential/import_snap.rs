@@ -243,6 +243,7 @@ impl Element {
             channel_weights: vec![self.weight],
             intercept_ev,
             coefficients_ev: vec![coefficients_ev],
+            similarity: None,
         }
     }
 }

@@ -5,11 +5,12 @@
 use super::bispectrum::{Bispectrum, Coefficients, Workspace};
 use super::electrostatic::{ElectrostaticKernel, Surroundings};
 use super::grouping::{Group, Grouping, LaneSlots, Neighbor, collect_neighbors};
-use super::lanes::LANES;
+use super::lanes::{LANES, Lanes};
 use super::members::{Gradient, MEMBERS, Members, MembersWorkspace};
 use super::model::Model;
 use super::pair_function::PairTables;
 use super::profile::{Step, Stopwatch, Totals};
+use super::similarity::{SimilarityKernel, SimilarityWork};
 use super::{Evaluation, Potential};
 use crate::{Atoms, Error, NeighborList, Species};
 use fearless_simd::Level;
@@ -27,6 +28,8 @@ pub struct LinearPotential {
     /// Intercept and many-body coefficients of each central species.
     intercepts_ev: Vec<f64>,
     many_body: Vec<Coefficients>,
+    /// By central species, or none.
+    similarity: Vec<SimilarityKernel>,
     pairs: Option<PairTables>,
     electrostatic: Option<ElectrostaticKernel>,
     scratch: Mutex<Vec<Scratch>>,
@@ -67,6 +70,7 @@ impl Instructions {
 struct Scratch {
     work: Workspace,
     members_work: MembersWorkspace,
+    similarity_work: SimilarityWork,
     slots: LaneSlots,
 }
 
@@ -111,7 +115,8 @@ impl LinearPotential {
             bond_cutoff_angstrom: model.bond_cutoff_angstrom(),
             species: model.species(),
             intercepts_ev: model.central.iter().map(|c| c.intercept_ev).collect(),
-            many_body: model.central.iter().map(|c| kernel.arrange(&c.coefficients_ev)).collect(),
+            many_body: model.central.iter().map(|c| kernel.coefficients(c)).collect(),
+            similarity: SimilarityKernel::of(model, kernel.level),
             pairs: model.pair.as_ref().map(|term| PairTables::new(term, &model.species())),
             electrostatic: model.electrostatic.as_ref().map(ElectrostaticKernel::new),
             kernel,
@@ -123,6 +128,7 @@ impl LinearPotential {
     pub fn with_instructions(mut self, instructions: Instructions) -> Option<Self> {
         let level = instructions.level()?;
         self.kernel = self.kernel.at_level(level);
+        self.similarity = self.similarity.into_iter().map(|s| s.at_level(level)).collect();
         self.electrostatic = self.electrostatic.map(|e| e.at_level(level));
         Some(self)
     }
@@ -136,6 +142,7 @@ impl LinearPotential {
         let mut scratch = take().unwrap_or_else(|| Scratch {
             work: self.kernel.workspace(),
             members_work: MembersWorkspace::default(),
+            similarity_work: SimilarityWork::default(),
             slots: Vec::new(),
         });
         let result = use_it(&mut scratch);
@@ -162,7 +169,7 @@ impl LinearPotential {
         output.energies_ev.fill(self.intercepts_ev[central]);
         output.gradients.fill(DVec3::ZERO);
         output.octets.iter_mut().for_each(|octet| octet.gradients.fill(Gradient::default()));
-        self.with_scratch(|Scratch { work, members_work, slots }| {
+        self.with_scratch(|Scratch { work, members_work, similarity_work, slots }| {
             let pair = |n: &Neighbor| {
                 let Some(pairs) = self.pairs.as_ref().filter(|p| n.distance < p.cutoff_angstrom()) else { return };
                 // Both atoms of a pair see it: half of its energy each.
@@ -184,16 +191,26 @@ impl LinearPotential {
             self.kernel.densities(central, work);
             stopwatch.lap(Step::Densities);
             let coefficients = &self.many_body[central];
-            if members.octets.is_empty() {
-                self.kernel.adjoints(coefficients, work);
-            } else {
-                self.kernel.adjoints_with(members, coefficients, central, work, members_work);
+            let mut correction = Lanes::default();
+            match (self.similarity.get(central), members.octets.is_empty()) {
+                (None, true) => self.kernel.adjoints(coefficients, work),
+                (None, false) => self.kernel.adjoints_with(members, Some(coefficients), central, work, members_work),
+                (Some(similarity), _) => {
+                    correction = similarity.adjoints(&self.kernel, work, similarity_work);
+                    stopwatch.lap(Step::Similarity);
+                    if !members.octets.is_empty() {
+                        members.similarity(similarity, central, similarity_work, members_work);
+                        self.kernel.adjoints_with(members, None, central, work, members_work);
+                    }
+                }
             }
             stopwatch.lap(Step::Adjoints);
             self.kernel.gradients(coefficients, work);
             stopwatch.lap(Step::Gradients);
-            for (energy, many_body) in output.energies_ev.iter_mut().zip(work.energies.0) {
-                *energy += many_body;
+            for (energy, (many_body, more)) in
+                output.energies_ev.iter_mut().zip(work.energies.0.iter().zip(correction.0))
+            {
+                *energy += many_body + more;
             }
             for_each_lane(work, slots, |lane, slot, vector, gradient| {
                 output.gradients[first_slots.local(lane, slot)] += gradient;
@@ -201,7 +218,8 @@ impl LinearPotential {
             });
             stopwatch.lap(Step::Scatter);
             for (index, (octet, output)) in members.octets.iter().zip(&mut output.octets).enumerate() {
-                let energies = octet.energies_ev(central, group.atoms.len(), members_work);
+                let similarities = &similarity_work.similarities;
+                let energies = octet.energies_ev(central, group.atoms.len(), members_work, similarities);
                 output.energies_ev.iter_mut().zip(energies).for_each(|(sum, e)| *sum += e);
                 self.kernel.gradients_of_members(index, work, slots, members_work, |lane, slot, gradient| {
                     let sum = output.gradients[first_slots.local(lane, slot)].as_flattened_mut();

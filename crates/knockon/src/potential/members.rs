@@ -20,8 +20,9 @@ use super::layout::Layout;
 use super::model::{Model, pair_index};
 use super::moments::rows;
 use super::pair_function::PairTable;
+use super::similarity::{SimilarityKernel, SimilarityWork};
 use fearless_simd::{
-    Level, Simd, SimdBase, SimdFloat, SimdFrom, SimdNarrow, SimdSplit, dispatch, f32x8, f32x16, f64x8,
+    Level, Simd, SimdBase, SimdCombine, SimdFloat, SimdFrom, SimdNarrow, SimdSplit, dispatch, f32x8, f32x16, f64x8,
 };
 use glam::DVec3;
 use std::array::from_fn;
@@ -48,6 +49,8 @@ pub(super) struct Octet {
     components_ev: Vec<Vec<[f64; MEMBERS]>>,
     /// By channel: factors of the sums that a block couples to, [`MAX_TARGETS`] per block.
     factors: Vec<Vec<Vec<[f32; MEMBERS]>>>,
+    /// Coefficients of the similarities of each member; empty in a model without.
+    similarity_ev: Vec<Vec<Vec<f64>>>,
     /// By pair of species.
     pairs: Vec<PairTable<MEMBERS>>,
     /// One for each member that exists.
@@ -59,6 +62,11 @@ pub(super) struct Octet {
 pub(super) struct MembersWorkspace {
     sums: Vec<Packed>,
     components: Vec<Lanes>,
+    /// What similarities add to the coefficients of each component, by octet, in single precision, one number per lane; empty in a model
+    /// without.
+    slopes: Vec<Vec<[[f32; LANES]; MEMBERS]>>,
+    /// The coefficients of the sums of one channel, those of similarities with them.
+    of_lanes: Vec<[Packed; MEMBERS]>,
     /// By octet and kind of neighbour, then by moment.
     seeds: Vec<Vec<[Packed; MEMBERS]>>,
     phases: Vec<[Packed; 4]>,
@@ -97,6 +105,29 @@ impl Members {
     }
 }
 
+impl Members {
+    /// What similarities add to the members' coefficients, after [`SimilarityKernel::adjoints`].
+    pub(super) fn similarity(
+        &self,
+        kernel: &SimilarityKernel,
+        central: usize,
+        similarity: &mut SimilarityWork,
+        work: &mut MembersWorkspace,
+    ) {
+        work.slopes.resize(self.octets.len(), Vec::new());
+        for (octet, slopes) in self.octets.iter().zip(&mut work.slopes) {
+            slopes.clear();
+            slopes.resize(similarity.slopes.len(), [[0.0; LANES]; MEMBERS]);
+            for (m, coefficients) in octet.similarity_ev[central].iter().enumerate() {
+                kernel.slopes(coefficients, similarity);
+                for (of_members, slope) in slopes.iter_mut().zip(&similarity.slopes) {
+                    of_members[m] = slope.0.map(|x| x as f32);
+                }
+            }
+        }
+    }
+}
+
 impl Octet {
     fn new(kernel: &Bispectrum, members: &[Model]) -> Self {
         let of_each = |number: &dyn Fn(&Model) -> f64| from_fn(|m| members.get(m).map_or(0.0, number));
@@ -116,6 +147,10 @@ impl Octet {
             }
             factors
         };
+        let similarity = |central: usize| {
+            let of_member = |m: &Model| m.central[central].similarity.as_ref().map(|s| s.coefficients_ev.clone());
+            members.iter().filter_map(of_member).collect()
+        };
         let by_channel = |c: &Vec<[f64; MEMBERS]>| c.chunks_exact(kernel.n_components()).map(factors).collect();
         let pairs = |index: usize| {
             let coefficients = |m: usize| {
@@ -127,6 +162,11 @@ impl Octet {
         Self {
             intercepts_ev: centrals.map(|c| of_each(&|m: &Model| m.central[c].intercept_ev)).collect(),
             factors: components_ev.iter().map(by_channel).collect(),
+            similarity_ev: if model.has_similarity() {
+                (0..model.central.len()).map(similarity).collect()
+            } else {
+                Vec::new()
+            },
             components_ev,
             pairs: model.pair.iter().flat_map(|p| 0..p.pairs.len()).filter_map(pairs).collect(),
             electrostatic: members
@@ -163,11 +203,23 @@ impl Octet {
     }
 
     /// Energies of the first `n_atoms` lanes together, without two-body functions, after [`Bispectrum::adjoints_with`].
-    pub(super) fn energies_ev(&self, central: usize, n_atoms: usize, work: &MembersWorkspace) -> [f64; MEMBERS] {
+    pub(super) fn energies_ev(
+        &self,
+        central: usize,
+        n_atoms: usize,
+        work: &MembersWorkspace,
+        similarities: &[Lanes],
+    ) -> [f64; MEMBERS] {
         let mut energies = self.intercepts_ev[central].map(|e| e * n_atoms as f64);
         for (component, coefficients) in work.components.iter().zip(&self.components_ev[central]) {
             let sum: f64 = component.0[..n_atoms].iter().sum();
             energies.iter_mut().zip(coefficients).for_each(|(e, c)| *e += c * sum);
+        }
+        if let Some(of_members) = self.similarity_ev.get(central) {
+            let sums: Vec<f64> = similarities.iter().map(|s| s.0[..n_atoms].iter().sum()).collect();
+            for (energy, coefficients) in energies.iter_mut().zip(of_members) {
+                *energy += coefficients.iter().zip(&sums).map(|(c, s)| c * s).sum::<f64>();
+            }
         }
         energies
     }
@@ -199,11 +251,11 @@ impl<S: Simd> Sink<S> for Everything<'_> {
 }
 
 impl Bispectrum {
-    /// [`Bispectrum::adjoints`] for the model and all members.
+    /// [`Bispectrum::adjoints`] for the model, unless it has no coefficients here, and all members.
     pub(super) fn adjoints_with(
         &self,
         members: &Members,
-        coefficients: &Coefficients,
+        coefficients: Option<&Coefficients>,
         central: usize,
         work: &mut Workspace,
         members_work: &mut MembersWorkspace,
@@ -226,7 +278,7 @@ impl Bispectrum {
     fn sums_simd<S: Simd>(
         &self,
         simd: S,
-        coefficients: &Coefficients,
+        coefficients: Option<&Coefficients>,
         channel: usize,
         work: &mut Workspace,
         members_work: &mut MembersWorkspace,
@@ -235,7 +287,7 @@ impl Bispectrum {
         self.expand(simd, u, &mut work.full);
         let n = self.n_components();
         let mut sink = Everything {
-            adjoint: coefficients.adjoint(channel, &mut work.adjoints[channel]),
+            adjoint: coefficients.and_then(|c| c.adjoint(channel, &mut work.adjoints[channel])),
             components: Components { kernel: self, u, components: &mut members_work.components[channel * n..][..n] },
             sums: members_work.sums.iter_mut(),
         };
@@ -256,8 +308,13 @@ impl Bispectrum {
         members_work: &mut MembersWorkspace,
     ) {
         let factors = &members.octets[octet].factors[central][channel];
+        let MembersWorkspace { sums, slopes, of_lanes, seeds, .. } = members_work;
+        let n = self.n_components();
+        if let Some(slopes) = slopes.get(octet) {
+            self.factors_of_lanes(simd, factors, &slopes[channel * n..][..n], of_lanes);
+        }
         let zero = f32x16::splat(simd, 0.0);
-        let all_seeds = &mut members_work.seeds[octet * self.n_kinds()..][..self.n_kinds()];
+        let all_seeds = &mut seeds[octet * self.n_kinds()..][..self.n_kinds()];
         for family in &self.layout.families {
             let mut of_family = [[zero; MEMBERS]; MAX_TARGETS];
             for n in 0..family.count {
@@ -265,7 +322,14 @@ impl Bispectrum {
                 let mut adjoint = [zero; MEMBERS];
                 for sum_and_factor in &members.by_target[element] {
                     let [sum, factor] = sum_and_factor.map(usize::from);
-                    let (sum, factor) = (members_work.sums[sum].load(simd), &factors[factor]);
+                    let sum = sums[sum].load(simd);
+                    if let Some(factor) = of_lanes.get(factor) {
+                        for m in 0..MEMBERS {
+                            adjoint[m] = sum.mul_add(factor[m].load(simd), adjoint[m]);
+                        }
+                        continue;
+                    }
+                    let factor = &factors[factor];
                     for m in 0..MEMBERS {
                         adjoint[m] = sum.mul_add(f32x16::splat(simd, factor[m]), adjoint[m]);
                     }
@@ -288,6 +352,29 @@ impl Bispectrum {
                         let before = if first { zero } else { seeds[m].load(simd) };
                         seeds[m].store(more[m].mul_add(weight, before));
                     }
+                }
+            }
+        }
+    }
+
+    /// The factors of a channel's sums with what similarities add, one number per lane.
+    #[inline(always)]
+    fn factors_of_lanes<S: Simd>(
+        &self,
+        simd: S,
+        factors: &[[f32; MEMBERS]],
+        slopes: &[[[f32; LANES]; MEMBERS]],
+        of_lanes: &mut Vec<[Packed; MEMBERS]>,
+    ) {
+        of_lanes.resize(factors.len(), [Packed::default(); MEMBERS]);
+        for (block, number) in self.coupling.blocks.iter().zip(0..) {
+            for (place, coupled) in block.iter().enumerate() {
+                let index = number * MAX_TARGETS + place;
+                for m in 0..MEMBERS {
+                    let slope = f32x8::simd_from(simd, slopes[coupled.component][m]);
+                    let sum =
+                        slope.mul_add(f32x8::splat(simd, coupled.factor as f32), f32x8::splat(simd, factors[index][m]));
+                    of_lanes[index][m].store(sum.combine(sum));
                 }
             }
         }

@@ -23,6 +23,7 @@ mod pair_function;
 mod profile;
 #[cfg(test)]
 mod reference;
+mod similarity;
 mod square_table;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use linear::{Instructions, LinearPotential};
 pub use model::{Central, FORMAT_VERSION, InnerSwitch, ManyBody, Model, PairCoefficients, PairTerm, pair_index};
 pub use pair_function::{Jet, basis_function, fixed_function, pair_function};
 pub use profile::{Kernels, Operations, StepProfile, instruction_set, peak_flops_per_second, rattled};
+pub use similarity::Similarity;
 pub use zbl::Zbl;
 
 use crate::{Atoms, Error, NeighborList, Species};

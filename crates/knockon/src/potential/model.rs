@@ -2,7 +2,8 @@
 //!
 //! E = sum over atoms [ intercept + sum over channels and components of coefficient * bispectrum component ]
 //!   + sum over pairs of the two-body function, joined to the ZBL potential at short range
-//!   + charges and polarisation by their fields, where the model has them (see [`super::electrostatic`]).
+//!   + charges and polarisation by their fields, where the model has them (see [`super::electrostatic`])
+//!   + similarities to reference environments, where the model has them (see [`super::similarity`]).
 //!
 //! Definitions of the components, the two-body kernels and their joint with ZBL are those of MILADY (Goryaeva,
 //! Maillet, Marinica, Comput. Mater. Sci. 166, 200 (2019)); the bispectrum is that of SNAP (Thompson et al.,
@@ -14,6 +15,7 @@ use super::electrostatic::Electrostatic;
 use super::file_kind::FileKind;
 use super::grouping::{MAX_KINDS, MAX_SPECIES};
 use super::pair_function::Jet;
+use super::similarity::Similarity;
 use super::zbl::Zbl;
 use crate::io::{content_hash, read_text, write_atomically};
 use crate::settings::is_positive;
@@ -24,7 +26,7 @@ use std::f64::consts::PI;
 use std::path::Path;
 
 /// The version of the model file that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 const KIND: FileKind = FileKind {
     name: "model file",
     version: FORMAT_VERSION,
@@ -120,6 +122,9 @@ pub struct Central {
     pub intercept_ev: f64,
     /// Coefficients in eV, one list per channel, in SNAP's order of components.
     pub coefficients_ev: Vec<Vec<f64>>,
+    /// References of the environments around this species; all species have them or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<Similarity>,
 }
 
 fn half() -> f64 {
@@ -173,18 +178,24 @@ impl Model {
         self.central.iter().map(|c| c.species).collect()
     }
 
-    /// The same model as the oldest version of the file that can hold it, so that older programs read it where they can: 3 for
-    /// switches other than half a cosine, 2 for charges.
+    /// The same model as the oldest version of the file that can hold it, so that older programs read it where they can: 4 for
+    /// similarities, 3 for switches other than half a cosine, 2 for charges.
     pub fn in_oldest_format(self) -> Self {
         let of_parts =
             [self.pair.as_ref().map(|p| p.cutoff_switch), self.electrostatic.as_ref().map(|e| e.shape.cutoff_switch)];
         let mut switches = of_parts.into_iter().flatten().chain([self.many_body.cutoff_switch]);
         let format_version = match &self.electrostatic {
+            _ if self.has_similarity() => 4,
             _ if switches.any(|switch| !switch.is_cosine()) => 3,
             Some(_) => 2,
             None => 1,
         };
         Self { format_version, ..self }
+    }
+
+    /// Whether energies depend on similarities.
+    pub fn has_similarity(&self) -> bool {
+        self.central.iter().any(|c| c.similarity.is_some())
     }
 
     /// Number of density channels.
@@ -255,6 +266,9 @@ impl Model {
             let count = self.central.iter().filter(|other| other.species == central.species).count();
             expect(count == 1, || format!("expected each species once, found {} twice", central.species))?;
             central.check(self.n_channels(), n_components)?;
+            expect(central.similarity.is_some() == self.has_similarity(), || {
+                format!("expected [central.similarity] of all species or of none, found none of {}", central.species)
+            })?;
         }
         self.pair.as_ref().map_or(Ok(()), |pair| pair.check(&self.species()))?;
         self.electrostatic.as_ref().map_or(Ok(()), |e| e.check(&self.species()))
@@ -262,7 +276,7 @@ impl Model {
 }
 
 /// Fails with the problem if the condition does not hold.
-fn expect(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn expect(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(problem()) }
 }
 
@@ -335,7 +349,8 @@ impl Central {
         })?;
         let mut numbers =
             self.coefficients_ev.iter().flatten().chain(&self.channel_weights).chain([&self.intercept_ev]);
-        expect(numbers.all(|x| x.is_finite()), || format!("expected finite numbers for {species}"))
+        expect(numbers.all(|x| x.is_finite()), || format!("expected finite numbers for {species}"))?;
+        self.similarity.as_ref().map_or(Ok(()), |s| s.check(species, n_channels * n_components))
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) enum Step {
     Prepare,
     Collect,
     Densities,
+    Similarity,
     Adjoints,
     Gradients,
     Scatter,
@@ -31,10 +32,11 @@ pub(super) enum Step {
     Charges,
 }
 
-const STEPS: [(Step, &str); 8] = [
+const STEPS: [(Step, &str); 9] = [
     (Step::Prepare, "group atoms"),
     (Step::Collect, "collect neighbours, pair functions"),
     (Step::Densities, "densities"),
+    (Step::Similarity, "similarities"),
     (Step::Adjoints, "adjoints"),
     (Step::Gradients, "gradients"),
     (Step::Scatter, "scatter, virial"),

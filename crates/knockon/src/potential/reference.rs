@@ -189,6 +189,15 @@ pub(super) fn energies_ev(model: &Model, atoms: &Atoms) -> Vec<f64> {
                 let components = components(model, central, channel, &neighbors);
                 energy += components.iter().zip(coefficients).map(|(b, c)| b * c).sum::<f64>();
             }
+            if let Some(similarity) = &model.central[central].similarity {
+                let all: Vec<f64> =
+                    (0..model.n_channels()).flat_map(|c| components(model, central, c, &neighbors)).collect();
+                let z = similarity.coordinates(&all);
+                for (reference, coefficient) in similarity.references.iter().zip(&similarity.coefficients_ev) {
+                    let square: f64 = z.iter().zip(reference).map(|(z, r)| (z - f64::from(*r)).powi(2)).sum();
+                    energy += coefficient * (-0.5 * square).exp();
+                }
+            }
             if let Some(term) = &model.pair {
                 for (other, d) in &neighbors {
                     let pair = &term.pairs[pair_index(central, *other, species.len())];

@@ -22,7 +22,7 @@ fn species(symbol: &str) -> Species {
 }
 
 /// The paper's model structure with random coefficients, all terms of comparable size. With an odd seed the second channel has
-/// a shorter cutoff and there are charges; every third seed has the smoother switch.
+/// a shorter cutoff and there are charges; every third seed has the smoother switch, every fifth similarities.
 fn model(seed: u64) -> Model {
     let mut rng = random(seed);
     let cutoff_switch = if seed.is_multiple_of(3) { CutoffSwitch::Quintic } else { CutoffSwitch::Cosine };
@@ -38,6 +38,7 @@ fn model(seed: u64) -> Model {
             channel_weights: weights.to_vec(),
             intercept_ev: -3.0,
             coefficients_ev: (0..3).map(|_| list(55, 1e-4)).collect(),
+            similarity: seed.is_multiple_of(5).then(|| similarity(seed)),
         })
         .collect();
     let pairs = (0..3)
@@ -87,6 +88,19 @@ fn model(seed: u64) -> Model {
         }),
         electrostatic,
         central,
+    }
+}
+
+/// Random coordinates, of the size that the random boxes' components make them, and references among them.
+fn similarity(seed: u64) -> Similarity {
+    let mut rng = random(seed + 1000);
+    let mut list = |n: usize, scale: f64| (0..n).map(|_| uniform(&mut rng, -scale, scale) as f32).collect::<Vec<_>>();
+    let n_references = 11;
+    Similarity {
+        offset: list(5, 0.5),
+        projection: (0..5).map(|_| list(165, 3e-4)).collect(),
+        references: (0..n_references).map(|_| list(5, 1.5)).collect(),
+        coefficients_ev: list(n_references, 2.0).into_iter().map(f64::from).collect(),
     }
 }
 
@@ -155,7 +169,7 @@ fn components_have_the_published_values() {
 #[test]
 fn fast_energies_agree_with_the_reference() {
     // Tables of charges are less fine than those of two-body functions.
-    for (model, tolerance) in [(model(2), 1e-11), (model(3), 1e-8)] {
+    for (model, tolerance) in [(model(2), 1e-11), (model(3), 1e-8), (model(10), 1e-11)] {
         for potential in on_every_path(&model) {
             // 1 to 3 atoms in boxes smaller than the cutoff, odd numbers around the lane width, close pairs in the buffer, atoms
             // with about 200 neighbours.
@@ -271,7 +285,7 @@ fn bonds_end_as_smoothly_as_the_switch() {
 #[test]
 fn models_without_new_parts_are_readable_by_older_programs() {
     let version = |model: Model| model.in_oldest_format().format_version;
-    assert_eq!([9, 7].map(|seed| version(model(seed))), [3, 2]);
+    assert_eq!([10, 9, 7].map(|seed| version(model(seed))), [4, 3, 2]);
     assert_eq!([12, 14].map(|seed| version(model(seed))), [3, 1]);
     assert!(!model(14).to_text().contains("cutoff_switch") && model(12).to_text().contains("cutoff_switch"));
 }
@@ -373,7 +387,7 @@ fn energy_does_not_depend_on_the_description_of_the_box() {
 #[test]
 fn all_vector_instructions_give_the_same_forces() {
     let atoms = random_box(18, 35, 7.5, 1.05);
-    let all: Vec<Evaluation> = on_every_path(&model(13)).map(|potential| evaluate(&potential, &atoms)).collect();
+    let all: Vec<Evaluation> = on_every_path(&model(35)).map(|potential| evaluate(&potential, &atoms)).collect();
     for other in &all {
         for (a, b) in all[0].forces.iter().zip(&other.forces) {
             assert!((*a - *b).length() < 1e-12 * all[0].max_force_ev_per_angstrom(), "{a} {b}");
@@ -456,10 +470,11 @@ fn lists_with_a_skin_serve_charges_too() {
 
 #[test]
 fn design_rows_times_coefficients_give_the_evaluation() {
-    let model = model(11);
     let atoms = random_box(12, 11, 6.0, 1.1);
-    let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
-    for sharing in [Sharing::PerSpecies, Sharing::Shared] {
+    for (model, sharing) in
+        [(model(11), Sharing::PerSpecies), (model(11), Sharing::Shared), (model(15), Sharing::PerSpecies)]
+    {
+        let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
         let columns = Columns::new(&model, sharing);
         let mut rng = random(13);
         let coefficients: Vec<f64> = (0..columns.len()).map(|_| uniform(&mut rng, -1e-3, 1e-3)).collect();
@@ -486,11 +501,12 @@ fn design_rows_times_coefficients_give_the_evaluation() {
 
 #[test]
 fn model_file_round_trips_exactly() {
-    let model = model(14);
-    let again = Model::from_text(&model.to_text(), "test").unwrap();
-    assert_eq!(model, again);
-    assert_eq!(model.hash(), again.hash());
-    let newer = model.to_text().replace("format_version = 3", "format_version = 99");
+    for model in [model(14), model(15)] {
+        let again = Model::from_text(&model.to_text(), "test").unwrap();
+        assert_eq!(model, again);
+        assert_eq!(model.hash(), again.hash());
+    }
+    let newer = model(14).to_text().replace("format_version = 4", "format_version = 99");
     let message = Model::from_text(&newer, "some.model").unwrap_err().to_string();
     assert!(
         message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"),
@@ -598,8 +614,11 @@ fn descriptors_are_the_components_of_the_reference() {
 /// Deviations of all members at once, in single precision, are those of each member as a model of its own.
 #[test]
 fn a_committee_is_the_spread_of_its_members() {
-    let model = model(3);
-    let columns = Columns::new(&model, Sharing::PerSpecies);
+    [3, 15].into_iter().for_each(|seed| check_committee(&model(seed)));
+}
+
+fn check_committee(model: &Model) {
+    let columns = Columns::new(model, Sharing::PerSpecies);
     let coefficients = model.coefficients(&columns);
     let deviations: Vec<Vec<f64>> = (0..11)
         .map(|m| {
@@ -608,13 +627,13 @@ fn a_committee_is_the_spread_of_its_members() {
             coefficients.iter().enumerate().map(noise).collect()
         })
         .collect();
-    let file = CommitteeFile::new(&model, "data", "settings", &deviations);
+    let file = CommitteeFile::new(model, "data", "settings", &deviations);
     let member = |d: &Vec<f64>| {
         let moved: Vec<f64> = coefficients.iter().zip(d).map(|(c, d)| c + d).collect();
         LinearPotential::new(&model.with_coefficients(&columns, &moved)).unwrap()
     };
     let members: Vec<LinearPotential> = deviations.iter().map(member).collect();
-    let alone = LinearPotential::new(&model).unwrap();
+    let alone = LinearPotential::new(model).unwrap();
     // Lanes without atoms, species without neighbours, several groups, periodic images.
     for (seed, n, length) in [(1, 1, 7.0), (2, 2, 30.0), (3, 19, 7.0), (4, 53, 9.0)] {
         let atoms = random_box(seed, n, length, 1.2);
@@ -627,7 +646,7 @@ fn a_committee_is_the_spread_of_its_members() {
         };
         let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom() + 0.4);
         for instructions in Instructions::ALL {
-            let committee = Committee::new(&model, &file, "test").unwrap().with_instructions(instructions);
+            let committee = Committee::new(model, &file, "test").unwrap().with_instructions(instructions);
             let Some(committee) = committee else { continue };
             let mut evaluation = Evaluation::default();
             let found = committee.evaluate(&atoms, &neighbors, &mut evaluation).unwrap();
