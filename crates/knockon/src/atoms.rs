@@ -251,6 +251,19 @@ pub struct Atoms {
 }
 
 impl Atoms {
+    /// How far each atom is from where it was `before`, in angstrom, by nearest images. In words what is different, if these are not the
+    /// same atoms in the same cell, whose vectors may differ by the tolerance.
+    pub fn moves_from(&self, before: &Self, cell_tolerance_angstrom: f64) -> Result<Vec<DVec3>, String> {
+        if self.species != before.species {
+            return Err("other atoms, or in another order".to_owned());
+        }
+        if !self.cell.vectors.abs_diff_eq(before.cell.vectors, cell_tolerance_angstrom) {
+            return Err("another cell".to_owned());
+        }
+        let moved = |(now, then): (&DVec3, &DVec3)| before.cell.minimum_image(*now - *then);
+        Ok(self.positions.iter().zip(&before.positions).map(moved).collect())
+    }
+
     /// The elements that it has, by atomic number.
     pub fn elements(&self) -> Vec<Species> {
         Species::distinct(&self.species)

@@ -117,15 +117,12 @@ impl CandidateFile {
     /// How far each atom of the candidate is from where it was; what is wrong if the output is of something else.
     fn moves(&self, output: &Atoms) -> Result<Vec<DVec3>, String> {
         let candidate = &self.candidate.atoms;
-        if !self.order.iter().map(|atom| candidate.species[*atom]).eq(output.species.iter().copied()) {
-            return Err("other atoms, or in another order".to_owned());
-        }
-        if !output.cell.vectors.abs_diff_eq(candidate.cell.vectors, SAME_ANGSTROM) {
-            return Err("another cell".to_owned());
-        }
-        let moved = |(now, before): (&DVec3, &DVec3)| candidate.cell.minimum_image(*now - *before);
-        let positions = self.in_order_of_candidate(&output.positions);
-        let moves: Vec<DVec3> = positions.iter().zip(&candidate.positions).map(moved).collect();
+        let as_put_out = Atoms {
+            species: self.order.iter().map(|atom| candidate.species[*atom]).collect(),
+            positions: self.order.iter().map(|atom| candidate.positions[*atom]).collect(),
+            ..candidate.clone()
+        };
+        let moves = self.in_order_of_candidate(&output.moves_from(&as_put_out, SAME_ANGSTROM)?);
         let farthest = farthest(&moves);
         // Atoms that relax in place stay near where they were.
         let reach_angstrom = if self.relaxation { RELAXED_WITHIN_ANGSTROM } else { SAME_ANGSTROM };

@@ -27,9 +27,12 @@ examples/cawo4/laptop/fit.toml for one of three. docs/new-crystal.md goes throug
   [model.electrostatic] may be left out: charges, and atoms polarised by their fields, for ionic
                         crystals: cutoff_angstrom, damping_per_angstrom, smoothing_per_angstrom,
                         inner_switch, as in examples/cawo4/laptop/fit.toml
+  [model.similarity]    may be left out: kernels between environments and some of the data's:
+                        references (a number per element), coordinates, width
   [prior]               what is believed before any data: offset_ev_per_atom, and for labels of
                         several settings offset_per_species_ev
-  [prior.pair], [prior.isolated_pair], [prior.many_body], [prior.electrostatic]
+  [prior.pair], [prior.isolated_pair], [prior.many_body]; [prior.electrostatic] and
+  [prior.similarity] (energy_ev_per_atom) where the model has them
   [prior.isolated_cluster]  may be left out: clumps of atoms are as repulsive as their pairs
   [cross_validation]    folds, strengths, tolerance
   [[class]]             one for each value of the key cls in the data: name, group, group_keys,

@@ -302,7 +302,11 @@ fn header(name: &str, settings: &Settings, response: &AnyResponse, spectrum: &Co
     writeln!(text, "# calibration_scale: {}", spectrum.calibration_scale)?;
     writeln!(text, "# response: {} ({})", response.name(), response.content_hash()?)?;
     if let Some(campaign) = response.curves().and_then(|r| r.campaign.as_ref()) {
-        writeln!(text, "# model_hash: {}; cascades: {}", campaign.model_hash, campaign.n_cascades)?;
+        let pooled =
+            response.curves().filter(|r| r.settings.pool_potentials).map_or(&[][..], |_| &campaign.other_potentials);
+        let hashes =
+            std::iter::once(&campaign.model_hash).chain(pooled).map(String::as_str).collect::<Vec<_>>().join(" ");
+        writeln!(text, "# model_hash: {hashes}; cascades: {}", campaign.n_cascades)?;
     }
     let [low, high] = response.data_range_ev();
     match response.curves() {

@@ -6,10 +6,12 @@
 
 use crate::Error;
 use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::matmul::matmul;
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::{Mat, MatRef, Par, Side, Spec};
+use faer::{Accum, Mat, MatRef, Par, Side, Spec};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -268,17 +270,57 @@ pub(super) fn inverse_square_root(matrix: MatRef<'_, f64>, least: f64) -> Result
     Ok(Mat::from_fn(matrix.nrows(), kept.len(), |row, k| vectors[(row, kept[k])] / values[kept[k]].sqrt()))
 }
 
-/// Eigenvectors, as columns, and eigenvalues in ascending order.
-fn eigen(matrix: MatRef<'_, f64>) -> Result<(Matrix, Vec<f64>), Error> {
-    let failed =
-        |_| Error::computation("the eigenvalues of the prior did not converge", "Check the settings of the prior");
-    let eigen = matrix.self_adjoint_eigen(Side::Lower).map_err(failed)?;
-    Ok((eigen.U().to_owned(), eigen.S().column_vector().iter().copied().collect()))
+/// Eigenvectors of a symmetric matrix, as columns, and eigenvalues in ascending order; on one thread, since sums of several come in
+/// parts.
+pub(super) fn eigen(matrix: MatRef<'_, f64>) -> Result<(Matrix, Vec<f64>), Error> {
+    let n = matrix.nrows();
+    let (mut vectors, mut values) = (Mat::zeros(n, n), faer::diag::Diag::zeros(n));
+    if n == 0 {
+        return Ok((vectors, Vec::new()));
+    }
+    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Spec::default());
+    let mut buffer = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut buffer);
+    self_adjoint_evd(matrix, values.as_mut(), Some(vectors.as_mut()), Par::Seq, stack, Spec::default()).map_err(
+        |_| {
+            Error::computation(
+                "the eigenvalues of a covariance did not converge",
+                "Look for settings of the prior and for boxes that are not finite numbers",
+            )
+        },
+    )?;
+    Ok((vectors, values.column_vector().iter().copied().collect()))
+}
+
+/// The matrix times itself, transposed: sums over its rows.
+pub(super) fn gram(matrix: &Matrix) -> Matrix {
+    let mut product = Mat::zeros(matrix.ncols(), matrix.ncols());
+    matmul(product.as_mut(), Accum::Replace, matrix.transpose(), matrix.as_ref(), 1.0, Par::Seq);
+    product
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Large enough that faer would share the work out.
+    #[test]
+    fn eigenvectors_do_not_depend_on_the_number_of_threads() {
+        let n = 400;
+        let mut random = Pcg64::new(5, 3);
+        let rows = Mat::from_fn(500, n, |_, _| random.random_range(-1.0..1.0));
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| eigen(gram(&rows).as_ref()).unwrap())
+        };
+        let (one, three) = (on(1), on(3));
+        assert_eq!(one.1, three.1);
+        assert!((0..n).all(|c| (0..n).all(|r| one.0[(r, c)] == three.0[(r, c)])));
+        let (vectors, values) = one;
+        let product = &gram(&rows) * vectors.col(n - 1);
+        assert!((0..n).all(|r| (product[r] - values[n - 1] * vectors[(r, n - 1)]).abs() < 1e-9 * values[n - 1]));
+    }
+
     use rand::RngExt;
     use rand_pcg::Pcg64;
 

@@ -45,7 +45,7 @@ pub fn learning_curve(
     progress: &dyn Progress,
 ) -> Result<Vec<LearningPoint>, Error> {
     let (sharing, strength) = super::posterior::fitted_as(settings, data, model)?;
-    let prepared = Prepared::new(settings, data, &crate::progress::Silent)?;
+    let prepared = Prepared::of(model.clone(), settings, data, &crate::progress::Silent)?;
     let prior = prepared.prior(sharing)?;
     let n_folds = prepared.folds.iter().max().map_or(0, |f| f + 1);
     let mut curve = Vec::new();

@@ -32,7 +32,7 @@ impl Posterior {
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let (sharing, strength) = fitted_as(settings, data, model)?;
-        let prepared = Prepared::new(settings, data, progress)?;
+        let prepared = Prepared::of(model.clone(), settings, data, progress)?;
         let prior = prepared.prior(sharing)?;
         let mut precision = prepared.whole().transformed(&prior.basis);
         precision.push_diagonal(strength);

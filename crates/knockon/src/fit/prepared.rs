@@ -13,7 +13,7 @@ use super::training_data::{Configuration, TrainingData};
 use super::validation::{Validation, assign_folds, cross_validate, training_factors};
 use crate::Error;
 use crate::checks::DataDistances;
-use crate::potential::{CommitteeFile, EXTRAPOLATION_THRESHOLD, GradeFile, Model, Sharing};
+use crate::potential::{Columns, CommitteeFile, EXTRAPOLATION_THRESHOLD, GradeFile, Model, Sharing};
 use crate::progress::Progress;
 
 /// Everything that is known before a strength of the prior is chosen: the data as factors, and what the prior needs.
@@ -74,6 +74,18 @@ pub(super) struct Uncertainty {
 impl<'a> Prepared<'a> {
     pub(super) fn new(settings: &'a Settings, data: &'a TrainingData, progress: &dyn Progress) -> Result<Self, Error> {
         let empty = references::with_references(settings.empty_model(), settings, data)?;
+        Self::of(empty, settings, data, progress)
+    }
+
+    /// The same with the structure, and so the references, of a model that these settings and data made.
+    pub(super) fn of(
+        model: Model,
+        settings: &'a Settings,
+        data: &'a TrainingData,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let columns = Columns::new(&model, Sharing::PerSpecies);
+        let empty = model.with_coefficients(&columns, &vec![0.0; columns.len()]);
         let unknowns = Unknowns::new(&empty, data);
         let streamed = stream::stream(settings, &empty, data, &unknowns, progress)?;
         let boxes = data.configurations.iter().map(|c| &c.atoms);

@@ -7,7 +7,8 @@
 //! s(z_p) s(z_q) exp(-(z_p - z_q)^2 / (2 l^2)), normalised so that the deviation of the function itself is s(r). Its
 //! mean is the screened nuclear repulsion, faded out smoothly. Where there are no data the function therefore stays
 //! repulsive and smooth. Bispectrum coefficients are independent, and so are charges and responses; their deviations give
-//! every component a share of the forces that falls with its angular momenta, because high ones describe rapid variation.
+//! every component a share of the forces that falls with its angular momenta, because high ones describe rapid variation. Similarities are
+//! a Gaussian process of the environments, with their own kernels as covariance.
 
 use super::factor::{Factor, Matrix, PriorPath, inverse_square_root, square_root};
 use super::settings::{PairPrior, Settings};
@@ -200,7 +201,7 @@ impl Repulsion {
 
 /// A square root of the covariance of the coefficients of similarities: that of a Gaussian process with the kernels K as covariance,
 /// which the references carry (deterministic training conditional), deviation^2 K^-1. Kernels as wide as the data are much alike: sums of
-/// them that are small at all references are left out, so that there are fewer parameters than references.
+/// them that are small at all references are left out, so that there may be fewer parameters than references.
 fn similarity_prior(similarity: &Similarity, deviation_ev: f64) -> Result<Matrix, Error> {
     let references = &similarity.references;
     let square = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
@@ -211,7 +212,8 @@ fn similarity_prior(similarity: &Similarity, deviation_ev: f64) -> Result<Matrix
     Ok(Matrix::from_fn(root.nrows(), root.ncols(), |row, column| deviation_ev * root[(row, column)]))
 }
 
-/// A function of similarities whose mean square at the references is less than this share of the expected one is left out.
+/// A function of similarities whose mean square at the references is less than this share of the expected one (root mean square: a
+/// thousandth) is left out.
 const LEAST_SHARE: f64 = 1e-6;
 
 /// Mean of the coefficients of one pair and a square root of their covariance.

@@ -4,11 +4,11 @@
 //! coefficients are in the prior; of these the first principal components; among the environments those that lie farthest from each
 //! other. Labels are not looked at, so that references of held-out configurations tell nothing of their energies and forces.
 
+use super::factor::{Matrix, eigen, gram};
 use super::settings::{Settings, SimilaritySettings};
 use super::training_data::TrainingData;
 use crate::potential::{Descriptors, Model, Similarity, component_triples};
 use crate::{Error, NeighborList};
-use faer::{Mat, Side};
 use rayon::prelude::*;
 
 /// The model with the references that the settings ask for, without coefficients.
@@ -20,12 +20,14 @@ pub fn with_references(empty: Model, settings: &Settings, data: &TrainingData) -
     for ((central, environments), n_references) in
         model.central.iter_mut().zip(environments).zip(&similarity.references)
     {
-        if environments.len() < 2 {
-            let found =
-                format!("expected environments of {} to compare with, found {}", central.species, environments.len());
-            return Err(Error::input("model.similarity", found, "Add labels with this species, or leave it out"));
-        }
-        central.similarity = Some(of_species(similarity, &weights, &environments, *n_references)?);
+        let of_species = of_species(similarity, &weights, &environments, *n_references)?;
+        central.similarity = Some(of_species.ok_or_else(|| {
+            let (species, n) = (central.species, environments.len());
+            let found = format!("expected environments of {species} that differ, found {n} that are all the same");
+            let remedy =
+                "Add labels with displaced atoms of this species, or leave out model.similarity and prior.similarity";
+            Error::input("model.similarity", found, remedy)
+        })?);
     }
     Ok(model.in_oldest_format())
 }
@@ -54,12 +56,13 @@ fn environments(model: &Model, data: &TrainingData) -> Result<Vec<Vec<Vec<f64>>>
     Ok(by_species)
 }
 
+/// Around one species; none if all environments are the same.
 fn of_species(
     settings: &SimilaritySettings,
     weights: &[f64],
     environments: &[Vec<f64>],
     n_references: usize,
-) -> Result<Similarity, Error> {
+) -> Result<Option<Similarity>, Error> {
     let (n, number) = (weights.len(), environments.len() as f64);
     let mean: Vec<f64> = (0..n).map(|i| environments.iter().map(|e| e[i]).sum::<f64>() / number).collect();
     let variance = |i: usize| environments.iter().map(|e| (e[i] - mean[i]).powi(2)).sum::<f64>() / number;
@@ -69,19 +72,16 @@ fn of_species(
         _ => 0.0,
     };
     let scales: Vec<f64> = (0..n).map(scale).collect();
-    let scaled = Mat::from_fn(environments.len(), n, |e, i| (environments[e][i] - mean[i]) * scales[i]);
-    let covariance = scaled.transpose() * &scaled;
-    let failed = |_| Error::computation("the principal components of the environments did not converge", "Report this");
-    let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(failed)?;
+    let scaled = Matrix::from_fn(environments.len(), n, |e, i| (environments[e][i] - mean[i]) * scales[i]);
+    let (vectors, values) = eigen(gram(&scaled).as_ref())?;
     // Eigenvalues ascend.
     let axes: Vec<usize> = (0..n).rev().take(settings.coordinates).collect();
-    let total: f64 = axes.iter().map(|axis| eigen.S().column_vector()[*axis].max(0.0) / number).sum();
+    let total: f64 = axes.iter().map(|axis| values[*axis].max(0.0) / number).sum();
     let width = settings.width * total.sqrt();
-    if width == 0.0 {
-        let problem = "all environments of a species are the same";
-        return Err(Error::input("model.similarity", problem, "Add labels whose atoms are displaced, or leave it out"));
+    if environments.is_empty() || width == 0.0 {
+        return Ok(None);
     }
-    let row = |axis: &usize| (0..n).map(|i| (eigen.U()[(i, *axis)] * scales[i] / width) as f32).collect::<Vec<f32>>();
+    let row = |axis: &usize| (0..n).map(|i| (vectors[(i, *axis)] * scales[i] / width) as f32).collect::<Vec<f32>>();
     let projection: Vec<Vec<f32>> = axes.iter().map(row).collect();
     let mut similarity = Similarity { offset: vec![0.0; axes.len()], projection, ..Similarity::default() };
     similarity.offset = similarity.coordinates(&mean).iter().map(|x| -*x as f32).collect();
@@ -89,7 +89,7 @@ fn of_species(
     let single = |index: usize| coordinates[index].iter().map(|x| *x as f32).collect();
     similarity.references = farthest(&coordinates, n_references).into_iter().map(single).collect();
     similarity.coefficients_ev = vec![0.0; similarity.references.len()];
-    Ok(similarity)
+    Ok(Some(similarity))
 }
 
 /// The point that is closest to the origin, then each time the point farthest from all that were taken; as many as there are different

@@ -343,8 +343,9 @@ impl ModelSettings {
         let within = self.reaches_angstrom.iter().all(|reach| *reach > 0.0 && *reach <= many_body.cutoff_angstrom);
         let once = self.reaches_angstrom.is_empty() || many_body.channel_cutoffs_angstrom.is_empty();
         let ordered = pair.first_center_angstrom < pair.last_center_angstrom;
-        let one_number_each = self.similarity.as_ref().is_none_or(|s| s.references.len() == n_species);
-        let numbers = format!("{n_species} numbers of references, one per species");
+        let is_one_number_each = |numbers: &[usize]| numbers.len() == n_species && numbers.iter().all(|n| *n > 0);
+        let one_number_each = self.similarity.as_ref().is_none_or(|s| is_one_number_each(&s.references));
+        let numbers = format!("{n_species} numbers above 0, one per species");
         let lists = format!("lists of {n_species} weights, one per species");
         let up_to = format!("cutoffs above 0 and up to the cutoff of {}", many_body.cutoff_angstrom);
         let checks = [

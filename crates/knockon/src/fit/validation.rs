@@ -47,10 +47,12 @@ pub fn training_factors(groups: &[Factor], folds: &[usize], common: &Factor) -> 
         }
         sums
     };
-    let ascending: Vec<&Factor> = held_out.iter().collect();
-    let descending: Vec<&Factor> = held_out.iter().rev().collect();
-    let (before, after) =
-        rayon::join(|| running(common.clone(), &ascending), || running(Factor::new(common.n_unknowns()), &descending));
+    let (before, after) = {
+        let ascending: Vec<&Factor> = held_out.iter().collect();
+        let descending: Vec<&Factor> = held_out.iter().rev().collect();
+        rayon::join(|| running(common.clone(), &ascending), || running(Factor::new(common.n_unknowns()), &descending))
+    };
+    drop(held_out);
     // before[f]: the folds below f; after[k]: the last k folds.
     let outside = |fold: usize| combine(&mut [&before[fold], &after[n_folds - 1 - fold]].into_iter());
     (0..n_folds).into_par_iter().map(outside).collect()

@@ -245,14 +245,10 @@ fn boxes(search: &FrenkelSearch) -> BTreeMap<String, Atoms> {
 
 /// What is wrong with a label of a box, or of what relaxed from it in the same cell.
 fn difference(label: &Atoms, written: &Atoms) -> Option<String> {
-    if label.species != written.species {
-        return Some("other atoms, or in another order".to_owned());
-    }
-    if !label.cell.vectors.abs_diff_eq(written.cell.vectors, SAME_CELL_ANGSTROM) {
-        return Some("another cell".to_owned());
-    }
-    let apart = |(a, b): (&DVec3, &DVec3)| written.cell.minimum_image(*a - *b).length();
-    let farthest = label.positions.iter().zip(&written.positions).map(apart).fold(0.0, f64::max);
+    let farthest = match label.moves_from(written, SAME_CELL_ANGSTROM) {
+        Ok(moves) => moves.iter().map(|m| m.length()).fold(0.0, f64::max),
+        Err(found) => return Some(found),
+    };
     (farthest > RELAXED_WITHIN_ANGSTROM).then(|| format!("an atom {farthest:.2} A away"))
 }
 

@@ -48,9 +48,8 @@ pub struct CommitteeFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// Coefficients less those of the model, in eV: intercepts by central species, bispectrum coefficients by central
-    /// species, channel and component, two-body coefficients by pair and kernel. Single precision is more than enough
-    /// for deviations.
+    /// Coefficients less those of the model, in their units (eV but for responses to fields), in the order of [`Columns`] with a set for
+    /// each central species. Single precision is more than enough for deviations.
     pub deviations_ev: Vec<f32>,
 }
 

@@ -1,6 +1,7 @@
 //! The bispectrum components themselves, of eight central atoms at a time.
 //!
-//! Energies and forces never need them (see `bispectrum`); how far an environment lies outside the training data does.
+//! Energies and forces that are linear in them never need them (see `bispectrum`); similarities do, and how far an environment lies
+//! outside the training data.
 //! The adjoint is linear in the coefficients, so by Euler's theorem a component is a third of the sum of Re(conj(u) Y) over
 //! all couplings that belong to it. One call costs about as much as the adjoints of an energy.
 

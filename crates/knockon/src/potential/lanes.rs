@@ -110,7 +110,7 @@ pub(super) fn sin_cos<S: Simd>(simd: S, angle: f64x8<S>) -> (f64x8<S>, f64x8<S>)
     (horner(&COS), -(y * horner(&SIN)))
 }
 
-/// exp of lanes up to 1, to 1e-14 of its value down to -40 and exp(-40) = 4e-18 below: Taylor series of a sixty-fourth of the exponent, then
+/// exp of lanes up to 1, to 3e-14 of its value down to -40 and exp(-40) = 4e-18 below: Taylor series of a sixty-fourth of the exponent, then
 /// six squares.
 #[inline(always)]
 pub(super) fn exp<S: Simd>(simd: S, exponent: f64x8<S>) -> f64x8<S> {

@@ -196,8 +196,9 @@ impl LinearPotential {
                 (None, true) => self.kernel.adjoints(coefficients, work),
                 (None, false) => self.kernel.adjoints_with(members, Some(coefficients), central, work, members_work),
                 (Some(similarity), _) => {
-                    correction = similarity.adjoints(&self.kernel, work, similarity_work);
+                    correction = similarity.coefficients(&self.kernel, work, similarity_work);
                     stopwatch.lap(Step::Similarity);
+                    self.kernel.adjoints_of_lanes(&similarity_work.slopes, work);
                     if !members.octets.is_empty() {
                         members.similarity(similarity, central, similarity_work, members_work);
                         self.kernel.adjoints_with(members, None, central, work, members_work);

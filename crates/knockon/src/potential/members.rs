@@ -106,7 +106,7 @@ impl Members {
 }
 
 impl Members {
-    /// What similarities add to the members' coefficients, after [`SimilarityKernel::adjoints`].
+    /// What similarities add to the members' coefficients, after [`SimilarityKernel::coefficients`].
     pub(super) fn similarity(
         &self,
         kernel: &SimilarityKernel,
@@ -309,8 +309,8 @@ impl Bispectrum {
     ) {
         let factors = &members.octets[octet].factors[central][channel];
         let MembersWorkspace { sums, slopes, of_lanes, seeds, .. } = members_work;
-        let n = self.n_components();
         if let Some(slopes) = slopes.get(octet) {
+            let n = self.n_components();
             self.factors_of_lanes(simd, factors, &slopes[channel * n..][..n], of_lanes);
         }
         let zero = f32x16::splat(simd, 0.0);

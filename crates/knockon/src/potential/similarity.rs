@@ -35,12 +35,22 @@ impl Similarity {
     /// What does not fit, in words; with the number of components of the model.
     pub(super) fn check(&self, species: Species, n_components: usize) -> Result<(), String> {
         let n = self.offset.len();
-        expect(self.projection.len() == n && self.projection.iter().all(|p| p.len() == n_components), || {
-            format!("expected for {species} {n} lists of {n_components} numbers in similarity.projection")
+        expect(self.projection.len() == n, || {
+            let found = self.projection.len();
+            format!(
+                "expected for {species} {n} lists in similarity.projection, as many as numbers in offset, found {found}"
+            )
         })?;
-        expect(self.references.iter().all(|r| r.len() == n), || {
-            format!("expected for {species} lists of {n} numbers in similarity.references")
-        })?;
+        for (name, lists, length) in
+            [("projection", &self.projection, n_components), ("references", &self.references, n)]
+        {
+            let other = lists.iter().map(Vec::len).find(|found| *found != length);
+            other.map_or(Ok(()), |found| {
+                Err(format!(
+                    "expected for {species} lists of {length} numbers in similarity.{name}, found one of {found}"
+                ))
+            })?;
+        }
         let (expected, found) = (self.references.len(), self.coefficients_ev.len());
         expect(expected == found, || {
             format!("expected for {species} {expected} similarity.coefficients_ev, one per reference, found {found}")
@@ -207,14 +217,18 @@ impl SimilarityKernel {
         self.projection_transposed.times(simd, &work.gradient, &mut work.slopes);
     }
 
-    /// The adjoints of all channels, for the coefficients of components and similarities together, and what is to be added to the energy
-    /// that [`Bispectrum::gradients`] makes of them: that is the sum of all derivatives times components.
-    pub(super) fn adjoints(&self, kernel: &Bispectrum, work: &mut Workspace, similarity: &mut SimilarityWork) -> Lanes {
+    /// Coefficients of the components of a group in `similarity.slopes`, those of similarities with them, after
+    /// [`Bispectrum::densities`], and what is to be added to the energy that [`Bispectrum::gradients`] makes of them: that is the sum of
+    /// all coefficients times components.
+    pub(super) fn coefficients(
+        &self,
+        kernel: &Bispectrum,
+        work: &mut Workspace,
+        similarity: &mut SimilarityWork,
+    ) -> Lanes {
         self.similarities(kernel, work, similarity);
         self.slopes(&self.coefficients_ev, similarity);
-        let correction = dispatch!(self.level, simd => self.add_linear_simd(simd, similarity));
-        kernel.adjoints_of_lanes(&similarity.slopes, work);
-        correction
+        dispatch!(self.level, simd => self.add_linear_simd(simd, similarity))
     }
 
     /// Adds the coefficients of the components to the slopes, which count for the correction as they are.
@@ -302,7 +316,7 @@ fn add_scaled<S: Simd>(simd: S, sums: &mut [Lanes], numbers: &[Lanes], factor: &
 
 impl Bispectrum {
     /// [`Bispectrum::adjoints`] with coefficients that differ from atom to atom, by channel and component.
-    fn adjoints_of_lanes(&self, coefficients: &[Lanes], work: &mut Workspace) {
+    pub(super) fn adjoints_of_lanes(&self, coefficients: &[Lanes], work: &mut Workspace) {
         dispatch!(self.level, simd => self.adjoints_of_lanes_simd(simd, coefficients, work));
     }
 
@@ -318,10 +332,10 @@ impl Bispectrum {
 }
 
 /// The adjoint of one channel whose coefficients differ from lane to lane.
-pub(super) struct AdjointOfLanes<'a> {
-    pub(super) kernel: &'a Bispectrum,
-    pub(super) coefficients: &'a [Lanes],
-    pub(super) adjoint: &'a mut [ComplexLanes],
+struct AdjointOfLanes<'a> {
+    kernel: &'a Bispectrum,
+    coefficients: &'a [Lanes],
+    adjoint: &'a mut [ComplexLanes],
 }
 
 impl<S: Simd> Sink<S> for AdjointOfLanes<'_> {

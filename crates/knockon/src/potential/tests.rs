@@ -471,9 +471,12 @@ fn lists_with_a_skin_serve_charges_too() {
 #[test]
 fn design_rows_times_coefficients_give_the_evaluation() {
     let atoms = random_box(12, 11, 6.0, 1.1);
-    for (model, sharing) in
-        [(model(11), Sharing::PerSpecies), (model(11), Sharing::Shared), (model(15), Sharing::PerSpecies)]
-    {
+    for (model, sharing) in [
+        (model(11), Sharing::PerSpecies),
+        (model(11), Sharing::Shared),
+        (model(15), Sharing::PerSpecies),
+        (model(15), Sharing::Shared),
+    ] {
         let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
         let columns = Columns::new(&model, sharing);
         let mut rng = random(13);

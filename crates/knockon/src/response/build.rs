@@ -307,7 +307,9 @@ pub(super) fn uncertainty(pool: &Pool, settings: &Settings) -> String {
     let potentials = match pool.potentials.len() {
         1 => "one potential".to_owned(),
         n if settings.pool_potentials => {
-            format!("{n} potentials, each set from one (directions and starts: the first), the best numbers from all")
+            format!(
+                "{n} potentials, each set of one (directions and starts are those of the first), the best numbers of all"
+            )
         }
         n => format!("{n} potentials"),
     };

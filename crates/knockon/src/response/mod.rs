@@ -232,10 +232,10 @@ impl Response {
         settings.validate()?;
         let groups = table::by_potential(tables, &settings.species)?;
         let samples_of = |group: &[&RecoilTable]| samples_of(group, &settings, tag);
-        let potentials: Vec<_> =
-            groups.iter().map(|(_, group)| Ok(samples_of(group)?.0)).collect::<Result<_, Error>>()?;
+        let of_each: Vec<Samples> = groups.iter().map(|(_, group)| samples_of(group)).collect::<Result<_, _>>()?;
         let reference = table::reference(&groups, settings.pool_potentials);
-        let (samples, identity) = samples_of(&reference)?;
+        let Samples { samples, n_flagged, tag: identity } = samples_of(&reference)?;
+        let potentials: Vec<Vec<EnergySamples>> = of_each.into_iter().map(|of| of.samples).collect();
         let hash = match &reference[..] {
             [table] => table.hash.clone(),
             several => content_hash(several.iter().map(|t| t.hash.as_str()).collect::<Vec<_>>().join(" ").as_bytes()),
@@ -244,7 +244,7 @@ impl Response {
             model_hash: groups[0].0.to_owned(),
             recoils_hash: hash,
             n_cascades: samples.iter().map(|s| s.runs.len()).sum(),
-            n_flagged: samples.iter().map(|s| s.n_flagged).sum(),
+            n_flagged,
             energies_ev: samples.iter().map(|s| s.recoil_energy_ev).collect(),
             other_potentials: groups[1..].iter().map(|(hash, _)| (*hash).to_owned()).collect(),
         };
@@ -402,12 +402,17 @@ impl Response {
     }
 }
 
-/// The usable recoils of several tables by energy; an error if there are none.
-fn samples_of(
-    tables: &[&RecoilTable],
-    settings: &Settings,
-    tag: Option<(Tag, &[DMat3])>,
-) -> Result<(Vec<EnergySamples>, Option<TagIdentity>), Error> {
+/// The usable recoils of several tables.
+struct Samples {
+    /// By energy, those that have some.
+    samples: Vec<EnergySamples>,
+    /// Recoils of all energies that have flags.
+    n_flagged: usize,
+    tag: Option<TagIdentity>,
+}
+
+/// An error if there are none.
+fn samples_of(tables: &[&RecoilTable], settings: &Settings, tag: Option<(Tag, &[DMat3])>) -> Result<Samples, Error> {
     let (recoils, identity) = weighted(tables, &settings.species, tag)?;
     let mut samples = samples::group(&recoils, &settings.species, settings.zero_threshold_ev, &settings.accepted_flags);
     if samples.iter().all(|s| s.runs.is_empty()) {
@@ -417,8 +422,9 @@ fn samples_of(
         let remedy = "Look at the flags in recoils.csv; those named in accepted_flags do not exclude a run";
         return Err(Error::input(names.join(", "), problem, remedy));
     }
+    let n_flagged = samples.iter().map(|s| s.n_flagged).sum();
     samples.retain(|s| !s.runs.is_empty());
-    Ok((samples, identity))
+    Ok(Samples { samples, n_flagged, tag: identity })
 }
 
 /// The recoils of several tables, with a tag weighted by closeness to it.

@@ -167,8 +167,12 @@ pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
     let mut indices: BTreeMap<[i64; 3], u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut all: Vec<Recoil> = Vec::new();
+    let mut first_starts: BTreeMap<&str, u32> = BTreeMap::new();
     for table in tables {
-        let first_start = first_start(&all, &table.recoils);
+        let Some(potential) = table.recoils.first().map(|r| r.model_hash.as_str()) else { continue };
+        let next = all.iter().map(|r| r.start + 1).max().unwrap_or(0);
+        let first = *first_starts.entry(potential).or_insert(next);
+        let first_start = if repeats(&all, &table.recoils, first) { next } else { first };
         let mut shares: BTreeMap<(&str, u64), BTreeMap<u32, f64>> = BTreeMap::new();
         for r in &table.recoils {
             shares.entry((&r.species, r.recoil_energy_ev.to_bits())).or_default().insert(r.direction, r.weight_sr);
@@ -199,17 +203,18 @@ pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
     Ok(all)
 }
 
-/// What to add to the numbers of the starts of a further table.
-fn first_start(known: &[Recoil], further: &[Recoil]) -> u32 {
+/// Whether a further table of a potential, whose starts are numbered from `first_start` on, has another recoil where there is one: of the
+/// same start, energy and direction.
+fn repeats(known: &[Recoil], further: &[Recoil], first_start: u32) -> bool {
     let same = |a: &Recoil, b: &Recoil| {
         let near = |(a, b): (DVec3, DVec3)| a.distance(b) < 1e-6;
         a.species == b.species
-            && a.start == b.start
+            && a.model_hash == b.model_hash
+            && a.start == b.start + first_start
             && a.recoil_energy_ev == b.recoil_energy_ev
             && a.vector.zip(b.vector).is_some_and(near)
     };
-    let others = further.iter().any(|b| known.iter().any(|a| a.model_hash != b.model_hash || same(a, b)));
-    if others { known.iter().map(|r| r.start + 1).max().unwrap_or(0) } else { 0 }
+    further.iter().any(|b| known.iter().any(|a| same(a, b)))
 }
 
 #[cfg(test)]
@@ -269,6 +274,13 @@ mod tests {
         // More directions from the same starts.
         assert_eq!(starts(&[&a, &c])?, [0, 1, 0, 1]);
         assert!(merged(&[&a, &a]).is_err_and(|e| e.to_string().contains("twice")));
+        // Another potential has starts of its own, which its tables share.
+        let of_other = |mut table: RecoilTable| {
+            table.recoils.iter_mut().for_each(|r| r.model_hash = "other".to_owned());
+            table
+        };
+        let [other_a, other_c] = [of_other(a.clone()), of_other(c)];
+        assert_eq!(starts(&[&a, &other_a, &other_c])?, [0, 1, 2, 3, 2, 3]);
         Ok(())
     }
 }

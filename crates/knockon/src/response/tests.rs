@@ -454,7 +454,7 @@ fn best_numbers_may_rest_on_all_potentials() {
     assert_eq!((campaign.n_cascades, campaign.model_hash.as_str()), (2 * first.len(), "abc"));
     assert_ne!(campaign.recoils_hash, alone.campaign.as_ref().unwrap().recoils_hash);
     assert_eq!(Response::reference_recoils(&tables, &pooled, None).unwrap().len(), 2 * first.len());
-    assert!(together.caption().contains("best numbers from all"));
+    assert!(together.caption().contains("best numbers of all"));
     // Files of responses that do not pool are those of versions before.
     assert!(together.to_json().unwrap().contains("pool_potentials") && !alone.to_json().unwrap().contains("pool_"));
 }

@@ -288,7 +288,9 @@ mod tests {
         let table = table(&records);
         let rows: Vec<&str> = table.lines().collect();
         assert!(
-            rows[0].ends_with(",channels,cutoffs_angstrom,two_j_max,charge_cutoff_angstrom,n_parameters,settings_hash"),
+            rows[0].ends_with(
+                ",channels,cutoffs_angstrom,two_j_max,charge_cutoff_angstrom,references,n_parameters,settings_hash"
+            ),
             "{table}"
         );
         assert!(rows[1].starts_with("old,d,32,") && rows[1].ends_with(",,,,,,"), "{table}");

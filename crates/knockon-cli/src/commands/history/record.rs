@@ -38,6 +38,9 @@ pub(super) struct Form {
     /// How far charges reach; none where the form has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) charge_cutoff_angstrom: Option<f64>,
+    /// References of similarities by species; none where the form has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) references: Vec<usize>,
     /// Unknowns of the fit.
     pub(super) n_parameters: u64,
 }
@@ -47,7 +50,8 @@ impl Form {
         let channels = model.central.first().map_or(0, |c| c.channel_weights.len());
         let (cutoffs_angstrom, two_j_max) = (model.many_body.reaches_angstrom(channels), model.many_body.two_j_max);
         let charge_cutoff_angstrom = model.electrostatic.as_ref().map(|e| e.shape.cutoff_angstrom);
-        Self { channels, cutoffs_angstrom, two_j_max, charge_cutoff_angstrom, n_parameters }
+        let references = model.central.iter().flat_map(|c| &c.similarity).map(|s| s.references.len()).collect();
+        Self { channels, cutoffs_angstrom, two_j_max, charge_cutoff_angstrom, references, n_parameters }
     }
 }
 

@@ -12,6 +12,9 @@ pub(super) fn stored_energy(response: &Response, recoils: &[Recoil], of_paper: b
     let mut text = format!("# response: {} ({})\n", response.name, response.content_hash()?);
     if let Some(campaign) = &response.campaign {
         writeln!(text, "# model_hash: {}\n# recoils_hash: {}", campaign.model_hash, campaign.recoils_hash)?;
+        if settings.pool_potentials && !campaign.other_potentials.is_empty() {
+            writeln!(text, "# together with recoils of other potentials: {}", campaign.other_potentials.join(" "))?;
+        }
         let n_left_out: usize = samples.iter().map(|s| s.n_left_out).sum();
         writeln!(
             text,
