@@ -20,10 +20,11 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
-CAMPAIGN = DATA / "campaign"  # of the potential that ships: what the best numbers of cawo4-w rest on
-# Its bands rest on these as well: campaigns by potential and box.
-BANDS = {(name, "6x6x3"): DATA / f"campaign-{name[1:]}-labels" for name in ("P114", "P105", "P87")} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
-OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P114", "P105", "P87", "P69", "P56")}  # in the same box
+CAMPAIGN = DATA / "campaign"  # of the potential that ships
+# What the response rests on: campaigns by potential and box, the newest first.
+BANDS = {(name, "6x6x3"): DATA / f"campaign-{name[1:]}-labels" for name in ("P120", "P114", "P105", "P87")} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
+RESPONSE = list(BANDS.values())
+OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P120", "P114", "P105", "P87", "P69", "P56")}  # in the same box
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
@@ -129,14 +130,15 @@ def quantiles(values):
 
 def response():
     """The response in numbers."""
-    r, every = shipped(), Recoils(read_csv(CAMPAIGN / "recoils.csv"))
+    r, every = shipped(), Recoils([row for folder in RESPONSE for row in read_csv(folder / "recoils.csv")])
+    potentials = [r["campaign"]["model_hash"], *r["campaign"]["other_potentials"]]
     fermi, mean = r["parameters"]["fermi"], r["parameters"]["mean"]
 
     def fitted(key, digits):
         low, high = quantiles([p["fermi"][key] for p in r["bootstrap"]])
         return f"{fermi[key]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
-    lines = [("potential", r["campaign"]["model_hash"]), ("recoils", f"{len(every.rows)}, {r['campaign']['n_flagged']} of them flagged"),
+    lines = [("potentials", ", ".join(potentials)), ("recoils", f"{len(every.rows)}, {r['campaign']['n_flagged']} of them flagged"),
              ("flags", every.flags()),
              ("defect probability", "plateau / (1 + exp(-(E - midpoint) / width))"),
              ("... midpoint, width (eV)", f"{fitted('midpoint_ev', 0)}, {fitted('width_ev', 1)}"), ("... plateau", fitted("plateau", 3)),
@@ -149,47 +151,33 @@ def response():
     closest = min(every.rows, key=lambda row: float(row["min_distance_angstrom"]))
     lines.append(("closest atoms", f"{closest['closest_pair']} at {float(closest['min_distance_angstrom']):.3f} Å, "
                                    f"{float(closest['recoil_energy_ev']):g} eV"))
-    lines.append(("starts", r["uncertainty"].split(": ", 1)[1].split(";")[0]))
     return table(["", "value (16-84 % of the bootstrap sets)"], lines)
 
 
 def curve_and_means():
-    """The curves beside what its own recoils do."""
+    """The curves beside what the recoils of all potentials do."""
     mean, lines = shipped()["parameters"]["mean"], []
-    rows = {float(row["recoil_energy_ev"]): row for row in read_csv(DATA / "cawo4-w/stored_energy.csv") if row["source"] == "campaign"}
-    for energy_ev, r in by_energy(CAMPAIGN).items():
-        observed, low, high = (float(rows[energy_ev]["defect_probability" + key]) for key in ("", "_low", "_high"))
-        fitted = float(rows[energy_ev]["fitted_defect_probability"])
-        off = f"{(curve(mean, energy_ev) - r.mean_ev) / r.error_ev:+.1f}" if len(r.damaging) > 1 else ""
-        lines.append([f"{energy_ev:g}", f"{len(r.damaging)} of {len(r.rows)}", f"{observed:.2f} ({low:.2f} to {high:.2f})", f"{fitted:.2f}", r.mean(),
-                      f"{curve(mean, energy_ev):.1f}" if r.damaging else "", off])
-    return table(["recoil energy (eV)", "recoils with defects", "their share (16-84 %)", "fitted share", "their mean stored energy (eV)", "curve (eV)",
-                  "curve less mean, in standard errors"], lines)
+    for row in read_csv(DATA / "cawo4-w/stored_energy.csv"):
+        if row["source"] != "campaign":
+            continue
+        energy_ev, runs = float(row["recoil_energy_ev"]), int(row["n_runs"])
+        share, low, high = (float(row["defect_probability" + key]) for key in ("", "_low", "_high"))
+        line = [f"{energy_ev:g}", runs, f"{share:.2f} ({low:.2f} to {high:.2f})", f"{float(row['fitted_defect_probability']):.2f}"]
+        if row["mean_nonzero_stored_energy_ev"]:
+            stored, low, high = (float(row["mean_nonzero_stored_energy_ev" + key]) for key in ("", "_low", "_high"))
+            line += [f"{stored:.1f} ({low:.1f} to {high:.1f})", f"{curve(mean, energy_ev):.1f}"]
+        lines.append(line + [""] * (6 - len(line)))
+    return table(["recoil energy (eV)", "recoils", "share with defects (16-84 %)", "fitted share", "their mean stored energy (eV)", "curve (eV)"], lines)
 
 
 def others():
-    """Campaigns with other potentials, and what the one that ships stores more in the same box; together: weighted by the inverse squares of the errors."""
-    now, others = by_energy(CAMPAIGN), {name: by_energy(folder) for name, folder in OTHERS.items()}
-    header = ["recoil energy (eV)"]
-    for name in others:
-        header += [f"{name}: recoils, with defects", "stored by those (eV)", f"{ships()} less this (eV)"]
-    lines, differences = [], {name: [] for name in others}
-    for energy_ev, r in now.items():
-        line = [f"{energy_ev:g}"]
-        for name, campaign in others.items():
-            if (other := campaign.get(energy_ev)) is None:
-                line += [""] * 3
-                continue
-            more, error = r.mean_ev - other.mean_ev, math.hypot(r.error_ev, other.error_ev)
-            if not math.isnan(error):
-                differences[name].append((more, error))
-            line += [f"{len(other.rows)}, {len(other.damaging)}", other.mean(), "" if math.isnan(error) else f"{more:+.1f} ± {error:.1f}"]
-        lines.append(line)
-    together = ["together"]
-    for pairs in differences.values():
-        weight = sum(error**-2 for _, error in pairs)
-        together += ["", "", f"{sum(more / error**2 for more, error in pairs) / weight:+.1f} ± {weight**-0.5:.1f}"]
-    return table(header, [*lines, together])
+    """All potentials in the same box: recoils, those with defects, and what these store."""
+    campaigns = {ships(): by_energy(CAMPAIGN)} | {name: by_energy(folder) for name, folder in OTHERS.items()}
+    lines = []
+    for energy_ev in sorted({energy for campaign in campaigns.values() for energy in campaign}):
+        found = [campaign.get(energy_ev) for campaign in campaigns.values()]
+        lines.append([f"{energy_ev:g}", *(f"{len(r.rows)}, {len(r.damaging)}" + (f": {r.mean()}" if r.damaging else "") if r else "" for r in found)])
+    return table(["recoil energy (eV)", *(f"{name}: recoils, with defects: stored by those (eV)" for name in campaigns)], lines)
 
 
 class Ratios:
@@ -226,13 +214,13 @@ class Ratios:
 
 def ratios(knockon):
     """What the response that ships does to a spectrum of neutrinos, and what else it might do."""
-    compute, ships = Ratios(knockon), [CAMPAIGN]
+    compute = Ratios(knockon)
     rows = [["`cawo4-w`, with its band", *(f"{r:.3f} ({low:.3f} to {high:.3f})" for r, low, high in compute.of("cawo4-w"))]]
-    others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": compute.of_settings(ships, defect_plateau="false")}
-    names = {"gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
-    others |= {f"another curve: {name}": compute.of_settings(ships, evolution=f'"{key}"') for key, name in names.items()}
-    others |= {f"another shape: {name}": compute.of_settings(ships, shape=f'"{name}"') for name in ("gamma",)}
-    others |= {f"another potential: {name}": compute.of_settings([folder]) for name, folder in OTHERS.items()}
+    others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": compute.of_settings(RESPONSE, defect_plateau="false")}
+    names = {"line": "straight line", "gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
+    others |= {f"another curve: {name}": compute.of_settings(RESPONSE, evolution=f'"{key}"') for key, name in names.items()}
+    others |= {f"another shape: {name}": compute.of_settings(RESPONSE, shape=f'"{name}"') for name in ("gaussian", "gamma")}
+    others |= {f"{name} alone": compute.of_settings([folder]) for name, folder in OTHERS.items()}
     others["P87 in both boxes"] = compute.of_settings([folder for (name, _), folder in BANDS.items() if name == "P87"])
     rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
     return table(["response", *(f"at {e} eV" for e in MEASURED_EV)], rows)
