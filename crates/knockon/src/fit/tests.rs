@@ -62,6 +62,7 @@ fn small_settings() -> Settings {
     settings.prior.isolated_cluster = None;
     settings.leave_out.clear();
     (settings.model.electrostatic, settings.prior.electrostatic) = (None, None);
+    (settings.model.similarity, settings.prior.similarity) = (None, None);
     settings.cross_validation.folds = 4;
     settings.cross_validation.strengths = vec![1e-7, 1e-4, 1e-1];
     settings.classes.truncate(1);
