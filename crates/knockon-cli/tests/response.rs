@@ -67,7 +67,7 @@ fn a_tagged_response_is_used_like_any_other() {
     let at = |path: &str| root().join(path).display().to_string();
     let (settings, crystal) = (at("data/cawo4/response.toml"), at("data/cawo4/cawo4.xyz"));
     // Alone, without the campaign.json that knows the symmetry of the site.
-    std::fs::copy(at("data/cawo4/campaign/recoils.csv"), folder.join("recoils.csv")).unwrap();
+    std::fs::copy(at("data/cawo4/campaign-120-labels/recoils.csv"), folder.join("recoils.csv")).unwrap();
     let common = ["response", &settings, "--campaign", "recoils.csv", "--direction", "0,0,1", "-o", "along-c"];
     let refused = run(folder, &common);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -89,7 +89,7 @@ fn a_tagged_response_is_used_like_any_other() {
 
 /// The table of the shipped campaign with the lines that `keep` wants.
 fn shipped_recoils(keep: impl Fn(&str) -> bool) -> String {
-    let text = std::fs::read_to_string(root().join("data/cawo4/campaign/recoils.csv")).unwrap();
+    let text = std::fs::read_to_string(root().join("data/cawo4/campaign-120-labels/recoils.csv")).unwrap();
     let mut lines = text.lines();
     let header = lines.next().unwrap();
     std::iter::once(header).chain(lines.filter(|l| keep(l))).map(|l| format!("{l}\n")).collect()
