@@ -206,7 +206,7 @@ fn similarities_are_found_in_labels_made_with_them() {
     for (species, central) in truth.central.iter_mut().enumerate() {
         let similarity = central.similarity.as_mut().unwrap();
         assert_eq!((similarity.references.len(), similarity.offset.len()), (5, 4));
-        similarity.coefficients_ev = (0..5).map(|k| 0.2 * f64::from(k as i32 - species as i32)).collect();
+        similarity.coefficients_ev = (0..5).map(|k| 0.2 * f64::from(k - species as i32)).collect();
     }
     let potential = LinearPotential::new(&truth).unwrap();
     for configuration in &mut data.configurations {
