@@ -124,6 +124,49 @@ fn vasp_files_are_read_as_ase_and_dpdata_read_them() {
     assert!(rest.len() == frames.len() - 1 && message.contains("2 unconverged left out"), "{message}");
 }
 
+/// As VASP 6 writes OUTCAR with NWRITE = 0 and with a force field that it learns on the fly.
+#[test]
+fn outputs_of_vasp_with_predicted_steps_and_without_titles() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(outputs().join("OUTCAR")).unwrap();
+    let (whole, _) = import(&outputs().join("OUTCAR"), &[]);
+    let step = &text[text.rfind(" POSITION").unwrap()..];
+    let predicted = |energy: &str| {
+        let step = step.replacen("TOTAL-FORCE (eV/Angst)", "TOTAL-FORCE (eV/Angst) (ML)", 1);
+        let step = step.replacen("  FREE ENERGIE", "  ML FREE ENERGIE", 1);
+        let (before, rest) = step.split_once("TOTEN  =").unwrap();
+        format!("{before}TOTEN  = {energy} {}", rest.split_once(" eV").unwrap().1)
+    };
+    // Of the same name: ids begin with it.
+    let learning = folder.path().join("outputs").join("OUTCAR");
+    std::fs::create_dir(learning.parent().unwrap()).unwrap();
+    std::fs::write(&learning, format!("{text}{}{}", predicted("-25.3"), predicted("0.0"))).unwrap();
+    let (frames, message) = import(&learning, &[]);
+    assert_eq!(frames, whole);
+    assert!(message.contains("1 unconverged left out, 1 of a learned force field left out"), "{message}");
+
+    let titles: Vec<&str> = whole[0].info.get("pseudopotentials").unwrap().split(", ").collect();
+    let listed: String = titles.iter().chain(&titles).map(|title| format!(" POTCAR:    {title}\n")).collect();
+    let rest: String =
+        text.lines().filter(|l| !l.contains("TITEL") && !l.contains("POTCAR:")).map(|l| format!("{l}\n")).collect();
+    let (first, others) = rest.split_once('\n').unwrap();
+    std::fs::write(&learning, format!("{first}\n{listed}{others}")).unwrap();
+    assert_eq!(import(&learning, &[]).0, whole);
+}
+
+/// VASP prints criteria of convergence with as many decimals as energies.
+#[test]
+fn a_criterion_below_the_last_decimal_can_be_met() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, tight) = (outputs().join("vasprun.xml"), folder.path().join("vasprun.xml"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once("name=\"EDIFF\">").unwrap();
+    let settled = format!("{before}name=\"EDIFF\">0.00000000{}", &rest[rest.find('<').unwrap()..]);
+    std::fs::write(&tight, settled.replacen("-25.09999950", "-25.10000000", 1)).unwrap();
+    let (frames, message) = import(&tight, &[]);
+    assert_eq!(frames.len(), 1, "{message}");
+}
+
 #[test]
 fn files_that_break_off_give_what_is_complete() {
     let folder = tempfile::tempdir().unwrap();
@@ -352,6 +395,14 @@ fn cp2k_is_read_as_dpdata_reads_it() {
     let flat = |f: &Frame| f.forces.as_ref().unwrap().iter().flat_map(|x| x.to_array()).collect::<Vec<f64>>();
     close(&flat(&as_2025[0]), &flat(&frames[0]), 1e-9, "forces");
     close(&as_2025[0].stress.unwrap(), &frames[0].stress.unwrap(), 1e-12, "stress");
+    // CP2K 7 and earlier have the stress in a form of their own.
+    let stress = text.find("STRESS| Analytical").unwrap();
+    let rows = text[stress..].lines().skip(2).take(3).map(|row| row.trim_start_matches(" STRESS|"));
+    let rows: String = rows.map(|row| format!("{row}\n")).collect();
+    let earlier = format!("STRESS TENSOR [GPa]\n\n            X               Y               Z\n{rows}\n ");
+    std::fs::write(&recent, format!("{}{earlier}{}", &text[..stress], &text[end..])).unwrap();
+    let (as_7, message) = import(&recent, &[]);
+    assert_eq!((as_7[0].stress, &as_7[0].forces), (frames[0].stress, &frames[0].forces), "{message}");
     std::fs::write(&recent, format!("{}{}", &text[..start], &text[end..])).unwrap();
     let (_, message) = import(&recent, &[]);
     assert!(message.contains("recent.out: 1 labels, 1 without forces\n"), "{message}");

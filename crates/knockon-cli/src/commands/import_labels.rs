@@ -87,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let remarks = [
             (labels.unconverged, "unconverged left out"),
             (labels.incomplete, "incomplete left out"),
+            (labels.predicted, "of a learned force field left out"),
             (labels.frames.iter().filter(|f| f.forces.is_none()).count(), "without forces"),
         ];
         let remarks: String = remarks.iter().filter(|r| r.0 > 0).map(|(n, what)| format!(", {n} {what}")).collect();
@@ -201,7 +202,7 @@ fn read_as_written(path: &Path, arguments: &Arguments) -> Result<Labels> {
         }
         let total = frames.len();
         let labelled: Vec<Frame> = frames.into_iter().filter(|f| f.energy_ev.is_some() || f.forces.is_some()).collect();
-        return Ok(Labels { incomplete: total - labelled.len(), frames: labelled, unconverged: 0 });
+        return Ok(Labels { incomplete: total - labelled.len(), frames: labelled, ..Labels::default() });
     }
     if ["traj", "db"].contains(&ending(path).as_str()) {
         return Ok(labels_of(read_with_ase(path, arguments.python.as_deref())?, kind, &place)?);

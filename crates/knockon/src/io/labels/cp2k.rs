@@ -60,8 +60,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
                 }
                 let unit = HARTREE_EV / BOHR_ANGSTROM;
                 step.forces = Some(rows.map(|k| Ok(unit * text.vector(k, words)?)).collect::<Result<_, Error>>()?);
-            } else if let Some(unit_gpa) = stress_unit_gpa(line).filter(|_| index + 5 < text.lines.len()) {
-                let row = |k: usize| text.vector(index + 2 + k, 2);
+            } else if let Some((below, words, unit_gpa)) =
+                stress_table(line).filter(|(below, ..)| index + below + 3 < text.lines.len())
+            {
+                let row = |k: usize| text.vector(index + below + k, words);
                 let [x, y, z] = [row(0)?, row(1)?, row(2)?];
                 // Positive in compression.
                 step.stress = Some([x.x, y.y, z.z, y.z, x.z, x.y].map(|s| -s * unit_gpa / EV_PER_ANGSTROM3_IN_GPA));
@@ -105,11 +107,15 @@ fn force_table(line: &str) -> Option<(usize, usize)> {
     }
 }
 
-/// If a stress tensor stands below this line: its unit. CP2K 2025 and later print bar unless asked for another one.
-fn stress_unit_gpa(line: &str) -> Option<f64> {
+/// If a stress tensor stands below this line: how many lines below, how many words before the numbers, and its unit in GPa.
+/// The first form is that of CP2K 7 and earlier; CP2K 2025 and later print bar unless asked for another unit.
+fn stress_table(line: &str) -> Option<(usize, usize, f64)> {
+    if line.starts_with("STRESS TENSOR [GPa]") {
+        return Some((3, 1, 1.0));
+    }
     match line.strip_prefix("STRESS| Analytical stress tensor [")?.split(']').next()? {
-        "GPa" => Some(1.0),
-        "bar" => Some(1e-4),
+        "GPa" => Some((2, 2, 1.0)),
+        "bar" => Some((2, 2, 1e-4)),
         _ => None,
     }
 }
@@ -217,8 +223,9 @@ fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
     let mut settings = Vec::new();
     let position = |key: &str| text.lines.iter().position(|l| l.contains(key));
     if let Some(index) = position("CP2K| version string:") {
-        let version = text.line(index).split_whitespace().last().unwrap_or("?");
-        settings.push(("code", format!("CP2K {version}")));
+        // "CP2K version 2023.1", or with "(Development Version)" behind it.
+        let version = text.line(index).split_once("CP2K version").and_then(|(_, rest)| rest.split_whitespace().next());
+        settings.push(("code", format!("CP2K {}", version.unwrap_or("?"))));
     }
     if let Some(index) = position("Density cutoff [a.u.]:") {
         let cutoff = HARTREE_EV * text.number_after(index, "[a.u.]:")?;

@@ -62,5 +62,5 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let class = stem.split('_').next().unwrap_or("").chars().take(2).collect::<String>();
     let settings = vec![("cls", class), ("milady", stem)];
-    Ok(Output { steps: vec![Step { atoms, energies, forces, stress, converged: true }], settings, incomplete: 0 })
+    Ok(Output { steps: vec![Step { atoms, energies, forces, stress, converged: true }], settings, ..Output::default() })
 }

@@ -105,6 +105,8 @@ pub struct Output {
     pub settings: Vec<(&'static str, String)>,
     /// Steps that were begun but not finished, or whose geometry is not told.
     pub incomplete: usize,
+    /// Steps that a force field predicted which the code learns on the fly: no first-principles labels.
+    pub predicted: usize,
 }
 
 /// Labels from one file.
@@ -116,6 +118,8 @@ pub struct Labels {
     pub unconverged: usize,
     /// Number of steps that were left out because something is missing.
     pub incomplete: usize,
+    /// Number of steps that were left out because a force field predicted them ([`Output::predicted`]).
+    pub predicted: usize,
 }
 
 /// Files of this kind are understood.
@@ -152,7 +156,7 @@ fn parser(text: &str, path: &Path) -> Option<Parser> {
 
 /// The configurations that may become labels, with the energy of the kind that is asked for.
 pub fn labels_of(output: Output, kind: EnergyKind, place: &str) -> Result<Labels, Error> {
-    let mut labels = Labels { incomplete: output.incomplete, ..Labels::default() };
+    let mut labels = Labels { incomplete: output.incomplete, predicted: output.predicted, ..Labels::default() };
     for step in output.steps {
         if !step.converged {
             labels.unconverged += 1;

@@ -37,11 +37,16 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
             begun.vectors = Some(DMat3::from_cols(rows[0], rows[1], rows[2]));
         } else if line.contains("POSITION")
             && line.contains("TOTAL-FORCE")
+            && !line.contains("(ML)")
             && index + 2 + species.len() < text.lines.len()
         {
             let rows = (index + 2)..(index + 2 + species.len());
             begun.positions = rows.clone().map(|k| text.vector(k, 0)).collect::<Result<_, _>>()?;
             begun.forces = rows.map(|k| text.vector(k, 3)).collect::<Result<_, _>>()?;
+        } else if line.contains("ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM") {
+            // Of the force field that VASP learns on the fly. Version 6.4 prints zeros beside its own steps.
+            let is_step = index + 2 < text.lines.len() && text.number_after(index + 2, "TOTEN")? != 0.0;
+            output.predicted += usize::from(is_step);
         } else if line.contains("FREE ENERGIE OF THE ION-ELECTRON SYSTEM") {
             if index + 4 >= text.lines.len() {
                 break;
@@ -71,9 +76,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
 
 /// Species of all atoms from the titles of the pseudopotentials and `ions per type`.
 fn species(text: &Text<'_>) -> Result<Vec<Species>, Error> {
-    let titles = text.lines.iter().filter_map(|l| l.split_once("TITEL").map(|(_, rest)| rest));
-    let symbols: Vec<&str> =
-        titles.filter_map(|t| t.split_whitespace().nth(2)).map(|w| w.split('_').next().unwrap_or(w)).collect();
+    let symbols: Vec<&str> = titles(text).into_iter().filter_map(symbol).collect();
     let Some(index) = text.lines.iter().position(|l| l.contains("ions per type")) else {
         return Err(text.wrong(text.lines.len(), "\"ions per type\""));
     };
@@ -90,6 +93,23 @@ fn species(text: &Text<'_>) -> Result<Vec<Species>, Error> {
     Ok(species)
 }
 
+/// Titles of the pseudopotentials, in order. VASP 6 leaves out the lines TITEL if NWRITE asks for little; the lines POTCAR that
+/// every version has list the titles twice.
+fn titles<'a>(text: &Text<'a>) -> Vec<&'a str> {
+    let behind = |key| text.lines.iter().filter_map(move |l| l.trim_start().strip_prefix(key));
+    let titles: Vec<&str> = behind("TITEL").filter_map(|rest| Some(rest.split_once('=')?.1.trim())).collect();
+    if !titles.is_empty() {
+        return titles;
+    }
+    let listed: Vec<&str> = behind("POTCAR:").map(str::trim).collect();
+    listed[listed.len() / 2..].to_vec()
+}
+
+/// The element of a pseudopotential called `PAW_PBE Ca_sv 06Sep2000`.
+fn symbol(title: &str) -> Option<&str> {
+    title.split_whitespace().nth(1)?.split('_').next()
+}
+
 fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
     let first = text.line(0).split_whitespace().next().unwrap_or("");
@@ -103,7 +123,8 @@ fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
     if let Some(cutoff) = find("ENCUT").and_then(|w| w.parse::<f64>().ok()) {
         settings.push(("ecut", format!("{cutoff:?}")));
     }
-    if let Some(xc) = functional(find) {
+    let titles = titles(text);
+    if let Some(xc) = functional(find, &titles) {
         settings.push(("xc", xc));
     }
     let generated = text.lines.iter().find_map(|l| l.split_once("generate k-points for:").map(|(_, mesh)| mesh));
@@ -117,9 +138,19 @@ fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
     if let Some(points) = points.filter(|p| p != "1 1 1") {
         settings.push(("kpts", points));
     }
-    let titles = text.lines.iter().filter_map(|l| l.split_once("TITEL")?.1.split_once('=').map(|(_, t)| t.trim()));
-    settings.push(("pseudopotentials", titles.collect::<Vec<_>>().join(", ")));
+    settings.push(("pseudopotentials", list(&titles)));
     settings
+}
+
+/// Titles in words, each once: files with the same elements several times have theirs as often.
+pub(super) fn list(titles: &[&str]) -> String {
+    let mut named: Vec<&str> = Vec::new();
+    for title in titles {
+        if !named.contains(title) {
+            named.push(title);
+        }
+    }
+    named.join(", ")
 }
 
 /// A mesh of k-points in words: meshes with and without Gamma have different zeros of energy. The shift is in parts of the mesh.
@@ -131,16 +162,31 @@ pub(super) fn describe_mesh(divisions: &[&str], shift: &[f64]) -> String {
     format!("{mesh} shifted by {}", shift.iter().map(f64::to_string).collect::<Vec<_>>().join(" "))
 }
 
-/// The functional's usual name from VASP's settings, and all that is added to it.
-pub(super) fn functional<'a>(find: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+/// The functional of PAW data sets, which is VASP's where nothing else is asked for.
+fn functional_of_titles(titles: &[&str]) -> Option<&'static str> {
+    let of = |title: &&str| match title.split_whitespace().next()? {
+        "PAW_PBE" => Some("PBE"),
+        "PAW_GGA" => Some("PW91"),
+        "PAW" => Some("LDA"),
+        _ => None,
+    };
+    let first = of(titles.first()?)?;
+    titles.iter().all(|title| of(title) == Some(first)).then_some(first)
+}
+
+/// The functional's usual name from VASP's settings and the titles of the pseudopotentials, and all that is added to it.
+pub(super) fn functional<'a>(find: impl Fn(&str) -> Option<&'a str>, titles: &[&str]) -> Option<String> {
     let is_true = |key: &str| find(key).is_some_and(|w| w.trim_matches('.').starts_with('T'));
     let number = |key: &str| find(key).and_then(|w| w.parse::<f64>().ok()).filter(|x| *x != 0.0);
     let meta = find("METAGGA").filter(|w| !["", "F", ".FALSE.", "-", "--", "NONE"].contains(w));
-    let mut name = match meta.or_else(|| find("GGA"))? {
-        "PE" | "--" => "PBE", // "--": that of the PAW sets, which are PBE in use; their titles are kept
-        "PS" => "PBEsol",
-        "CA" => "LDA",
-        other => other,
+    // VASP 6.6 says nothing of GGA where INCAR does not.
+    let mut name = match meta.or_else(|| find("GGA")) {
+        None | Some("--") => functional_of_titles(titles)?,
+        Some("PE") => "PBE",
+        Some("PS") => "PBEsol",
+        Some("91") => "PW91",
+        Some("CA") => "LDA",
+        Some(other) => other,
     }
     .to_owned();
     if is_true("LHFCALC") {
@@ -173,9 +219,17 @@ mod tests {
     #[test]
     fn functionals_are_told_apart() {
         let name = |settings: &[(&str, &'static str)]| {
-            functional(|key| settings.iter().find(|(k, _)| *k == key).map(|(_, value)| *value))
+            functional(
+                |key| settings.iter().find(|(k, _)| *k == key).map(|(_, value)| *value),
+                &["PAW_PBE O 08Apr2002"],
+            )
         };
-        assert_eq!(name(&[]), None);
+        let by_titles = |titles: &[&str]| functional(|key| (key == "GGA").then_some("--"), titles);
+        assert_eq!(name(&[]).as_deref(), Some("PBE"));
+        assert_eq!(by_titles(&["PAW_GGA H 07Jul1998", "PAW_GGA C 05Jan2001"]).as_deref(), Some("PW91"));
+        assert_eq!(by_titles(&["PAW Si 02Apr1999"]).as_deref(), Some("LDA"));
+        assert_eq!(by_titles(&["PAW_GGA H 07Jul1998", "PAW_PBE C 08Apr2002"]), None);
+        assert_eq!(by_titles(&[]), None);
         assert_eq!(name(&[("GGA", "PE"), ("METAGGA", "--"), ("LHFCALC", "F"), ("IVDW", "0")]).as_deref(), Some("PBE"));
         assert_eq!(name(&[("GGA", "--"), ("METAGGA", "SCAN")]).as_deref(), Some("SCAN"));
         let hybrid = |screening| [("GGA", "PE"), ("LHFCALC", ".TRUE."), ("AEXX", "0.2500"), ("HFSCREEN", screening)];

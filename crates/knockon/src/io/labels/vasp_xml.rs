@@ -7,6 +7,8 @@ use glam::{BVec3, DMat3, DVec3};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::path::Path;
 
+/// VASP prints energies with eight decimals, and a criterion below their last one as zero.
+const LAST_DECIMAL_EV: f64 = 1e-8;
 /// The energy may have changed by so many times the criterion in the last iteration of a loop that ended early.
 const LEFT_EARLY: f64 = 10.0;
 const REMEDY: &str = "Give a vasprun.xml as VASP wrote it";
@@ -56,14 +58,15 @@ impl Reader<'_> {
         let parameters = child(root, "parameters", None).ok_or_else(|| self.wrong("<parameters>"))?;
         let species = self.species(root)?;
         let nelm = self.number(parameter(parameters, "NELM"), "NELM")? as usize;
-        let ediff = self.number(parameter(parameters, "EDIFF"), "EDIFF")?;
+        let ediff = self.number(parameter(parameters, "EDIFF"), "EDIFF")?.max(LAST_DECIMAL_EV);
         if parameter(parameters, "PSTRESS").and_then(|w| w.parse().ok()).is_some_and(|p: f64| p != 0.0) {
             let problem = "expected PSTRESS = 0, found a pressure: the energies are enthalpies";
             return Err(Error::input(self.name, problem, "Compute the configurations again without PSTRESS"));
         }
-        let mut output = Output { incomplete, settings: settings(root, parameters), steps: Vec::new() };
+        let mut output = Output { incomplete, settings: settings(root, parameters), ..Output::default() };
         for calculation in root.children().filter(|n| n.has_tag_name("calculation")) {
-            if child(calculation, "energy", None).is_none() {
+            let is_complete = ["energy", "scstep"].iter().all(|tag| child(calculation, tag, None).is_some());
+            if !is_complete {
                 output.incomplete += 1;
                 continue;
             }
@@ -162,18 +165,18 @@ fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, 
     // Not all of what INCAR sets is among the parameters.
     let incar = child(root, "incar", None);
     let find = |key: &str| parameter(parameters, key).or_else(|| parameter(incar?, key));
-    if let Some(xc) = super::vasp_outcar::functional(find) {
+    let types = child(root, "atominfo", None).and_then(|n| child(n, "array", Some("atomtypes")));
+    let rows = types.and_then(|n| child(n, "set", None));
+    let titles = rows.into_iter().flat_map(|n| n.children().filter(Node::is_element).collect::<Vec<_>>());
+    let titles: Vec<&str> = titles.filter_map(|row| row.last_element_child()?.text()).map(str::trim).collect();
+    if let Some(xc) = super::vasp_outcar::functional(find, &titles) {
         settings.push(("xc", xc));
     }
     if let Some(mesh) = child(root, "kpoints", None).and_then(mesh).filter(|m| m != "1 1 1") {
         settings.push(("kpts", mesh));
     }
-    let types = child(root, "atominfo", None).and_then(|n| child(n, "array", Some("atomtypes")));
-    let rows = types.and_then(|n| child(n, "set", None));
-    let titles = rows.into_iter().flat_map(|n| n.children().filter(Node::is_element).collect::<Vec<_>>());
-    let titles: Vec<&str> = titles.filter_map(|row| row.last_element_child()?.text()).map(str::trim).collect();
     if !titles.is_empty() {
-        settings.push(("pseudopotentials", titles.join(", ")));
+        settings.push(("pseudopotentials", super::vasp_outcar::list(&titles)));
     }
     settings
 }
