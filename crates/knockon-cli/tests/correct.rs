@@ -62,6 +62,36 @@ fn a_spectrum_goes_through_curves_matrix_and_simulation() {
 }
 
 /// `knockon spectra` takes a matrix as it takes curves: tables, bands, and landmarks in words where a peak has become a shoulder.
+/// Given together, responses of several elements do what each does alone, added up.
+#[test]
+fn every_element_is_corrected_by_its_own_response() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    succeed(folder, &["spectrum", "cevns", "--target", "CaWO4", "--energies", "1:300:1", "-o", "cevns.csv"]);
+    succeed(folder, &["response", "-o", "out", "--matrix", "matrix.csv", "--matrix-energies", "0:320:1"]);
+    let of_tungsten = std::fs::read_to_string(folder.join("matrix.csv")).unwrap();
+    assert!(of_tungsten.contains("# species: W\n"), "{of_tungsten:.300}");
+    std::fs::write(folder.join("oxygen.csv"), of_tungsten.replacen("# species: W\n", "# species: O\n", 1)).unwrap();
+    let corrected = |responses: &[&str], output: &str| {
+        let responses: Vec<&str> = responses.iter().flat_map(|response| ["--response", response]).collect();
+        succeed(folder, &[&["correct", "cevns.csv", "-o", output], &DETECTOR[..], &responses].concat());
+        column(folder, output, "corrected_rate_per_kev_kg_day")
+    };
+    let (both, comments) = corrected(&["paper", "oxygen.csv"], "both.csv");
+    assert!(comments.contains("W: corrected") && comments.contains("O: corrected"), "{comments}");
+    assert!(comments.contains("Ca: no response") && comments.contains("O: low, high: nan"), "{comments}");
+    let [tungsten, oxygen] = [("paper", "w.csv"), ("oxygen.csv", "o.csv")].map(|(r, file)| corrected(&[r], file).0);
+    let (uncorrected, _) = column(folder, "both.csv", "uncorrected_rate_per_kev_kg_day");
+    for bin in 0..250 {
+        let expected = tungsten[bin] + oxygen[bin] - uncorrected[bin];
+        assert!((both[bin] - expected).abs() < 1e-3 * uncorrected[bin].max(1e-9), "{bin}: {} {expected}", both[bin]);
+    }
+    let twice =
+        run(folder, &["correct", "cevns.csv", "--response", "paper", "--response", "cawo4-w", "-o", "twice.csv"]);
+    let message = String::from_utf8_lossy(&twice.stderr);
+    assert!(twice.status.code() == Some(2) && message.contains("found two for W"), "{message}");
+}
+
 #[test]
 fn the_three_spectra_are_corrected_with_a_matrix() {
     let temporary = tempfile::tempdir().unwrap();

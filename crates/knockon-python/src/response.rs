@@ -6,11 +6,12 @@ use crate::{exception, released};
 use knockon::response::StoredEnergy;
 use knockon::spectra::detector::Detector;
 use knockon::spectra::user::{BinnedSpectrum, UserPart, check_recoils};
-use knockon::spectra::{AnyResponse, complete_from_ev, complete_up_to_ev, detect, simulate};
+use knockon::spectra::{AnyResponse, Responses, complete_from_ev, complete_up_to_ev, detect, simulate};
 use numpy::PyArrayDyn;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
+use std::iter;
 use std::path::PathBuf;
 
 /// p(stored energy | recoil energy) of one recoiling species in one crystal.
@@ -114,7 +115,7 @@ impl Response {
         seed: u64,
     ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
         let energies = self.recoils(&energies_ev)?;
-        let events = released(py, || simulate(&energies, &self.inner, &Detector::default(), seed))?;
+        let events = released(py, || simulate(&energies, &self.alone(), &Detector::default(), seed))?;
         shaped_like(py, events.iter().map(|e| e.stored_ev).collect(), &energies_ev)
     }
 
@@ -150,7 +151,7 @@ impl Response {
         }
         .detector()?;
         let energies = self.recoils(&energies_ev)?;
-        let events = released(py, || simulate(&energies, &self.inner, &detector, seed))?;
+        let events = released(py, || simulate(&energies, &self.alone(), &detector, seed))?;
         let of = |part: fn(&knockon::spectra::Event) -> f64| column(py, events.iter().map(part).collect());
         let triggered: Vec<bool> = events.iter().map(|e| e.triggered).collect();
         Ok(Events {
@@ -163,9 +164,9 @@ impl Response {
 
     /// Folds counts of recoils in the bins between `edges_ev` (eV): the stored energy is taken off, then come resolution
     /// and trigger. `counts` is an array, all of it recoils of the response's species, or a dictionary with one array for
-    /// each recoiling element; elements without a response are seen by the detector as they are. `calibration` is that of
-    /// `simulate`.
-    #[pyo3(signature = (edges_ev, counts, *, errors=None, resolution_ev=0.0, resolution_slope=0.0, threshold_ev=None,
+    /// each recoiling element; elements without a response are seen by the detector as they are. `also` has responses for
+    /// further elements. `calibration` is that of `simulate`.
+    #[pyo3(signature = (edges_ev, counts, *, errors=None, also=Vec::new(), resolution_ev=0.0, resolution_slope=0.0, threshold_ev=None,
         threshold_width_ev=None, plateau=None, efficiency=None, efficiency_of="measured", calibration="electron-recoils"))]
     #[allow(clippy::too_many_arguments)]
     fn fold<'py>(
@@ -174,6 +175,7 @@ impl Response {
         edges_ev: Numbers<'py>,
         counts: &Bound<'py, PyAny>,
         errors: Option<&Bound<'py, PyAny>>,
+        also: Vec<PyRef<'py, Self>>,
         resolution_ev: f64,
         resolution_slope: f64,
         threshold_ev: Option<f64>,
@@ -195,22 +197,19 @@ impl Response {
         }
         .detector()?;
         let (edges, parts) = (to_vec(&edges_ev), parts(counts, errors)?);
-        if !parts.iter().any(|part| part.is_of(self.species())) {
-            let found: Vec<&str> = parts.iter().filter_map(|part| part.species.as_deref()).collect();
-            let problem = format!(
-                "counts: expected recoils of {}, as the response is for, found {}",
-                self.species(),
-                found.join(", ")
-            );
+        let all = iter::once(&self.inner).chain(also.iter().map(|other| &other.inner)).cloned().collect();
+        let responses = Responses::new(all).map_err(exception)?;
+        let other = |p: &UserPart| p.species.clone().filter(|element| !responses.has(element));
+        let uncorrected_elements: Vec<String> = parts.iter().filter_map(other).collect();
+        if uncorrected_elements.len() == parts.len() {
+            let (elements, found) = (responses.elements(), uncorrected_elements.join(", "));
+            let problem = format!("counts: expected recoils of {elements}, as the response is for, found {found}");
             return Err(PyValueError::new_err(problem));
         }
-        let other = |p: &UserPart| p.species.clone().filter(|s| s != self.species());
-        let uncorrected_elements = parts.iter().filter_map(other).collect();
-        let range = self.inner.best().usable_range_ev();
-        let binned = BinnedSpectrum::from_counts(edges, parts, range).map_err(exception)?;
-        let found = released(py, || detect(&binned, &self.inner, &detector))?;
-        let from = complete_from_ev(&binned, &self.inner, &detector).map_err(exception)?;
-        let up_to = complete_up_to_ev(&binned, &self.inner, &detector).map_err(exception)?;
+        let binned = BinnedSpectrum::from_counts(edges, parts, responses.usable_range_ev()).map_err(exception)?;
+        let found = released(py, || detect(&binned, &responses, &detector))?;
+        let from = complete_from_ev(&binned, &responses, &detector).map_err(exception)?;
+        let up_to = complete_up_to_ev(&binned, &responses, &detector).map_err(exception)?;
         let n_bins = binned.edges_ev.len() - 1;
         let ([low, high], [ratio_low, ratio_high]) = (found.after_band, found.ratio_band);
         Ok(DetectedSpectrum {
@@ -235,6 +234,10 @@ impl Response {
 }
 
 impl Response {
+    fn alone(&self) -> Responses {
+        self.inner.clone().into()
+    }
+
     /// The energies, if the response holds for all of them.
     fn recoils(&self, energies_ev: &AnyShape<'_>) -> PyResult<Vec<f64>> {
         let energies = to_vec(energies_ev);

@@ -11,8 +11,8 @@ use knockon::spectra::calibration::Calibration;
 use knockon::spectra::detector::{Detector, EfficiencyOf, Resolution, Trigger};
 use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
 use knockon::spectra::{
-    AnyResponse, DetectedSpectrum, Event, complete_from_ev, complete_up_to_ev, detect_into, parse_energies, simulate,
-    simulate_binned, too_coarse_between_ev,
+    AnyResponse, DetectedSpectrum, Event, Responses, complete_from_ev, complete_up_to_ev, detect_into, parse_energies,
+    simulate, simulate_binned, too_coarse_between_ev,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ spectrum has lost the stored energy already and would lose it twice: fit it (kno
   - a binned table with a header: energy_low_ev,energy_high_ev or energy_ev (centres), then a value
     (counts, or a rate per energy under any other name), then optionally VALUE_error;
   - columns w_VALUE, ca_VALUE ... beside VALUE, or without it: parts by element, as `knockon spectrum`
-    writes them. Only the response's element is corrected, the others are seen by the detector as
-    they are, and the output says so; a spectrum without that element is refused. Columns of any
+    writes them. Elements with a response are corrected, the others are seen by the detector as they
+    are, and the output says so; a spectrum without any of the former is refused. Columns of any
     other meaning are refused; --column chooses one;
   - without a header: centre, rate per energy, optionally error;
   - a single column: a list of events, each of which is simulated, or with --edges folded into a
@@ -36,6 +36,7 @@ With --efficiency-of deposited it acts on the energy before the resolution, as i
 
 RESPONSE is a name (cawo4-w: the project's own cascades; paper: two means printed in the paper, the rest
 assumed, docs/experimenters.md) or a file: response.json of `knockon response`, or a matrix (docs/response-format.md).
+A response is for one recoiling element; give --response once for each element of the crystal that has one.
 
 --calibration says what fixes the energy scale: electron-recoils, which store nothing, or
 capture-peak: the W peak of neutron capture is called 112.44 eV where the detector sees it. Then
@@ -45,7 +46,8 @@ and resolution, has its maximum at 112.44 eV; resolution, threshold and bins are
 The output has each bin without (uncorrected) and with (corrected) stored energy, their ratio, and
 16-84 % bands over the response's bootstrap sets, which hold the spread of recoils and directions, not
 the systematics of the potential (docs/limits.md): compare responses. Bins near the end of the input
-lack recoils from above it; a note says from where. Internal bins are halved until no bin of the output
+lack recoils from above it; a note says from where. Of several responses a bootstrap set of each is taken
+at a time. Internal bins are halved until no bin of the output
 changes by more than 0.1 % (of a thousandth of the largest, if it is below that); where that cannot be
 reached the command ends with an error.
 
@@ -54,7 +56,8 @@ Examples:
   knockon correct cevns.csv --response paper --resolution-ev 5 --threshold-ev 20 -o corrected.csv
   knockon correct events.txt --response paper --resolution-ev 5 --seed 1 -o events-corrected.csv
   knockon correct events.txt --response paper --resolution-ev 5 --edges 0:200:2 -o histogram.csv
-  knockon correct cevns.csv --response paper --resolution-ev 5 --calibration capture-peak -o relative.csv";
+  knockon correct cevns.csv --response paper --resolution-ev 5 --calibration capture-peak -o relative.csv
+  knockon correct sapphire.csv --response al.npz --response o.npz --resolution-ev 5 -o corrected.csv";
 
 /// What the values of a spectrum are.
 #[derive(Clone, Copy, ValueEnum)]
@@ -145,9 +148,9 @@ pub(super) struct DetectorArguments {
 pub(crate) struct Arguments {
     /// The spectrum or the events, see below.
     spectrum: PathBuf,
-    /// Name or file of the response, see below.
-    #[arg(long, value_name = "NAME-or-FILE")]
-    response: String,
+    /// Name or file of the response, see below; repeatable, once for each recoiling element.
+    #[arg(long, value_name = "NAME-or-FILE", required = true)]
+    response: Vec<String>,
     #[command(flatten)]
     detector: DetectorArguments,
     /// Column of the table to correct.
@@ -177,22 +180,22 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let inputs = input_files(&arguments.spectrum, &arguments.response, &arguments.detector);
     refuse_overwriting(&inputs, &arguments.output)?;
-    let response = AnyResponse::load(&arguments.response)?;
+    let responses = Responses::load(&arguments.response)?;
     let detector = arguments.detector.detector()?;
     let text = read_text(&arguments.spectrum)?;
     let content = arguments.content.map(Content::from);
     let name = arguments.spectrum.display().to_string();
-    let range = response.best().usable_range_ev();
+    let range = responses.usable_range_ev();
     let spectrum = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?;
-    let uncorrected = left_uncorrected(&spectrum, &response, &name)?;
+    let uncorrected = left_uncorrected(&spectrum, &responses, &name)?;
     let parameters = json!({ "spectrum": name, "spectrum_hash": content_hash(text.as_bytes()),
         "content": content_in_words(&spectrum), "detector": detector, "calibration": detector.calibration.in_words(),
-        "response": describe(&response)? });
+        "response": describe_all(&responses)? });
     let mut table = match arguments.events {
-        Some(number) => arguments.draw(&spectrum, number, &response, &detector, parameters)?,
-        None => arguments.fold(&spectrum, &response, &detector, parameters)?,
+        Some(number) => arguments.draw(&spectrum, number, &responses, &detector, parameters)?,
+        None => arguments.fold(&spectrum, &responses, &detector, parameters)?,
     };
-    let mut doubts = arguments.doubts(&spectrum, &response, &detector)?;
+    let mut doubts = arguments.doubts(&spectrum, &responses, &detector)?;
     doubts.extend(doubt_resolution(&text, &detector));
     for doubt in doubts {
         progress::say(&doubt);
@@ -200,7 +203,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     table.write(arguments.format, Some(&arguments.output))?;
     if says_no_element(&spectrum) {
-        progress::say(&taken_as_own(response.species()));
+        progress::say(&taken_as_own(&responses));
     }
     if !uncorrected.is_empty() {
         progress::say(&format!("left uncorrected: {}", uncorrected.join(", ")));
@@ -209,14 +212,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Elements that the response does not hold for. A spectrum of nothing else is refused: nothing would be corrected.
-fn left_uncorrected<'a>(spectrum: &'a UserSpectrum, response: &AnyResponse, name: &str) -> Result<Vec<&'a str>> {
+/// Elements without a response. A spectrum of nothing else is refused: nothing would be corrected.
+fn left_uncorrected<'a>(spectrum: &'a UserSpectrum, responses: &Responses, name: &str) -> Result<Vec<&'a str>> {
     let UserSpectrum::Binned(binned) = spectrum else { return Ok(Vec::new()) };
     let elements = binned.parts.iter().filter_map(|p| p.species.as_deref());
-    let others: Vec<&str> = elements.filter(|element| *element != response.species()).collect();
+    let others: Vec<&str> = elements.filter(|element| !responses.has(element)).collect();
     if others.len() == binned.parts.len() {
-        let problem =
-            format!("expected recoils of {}, as the response is for, found {}", response.species(), others.join(", "));
+        let problem = format!(
+            "expected recoils of {}, as the response is for, found {}",
+            responses.elements(),
+            others.join(", ")
+        );
         let remedy = "Give a response for one of these elements: docs/experimenters.md, \"Other crystals\"";
         return Err(Error::input(name, problem, remedy).into());
     }
@@ -224,9 +230,13 @@ fn left_uncorrected<'a>(spectrum: &'a UserSpectrum, response: &AnyResponse, name
 }
 
 /// Files that a correction or a fit reads. A name of a response that ships is no file.
-pub(super) fn input_files<'a>(spectrum: &'a Path, response: &'a str, detector: &'a DetectorArguments) -> Vec<&'a Path> {
-    let response = (!Response::is_shipped(response)).then(|| Path::new(response));
-    [Some(spectrum), response, detector.efficiency.as_deref()].into_iter().flatten().collect()
+pub(super) fn input_files<'a>(
+    spectrum: &'a Path,
+    responses: &'a [String],
+    detector: &'a DetectorArguments,
+) -> Vec<&'a Path> {
+    let files = responses.iter().filter(|response| !Response::is_shipped(response)).map(Path::new);
+    [Some(spectrum), detector.efficiency.as_deref()].into_iter().flatten().chain(files).collect()
 }
 
 /// Refuses an output that is one of the inputs, whatever it is called and whichever links lead to it. A terminal may be both.
@@ -241,7 +251,7 @@ pub(super) fn refuse_overwriting(inputs: &[impl AsRef<Path>], output: &Path) -> 
         .into())
 }
 
-/// Whether the input does not say which element recoiled: then all recoils count as those of the response's species.
+/// Whether the input does not say which element recoiled: then all recoils count as those of the lone response's species.
 fn says_no_element(spectrum: &UserSpectrum) -> bool {
     match spectrum {
         UserSpectrum::Binned(binned) => binned.parts.iter().any(|part| part.species.is_none()),
@@ -249,8 +259,8 @@ fn says_no_element(spectrum: &UserSpectrum) -> bool {
     }
 }
 
-fn taken_as_own(species: &str) -> String {
-    format!("all recoils were taken as those of {species}, the response's species")
+fn taken_as_own(responses: &Responses) -> String {
+    format!("all recoils were taken as those of {}, the response's species", responses.elements())
 }
 
 /// A resolution that the input says it has already, where another is asked for.
@@ -321,7 +331,7 @@ fn doubt_share(kept_share: f64) -> Option<String> {
 
 impl Arguments {
     /// What may be wrong with the input, in words.
-    fn doubts(&self, spectrum: &UserSpectrum, response: &AnyResponse, detector: &Detector) -> Result<Vec<String>> {
+    fn doubts(&self, spectrum: &UserSpectrum, responses: &Responses, detector: &Detector) -> Result<Vec<String>> {
         let binned = match spectrum {
             UserSpectrum::Events(recoils) => {
                 return Ok(doubt_unit(recoils.iter().copied().fold(0.0, f64::max)).into_iter().collect());
@@ -337,11 +347,11 @@ impl Arguments {
         let top = asked.as_ref().and_then(|edges| edges.last().copied()).unwrap_or(end);
         let start = binned.edges_ev[0];
         let bottom = asked.as_ref().and_then(|edges| edges.first().copied()).unwrap_or(start);
-        if let Some(limit) = complete_from_ev(binned, response, detector)?.filter(|limit| bottom < *limit) {
+        if let Some(limit) = complete_from_ev(binned, responses, detector)?.filter(|limit| bottom < *limit) {
             let seen = if self.events.is_some() { "events" } else { "bins" };
             doubts.push(format!("input begins at {start} eV: {seen} below {limit:.0} eV lack recoils from below"));
         }
-        if let Some(limit) = complete_up_to_ev(binned, response, detector)?.filter(|limit| top > *limit) {
+        if let Some(limit) = complete_up_to_ev(binned, responses, detector)?.filter(|limit| top > *limit) {
             let seen = if self.events.is_some() { "events" } else { "bins" };
             let from = limit.max(0.0);
             doubts.push(format!("input ends at {end} eV: {seen} above {from:.0} eV lack recoils from above"));
@@ -354,7 +364,7 @@ impl Arguments {
         &self,
         spectrum: &UserSpectrum,
         number: usize,
-        response: &AnyResponse,
+        responses: &Responses,
         detector: &Detector,
         mut parameters: Value,
     ) -> Result<Table> {
@@ -378,14 +388,14 @@ impl Arguments {
             _ => format!("{}_times_ev_per_event", binned.column),
         };
         parameters[stands_for] = json!(total / number as f64);
-        Ok(simulated(&simulate_binned(binned, number, response, detector, self.seed)?, parameters))
+        Ok(simulated(&simulate_binned(binned, number, responses, detector, self.seed)?, parameters))
     }
 
     /// A spectrum in bins; each event of a list where no bins are asked for.
     fn fold(
         &self,
         spectrum: &UserSpectrum,
-        response: &AnyResponse,
+        responses: &Responses,
         detector: &Detector,
         mut parameters: Value,
     ) -> Result<Table> {
@@ -394,17 +404,17 @@ impl Arguments {
             (None, UserSpectrum::Binned(binned)) => binned.edges_ev.clone(),
             (None, UserSpectrum::Events(recoils)) => {
                 parameters["seed"] = json!(self.seed);
-                return Ok(simulated(&simulate(recoils, response, detector, self.seed)?, parameters));
+                return Ok(simulated(&simulate(recoils, responses, detector, self.seed)?, parameters));
             }
         };
-        let found = detect_into(spectrum, &edges, response, detector)?;
+        let found = detect_into(spectrum, &edges, responses, detector)?;
         parameters["conservation_error"] = json!(found.conservation_error);
         parameters["convergence_error"] = json!(found.convergence_error);
         parameters["internal_bin_ev"] = json!(found.internal_bin_ev);
         parameters["calibration_scale"] = json!(found.calibration_scale);
         parameters["kept_share"] = json!(found.kept_share);
         let doubt = doubt_share(found.kept_share);
-        let mut table = folded(spectrum, &edges, found, response, parameters);
+        let mut table = folded(spectrum, &edges, found, responses, parameters);
         doubt.iter().for_each(|text| progress::say(text));
         table.notes.extend(doubt);
         Ok(table)
@@ -435,11 +445,19 @@ pub(super) fn describe(response: &AnyResponse) -> Result<Value> {
         "caption": response.caption() }))
 }
 
+/// A lone response as [`describe`] has it, several as a list.
+fn describe_all(responses: &Responses) -> Result<Value> {
+    match responses.only() {
+        Some(response) => describe(response),
+        None => responses.iter().map(describe).collect(),
+    }
+}
+
 fn folded(
     spectrum: &UserSpectrum,
     edges: &[f64],
     found: DetectedSpectrum,
-    response: &AnyResponse,
+    responses: &Responses,
     parameters: Value,
 ) -> Table {
     let (content, column) = match spectrum {
@@ -472,9 +490,11 @@ fn folded(
     let mut notes = vec![
         "measured energy; uncorrected: resolution and trigger only; corrected: energy stored in defects taken off first"
             .to_owned(),
-        bands_in_words(response).to_owned(),
     ];
-    let species = response.species();
+    notes.extend(responses.iter().map(|response| match responses.only() {
+        Some(_) => bands_in_words(response).to_owned(),
+        None => format!("{}: {}", response.species(), bands_in_words(response)),
+    }));
     let parts: Vec<Option<String>> = match spectrum {
         UserSpectrum::Binned(binned) => binned.parts.iter().map(|p| p.species.clone()).collect(),
         UserSpectrum::Events(_) => {
@@ -484,8 +504,8 @@ fn folded(
     };
     for part in &parts {
         notes.push(match part.as_deref() {
-            None => taken_as_own(species),
-            Some(own) if own == species => format!("{own}: corrected"),
+            None => taken_as_own(responses),
+            Some(own) if responses.has(own) => format!("{own}: corrected"),
             Some(other) => format!("{other}: no response for this species, left uncorrected"),
         });
     }

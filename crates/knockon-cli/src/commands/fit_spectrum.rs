@@ -93,7 +93,7 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut inputs = input_files(&arguments.measured, &arguments.response, &arguments.detector);
+    let mut inputs = input_files(&arguments.measured, std::slice::from_ref(&arguments.response), &arguments.detector);
     inputs.extend(arguments.settings.as_deref());
     FILES.iter().try_for_each(|file| refuse_overwriting(&inputs, &arguments.output.join(file)))?;
     let response = AnyResponse::load(&arguments.response)?;

@@ -63,6 +63,7 @@ class Response:
         counts: ArrayLike | Mapping[str, ArrayLike],
         *,
         errors: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        also: Sequence[Response] = ...,
         resolution_ev: float = ...,
         resolution_slope: float = ...,
         threshold_ev: float | None = None,

@@ -116,6 +116,14 @@ def test_elements_without_response_are_left_alone(paper):
     assert folded.complete_up_to_ev is None or folded.complete_up_to_ev < EDGES[-1]
     with pytest.raises(ValueError, match="expected recoils of W"):
         paper.fold(EDGES, {"O": COUNTS})
+    oxygen = knockon.Response.from_json(paper.to_json().replace('"species": "W"', '"species": "O"', 1))
+    both = paper.fold(EDGES, {"W": COUNTS, "O": 2.0 * COUNTS}, also=[oxygen])
+    assert both.uncorrected_elements == [] and oxygen.species == "O"
+    np.testing.assert_allclose(both.corrected, 3.0 * tungsten.corrected, rtol=1e-9)
+    with pytest.raises(ValueError, match="two for W"):
+        paper.fold(EDGES, {"W": COUNTS}, also=[paper])
+    with pytest.raises(ValueError, match="by element"):
+        paper.fold(EDGES, COUNTS, also=[oxygen])
     np.testing.assert_allclose(folded.corrected, tungsten.corrected + 2.0 * COUNTS, rtol=1e-9)
 
 

@@ -6,7 +6,7 @@
 //!
 //! Tables of recoils (`table`) -> samples by energy (`samples`), perhaps near one direction (`directional`) -> parameters
 //! and bootstrap sets (`build`), with a table of other forms (`selection`) -> [`StoredEnergy`], which folding asks.
-//! [`AnyResponse`] is such a response or an imported [`ResponseMatrix`], by name or from a file.
+//! [`AnyResponse`] is such a response or an imported [`ResponseMatrix`], by name or from a file; [`Responses`] are some for several elements.
 
 mod any;
 mod build;
@@ -20,6 +20,7 @@ mod observable;
 mod published;
 mod samples;
 mod selection;
+mod several;
 mod shape;
 mod shipped;
 mod spline;
@@ -40,6 +41,7 @@ pub use observable::{LINE_RESOLUTION_EV, Observables};
 pub use published::MEANS as PUBLISHED_MEANS;
 pub use samples::{EnergySamples, Run, Statistics, bands, group};
 pub use selection::ModelScore;
+pub use several::Responses;
 pub use shape::{Profile, Shape, ShapeModel};
 pub use spline::MonotoneSpline;
 pub use stored::StoredEnergy;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 /// Recoil energy in eV of the single-gamma peak of 182W(n,gamma), the calibration peak.
 pub const CAPTURE_PEAK_EV: f64 = 112.44;
 /// What recoils there.
-const CAPTURE_SPECIES: &str = "W";
+pub(super) const CAPTURE_SPECIES: &str = "W";
 
 /// What the energy scale is fixed by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

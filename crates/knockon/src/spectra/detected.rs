@@ -9,7 +9,7 @@ use super::ratio;
 use super::user::{BinnedSpectrum, Content, UserPart, UserSpectrum, are_whole};
 use crate::Error;
 use crate::math::band_by_bin;
-use crate::response::{AnyResponse, StoredEnergy};
+use crate::response::{Responses, StoredEnergy};
 use rayon::prelude::*;
 
 /// Counts in bins of measured energy, seen without and with energy stored in defects. NaN: no value.
@@ -40,21 +40,21 @@ pub struct DetectedSpectrum {
     pub calibration_scale: f64,
 }
 
-/// Folds a binned spectrum into its own bins. Parts of another species than the response's are left uncorrected.
+/// Folds a binned spectrum into its own bins. Parts of species without a response are left uncorrected.
 pub fn detect(
     spectrum: &BinnedSpectrum,
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
 ) -> Result<DetectedSpectrum, Error> {
-    fold(&Recoils::binned(spectrum, response.species()), &spectrum.edges_ev, response, detector)
+    fold(&Recoils::binned(spectrum, responses)?, &spectrum.edges_ev, responses, detector)
 }
 
-/// Folds bins or events into bins between ascending `edges_ev` of measured energy. Events are recoils of the response's
-/// species.
+/// Folds bins or events into bins between ascending `edges_ev` of measured energy. Events are recoils of the species of the only
+/// response.
 pub fn detect_into(
     spectrum: &UserSpectrum,
     edges_ev: &[f64],
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
 ) -> Result<DetectedSpectrum, Error> {
     let rising = edges_ev.windows(2).all(|e| e[1] > e[0]) && edges_ev.iter().all(|e| e.is_finite());
@@ -68,10 +68,8 @@ pub fn detect_into(
         return Err(Error::input("edges", problem, "Give wider bins (edges); energies are in eV"));
     }
     match spectrum {
-        UserSpectrum::Binned(binned) => {
-            fold(&Recoils::binned(binned, response.species()), edges_ev, response, detector)
-        }
-        UserSpectrum::Events(events) => fold(&Recoils::events(events), edges_ev, response, detector),
+        UserSpectrum::Binned(binned) => fold(&Recoils::binned(binned, responses)?, edges_ev, responses, detector),
+        UserSpectrum::Events(events) => fold(&Recoils::events(events, responses)?, edges_ev, responses, detector),
     }
 }
 
@@ -85,7 +83,7 @@ const EMPTY: f64 = 1e-9;
 /// resolution, bring recoils down from above its last edge. None if its last bin is empty, so that nothing is missing.
 pub fn complete_up_to_ev(
     spectrum: &BinnedSpectrum,
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
 ) -> Result<Option<f64>, Error> {
     let last = spectrum.edges_ev.len() - 2;
@@ -95,10 +93,13 @@ pub fn complete_up_to_ev(
         return Ok(None);
     }
     let end = spectrum.edges_ev[last + 1];
-    let is_own = |p: &UserPart| p.is_of(response.species()) && p.counts[last] > 0.0;
-    let stored = response.best();
-    let highest = if spectrum.parts.iter().any(is_own) { stored.rarely_exceeded_ev(end) } else { 0.0 };
-    let scale = detector.scale(response, stored)?;
+    let best = responses.best();
+    let mut highest = 0.0f64;
+    for part in spectrum.parts.iter().filter(|part| part.counts[last] > 0.0) {
+        let stored = responses.of(part.species.as_deref())?.map(|index| best[index]);
+        highest = highest.max(stored.map_or(0.0, |stored| stored.rarely_exceeded_ev(end)));
+    }
+    let scale = detector.scale(responses, &best)?;
     Ok(Some(scale * (end - highest) - FAR_SIGMAS * detector.resolution.at(scale * end)))
 }
 
@@ -106,7 +107,7 @@ pub fn complete_up_to_ev(
 /// recoils up from below its first edge. None if it begins within 1 eV, or its first bin is empty.
 pub fn complete_from_ev(
     spectrum: &BinnedSpectrum,
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
 ) -> Result<Option<f64>, Error> {
     let counts = |bin: usize| spectrum.parts.iter().map(|p| p.counts[bin]).sum::<f64>();
@@ -115,7 +116,7 @@ pub fn complete_from_ev(
     if start <= 1.0 || counts(0) <= EMPTY * largest {
         return Ok(None);
     }
-    let measured = detector.scale(response, response.best())? * start;
+    let measured = detector.scale(responses, &responses.best())? * start;
     Ok(Some(measured + FAR_SIGMAS * detector.resolution.at(measured)))
 }
 
@@ -161,11 +162,12 @@ pub fn too_coarse_between_ev(spectrum: &BinnedSpectrum, resolution: Resolution) 
 fn fold(
     recoils: &Recoils,
     edges: &[f64],
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
 ) -> Result<DetectedSpectrum, Error> {
     detector.validate()?;
-    let best_scale = detector.scale(response, response.best())?;
+    let best = responses.best();
+    let best_scale = detector.scale(responses, &best)?;
     let at = |n_bins: f64, fineness| Fold::new(recoils, edges, detector, n_bins, fineness);
     let mut widths: Vec<f64> = edges.windows(2).map(|e| e[1] - e[0]).collect();
     widths.sort_by(f64::total_cmp);
@@ -174,7 +176,7 @@ fn fold(
     // A whole number of bins up to the end, so that none reaches beyond.
     let mut n_bins = (recoils.end_ev / wanted).ceil().clamp(1.0, MOST_BINS);
     let mut fineness = Fineness::COARSE;
-    let seen = |fold: &Fold| fold.seen(response.best(), best_scale);
+    let seen = |fold: &Fold| fold.seen(&best, best_scale);
     let mut coarse = at(n_bins, fineness);
     let mut after = seen(&coarse);
     let convergence_error = loop {
@@ -201,22 +203,22 @@ fn fold(
         (coarse, after) = (fine, halved);
     };
     let fold = coarse;
-    let kernel = fold.kernel(response.best());
+    let kernels = fold.kernels(&best);
     let eye = fold.eye(best_scale);
-    let before = fold.eye(1.0).see(&fold.deposited(None));
-    let replica = |stored: &StoredEnergy| -> Result<Vec<f64>, Error> {
-        let scale = detector.scale(response, *stored)?;
-        let deposited = fold.deposited(Some(&fold.kernel(*stored)));
+    let before = fold.eye(1.0).see(&fold.deposited(&[]));
+    let replica = |stored: &Vec<StoredEnergy>| -> Result<Vec<f64>, Error> {
+        let scale = detector.scale(responses, stored)?;
+        let deposited = fold.deposited(&fold.kernels(stored));
         Ok(if scale == best_scale { eye.see(&deposited) } else { fold.eye(scale).see(&deposited) })
     };
-    let replicas: Vec<Vec<f64>> = response.replicas().par_iter().map(replica).collect::<Result<_, _>>()?;
+    let replicas: Vec<Vec<f64>> = responses.replicas().par_iter().map(replica).collect::<Result<_, _>>()?;
     let ratios: Vec<Vec<f64>> = replicas.iter().map(|after| ratio(after, &before)).collect();
     Ok(DetectedSpectrum {
-        after_error: fold.errors(&kernel, &eye),
+        after_error: fold.errors(&kernels, &eye),
         after_band: band_by_bin(&replicas, after.len()),
         ratio: ratio(&after, &before),
         ratio_band: band_by_bin(&ratios, after.len()),
-        conservation_error: fold.conservation_error(&kernel, &eye),
+        conservation_error: fold.conservation_error(&kernels, &eye),
         convergence_error,
         kept_share: after.iter().sum::<f64>() / recoils.total(),
         internal_bin_ev: fold.grid.width_ev,
@@ -228,8 +230,8 @@ fn fold(
 
 /// Recoils of one kind: flat bins, or lines.
 struct Part {
-    /// Whether the response is for them.
-    own: bool,
+    /// Which of the responses is for them.
+    response: Option<usize>,
     sources: Vec<Source>,
 }
 
@@ -251,8 +253,7 @@ struct Recoils {
 }
 
 impl Recoils {
-    /// `species` is that of the response.
-    fn binned(spectrum: &BinnedSpectrum, species: &str) -> Self {
+    fn binned(spectrum: &BinnedSpectrum, responses: &Responses) -> Result<Self, Error> {
         let edges = &spectrum.edges_ev;
         let parts = spectrum.parts.iter().map(|part| {
             let error = |bin: usize| part.errors.as_ref().map(|e| e[bin]);
@@ -262,9 +263,10 @@ impl Recoils {
                 content: *content,
                 error: error(bin),
             });
-            Part { own: part.is_of(species), sources: sources.collect() }
+            Ok(Part { response: responses.of(part.species.as_deref())?, sources: sources.collect() })
         });
-        Self { parts: parts.collect(), lines_ev: Vec::new(), end_ev: edges[edges.len() - 1] }
+        let parts = parts.collect::<Result<_, Error>>()?;
+        Ok(Self { parts, lines_ev: Vec::new(), end_ev: edges[edges.len() - 1] })
     }
 
     /// All recoils in counts.
@@ -273,11 +275,11 @@ impl Recoils {
     }
 
     /// Events are counts of 1 with the error 1.
-    fn events(events_ev: &[f64]) -> Self {
+    fn events(events_ev: &[f64], responses: &Responses) -> Result<Self, Error> {
         let source = |e: &f64| Source { low_ev: *e, high_ev: *e, content: 1.0, error: Some(1.0) };
-        let part = Part { own: true, sources: events_ev.iter().map(source).collect() };
+        let part = Part { response: responses.of(None)?, sources: events_ev.iter().map(source).collect() };
         let end_ev = events_ev.iter().copied().fold(WIDEST_BIN_EV, f64::max);
-        Self { parts: vec![part], lines_ev: events_ev.to_vec(), end_ev }
+        Ok(Self { parts: vec![part], lines_ev: events_ev.to_vec(), end_ev })
     }
 }
 
@@ -296,55 +298,57 @@ impl<'a> Fold<'a> {
         Self { recoils, edges, detector, grid, fineness }
     }
 
-    fn kernel<'b>(&self, stored: StoredEnergy<'b>) -> StorageKernel<'b> {
-        StorageKernel::new(stored, self.grid)
+    fn kernels<'b>(&self, stored: &[StoredEnergy<'b>]) -> Vec<StorageKernel<'b>> {
+        stored.iter().map(|stored| StorageKernel::new(*stored, self.grid)).collect()
     }
 
     fn eye(&self, scale: f64) -> Eye {
         Eye::new(self.grid, &self.recoils.lines_ev, scale, self.edges, self.detector, self.fineness)
     }
 
-    fn seen(&self, stored: StoredEnergy, scale: f64) -> Vec<f64> {
-        self.eye(scale).see(&self.deposited(Some(&self.kernel(stored))))
+    fn seen(&self, stored: &[StoredEnergy], scale: f64) -> Vec<f64> {
+        self.eye(scale).see(&self.deposited(&self.kernels(stored)))
     }
 
-    /// All recoils, with the stored energy taken off where a kernel is given.
-    fn deposited(&self, kernel: Option<&StorageKernel>) -> RecoilSpectrum {
+    /// All recoils, with the stored energy taken off by the kernels of the responses, if these are given.
+    fn deposited(&self, kernels: &[StorageKernel]) -> RecoilSpectrum {
         let mut sum = RecoilSpectrum::empty(self.grid);
         for part in &self.recoils.parts {
             let mut recoils = RecoilSpectrum::empty(self.grid);
             part.sources.iter().for_each(|source| place(&mut recoils, *source, source.content));
-            let part = kernel.filter(|_| part.own).map_or_else(|| recoils.clone(), |k| k.apply(&recoils));
+            let kernel = part.response.and_then(|index| kernels.get(index));
+            let part = kernel.map_or_else(|| recoils.clone(), |k| k.apply(&recoils));
             sum.bins.iter_mut().zip(part.bins).for_each(|(s, b)| *s += b);
             sum.lines.extend(part.lines);
         }
         sum
     }
 
-    fn conservation_error(&self, kernel: &StorageKernel, eye: &Eye) -> f64 {
+    fn conservation_error(&self, kernels: &[StorageKernel], eye: &Eye) -> f64 {
         let total = self.recoils.total();
-        let collected = eye.collected(&self.deposited(Some(kernel)));
+        let collected = eye.collected(&self.deposited(kernels));
         if total > 0.0 { (collected / total - 1.0).abs() } else { 0.0 }
     }
 
     /// Errors of bins, and events, are independent; the fold is linear.
-    fn errors(&self, kernel: &StorageKernel, eye: &Eye) -> Option<Vec<f64>> {
+    fn errors(&self, kernels: &[StorageKernel], eye: &Eye) -> Option<Vec<f64>> {
         let empty = RecoilSpectrum::empty(self.grid);
-        let mut wrong: Vec<(bool, Source, f64, usize)> = Vec::new();
+        let mut wrong: Vec<(Option<&StorageKernel>, Source, f64, usize)> = Vec::new();
         let mut n_lines = 0;
         for part in &self.recoils.parts {
+            let kernel = part.response.map(|index| &kernels[index]);
             for source in &part.sources {
-                wrong.extend(source.error.map(|error| (part.own, *source, error, n_lines)));
+                wrong.extend(source.error.map(|error| (kernel, *source, error, n_lines)));
                 n_lines += usize::from(source.low_ev == source.high_ev);
             }
         }
         if wrong.is_empty() {
             return None;
         }
-        let variance = |(own, source, error, line): &(bool, Source, f64, usize)| -> Vec<f64> {
+        let variance = |(kernel, source, error, line): &(Option<&StorageKernel>, Source, f64, usize)| -> Vec<f64> {
             let mut recoils = empty.clone();
             place(&mut recoils, *source, *error);
-            let mut deposited = if *own { kernel.apply(&recoils) } else { recoils };
+            let mut deposited = kernel.map_or_else(|| recoils.clone(), |kernel| kernel.apply(&recoils));
             // The eye knows lines by their place in the list.
             let lines = std::mem::take(&mut deposited.lines);
             let mut seen = eye.see(&deposited);
@@ -392,7 +396,7 @@ mod tests {
     use super::super::events::{simulate, simulate_binned};
     use super::super::user::Content;
     use super::*;
-    use crate::response::{Response, ResponseMatrix};
+    use crate::response::{AnyResponse, Response, ResponseMatrix};
 
     fn spectrum() -> BinnedSpectrum {
         let edges_ev: Vec<f64> = (0..=100).map(|i| 2.0 * f64::from(i)).collect();
@@ -413,10 +417,10 @@ mod tests {
         }
     }
 
-    fn paper(replicas: usize) -> AnyResponse {
+    fn paper(replicas: usize) -> Responses {
         let mut response = Response::from_paper();
         response.bootstrap.truncate(replicas);
-        AnyResponse::Curves(Box::new(response))
+        AnyResponse::Curves(Box::new(response)).into()
     }
 
     #[test]
@@ -525,13 +529,48 @@ mod tests {
     fn a_matrix_gives_what_its_response_gives() {
         let energies: Vec<f64> = (0..=200).map(f64::from).collect();
         let matrix = ResponseMatrix::from_response(&Response::from_paper(), &energies, 0.25).unwrap();
-        let matrix = AnyResponse::Matrix(Box::new(matrix));
+        let matrix = AnyResponse::Matrix(Box::new(matrix)).into();
         let (curves, table) =
             (detect(&spectrum(), &paper(0), &detector()).unwrap(), detect(&spectrum(), &matrix, &detector()).unwrap());
         assert!(table.conservation_error < 1e-9 && table.after_band[0][50].is_nan());
         for (a, b) in curves.after.iter().zip(&table.after).take(98) {
             assert!((a / b - 1.0).abs() < 2e-3, "{a} {b}");
         }
+    }
+
+    /// Each element by its own response: what each does alone, added up, whatever their order; the capture peak is that of W.
+    #[test]
+    fn several_elements_have_responses_of_their_own() {
+        let mut calcium = Response::from_paper();
+        "Ca".clone_into(&mut calcium.species);
+        calcium.bootstrap.truncate(3);
+        let calcium = AnyResponse::Curves(Box::new(calcium));
+        let Some(tungsten) = paper(7).only().cloned() else { panic!("one response") };
+        let detect_with = |responses: &[&AnyResponse], detector: &Detector| {
+            let responses = Responses::new(responses.iter().map(|r| (*r).clone()).collect()).unwrap();
+            detect(&spectrum(), &responses, detector)
+        };
+        let both = detect_with(&[&tungsten, &calcium], &detector()).unwrap();
+        let [of_w, of_ca] = [&tungsten, &calcium].map(|alone| detect_with(&[alone], &detector()).unwrap());
+        for bin in 0..100 {
+            let expected = of_w.after[bin] + of_ca.after[bin] - of_w.before[bin];
+            assert!((both.after[bin] - expected).abs() < 1e-9 * expected.max(1.0), "{bin}");
+            assert_eq!(both.before[bin], of_w.before[bin]);
+        }
+        // Seven sets, since the response with most has as many: wider than with those of tungsten alone where calcium counts.
+        let width = |of: &DetectedSpectrum| of.after_band[1][80] - of.after_band[0][80];
+        assert!(width(&both) > 0.0 && width(&both) != width(&of_w));
+        let peak = Detector { calibration: Calibration::CapturePeak, ..detector() };
+        let [one_way, other_way] =
+            [[&tungsten, &calcium], [&calcium, &tungsten]].map(|r| detect_with(&r, &peak).unwrap());
+        assert!(one_way.calibration_scale > 1.05);
+        assert_eq!(one_way.after, other_way.after);
+        assert!(detect_with(&[&calcium], &peak).is_err());
+        // One for each, and recoils of elements that nobody knows go with a lone response only.
+        assert!(Responses::new(vec![calcium.clone(), calcium.clone()]).is_err() && Responses::new(Vec::new()).is_err());
+        let both = Responses::new(vec![tungsten, calcium]).unwrap();
+        let message = simulate(&[30.0], &both, &detector(), 1).unwrap_err().to_string();
+        assert!(message.contains("by element") && message.contains("W, Ca"), "{message}");
     }
 
     #[test]

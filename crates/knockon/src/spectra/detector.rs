@@ -1,13 +1,13 @@
 //! What a detector does to the energy that reaches it: resolution first, then the trigger, on a scale that a calibration
 //! fixes.
 
-use super::calibration::Calibration;
+use super::calibration::{CAPTURE_SPECIES, Calibration};
 use super::check_number;
 use super::curve::{Columns, Curve};
 use super::fold::smeared_ramp;
 use crate::Error;
 use crate::math::{gauss_legendre, integrate, normal_cdf};
-use crate::response::{AnyResponse, StoredEnergy};
+use crate::response::{Responses, StoredEnergy};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
@@ -177,9 +177,12 @@ impl Detector {
         }
     }
 
-    /// Factor between deposited and measured energy that the calibration gives with these stored energies.
-    pub(super) fn scale(&self, response: &AnyResponse, stored: StoredEnergy) -> Result<f64, Error> {
-        self.calibration.scale(stored, response.species(), self.resolution)
+    /// Factor between deposited and measured energy that the calibration gives with these stored energies, one set of numbers for each
+    /// response.
+    pub(super) fn scale(&self, responses: &Responses, stored: &[StoredEnergy]) -> Result<f64, Error> {
+        // Without a response for the element whose peak it is, a calibration with that peak refuses the first.
+        let index = responses.position(CAPTURE_SPECIES).unwrap_or(0);
+        self.calibration.scale(stored[index], responses.element(index), self.resolution)
     }
 }
 

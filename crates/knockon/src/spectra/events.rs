@@ -3,7 +3,7 @@
 use super::detector::Detector;
 use super::user::BinnedSpectrum;
 use crate::Error;
-use crate::response::{AnyResponse, StoredEnergy};
+use crate::response::{Responses, StoredEnergy};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
@@ -21,24 +21,26 @@ pub struct Event {
     pub triggered: bool,
 }
 
-/// Simulates recoils of the response's species, one event each.
+/// Simulates recoils of the species of the only response, one event each.
 pub fn simulate(
     recoils_ev: &[f64],
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
     seed: u64,
 ) -> Result<Vec<Event>, Error> {
     detector.validate()?;
-    let scale = detector.scale(response, response.best())?;
+    let best = responses.best();
+    let scale = detector.scale(responses, &best)?;
+    let stored = responses.of(None)?.map(|index| best[index]);
     let mut random = Pcg64::seed_from_u64(seed);
-    Ok(recoils_ev.iter().map(|e| event(*e, Some(response.best()), scale, detector, &mut random)).collect())
+    Ok(recoils_ev.iter().map(|e| event(*e, stored, scale, detector, &mut random)).collect())
 }
 
 /// Draws `number` events from a binned spectrum, each bin being flat.
 pub fn simulate_binned(
     spectrum: &BinnedSpectrum,
     number: usize,
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
     seed: u64,
 ) -> Result<Vec<Event>, Error> {
@@ -53,16 +55,21 @@ pub fn simulate_binned(
         return Err(Error::input("spectrum", "expected counts above 0 somewhere, found none", "Give another spectrum"));
     }
     let n_bins = spectrum.edges_ev.len() - 1;
-    let scale = detector.scale(response, response.best())?;
+    let best = responses.best();
+    let scale = detector.scale(responses, &best)?;
+    let stored: Vec<Option<StoredEnergy>> = spectrum
+        .parts
+        .iter()
+        .map(|part| Ok(responses.of(part.species.as_deref())?.map(|index| best[index])))
+        .collect::<Result<_, Error>>()?;
     let mut random = Pcg64::seed_from_u64(seed);
     let draw = |_| {
         let target = total * random.random::<f64>();
         let cell = below.partition_point(|b| *b <= target).clamp(1, below.len() - 1) - 1;
-        let (part, bin) = (&spectrum.parts[cell / n_bins], cell % n_bins);
+        let (part, bin) = (cell / n_bins, cell % n_bins);
         let inside = ((target - below[cell]) / (below[cell + 1] - below[cell])).clamp(0.0, 1.0);
         let (low, high) = (spectrum.edges_ev[bin], spectrum.edges_ev[bin + 1]);
-        let corrected = part.is_of(response.species());
-        event(low + inside * (high - low), corrected.then(|| response.best()), scale, detector, &mut random)
+        event(low + inside * (high - low), stored[part], scale, detector, &mut random)
     };
     Ok((0..number).map(draw).collect())
 }

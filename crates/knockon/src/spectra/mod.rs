@@ -24,7 +24,7 @@ mod sensitivity;
 mod table;
 pub mod user;
 
-pub use crate::response::AnyResponse;
+pub use crate::response::{AnyResponse, Responses};
 pub use correction::{
     CorrectedSpectrum, Part, PartSpectrum, RecoilRate, Settings, capture as capture_recoils, cevns as cevns_recoils,
     correct, dark_matter as dark_matter_recoils,

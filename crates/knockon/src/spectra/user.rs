@@ -24,13 +24,6 @@ pub struct UserPart {
     pub errors: Option<Vec<f64>>,
 }
 
-impl UserPart {
-    /// Whether these recoils count as recoils of `species`: all do whose element the input does not say.
-    pub fn is_of(&self, species: &str) -> bool {
-        self.species.as_deref().is_none_or(|own| own == species)
-    }
-}
-
 /// A binned spectrum of recoil energies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BinnedSpectrum {

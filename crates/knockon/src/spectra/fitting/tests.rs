@@ -33,7 +33,7 @@ fn binned(edges_ev: Vec<f64>, counts: Vec<f64>) -> BinnedSpectrum {
 fn expected(density_per_ev: impl Fn(f64) -> f64, edges: &[f64]) -> Vec<f64> {
     let fine: Vec<f64> = (0..=300).map(f64::from).collect();
     let counts = fine.windows(2).map(|e| density_per_ev(0.5 * (e[0] + e[1])) * (e[1] - e[0])).collect();
-    detect_into(&UserSpectrum::Binned(binned(fine, counts)), edges, &paper(0), &detector()).unwrap().after
+    detect_into(&UserSpectrum::Binned(binned(fine, counts)), edges, &paper(0).into(), &detector()).unwrap().after
 }
 
 fn edges() -> Vec<f64> {
@@ -71,7 +71,7 @@ fn parameters_come_back_and_without_correction_they_do_not() {
         let shape = fine.windows(2).map(|e| (-e[0] / decay).exp() - (-e[1] / decay).exp()).collect();
         let mut calcium = binned(fine, shape);
         calcium.parts[0].species = Some("Ca".to_owned());
-        let seen = detect_into(&UserSpectrum::Binned(calcium), &edges(), &paper(0), &detector()).unwrap().after;
+        let seen = detect_into(&UserSpectrum::Binned(calcium), &edges(), &paper(0).into(), &detector()).unwrap().after;
         let scale = data.parts[0].counts.iter().sum::<f64>() / seen.iter().sum::<f64>();
         likelihood::cash(&data.parts[0].counts, &seen.iter().map(|s| scale * s).collect::<Vec<_>>())
     };
