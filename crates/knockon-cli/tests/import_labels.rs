@@ -154,6 +154,28 @@ fn outputs_of_vasp_with_predicted_steps_and_without_titles() {
     assert_eq!(import(&learning, &[]).0, whole);
 }
 
+/// VASP 5.4 prints that EDIFF is reached after the last allowed iteration, whether it is or not.
+#[test]
+fn an_outcar_whose_electrons_ran_out_of_iterations_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(outputs().join("OUTCAR")).unwrap();
+    let ran_out = folder.path().join("OUTCAR");
+    // The first loop has five iterations, the second four.
+    let text = text.replacen("NELM   =      6", "NELM   =      5", 1).replacen("-25.09999950", "-25.09900000", 1);
+    std::fs::write(&ran_out, text).unwrap();
+    let (frames, message) = import(&ran_out, &[]);
+    assert!(frames.len() == 1 && message.contains("1 labels, 2 unconverged left out"), "{message}");
+}
+
+#[test]
+fn compressed_files_are_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("vasprun.xml.gz");
+    std::fs::write(&packed, [0x1f, 0x8b, 8, 0]).unwrap();
+    let (none, message) = import(&packed, &[]);
+    assert!(none.is_empty() && message.contains("Unpack it first"), "{message}");
+}
+
 /// VASP prints criteria of convergence with as many decimals as energies.
 #[test]
 fn a_criterion_below_the_last_decimal_can_be_met() {

@@ -337,6 +337,12 @@ fn claims_of_other_machines_are_respected_until_they_are_old() {
 
 /// Inputs for a code.
 fn inputs(bench: &Bench, code: &str, more: &[&str]) -> Output {
+    // Inputs of another call are not written over.
+    let _ = std::fs::remove_dir_all(bench.path("inputs"));
+    write_inputs(bench, code, more)
+}
+
+fn write_inputs(bench: &Bench, code: &str, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
     command.arg("dft-input").arg(bench.path("candidates.xyz")).args(["--code", code, "-o"]).arg(bench.path("inputs"));
     command.arg("--config").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cawo4/label.toml"));
@@ -362,6 +368,12 @@ fn inputs_for_codes_elsewhere() {
     assert!(text("pbe/POTCAR.txt").contains("cat $POTPAW_PBE/O/POTCAR $POTPAW_PBE/W_pv/POTCAR > POTCAR"));
     assert!(text("pbe/INCAR").contains("LWAVE  = .TRUE.") && text("pbe/INCAR").contains("EDIFFG = -0.002"));
     assert!(text("hse06/INCAR").contains("HFSCREEN = 0.2") && text("hse06/KPOINTS").contains("Gamma\n1 1 1\n"));
+    for (more, expected) in
+        [(&[][..], "a new or empty folder"), (&["--potcar", "Fe=Fe_pv"], "an element of the candidates")]
+    {
+        let refused = write_inputs(&bench, "vasp", more);
+        assert!(!refused.status.success() && message(&refused).contains(expected), "{}", message(&refused));
+    }
     // HSE06 begins where PBE ended.
     let positions_of_pbe = "RESTART_FILE_NAME ../pbe/pbe-1.restart\n  RESTART_DEFAULT F\n  RESTART_POS T\n";
     assert!(inputs(&bench, "cp2k", &["--hse06", "--relax"]).status.success());
@@ -374,7 +386,7 @@ fn inputs_for_codes_elsewhere() {
     let mut mesh = box_;
     mesh.info.set("kpts", "1 2 1");
     write_extxyz(&bench.path("candidates.xyz"), &[mesh]).unwrap();
-    assert!(message(&inputs(&bench, "cp2k", &["--hse06"])).contains("expected Gamma only"));
+    assert!(message(&write_inputs(&bench, "cp2k", &["--hse06"])).contains("expected Gamma only"));
     let files = [folder.join("pbe/pbe.inp"), folder.join("hse06/hse06.inp")];
     let accepted = |file: &PathBuf| {
         let check =

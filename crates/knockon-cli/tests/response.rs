@@ -87,6 +87,25 @@ fn a_tagged_response_is_used_like_any_other() {
     assert_ne!(tagged.lines().last(), shipped.lines().last());
 }
 
+/// `campaign run` leaves the table as it is: the response would rest on what was done before.
+#[test]
+fn the_table_of_a_campaign_that_went_on_is_refused() {
+    let temporary = tempfile::tempdir().unwrap();
+    let campaign = temporary.path().join("campaign");
+    std::fs::create_dir_all(campaign.join("runs")).unwrap();
+    std::fs::write(campaign.join("recoils.csv"), shipped_recoils(|line| line.starts_with("0,"))).unwrap();
+    for name in ["run-00000.json", "run-00001.json", "run-00002.failed.json", "run-00003.xyz"] {
+        std::fs::write(campaign.join("runs").join(name), "").unwrap();
+    }
+    let settings = root().join("data/cawo4/response.toml").display().to_string();
+    let refused = run(temporary.path(), &["response", &settings, "--campaign", "campaign", "-o", "out"]);
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        message.contains("all 2 recoils that are done, found 1") && message.contains("collect campaign"),
+        "{message}"
+    );
+}
+
 /// The table of the shipped campaign with the lines that `keep` wants.
 fn shipped_recoils(keep: impl Fn(&str) -> bool) -> String {
     let text = std::fs::read_to_string(root().join("data/cawo4/campaign-120-labels/recoils.csv")).unwrap();

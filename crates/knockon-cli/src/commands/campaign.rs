@@ -375,6 +375,12 @@ pub(crate) fn warn_of_failing(model: &Model) {
     if let Some(failed) = knockon::checks::failed(model) {
         say(&format!("WARNING: the potential {} fails: {failed}", model.name));
     }
+    if model.pair.is_none() {
+        say(&format!(
+            "WARNING: the potential {} has no screened nuclear repulsion (ZBL): atoms that collide may fall into each other",
+            model.name
+        ));
+    }
 }
 
 fn pair(text: &str, separator: char) -> Option<(usize, usize)> {

@@ -7,6 +7,9 @@ use knockon::io::{LabelKeys, csv_field, write_atomically};
 use std::fmt::Write;
 use std::path::PathBuf;
 
+/// Pairs of duplicates that are listed.
+const SHOWN_DUPLICATES: usize = 20;
+
 /// Arguments of `knockon data`.
 #[derive(clap::Args)]
 #[command(
@@ -144,10 +147,13 @@ fn table(summary: &Summary) -> String {
     let _ =
         writeln!(text, "without energy {}, without forces {}, without stress {}", missing[0], missing[1], missing[2]);
     let _ = writeln!(text, "duplicates: {}", summary.duplicates.len());
-    for pair in summary.duplicates.iter().take(20) {
+    for pair in summary.duplicates.iter().take(SHOWN_DUPLICATES) {
         let energy = number(pair.energy_difference_ev, 6);
         let what = pair.description();
         let _ = writeln!(text, "  {} = {}: {what} (energy differs by {energy} eV)", pair.first, pair.second);
+    }
+    if let Some(more) = summary.duplicates.len().checked_sub(SHOWN_DUPLICATES).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  and {more} more (--json lists all)");
     }
     text
 }

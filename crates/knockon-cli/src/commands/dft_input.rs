@@ -11,7 +11,7 @@ use knockon::units::{BOHR_ANGSTROM, HARTREE_EV};
 use knockon::{Atoms, Species};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `knockon dft-input`.
 #[derive(clap::Args)]
@@ -76,6 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let chosen = chosen_potentials(&arguments.potcar)?;
     let mut frames = read_extxyz(&arguments.candidates)?;
+    let is_there = |element: &str| frames.iter().any(|f| f.atoms.species.iter().any(|s| s.symbol() == element));
+    if let Some(text) = arguments.potcar.iter().find(|text| !text.split('=').next().is_some_and(is_there)) {
+        bail!("--potcar: expected an element of the candidates, found \"{text}\". Leave it out");
+    }
     let mut all = Vec::new();
     for (index, frame) in frames.iter_mut().enumerate() {
         let place = format!("{}, configuration {}", arguments.candidates.display(), index + 1);
@@ -102,11 +106,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             all.extend(files.map(|(file, text)| (folder.join(sub).join(file), text)));
         }
     }
+    refuse_other_inputs(&arguments.output)?;
     for (path, text) in all {
         write_atomically(&path, text.as_bytes())?;
     }
     say(&format!("{}: inputs of {} configurations", arguments.output.display(), frames.len()));
     Ok(())
+}
+
+/// Inputs of two calls would be mixed, and outputs would stand beside inputs that are not theirs.
+fn refuse_other_inputs(output: &Path) -> Result<()> {
+    let Some(found) = std::fs::read_dir(output).ok().and_then(|mut entries| entries.next()?.ok()) else {
+        return Ok(());
+    };
+    bail!(
+        "{}: expected a new or empty folder, found {} in it. Give another one, or remove what is there",
+        output.display(),
+        found.file_name().to_string_lossy()
+    )
 }
 
 fn sorted(frame: &Frame, settings: &Settings, place: &str) -> Result<Prepared> {

@@ -90,7 +90,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             (labels.predicted, "of a learned force field left out"),
             (labels.frames.iter().filter(|f| f.forces.is_none()).count(), "without forces"),
         ];
-        let remarks: String = remarks.iter().filter(|r| r.0 > 0).map(|(n, what)| format!(", {n} {what}")).collect();
+        let mut remarks: String = remarks.iter().filter(|r| r.0 > 0).map(|(n, what)| format!(", {n} {what}")).collect();
+        if labels.frames.is_empty() && remarks.is_empty() {
+            remarks = ": no step with an energy or forces (a calculation of bands, or one that has just begun?)".into();
+        }
         say(&format!("{}: {} labels{remarks}", path.display(), labels.frames.len()));
         for (index, mut frame) in labels.frames.into_iter().enumerate() {
             let wanted = frame.info.get("id").map_or_else(|| format!("{}-{index}", stem(&path)), str::to_owned);
@@ -168,7 +171,10 @@ fn ending(path: &Path) -> String {
 /// Folder and name of a file, for ids: many codes write files of always the same name.
 fn stem(path: &Path) -> String {
     let text = |name: Option<&std::ffi::OsStr>| name.map(|n| n.to_string_lossy().into_owned());
-    let name = text(path.file_stem()).unwrap_or_default();
+    // What stands behind other dots belongs to the name: OUTCAR.first, OUTCAR.second.
+    let is_usual =
+        ["xml", "traj", "db", "out", "pwo", "log", "xyz", "extxyz", "poscar"].contains(&ending(path).as_str());
+    let name = text(if is_usual { path.file_stem() } else { path.file_name() }).unwrap_or_default();
     match text(path.parent().and_then(Path::file_name)) {
         Some(folder) => format!("{folder}-{name}"),
         None => name,
@@ -206,6 +212,9 @@ fn read_as_written(path: &Path, arguments: &Arguments) -> Result<Labels> {
     }
     if ["traj", "db"].contains(&ending(path).as_str()) {
         return Ok(labels_of(read_with_ase(path, arguments.python.as_deref())?, kind, &place)?);
+    }
+    if ["gz", "xz", "bz2", "zip", "zst", "lzma"].contains(&ending(path).as_str()) {
+        bail!("{place}: expected the output of a code, found a compressed file. Unpack it first");
     }
     read_labels(path, kind)?.with_context(|| {
         format!(

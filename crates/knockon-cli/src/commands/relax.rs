@@ -115,14 +115,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         output.push(frame)?;
     }
     output.write()?;
+    let rest = if arguments.output.exists() {
+        format!(
+            "Those that got anywhere are in {} with converged=F, at the lowest point reached. Where evaluations ran out allow \
+             more with --max-evaluations, or ask for a larger --max-force (or --max-stress)",
+            arguments.output.display()
+        )
+    } else {
+        "None got anywhere, and nothing was written".to_owned()
+    };
     anyhow::ensure!(
         unfinished.is_empty(),
-        "{}: {} of {n_starts} configurations did not relax: {}. Those that got anywhere are in {} with converged=F, at the lowest point \
-         reached. Where evaluations ran out allow more with --max-evaluations, or ask for a larger --max-force (or --max-stress)",
+        "{}: {} of {n_starts} configurations did not relax: {}. {rest}",
         arguments.input.display(),
         unfinished.len(),
         unfinished.join(", "),
-        arguments.output.display()
     );
     Ok(())
 }

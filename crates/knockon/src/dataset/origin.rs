@@ -1,6 +1,7 @@
 //! Which labels were made with the same settings, so that their energies have one zero.
 
 use crate::io::Frame;
+use std::collections::BTreeSet;
 
 /// Info keys that must agree; a missing one is a value of its own.
 const ALWAYS: [&str; 3] = ["xc", "ecut", "code"];
@@ -19,6 +20,9 @@ impl Origin {
     pub fn of(frame: &Frame) -> Self {
         let value = |key: &str| {
             let text = frame.info.get(key)?;
+            if key == "pseudopotentials" {
+                return Some(in_order(text));
+            }
             // 550 and 550.0 are the same cutoff.
             Some(text.parse::<f64>().map_or_else(|_| text.to_owned(), |number| number.to_string()))
         };
@@ -73,6 +77,12 @@ impl Origin {
     }
 }
 
+/// Names between commas, each once: boxes list their elements in any order, and some programs one several times.
+fn in_order(names: &str) -> String {
+    let names: BTreeSet<&str> = names.split(',').map(str::trim).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::test_boxes::two_atoms;
@@ -99,5 +109,9 @@ mod tests {
             assert_eq!(numbers(&frames), [0, 2, 1, 2]);
         }
         assert!(Origin::agree(&a, &silent) && !Origin::agree(&a, &c));
+        let [one_way, other_way, repeated, more] =
+            ["PAW O, PAW Si", "PAW Si, PAW O", "PAW Si, PAW O, PAW Si", "PAW Si_h, PAW O"].map(label);
+        assert!(Origin::agree(&one_way, &other_way) && Origin::agree(&one_way, &repeated));
+        assert!(!Origin::agree(&one_way, &more));
     }
 }

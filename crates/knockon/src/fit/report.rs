@@ -330,6 +330,16 @@ pub fn summary(report: &Report) -> String {
         report.condition_number,
         report.prior_strength
     );
+    let tried = || report.cross_validation.iter().map(|score| score.prior_strength);
+    let (least, most) = (tried().fold(f64::INFINITY, f64::min), tried().fold(0.0, f64::max));
+    for (end, which, more) in [(least, "smallest", "smaller"), (most, "largest", "larger")] {
+        if least < most && report.prior_strength == end {
+            let _ = writeln!(
+                text,
+                "this prior strength is the {which} of those tried: add {more} ones to strengths of [cross_validation]"
+            );
+        }
+    }
     for v in &report.variants {
         let mark = if v.chosen { "*" } else { " " };
         let _ = writeln!(

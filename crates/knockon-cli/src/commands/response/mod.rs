@@ -277,6 +277,9 @@ fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
         }
         let (text, name) = (read_text(&file)?, file.display().to_string());
         let recoils = response::parse_recoils(&text, &name)?;
+        if path.is_dir() {
+            refuse_old_table(path, recoils.len())?;
+        }
         let crystal = match &given {
             Some(symbols) => Some(symbols.clone()),
             None => campaign_beside(&file)?.map(|campaign| symbols(&campaign.unit_cell.species)),
@@ -284,6 +287,21 @@ fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
         Ok(RecoilTable { hash: content_hash(text.as_bytes()), crystal, recoils, name })
     };
     arguments.campaign.iter().map(read).collect()
+}
+
+/// Refuses the table of a campaign that has gone on since.
+fn refuse_old_table(campaign: &Path, n_recoils: usize) -> Result<()> {
+    let Ok(records) = std::fs::read_dir(campaign.join("runs")) else { return Ok(()) };
+    let is_record = |name: &str| name.starts_with("run-") && name.ends_with(".json") && !name.ends_with(".failed.json");
+    let names = records.flatten().map(|entry| entry.file_name());
+    let n_done = names.filter(|name| is_record(&name.to_string_lossy())).count();
+    if n_done <= n_recoils {
+        return Ok(());
+    }
+    let folder = campaign.display();
+    let problem = format!("expected a table of all {n_done} recoils that are done, found {n_recoils} in recoils.csv");
+    let remedy = format!("Make it again: knockon campaign collect {folder}");
+    Err(knockon::Error::input(folder.to_string(), problem, remedy).into())
 }
 
 /// The campaign.json beside a table, if there is one.

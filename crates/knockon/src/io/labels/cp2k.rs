@@ -191,7 +191,9 @@ fn cell_vectors(text: &Text<'_>, index: usize, input: Option<DMat3>) -> Result<D
     if metric(printed).abs_diff_eq(metric(canonical), 1e-6 * a.max(b).max(c).powi(2)) {
         return Ok(printed);
     }
-    if printed.abs_diff_eq(canonical, 6e-4) {
+    // Half a digit of components, and of angles at the end of a long vector.
+    let printing = 6e-4 + 0.5e-3f64.to_radians() * a.max(b).max(c);
+    if printed.abs_diff_eq(canonical, printing) {
         return Ok(canonical);
     }
     Err(text.wrong(

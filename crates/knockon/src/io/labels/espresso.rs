@@ -289,12 +289,19 @@ fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
     }
     if let Some(index) = position("number of k points=") {
         let points = text.number_after(index, "points=")?;
-        if points > 1.0 {
-            settings.push(("kpts", format!("{points} irreducible points")));
+        // "k(    1) = (   0.2500000   0.2500000   0.2500000), wk = ..."
+        let place = (index..text.lines.len().min(index + 4)).find(|k| text.line(*k).trim_start().starts_with("k("));
+        let numbers = place.and_then(|k| text.line(k).split_once("= (")?.1.split(')').next());
+        let numbers: Vec<f64> =
+            numbers.into_iter().flat_map(str::split_whitespace).filter_map(|w| w.parse().ok()).collect();
+        let first = (numbers.len() == 3).then(|| DVec3::from_slice(&numbers));
+        if let Some(points) = super::vasp_outcar::describe_points(points as usize, first) {
+            settings.push(("kpts", points));
         }
     }
     let files = text.lines.iter().enumerate().filter(|(_, l)| l.contains("PseudoPot. #"));
     let names: Vec<String> = files.map(|(k, _)| text.file_name(k + 1)).collect();
-    settings.push(("pseudopotentials", names.join(", ")));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    settings.push(("pseudopotentials", super::vasp_outcar::list(&names)));
     Ok(settings)
 }

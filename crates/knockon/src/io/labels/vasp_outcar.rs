@@ -13,7 +13,11 @@ struct Begun {
     positions: Vec<DVec3>,
     forces: Vec<DVec3>,
     stress: Option<[f64; 6]>,
-    converged: bool,
+    /// Whether VASP says that the loop of the electrons ended.
+    ended: bool,
+    /// Electronic iterations, and their free energies, which NWRITE = 0 leaves out after the first step.
+    n_iterations: usize,
+    iterations_ev: Vec<f64>,
 }
 
 /// Reads all ionic steps; a last one that is not finished is counted as incomplete.
@@ -21,13 +25,18 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let text = Text::new(text, path);
     let species = species(&text)?;
     let mut output = Output { settings: settings(&text), ..Output::default() };
+    let criterion = |key: &str| parameter(&text, key).and_then(|word| word.parse::<f64>().ok());
+    let (nelm, ediff) = (criterion("NELM"), criterion("EDIFF"));
     let mut begun = Begun::default();
     let mut in_step = false;
     for (index, line) in text.lines.iter().enumerate() {
         if line.contains("Iteration") && line.contains('(') {
             in_step = true;
+            begun.n_iterations += 1;
         } else if line.contains("aborting loop because EDIFF is reached") {
-            begun.converged = true;
+            begun.ended = true;
+        } else if line.starts_with("  free energy    TOTEN") {
+            begun.iterations_ev.push(text.number_after(index, "TOTEN")?);
         } else if line.trim_start().starts_with("in kB") && index + 1 < text.lines.len() {
             let [xx, yy, zz, xy, yz, zx] = text.numbers(index, 2, 6)?[..] else { continue };
             // kB = 0.1 GPa, positive in compression, in an order of VASP's own.
@@ -64,7 +73,13 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
                 Some(vectors) => {
                     let cell = Cell { vectors, periodic: BVec3::TRUE };
                     let atoms = Atoms::new(cell, species.clone(), step.positions, &text.name)?;
-                    let Begun { stress, converged, .. } = step;
+                    let Begun { stress, ended, n_iterations, iterations_ev, .. } = step;
+                    // Version 5.4 says that EDIFF is reached where NELM iterations have not reached it.
+                    let settled = nelm.zip(ediff).is_none_or(|(nelm, ediff)| match iterations_ev.len() {
+                        n if n < n_iterations => (n_iterations as f64) < nelm,
+                        _ => settled(&iterations_ev, nelm, ediff),
+                    });
+                    let converged = ended && settled;
                     output.steps.push(Step { atoms, energies, forces: Some(step.forces), stress, converged });
                 }
             }
@@ -72,6 +87,26 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     }
     output.incomplete += usize::from(in_step);
     Ok(output)
+}
+
+/// The energy may have changed by so many times the criterion in the last iteration of a loop that ended early.
+const LEFT_EARLY: f64 = 10.0;
+/// VASP prints energies with eight decimals, and in vasprun.xml a criterion below their last one as zero.
+const LAST_DECIMAL_EV: f64 = 1e-8;
+
+/// Whether the energies of electronic iterations say that a loop of at most `nelm` met the criterion `ediff` (eV). One that was left
+/// early has converged, by VASP's own rule, or was aborted (LABORT in STOPCAR).
+pub(super) fn settled(iterations_ev: &[f64], nelm: f64, ediff: f64) -> bool {
+    let ediff = ediff.max(LAST_DECIMAL_EV);
+    let allowed = if (iterations_ev.len() as f64) < nelm { LEFT_EARLY * ediff } else { ediff };
+    matches!(iterations_ev, [.., before, last] if (last - before).abs() < allowed)
+}
+
+/// The word behind `KEY =`.
+fn parameter<'a>(text: &Text<'a>, key: &str) -> Option<&'a str> {
+    let mut lines = text.lines.iter().filter_map(|l| l.trim_start().strip_prefix(key));
+    let value = lines.find_map(|rest| rest.trim_start().strip_prefix('='))?.trim();
+    Some(value.split([' ', ';']).next().unwrap_or(""))
 }
 
 /// Species of all atoms from the titles of the pseudopotentials and `ions per type`.
@@ -114,12 +149,7 @@ fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
     let first = text.line(0).split_whitespace().next().unwrap_or("");
     settings.push(("code", format!("VASP {}", first.trim_start_matches("vasp."))));
-    let find = |key: &str| {
-        let mut lines = text.lines.iter().filter_map(|l| l.trim_start().strip_prefix(key));
-        lines
-            .find_map(|rest| rest.trim_start().strip_prefix('='))
-            .map(|v| v.trim().split([' ', ';']).next().unwrap_or(""))
-    };
+    let find = |key: &str| parameter(text, key);
     if let Some(cutoff) = find("ENCUT").and_then(|w| w.parse::<f64>().ok()) {
         settings.push(("ecut", format!("{cutoff:?}")));
     }
@@ -134,8 +164,10 @@ fn settings(text: &Text<'_>) -> Vec<(&'static str, String)> {
         text.line(title + 1).split_whitespace().filter_map(|w| w.parse().ok()).collect()
     });
     let mesh = generated.map(|mesh| describe_mesh(&mesh.split_whitespace().take(3).collect::<Vec<_>>(), &shift));
-    let points = mesh.or_else(|| number.filter(|n| *n != "1").map(|n| format!("{n} irreducible points")));
-    if let Some(points) = points.filter(|p| p != "1 1 1") {
+    let title = text.lines.iter().position(|l| l.contains("k-points in reciprocal lattice and weights"));
+    let first = title.and_then(|title| text.vector(title + 1, 0).ok());
+    let points = number.and_then(|number| describe_points(number.parse().ok()?, first));
+    if let Some(points) = mesh.or(points).filter(|p| p != "1 1 1") {
         settings.push(("kpts", points));
     }
     settings.push(("pseudopotentials", list(&titles)));
@@ -160,6 +192,16 @@ pub(super) fn describe_mesh(divisions: &[&str], shift: &[f64]) -> String {
         return mesh;
     }
     format!("{mesh} shifted by {}", shift.iter().map(f64::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// Points without a known mesh in words; none for Gamma alone, and where nothing is known. One point elsewhere has another zero of energy.
+pub(super) fn describe_points(number: usize, first: Option<DVec3>) -> Option<String> {
+    match (number, first) {
+        (0, _) | (1, None) => None,
+        (1, Some(point)) if point.length() < 1e-6 => None,
+        (1, Some(point)) => Some(format!("1 irreducible point at {} {} {}", point.x, point.y, point.z)),
+        (number, _) => Some(format!("{number} irreducible points")),
+    }
 }
 
 /// The functional of PAW data sets, which is VASP's where nothing else is asked for.
@@ -202,18 +244,45 @@ pub(super) fn functional<'a>(find: impl Fn(&str) -> Option<&'a str>, titles: &[&
     if is_true("LDAU") {
         name += "+U";
     }
+    if is_true("LSORBIT") {
+        name += "+SOC";
+    }
     Some(name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{describe_mesh, functional};
+    use super::{describe_mesh, describe_points, functional, settled};
+    use glam::DVec3;
 
     #[test]
     fn meshes_with_and_without_gamma_are_told_apart() {
         assert_eq!(describe_mesh(&["2", "2", "1"], &[]), "2 2 1");
         assert_eq!(describe_mesh(&["2", "2", "1"], &[0.0, 1.0, 0.0]), "2 2 1");
         assert_eq!(describe_mesh(&["2", "2", "1"], &[0.5, 0.5, 0.0]), "2 2 1 shifted by 0.5 0.5 0");
+    }
+
+    #[test]
+    fn a_single_point_is_gamma_or_says_where_it_is() {
+        assert_eq!(describe_points(1, Some(DVec3::ZERO)), None);
+        let quarter = describe_points(1, Some(DVec3::splat(0.25)));
+        assert_eq!(quarter.as_deref(), Some("1 irreducible point at 0.25 0.25 0.25"));
+        assert_eq!(describe_points(8, Some(DVec3::ZERO)).as_deref(), Some("8 irreducible points"));
+    }
+
+    #[test]
+    fn loops_that_ran_out_have_not_settled() {
+        // By VASP's rule, aborted, at the last allowed iteration with and without having met the criterion, and a single one.
+        let cases: [(&[f64], f64, bool); 5] = [
+            (&[-1.0, -2.0, -2.000_001], 60.0, true),
+            (&[-1.0, -2.0, -2.1], 60.0, false),
+            (&[-1.0, -2.0, -2.000_000_1], 3.0, true),
+            (&[-1.0, -2.0, -2.000_004], 3.0, false),
+            (&[18.3], 1.0, false),
+        ];
+        for (iterations, nelm, expected) in cases {
+            assert_eq!(settled(iterations, nelm, 1e-6), expected, "{iterations:?}");
+        }
     }
 
     #[test]
@@ -237,5 +306,6 @@ mod tests {
         assert_eq!(hse06, "hybrid on PBE (AEXX 0.25, HFSCREEN 0.2)");
         assert_ne!(pbe0, hse06);
         assert_eq!(name(&[("GGA", "PE"), ("IVDW", "12"), ("LDAU", "T")]).as_deref(), Some("PBE+vdW (IVDW 12)+U"));
+        assert_eq!(name(&[("GGA", "PE"), ("LSORBIT", "T")]).as_deref(), Some("PBE+SOC"));
     }
 }

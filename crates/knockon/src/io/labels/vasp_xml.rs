@@ -7,10 +7,6 @@ use glam::{BVec3, DMat3, DVec3};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::path::Path;
 
-/// VASP prints energies with eight decimals, and a criterion below their last one as zero.
-const LAST_DECIMAL_EV: f64 = 1e-8;
-/// The energy may have changed by so many times the criterion in the last iteration of a loop that ended early.
-const LEFT_EARLY: f64 = 10.0;
 const REMEDY: &str = "Give a vasprun.xml as VASP wrote it";
 
 /// Reads all ionic steps. A file that breaks off is read up to its last complete step.
@@ -57,8 +53,8 @@ impl Reader<'_> {
     fn output(&self, root: Node<'_, '_>, incomplete: usize) -> Result<Output, Error> {
         let parameters = child(root, "parameters", None).ok_or_else(|| self.wrong("<parameters>"))?;
         let species = self.species(root)?;
-        let nelm = self.number(parameter(parameters, "NELM"), "NELM")? as usize;
-        let ediff = self.number(parameter(parameters, "EDIFF"), "EDIFF")?.max(LAST_DECIMAL_EV);
+        let nelm = self.number(parameter(parameters, "NELM"), "NELM")?;
+        let ediff = self.number(parameter(parameters, "EDIFF"), "EDIFF")?;
         if parameter(parameters, "PSTRESS").and_then(|w| w.parse().ok()).is_some_and(|p: f64| p != 0.0) {
             let problem = "expected PSTRESS = 0, found a pressure: the energies are enthalpies";
             return Err(Error::input(self.name, problem, "Compute the configurations again without PSTRESS"));
@@ -87,7 +83,7 @@ impl Reader<'_> {
         species.collect()
     }
 
-    fn step(&self, node: Node<'_, '_>, species: &[Species], nelm: usize, ediff: f64) -> Result<Step, Error> {
+    fn step(&self, node: Node<'_, '_>, species: &[Species], nelm: f64, ediff: f64) -> Result<Step, Error> {
         let structure = child(node, "structure", None).ok_or_else(|| self.wrong("<structure>"))?;
         let basis = child(structure, "crystal", None).and_then(|n| child(n, "varray", Some("basis")));
         let basis = self.vectors(basis.ok_or_else(|| self.wrong("<varray name=\"basis\">"))?)?;
@@ -112,7 +108,7 @@ impl Reader<'_> {
 
     /// The energies of the step are those of its last electronic iteration, shifted by what comes on top afterwards
     /// (dispersion): VASP writes something else under e_0_energy of the step itself in many versions.
-    fn energies(&self, node: Node<'_, '_>, nelm: usize, ediff: f64) -> Result<(Energies, bool), Error> {
+    fn energies(&self, node: Node<'_, '_>, nelm: f64, ediff: f64) -> Result<(Energies, bool), Error> {
         let of = |node: Node<'_, '_>, name: &str| {
             let energy = child(node, "energy", None).and_then(|n| child(n, "i", Some(name)));
             self.number(energy.and_then(|n| n.text()), name)
@@ -126,11 +122,9 @@ impl Reader<'_> {
             sigma_0_ev: Some(free + of(last, "e_0_energy")? - last_free),
             without_entropy_ev: Some(free + of(last, "e_wo_entrp")? - last_free),
         };
-        let n = iterations.len();
-        let changed = if n < 2 { f64::INFINITY } else { (last_free - of(iterations[n - 2], "e_fr_energy")?).abs() };
-        // A loop that was left early has converged, by VASP's own rule, or was aborted (LABORT in STOPCAR).
-        let allowed = if n < nelm { LEFT_EARLY * ediff } else { ediff };
-        Ok((energies, changed < allowed))
+        let iterations_ev: Vec<f64> =
+            iterations.iter().map(|node| of(*node, "e_fr_energy")).collect::<Result<_, _>>()?;
+        Ok((energies, super::vasp_outcar::settled(&iterations_ev, nelm, ediff)))
     }
 
     fn vectors(&self, node: Node<'_, '_>) -> Result<Vec<DVec3>, Error> {
@@ -141,6 +135,14 @@ impl Reader<'_> {
         let rows = node.children().filter(|n| n.has_tag_name("v"));
         rows.map(|n| vector(n).ok_or_else(|| self.wrong("rows of three finite numbers"))).collect()
     }
+}
+
+/// Points that were listed, and not generated.
+fn listed_points(kpoints: Node<'_, '_>) -> Option<String> {
+    let rows: Vec<_> = child(kpoints, "varray", Some("kpointlist"))?.children().filter(Node::is_element).collect();
+    let numbers: Vec<f64> = rows.first()?.text()?.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+    let first = (numbers.len() == 3).then(|| DVec3::from_slice(&numbers));
+    super::vasp_outcar::describe_points(rows.len(), first)
 }
 
 /// Divisions and shift. A mesh of Monkhorst and Pack with even divisions has no Gamma.
@@ -172,8 +174,9 @@ fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, 
     if let Some(xc) = super::vasp_outcar::functional(find, &titles) {
         settings.push(("xc", xc));
     }
-    if let Some(mesh) = child(root, "kpoints", None).and_then(mesh).filter(|m| m != "1 1 1") {
-        settings.push(("kpts", mesh));
+    let kpoints = child(root, "kpoints", None);
+    if let Some(points) = kpoints.and_then(|k| mesh(k).or_else(|| listed_points(k))).filter(|m| m != "1 1 1") {
+        settings.push(("kpts", points));
     }
     if !titles.is_empty() {
         settings.push(("pseudopotentials", super::vasp_outcar::list(&titles)));
