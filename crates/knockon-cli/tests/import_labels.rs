@@ -204,7 +204,12 @@ fn files_that_break_off_give_what_is_complete() {
         assert_eq!(frames.len(), 2, "{message}");
     }
     // Wherever the last step breaks off, within a number too.
-    for (name, from) in [("OUTCAR", "in kB"), ("OUTCAR", "direct lattice vectors"), ("al.pwo", "total   stress")] {
+    for (name, from) in [
+        ("OUTCAR", "in kB"),
+        ("OUTCAR", "free energy    TOTEN"),
+        ("OUTCAR", "direct lattice vectors"),
+        ("al.pwo", "total   stress"),
+    ] {
         let text = std::fs::read_to_string(outputs().join(name)).unwrap();
         let begin = text.rfind(from).unwrap();
         for end in (begin..begin + 300).step_by(17) {

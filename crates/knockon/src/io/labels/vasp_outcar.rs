@@ -20,13 +20,23 @@ struct Begun {
     iterations_ev: Vec<f64>,
 }
 
+impl Begun {
+    /// Version 5.4 says that EDIFF is reached where NELM iterations have not reached it.
+    fn has_converged(&self, [nelm, ediff]: [Option<f64>; 2]) -> bool {
+        let is_settled = |nelm: f64, ediff: f64| match self.iterations_ev.len() {
+            n if n < self.n_iterations => (self.n_iterations as f64) < nelm,
+            _ => settled(&self.iterations_ev, nelm, ediff),
+        };
+        self.ended && nelm.zip(ediff).is_none_or(|(nelm, ediff)| is_settled(nelm, ediff))
+    }
+}
+
 /// Reads all ionic steps; a last one that is not finished is counted as incomplete.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
     let text = Text::new(text, path);
     let species = species(&text)?;
     let mut output = Output { settings: settings(&text), ..Output::default() };
-    let criterion = |key: &str| parameter(&text, key).and_then(|word| word.parse::<f64>().ok());
-    let (nelm, ediff) = (criterion("NELM"), criterion("EDIFF"));
+    let criteria = ["NELM", "EDIFF"].map(|key| parameter(&text, key).and_then(|word| word.parse().ok()));
     let mut begun = Begun::default();
     let mut in_step = false;
     for (index, line) in text.lines.iter().enumerate() {
@@ -36,7 +46,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
         } else if line.contains("aborting loop because EDIFF is reached") {
             begun.ended = true;
         } else if line.starts_with("  free energy    TOTEN") {
-            begun.iterations_ev.push(text.number_after(index, "TOTEN")?);
+            begun.iterations_ev.extend(text.number_after(index, "TOTEN").ok());
         } else if line.trim_start().starts_with("in kB") && index + 1 < text.lines.len() {
             let [xx, yy, zz, xy, yz, zx] = text.numbers(index, 2, 6)?[..] else { continue };
             // kB = 0.1 GPa, positive in compression, in an order of VASP's own.
@@ -60,12 +70,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
             if index + 4 >= text.lines.len() {
                 break;
             }
-            let energies = Energies {
-                free_ev: Some(text.number_after(index + 2, "TOTEN")?),
-                without_entropy_ev: Some(text.number_after(index + 4, "entropy")?),
-                sigma_0_ev: Some(text.number_after(index + 4, "(sigma->0)")?),
-            };
+            let energies = energies(&text, index)?;
             let step = std::mem::take(&mut begun);
+            let converged = step.has_converged(criteria);
             begun.vectors = step.vectors; // not printed again in every version when the cell stays
             in_step = false;
             match step.vectors.filter(|_| step.positions.len() == species.len()) {
@@ -73,20 +80,28 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Output, Error> {
                 Some(vectors) => {
                     let cell = Cell { vectors, periodic: BVec3::TRUE };
                     let atoms = Atoms::new(cell, species.clone(), step.positions, &text.name)?;
-                    let Begun { stress, ended, n_iterations, iterations_ev, .. } = step;
-                    // Version 5.4 says that EDIFF is reached where NELM iterations have not reached it.
-                    let settled = nelm.zip(ediff).is_none_or(|(nelm, ediff)| match iterations_ev.len() {
-                        n if n < n_iterations => (n_iterations as f64) < nelm,
-                        _ => settled(&iterations_ev, nelm, ediff),
+                    output.steps.push(Step {
+                        atoms,
+                        energies,
+                        forces: Some(step.forces),
+                        stress: step.stress,
+                        converged,
                     });
-                    let converged = ended && settled;
-                    output.steps.push(Step { atoms, energies, forces: Some(step.forces), stress, converged });
                 }
             }
         }
     }
     output.incomplete += usize::from(in_step);
     Ok(output)
+}
+
+/// Those below the title of the energies of a step.
+fn energies(text: &Text<'_>, title: usize) -> Result<Energies, Error> {
+    Ok(Energies {
+        free_ev: Some(text.number_after(title + 2, "TOTEN")?),
+        without_entropy_ev: Some(text.number_after(title + 4, "entropy")?),
+        sigma_0_ev: Some(text.number_after(title + 4, "(sigma->0)")?),
+    })
 }
 
 /// The energy may have changed by so many times the criterion in the last iteration of a loop that ended early.
