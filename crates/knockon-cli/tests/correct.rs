@@ -301,6 +301,28 @@ fn a_model_is_fitted_to_measured_counts() {
     }
 }
 
+/// In keV everything would be kept; and what shapes a threshold says nothing beside a table.
+#[test]
+fn a_table_of_efficiencies_is_in_electronvolts_and_alone() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    std::fs::write(folder.join("counts.csv"), "energy_ev,counts\n50,5\n100,9\n150,4\n").unwrap();
+    std::fs::write(folder.join("kev.csv"), "0.010,0\n0.020,0.5\n0.030,1\n").unwrap();
+    std::fs::write(folder.join("ev.csv"), "10,0\n20,0.5\n30,1\n").unwrap();
+    let correct = |more: &[&str]| {
+        run(folder, &[&["correct", "counts.csv", "--response", "paper", "-o", "out.csv"], more].concat())
+    };
+    for (more, expected) in [
+        (&["--efficiency", "kev.csv"][..], "in eV"),
+        (&["--efficiency", "ev.csv", "--plateau", "0.8"], "cannot be used with"),
+    ] {
+        let refused = correct(more);
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && message.contains(expected), "{message}");
+    }
+    assert!(correct(&["--efficiency", "ev.csv"]).status.success());
+}
+
 #[test]
 fn bad_input_is_refused_with_row_and_remedy() {
     let temporary = tempfile::tempdir().unwrap();

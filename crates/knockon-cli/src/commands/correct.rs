@@ -132,7 +132,7 @@ pub(super) struct DetectorArguments {
     #[arg(long, value_name = "NUMBER", requires = "threshold_ev", default_value_t = 1.0)]
     plateau: f64,
     /// Table of efficiencies instead of a threshold: lines energy_ev,efficiency.
-    #[arg(long, value_name = "FILE", conflicts_with = "threshold_ev")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["threshold_ev", "threshold_width_ev", "plateau"])]
     efficiency: Option<PathBuf>,
     /// The energy that --efficiency, or the threshold, is a function of.
     #[arg(long, value_enum, default_value = "measured")]
@@ -426,7 +426,7 @@ impl DetectorArguments {
     pub(super) fn detector(&self) -> Result<Detector> {
         let resolution = Resolution { constant_ev: self.resolution_ev, slope: self.resolution_slope };
         let trigger = match (&self.efficiency, self.threshold_ev) {
-            (Some(path), _) => Trigger::parse_table(&read_text(path)?, &path.display().to_string())?,
+            (Some(path), _) => efficiencies(path)?,
             (None, Some(threshold_ev)) => {
                 Trigger::ErrorFunction { threshold_ev, width_ev: self.threshold_width_ev, plateau: self.plateau }
             }
@@ -437,6 +437,16 @@ impl DetectorArguments {
         detector.validate()?;
         Ok(detector)
     }
+}
+
+/// A table of efficiencies. One that ends below 1 eV is in keV, most likely: everything would be kept.
+fn efficiencies(path: &Path) -> Result<Trigger> {
+    let name = path.display().to_string();
+    let table = Trigger::parse_table(&read_text(path)?, &name)?;
+    if let Some(doubt) = table.last_energy_ev().and_then(doubt_unit) {
+        return Err(Error::input(name, doubt, "Convert them into eV").into());
+    }
+    Ok(table)
 }
 
 pub(super) fn describe(response: &AnyResponse) -> Result<Value> {

@@ -48,6 +48,9 @@ Examples:
   knockon fit-spectrum run7.csv --model cevns+flat-background --exposure-kg-day 3.6 --response paper \\
       --resolution-ev 5 --threshold-ev 20 --fix flat-background.counts_per_ev=2 -o fit";
 
+/// Below this probability of its statistic a fit is said to have failed.
+const LEAST_P_VALUE: f64 = 1e-3;
+
 /// What is written into the output folder.
 const FILES: [&str; 6] = ["fit.json", "parameters.csv", "measured.csv", "recoils.csv", "fit.svg", "fit.png"];
 
@@ -137,6 +140,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fit.statistic_deviation,
         p_in_words(fit.p_value, fit.n_drawn_sets)
     ));
+    if fit.p_value < LEAST_P_VALUE {
+        progress::say(
+            "the model does not describe the data, and its errors mean nothing: are resolution, threshold and components right?",
+        );
+    }
+    if measured.parts.iter().any(|part| part.errors.is_some()) {
+        progress::say("the errors of the counts are not used: the likelihood is that of Poisson counts");
+    }
     if !fit.counts_are_whole() {
         progress::say("the counts are not whole numbers: errors and p-value are those of Poisson counts all the same");
     }
@@ -161,7 +172,10 @@ fn left_out(fit: &SpectrumFit, n_bootstrap_sets: usize) -> Option<String> {
 /// A share of drawn data sets is no smaller than that of one.
 fn p_in_words(p_value: f64, n_drawn_sets: usize) -> String {
     let least = 1.0 / (n_drawn_sets as f64 + 1.0);
-    if n_drawn_sets > 0 && p_value <= 1.001 * least { format!("< {least:.4}") } else { format!("= {p_value:.3}") }
+    if n_drawn_sets > 0 && p_value <= 1.001 * least {
+        return format!("< {least:.4}");
+    }
+    if p_value < 5e-4 { "< 0.0005".to_owned() } else { format!("= {p_value:.3}") }
 }
 
 impl Arguments {

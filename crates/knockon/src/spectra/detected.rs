@@ -274,12 +274,18 @@ impl Recoils {
         self.parts.iter().flat_map(|p| &p.sources).map(|s| s.content).sum()
     }
 
-    /// Events are counts of 1 with the error 1.
+    /// Events are counts of 1 with the error 1; those of one energy, of which lists of few decimals have many, are one line.
     fn events(events_ev: &[f64], responses: &Responses) -> Result<Self, Error> {
-        let source = |e: &f64| Source { low_ev: *e, high_ev: *e, content: 1.0, error: Some(1.0) };
-        let part = Part { response: responses.of(None)?, sources: events_ev.iter().map(source).collect() };
+        let mut ascending = events_ev.to_vec();
+        ascending.sort_by(f64::total_cmp);
+        let source = |equal: &[f64]| {
+            let content = equal.len() as f64;
+            Source { low_ev: equal[0], high_ev: equal[0], content, error: Some(content.sqrt()) }
+        };
+        let sources: Vec<Source> = ascending.chunk_by(|a, b| a == b).map(source).collect();
+        let lines_ev = sources.iter().map(|source| source.low_ev).collect();
         let end_ev = events_ev.iter().copied().fold(WIDEST_BIN_EV, f64::max);
-        Ok(Self { parts: vec![part], lines_ev: events_ev.to_vec(), end_ev })
+        Ok(Self { parts: vec![Part { response: responses.of(None)?, sources }], lines_ev, end_ev })
     }
 }
 

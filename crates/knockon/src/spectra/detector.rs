@@ -68,6 +68,11 @@ impl Trigger {
         Curve::read(text, name, &EFFICIENCIES).map(Self::Table)
     }
 
+    /// Where a table ends, in eV.
+    pub fn last_energy_ev(&self) -> Option<f64> {
+        if let Self::Table(table) = self { Some(table.rows().last()?[0]) } else { None }
+    }
+
     /// Efficiency at a measured energy in eV, for a detector of this resolution.
     pub fn efficiency(&self, energy_ev: f64, resolution: Resolution) -> f64 {
         match self {
