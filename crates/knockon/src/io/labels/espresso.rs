@@ -1,5 +1,6 @@
 //! What pw.x of Quantum ESPRESSO prints.
 
+use super::settings::{describe_points, list};
 use super::{Energies, Output, Step, Text};
 use crate::units::{BOHR_ANGSTROM, HARTREE_EV};
 use crate::{Atoms, Cell, Error, Species};
@@ -295,13 +296,13 @@ fn settings(text: &Text<'_>) -> Result<Vec<(&'static str, String)>, Error> {
         let numbers: Vec<f64> =
             numbers.into_iter().flat_map(str::split_whitespace).filter_map(|w| w.parse().ok()).collect();
         let first = (numbers.len() == 3).then(|| DVec3::from_slice(&numbers));
-        if let Some(points) = super::vasp_outcar::describe_points(points as usize, first) {
+        if let Some(points) = describe_points(points as usize, first) {
             settings.push(("kpts", points));
         }
     }
     let files = text.lines.iter().enumerate().filter(|(_, l)| l.contains("PseudoPot. #"));
     let names: Vec<String> = files.map(|(k, _)| text.file_name(k + 1)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    settings.push(("pseudopotentials", super::vasp_outcar::list(&names)));
+    settings.push(("pseudopotentials", list(&names)));
     Ok(settings)
 }

@@ -7,6 +7,7 @@ mod cp2k;
 mod espresso;
 mod keys;
 mod milady;
+mod settings;
 mod vasp_outcar;
 mod vasp_xml;
 

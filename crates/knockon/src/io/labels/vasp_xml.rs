@@ -1,5 +1,6 @@
 //! VASP's vasprun.xml.
 
+use super::settings::{describe_mesh, describe_points, list};
 use super::{Energies, Output, Step};
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
 use crate::{Atoms, Cell, Error, Species};
@@ -142,7 +143,7 @@ fn listed_points(kpoints: Node<'_, '_>) -> Option<String> {
     let rows: Vec<_> = child(kpoints, "varray", Some("kpointlist"))?.children().filter(Node::is_element).collect();
     let numbers: Vec<f64> = rows.first()?.text()?.split_whitespace().filter_map(|w| w.parse().ok()).collect();
     let first = (numbers.len() == 3).then(|| DVec3::from_slice(&numbers));
-    super::vasp_outcar::describe_points(rows.len(), first)
+    describe_points(rows.len(), first)
 }
 
 /// Divisions and shift. A mesh of Monkhorst and Pack with even divisions has no Gamma.
@@ -154,7 +155,7 @@ fn mesh(kpoints: Node<'_, '_>) -> Option<String> {
     let scheme = kpoints.children().find(|n| n.has_tag_name("generation")).and_then(|n| n.attribute("param"));
     let half = |division| if scheme == Some("Monkhorst-Pack") && is_even(division) { 0.5 } else { 0.0 };
     let shift = divisions.iter().enumerate().map(|(k, division)| half(division) + own.get(k).copied().unwrap_or(0.0));
-    Some(super::vasp_outcar::describe_mesh(&divisions, &shift.collect::<Vec<f64>>()))
+    Some(describe_mesh(&divisions, &shift.collect::<Vec<f64>>()))
 }
 
 fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, String)> {
@@ -179,7 +180,7 @@ fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, 
         settings.push(("kpts", points));
     }
     if !titles.is_empty() {
-        settings.push(("pseudopotentials", super::vasp_outcar::list(&titles)));
+        settings.push(("pseudopotentials", list(&titles)));
     }
     settings
 }
