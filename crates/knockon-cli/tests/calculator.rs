@@ -305,3 +305,64 @@ fn a_search_is_driven_by_a_calculator() {
     assert!(!folder.path().join("out/labelled.json").exists());
     assert_eq!(read_extxyz(&folder.path().join("out/evaluations.xyz")).unwrap().len(), labels.len());
 }
+
+/// Slopes of the stress of strained copper, found by ASE alone.
+const SLOPES: &str = "from ase.build import bulk
+from ase.calculators.emt import EMT
+import numpy as np
+def stress(strain):
+    atoms = bulk('Cu', 'fcc', 3.61, cubic=True)
+    atoms.set_cell(atoms.cell @ (np.eye(3) + strain), scale_atoms=True)
+    atoms.calc = EMT()
+    return atoms.get_stress()
+def slope(i, j):
+    e = np.zeros((3, 3))
+    e[i, j] = e[j, i] = 0.002 if i == j else 0.001
+    return (stress(e) - stress(-e)) / 0.004 * 160.21766208
+x, s = slope(0, 0), slope(1, 2)
+print(x[0], x[1], s[3])
+";
+
+#[test]
+fn elastic_constants_are_found_with_a_calculator() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write_extxyz(&at("copper.xyz"), &[copper("copper", DVec3::ZERO)]).unwrap();
+    let exactly = ["copper.xyz", "-o", "elastic.json", "--strain", "0.002", "--max-force", "1e-3"];
+    let find = || knockon(folder.path(), "elastic", "ase:ase.calculators.emt.EMT", &exactly);
+    let output = find();
+    assert!(output.status.success(), "{}", message(&output));
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&std::fs::read(at("elastic.json")).unwrap()).unwrap();
+    let element = |i: usize, j: usize| found["elastic_constants_gpa"][i][j].as_f64().unwrap();
+    let ase = Command::new(python()).args(["-c", SLOPES]).output().unwrap();
+    let ase: Vec<f64> =
+        String::from_utf8_lossy(&ase.stdout).split_whitespace().map(|word| word.parse().unwrap()).collect();
+    for ((i, j), expected) in [(0, 0), (0, 1), (3, 3)].into_iter().zip(&ase) {
+        assert!((element(i, j) - expected).abs() < 0.05, "C{}{}: {} {expected}", i + 1, j + 1, element(i, j));
+    }
+    assert_eq!((&found["n_strained"], &found["forces"]["xc"]), (&3.into(), &"EMT".into()));
+    assert!(found["spread_gpa"].as_f64().unwrap() < 1e-6, "{found}");
+    // What is printed goes into the settings of a search.
+    let line = printed.lines().find(|line| line.starts_with("elastic_constants_gpa")).unwrap();
+    let table: toml::Table = line.parse().unwrap();
+    assert!((table["elastic_constants_gpa"][3][3].as_float().unwrap() - element(3, 3)).abs() < 0.01);
+    // One label of the crystal and one of each strain, of a class of their own; they are not computed again.
+    let labels = || std::fs::read(at("elastic.evaluations.xyz")).unwrap();
+    let before = labels();
+    let frames = read_extxyz(&at("elastic.evaluations.xyz")).unwrap();
+    assert!(
+        frames.len() == 4 && frames.iter().all(|l| l.class() == Some("strain") && l.stress.is_some()),
+        "{frames:?}"
+    );
+    let again = find();
+    assert!(again.status.success() && again.stdout == output.stdout && labels() == before);
+
+    let refused = |more: &[&str]| {
+        let output = knockon(folder.path(), "elastic", "ase:ase.calculators.emt.EMT", &[&exactly[..3], more].concat());
+        assert_eq!(output.status.code(), Some(2));
+        message(&output)
+    };
+    assert!(refused(&["--strain", "0"]).contains("--strain: expected a number above 0 and up to 0.05, found 0"));
+    assert!(refused(&["--max-force", "-1"]).contains("--max-force: expected a positive number of eV/A"));
+}

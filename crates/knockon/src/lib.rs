@@ -13,6 +13,7 @@ pub mod cascade;
 pub mod checks;
 pub mod dataset;
 pub mod dynamics;
+pub mod elasticity;
 pub mod error;
 pub mod fingerprint;
 pub mod fit;

@@ -6,6 +6,7 @@ mod candidate_file;
 mod correct;
 mod data;
 mod dft_input;
+mod elastic;
 mod evaluate;
 mod fit;
 mod fit_spectrum;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Evaluate(evaluate::Arguments),
     /// Relax atoms, and the cell if asked, to the nearest minimum.
     Relax(relax::Arguments),
+    /// Elastic constants of a crystal, with a model or a first-principles code.
+    Elastic(elastic::Arguments),
     /// Convert a MILADY .pot file or LAMMPS .snapcoeff/.snapparam files into a model.
     Import(import::Arguments),
     /// Run one recoil cascade.
@@ -84,6 +87,7 @@ impl Command {
             Self::Fit(arguments) => fit::run(&arguments),
             Self::Evaluate(arguments) => evaluate::run(&arguments),
             Self::Relax(arguments) => relax::run(&arguments),
+            Self::Elastic(arguments) => elastic::run(&arguments),
             Self::Import(arguments) => import::run(&arguments),
             Self::Recoil(arguments) => recoil::run(&arguments),
             Self::Campaign(arguments) => campaign::run(&arguments),

@@ -63,12 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let species: BTreeSet<Species> = starts.iter().flat_map(|start| start.atoms.species.iter().copied()).collect();
     let species: Vec<Species> = species.into_iter().collect();
     let (max_force, max_evaluations) = arguments.limits();
-    for (name, unit, value) in [("--max-force", "eV/A", max_force), ("--max-stress", "eV/A^3", arguments.max_stress)] {
-        anyhow::ensure!(
-            value > 0.0 && value.is_finite(),
-            "{name}: expected a positive number of {unit}, found {value}. Change it"
-        );
-    }
+    is_positive("--max-force", "eV/A", max_force)?;
+    is_positive("--max-stress", "eV/A^3", arguments.max_stress)?;
     let guide = arguments.guide.as_deref().map(|path| open_guide(path, &species)).transpose()?;
     let evaluations = evaluations_file(&arguments.output);
     let forces = arguments.forces.open(&evaluations, &species, arguments.cell)?;
@@ -134,10 +130,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Beside the output, with its whole name but for `.xyz`.
-fn evaluations_file(output: &Path) -> PathBuf {
-    let is_xyz = output.extension().is_some_and(|extension| extension == "xyz" || extension == "extxyz");
-    let name = if is_xyz { output.file_stem() } else { output.file_name() };
+/// An error that names the option, unless its value is positive.
+pub(super) fn is_positive(option: &str, unit: &str, value: f64) -> Result<()> {
+    anyhow::ensure!(
+        value > 0.0 && value.is_finite(),
+        "{option}: expected a positive number of {unit}, found {value}. Change it"
+    );
+    Ok(())
+}
+
+/// Beside the output, with its whole name but for `.xyz` or `.json`.
+pub(super) fn evaluations_file(output: &Path) -> PathBuf {
+    let is_usual =
+        output.extension().is_some_and(|found| ["xyz", "extxyz", "json"].iter().any(|usual| found == *usual));
+    let name = if is_usual { output.file_stem() } else { output.file_name() };
     output.with_file_name(format!("{}.evaluations.xyz", name.unwrap_or_default().to_string_lossy()))
 }
 
@@ -231,7 +237,7 @@ fn frozen_atoms(start: &Frame) -> Result<Vec<usize>, Error> {
 }
 
 /// Hash and potential of a guide that knows these elements.
-fn open_guide(path: &Path, species: &[Species]) -> Result<(String, LinearPotential)> {
+pub(super) fn open_guide(path: &Path, species: &[Species]) -> Result<(String, LinearPotential)> {
     let model = Model::load(path)?;
     let known = model.species();
     let unknown: Vec<&str> = species.iter().filter(|s| !known.contains(s)).map(|s| s.symbol()).collect();

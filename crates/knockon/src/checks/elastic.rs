@@ -1,15 +1,10 @@
-//! Elastic constants from the stress of strained crystals with relaxed atoms.
+//! Elastic constants: stable, smooth, and as expected.
 
 use super::{Check, CheckSettings, ElasticComponent};
-use crate::dynamics::{QuenchSettings, Simulation, ensure_relaxed, quench};
-use crate::units::EV_PER_ANGSTROM3_IN_GPA;
+use crate::elasticity::{Constants, elastic_constants_gpa};
 use crate::{Atoms, Cell, Error, Potential};
-use glam::{DMat3, DVec3};
+use glam::DVec3;
 use nalgebra::Matrix6;
-use rayon::prelude::*;
-
-/// Elastic constants in GPa, Voigt order xx yy zz yz xz xy.
-type Constants = [[f64; 6]; 6];
 
 const STABILITY: &str = "elastic stability margin";
 const SMOOTHNESS: &str = "change of stiffness with lattice";
@@ -21,50 +16,6 @@ const SMALL_STRAIN: f64 = 5e-4;
 const LARGEST_CHANGE: f64 = 0.2;
 /// Edges whose lengths agree to this part of them, and angles this near to right ones, are those of a square.
 const SQUARE: f64 = 1e-3;
-
-/// The 6 x 6 matrix of elastic constants in GPa, Voigt order xx yy zz yz xz xy, from central differences with strains
-/// of +-`strain` and relaxed atoms. `crystal` is free of forces; where it is not free of stress, they are the slopes of the stress.
-pub fn elastic_constants_gpa(potential: &dyn Potential, crystal: &Atoms, strain: f64) -> Result<[[f64; 6]; 6], Error> {
-    let column = |component: usize| {
-        let [plus, minus] = [strain, -strain].map(|e| relaxed_stress(potential, crystal, component, e));
-        let (plus, minus) = (plus?, minus?);
-        Ok(std::array::from_fn(|i| (plus[i] - minus[i]) / (2.0 * strain) * EV_PER_ANGSTROM3_IN_GPA))
-    };
-    let columns: Vec<[f64; 6]> = (0..6).into_par_iter().map(column).collect::<Result<_, Error>>()?;
-    Ok(std::array::from_fn(|i| std::array::from_fn(|j| columns[j][i])))
-}
-
-fn relaxed_stress(
-    potential: &dyn Potential,
-    crystal: &Atoms,
-    component: usize,
-    strain: f64,
-) -> Result<[f64; 6], Error> {
-    let deformation = DMat3::IDENTITY + strain_matrix(component, strain);
-    let cell = Cell { vectors: deformation * crystal.cell.vectors, ..crystal.cell };
-    let positions: Vec<DVec3> = crystal.positions.iter().map(|p| deformation * *p).collect();
-    let strained = Atoms { cell, species: crystal.species.clone(), positions };
-    let mut simulation = Simulation::new(potential, strained, 0.2)?;
-    let settings =
-        QuenchSettings { max_force_ev_per_angstrom: 1e-4, max_evaluations: 2000, ..QuenchSettings::default() };
-    let found = quench(&mut simulation, &settings)?;
-    ensure_relaxed("the strained crystal", found.converged, found.max_force_ev_per_angstrom)?;
-    Ok(simulation.evaluation().stress(cell.volume_angstrom3()))
-}
-
-/// Symmetric matrix of one Voigt component; shear strains are engineering strains, twice the matrix element.
-fn strain_matrix(component: usize, strain: f64) -> DMat3 {
-    let half = 0.5 * strain;
-    let (diagonal, [yz, xz, xy]) = match component {
-        0 => (DVec3::X * strain, [0.0; 3]),
-        1 => (DVec3::Y * strain, [0.0; 3]),
-        2 => (DVec3::Z * strain, [0.0; 3]),
-        3 => (DVec3::ZERO, [half, 0.0, 0.0]),
-        4 => (DVec3::ZERO, [0.0, half, 0.0]),
-        _ => (DVec3::ZERO, [0.0, 0.0, half]),
-    };
-    DMat3::from_cols(DVec3::new(diagonal.x, xy, xz), DVec3::new(xy, diagonal.y, yz), DVec3::new(xz, yz, diagonal.z))
-}
 
 /// `ideal` is the cell before the potential relaxed it: the symmetry of a crystal is not the potential's to choose.
 pub(super) fn check(potential: &dyn Potential, crystal: &Atoms, ideal: &Cell, settings: &CheckSettings) -> Vec<Check> {
@@ -193,31 +144,8 @@ fn stability(c: &Constants) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamics::relax_cell;
     use crate::dynamics::testing::argon_like;
-
-    /// Central forces and inversion symmetry at every atom: Cauchy's relation C12 = C44 in a crystal without stress;
-    /// and the curvature of the energy gives the same bulk modulus as the stress.
-    #[test]
-    fn cubic_crystal_of_pairs_obeys_cauchy() {
-        let (potential, atoms) = argon_like([1, 1, 1]);
-        let quench =
-            QuenchSettings { max_force_ev_per_angstrom: 1e-6, max_stress_ev_per_angstrom3: 1e-9, max_evaluations: 500 };
-        let atoms = relax_cell(&potential, &atoms, &quench).unwrap().atoms;
-        let c = elastic_constants_gpa(&potential, &atoms, 1e-4).unwrap();
-        assert!((c[0][1] / c[3][3] - 1.0).abs() < 1e-3, "{} {}", c[0][1], c[3][3]);
-        assert!((c[0][0] / c[2][2] - 1.0).abs() < 1e-6 && c[0][3].abs() < 1e-3 * c[0][0]);
-        let energy = |scale: f64| {
-            let cell = Cell { vectors: atoms.cell.vectors * scale, ..atoms.cell };
-            let positions = atoms.positions.iter().map(|p| *p * scale).collect();
-            let scaled = Atoms { cell, species: atoms.species.clone(), positions };
-            Simulation::new(&potential, scaled, 0.1).unwrap().potential_energy_ev()
-        };
-        let h = 1e-3;
-        let curvature = (energy(1.0 + h) - 2.0 * energy(1.0) + energy(1.0 - h)) / (h * h);
-        let bulk = curvature / (9.0 * atoms.cell.volume_angstrom3()) * EV_PER_ANGSTROM3_IN_GPA;
-        assert!((bulk / ((c[0][0] + 2.0 * c[0][1]) / 3.0) - 1.0).abs() < 2e-3, "{bulk}");
-    }
+    use crate::dynamics::{QuenchSettings, relax_cell};
 
     /// Values of class 4/m.
     fn scheelite() -> Constants {

@@ -15,7 +15,6 @@ mod runs;
 mod scans;
 
 pub use distances::DataDistances;
-pub use elastic::elastic_constants_gpa;
 pub use expected::{ElasticComponent, LatticeConstants};
 pub use phonons::{gamma_frequencies_per_cm, hessian};
 pub use scans::{ScanPoint, pair_scans, scans_csv};

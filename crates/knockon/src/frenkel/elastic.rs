@@ -99,6 +99,23 @@ pub fn dipole_tensor_ev(volume_angstrom3: f64, elasticity: &Elasticity, strain: 
     (elasticity.stress(strain) - stress) * volume_angstrom3
 }
 
+/// A defect in a box of fixed shape, elastically.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ElasticImages {
+    /// The elastic dipole in eV ([`dipole_tensor_ev`]).
+    pub dipole_ev: DMat3,
+    /// The elastic energy with the periodic images in eV ([`image_energy_ev`]).
+    pub image_energy_ev: f64,
+}
+
+/// From the stresses (eV/angstrom^3, Voigt order xx yy zz yz xz xy, positive in tension) of a box of fixed shape with the defect and
+/// without.
+pub fn images_by_stress(cell: &Cell, elasticity: &Elasticity, defective: [f64; 6], perfect: [f64; 6]) -> ElasticImages {
+    let left = std::array::from_fn(|i| defective[i] - perfect[i]);
+    let dipole_ev = dipole_tensor_ev(cell.volume_angstrom3(), elasticity, DMat3::ZERO, tensor_from_voigt(left));
+    ElasticImages { dipole_ev, image_energy_ev: image_energy_ev(cell, elasticity, dipole_ev) }
+}
+
 /// E_int / 2 in eV: the elastic energy of a defect with its own images at zero mean strain. The energy of the defect
 /// alone is that in a box of fixed shape minus this.
 pub fn image_energy_ev(cell: &Cell, elasticity: &Elasticity, dipole: DMat3) -> f64 {

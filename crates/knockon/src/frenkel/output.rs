@@ -1,5 +1,6 @@
 //! What a search leaves on disk: a table and the structures.
 
+use super::elastic::{Elasticity, images_by_stress};
 use super::labels::refuse_models;
 use super::search::{BoxResult, FrenkelSearch, Outcome, Outcomes, PerfectSupercell, Structure, separation};
 use super::settings::FrenkelSettings;
@@ -35,7 +36,10 @@ pub struct Entry {
     pub corrected_formation_energy_ev: Option<f64>,
     /// Formation energy from first principles in the same box, without elastic correction.
     pub first_principles_formation_energy_ev: Option<f64>,
-    /// The same minus the elastic energy with the images, which is that of the model.
+    /// Elastic energy with the periodic images from the stresses of the labels of pair and perfect box; none where they have no
+    /// stress.
+    pub first_principles_image_energy_ev: Option<f64>,
+    /// Formation energy from first principles minus that elastic energy or, without one, minus that of the model.
     pub first_principles_corrected_formation_energy_ev: Option<f64>,
     /// Largest force of that label: a formation energy is that of atoms without forces.
     pub first_principles_max_force_ev_per_angstrom: Option<f64>,
@@ -146,6 +150,7 @@ impl FrenkelTable {
             }
         }
         let mut used = Vec::new();
+        let elasticity = Elasticity::from_voigt_gpa(&self.elastic_constants_gpa);
         for entry in &mut self.entries {
             let Some((frame, energy)) = by_id.get(frame_id(&entry.id, entry.n_atoms, &self.model_hash).as_str()) else {
                 continue;
@@ -157,8 +162,14 @@ impl FrenkelTable {
             })?;
             used.extend([*frame, *perfect_frame]);
             entry.first_principles_formation_energy_ev = Some(energy - perfect);
-            entry.first_principles_corrected_formation_energy_ev =
-                entry.image_energy_ev.map(|images| energy - perfect - images);
+            entry.first_principles_image_energy_ev = frame
+                .stress
+                .zip(perfect_frame.stress)
+                .map(|(pair, perfect)| images_by_stress(&frame.atoms.cell, &elasticity, pair, perfect).image_energy_ev);
+            entry.first_principles_corrected_formation_energy_ev = entry
+                .first_principles_image_energy_ev
+                .or(entry.image_energy_ev)
+                .map(|images| energy - perfect - images);
             entry.first_principles_max_force_ev_per_angstrom = frame.max_force_ev_per_angstrom();
             attached.found += 1;
         }
@@ -180,7 +191,7 @@ impl FrenkelTable {
     fn csv(&self) -> String {
         let mut text = String::from(
             "id,kind,n_atoms,supercell,outcome,same_as,formation_energy_ev,image_energy_ev,\
-             corrected_formation_energy_ev,first_principles_formation_energy_ev,\
+             corrected_formation_energy_ev,first_principles_formation_energy_ev,first_principles_image_energy_ev,\
              first_principles_corrected_formation_energy_ev,first_principles_max_force_ev_per_angstrom,distance_angstrom,\
              vacancy_x_angstrom,vacancy_y_angstrom,vacancy_z_angstrom,interstitial_x_angstrom,interstitial_y_angstrom,\
              interstitial_z_angstrom,interstitial_species,from_species,starts,dipole_xx_ev,dipole_yy_ev,dipole_zz_ev,\
@@ -193,7 +204,7 @@ impl FrenkelTable {
             let dipole = e.dipole_ev.map(|d| d.map(|x| format!("{x:.4}")).join(","));
             writeln!(
                 text,
-                "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
                 e.id,
                 e.kind,
                 e.n_atoms,
@@ -204,6 +215,7 @@ impl FrenkelTable {
                 number(e.image_energy_ev),
                 number(e.corrected_formation_energy_ev),
                 number(e.first_principles_formation_energy_ev),
+                number(e.first_principles_image_energy_ev),
                 number(e.first_principles_corrected_formation_energy_ev),
                 number(e.first_principles_max_force_ev_per_angstrom),
                 number(e.distance_angstrom),
@@ -293,6 +305,7 @@ fn entry(structure: &Structure, perfect: &PerfectSupercell, result: Option<&BoxR
         image_energy_ev: result.map(|r| r.image_energy_ev),
         corrected_formation_energy_ev: result.map(BoxResult::corrected_ev),
         first_principles_formation_energy_ev: None,
+        first_principles_image_energy_ev: None,
         first_principles_corrected_formation_energy_ev: None,
         first_principles_max_force_ev_per_angstrom: None,
         distance_angstrom: pair.map(|(_, vector)| vector.length()),

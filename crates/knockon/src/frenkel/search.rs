@@ -1,13 +1,13 @@
 //! The search: relax all starts in the smallest box, keep what is different, carry it over to larger boxes.
 
-use super::elastic::{Elasticity, dipole_tensor_ev, image_energy_ev, tensor_from_voigt};
+use super::elastic::{Elasticity, images_by_stress};
 use super::jobs::{Job, Relaxation, Relaxer};
 use super::lattice::CrystalLattice;
 use super::occupation::{Occupation, occupation};
 use super::settings::FrenkelSettings;
 use super::starts::{Start, inequivalent_starts, site_at};
-use crate::checks::elastic_constants_gpa;
 use crate::dynamics::{QuenchSettings, ensure_relaxed, relaxed_unit_cell};
+use crate::elasticity::elastic_constants_gpa;
 use crate::fingerprint::{Fingerprint, SAME_STRUCTURE};
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential, Species};
@@ -259,15 +259,14 @@ impl<'a> Search<'a> {
         } else {
             Outcome::Defect
         };
-        let left: [f64; 6] = std::array::from_fn(|i| relaxation.stress_ev_per_angstrom3[i] - perfect.stress[i]);
-        let volume = atoms.cell.volume_angstrom3();
-        let dipole_ev = dipole_tensor_ev(volume, &self.elasticity, DMat3::ZERO, tensor_from_voigt(left));
+        let stress = relaxation.stress_ev_per_angstrom3;
+        let images = images_by_stress(&atoms.cell, &self.elasticity, stress, perfect.stress);
         BoxResult {
             supercell: perfect.supercell,
             outcome,
             formation_energy_ev,
-            image_energy_ev: image_energy_ev(&atoms.cell, &self.elasticity, dipole_ev),
-            dipole_ev,
+            image_energy_ev: images.image_energy_ev,
+            dipole_ev: images.dipole_ev,
             max_force_ev_per_angstrom: relaxation.max_force_ev_per_angstrom,
             occupation: occupation(&atoms, &perfect.atoms),
             same_as: None,

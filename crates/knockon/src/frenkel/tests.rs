@@ -3,6 +3,7 @@
 use super::*;
 use crate::dynamics::testing::{Fails, PairPotential, argon_like, cubic_cell};
 use crate::dynamics::{QuenchSettings, Simulation, quench, relax_cell};
+use crate::io::Frame;
 use crate::progress::Silent;
 use crate::{Atoms, Cell, Evaluation};
 use glam::DVec3;
@@ -79,9 +80,11 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     let sites: Vec<Option<&str>> = frames.iter().map(|f| f.info.get("site")).collect();
     let expected: Vec<String> = found.structures.iter().map(|s| s.start.site()).collect();
     assert!(sites[0].is_none() && sites[1..].iter().flatten().eq(&expected), "{sites:?} {expected:?}");
+    let mut stresses = Vec::new();
     for frame in &mut frames {
         let simulation = Simulation::new(&potential, frame.atoms.clone(), 0.5).expect("a simulation");
         frame.energy_ev = Some(simulation.potential_energy_ev());
+        stresses.push(simulation.evaluation().stress(frame.atoms.cell.volume_angstrom3()));
     }
     let all = Attached { found: found.structures.len(), ..Attached::default() };
     assert_eq!(table.attach_labels(&frames).expect("labels"), all);
@@ -90,7 +93,9 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
         assert!((label - entry.formation_energy_ev.expect("a result")).abs() < 1e-8);
         let corrected = entry.first_principles_corrected_formation_energy_ev.expect("a label");
         assert!((corrected - entry.corrected_formation_energy_ev.expect("a result")).abs() < 1e-8);
+        assert_eq!(entry.first_principles_image_energy_ev, None, "no label has a stress");
     }
+    labels_with_stresses_have_corrections_of_their_own(&mut table, &frames, &stresses);
     assert!(table.attach_labels(&frames[1..]).is_err(), "the perfect box is needed");
 
     // An id alone is not enough: atoms may have relaxed, but another structure or cell is another search's.
@@ -123,6 +128,35 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     crate::io::labels::stamp_model(&mut frames[1], "0123456789abcdef");
     let refused = table.attach_labels(&frames).expect_err("an error").to_string();
     assert!(refused.contains("found those of a model (knockon 0123456789abcdef) in \"frenkel-"), "{refused}");
+}
+
+/// With the model's own stresses the corrections are the model's, with others they are not.
+fn labels_with_stresses_have_corrections_of_their_own(
+    table: &mut FrenkelTable,
+    frames: &[Frame],
+    stresses: &[[f64; 6]],
+) {
+    let mut image_energies = |scale: f64| -> Vec<(f64, f64)> {
+        let mut frames = frames.to_vec();
+        for (frame, stress) in frames.iter_mut().zip(stresses) {
+            frame.stress = Some(stress.map(|s| scale * s));
+        }
+        table.attach_labels(&frames).expect("labels");
+        let entries = table.entries.iter().filter(|e| e.n_atoms == 64);
+        entries
+            .map(|e| (e.first_principles_image_energy_ev.expect("a stress"), e.image_energy_ev.expect("a result")))
+            .collect()
+    };
+    assert!(image_energies(1.0).iter().all(|(label, model)| (label - model).abs() < 1e-8 && *model > 1e-3));
+    assert!(image_energies(2.0).iter().all(|(label, model)| (label / (4.0 * model) - 1.0).abs() < 1e-6));
+    let entry = table.entries.iter().find(|e| e.n_atoms == 64).expect("an entry");
+    let [formation, images, corrected] = [
+        entry.first_principles_formation_energy_ev,
+        entry.first_principles_image_energy_ev,
+        entry.first_principles_corrected_formation_energy_ev,
+    ]
+    .map(|value| value.expect("a label"));
+    assert!((formation - images - corrected).abs() < 1e-12);
 }
 
 /// What was given up is relaxed again when more evaluations are allowed; what is done stays.
@@ -196,7 +230,7 @@ fn elastic_correction_makes_boxes_of_different_size_agree() {
     let tight =
         QuenchSettings { max_force_ev_per_angstrom: 1e-6, max_stress_ev_per_angstrom3: 1e-8, max_evaluations: 500 };
     let unit_cell = relax_cell(&potential, &cubic_cell(2.8), &tight).expect("a crystal").atoms;
-    let constants = crate::checks::elastic_constants_gpa(&potential, &unit_cell, 1e-3).expect("elastic constants");
+    let constants = crate::elasticity::elastic_constants_gpa(&potential, &unit_cell, 1e-3).expect("elastic constants");
     let elasticity = Elasticity::from_voigt_gpa(&constants);
     let a = unit_cell.cell.vectors.x_axis.x;
     let [small, middle, large] = [3, 4, 6].map(|n| {
@@ -211,12 +245,10 @@ fn elastic_correction_makes_boxes_of_different_size_agree() {
         let cell: Cell = atoms.cell;
         let n_sites = (atoms.len() - 1) as f64;
         let (energy, simulation) = relaxed_energy(&potential, atoms);
-        let volume = cell.volume_angstrom3();
-        let stress = tensor_from_voigt(simulation.evaluation().stress(volume));
-        let dipole = dipole_tensor_ev(volume, &elasticity, glam::DMat3::ZERO, stress);
+        let stress = simulation.evaluation().stress(cell.volume_angstrom3());
         let formation = energy - perfect * (n_sites + 1.0) / n_sites;
-        let images = image_energy_ev(&cell, &elasticity, dipole);
-        (formation, formation - images)
+        let images = images_by_stress(&cell, &elasticity, stress, [0.0; 6]);
+        (formation, formation - images.image_energy_ev)
     });
     // 8.477, 8.007 and 7.808 eV become 7.787, 7.734 and 7.729 eV.
     assert!((small.0 - large.0).abs() > 0.5, "something to correct");
