@@ -5,7 +5,7 @@
 use assert_cmd::Command;
 use knockon::dataset::Origin;
 use knockon::io::labels::is_of_model;
-use knockon::io::{Column, Frame, read_extxyz, write_extxyz};
+use knockon::io::{Column, Frame, format_poscar, read_extxyz, write_extxyz};
 use std::path::Path;
 
 /// All that labels say of their energies, some of it under names that other programs give.
@@ -65,6 +65,11 @@ fn relax_and_evaluate_put_the_model_in_the_place_of_the_code() {
     assert_eq!((again.energy_ev, &again.columns), (once.energy_ev, &once.columns));
     assert_eq!(again.info.get("label_stress"), once.info.get("label_stress"));
     assert_eq!(again.info.number("label_energy"), label.energy_ev);
+    // A POSCAR has no labels to compare with, and the same energy.
+    std::fs::write(at("POSCAR"), format_poscar(&label).unwrap()).unwrap();
+    assert_eq!(evaluate("POSCAR", "from-poscar.xyz"), "");
+    let energy = read_extxyz(&at("from-poscar.xyz")).unwrap()[0].energy_ev.unwrap();
+    assert!((energy - once.energy_ev.unwrap()).abs() < 1e-9);
     // What moves leaves it behind.
     let mut relax = knockon("relax");
     relax.arg(at("again.xyz")).arg("--model").arg(&model).args(["--max-force", "1e9", "-o"]).arg(at("moved.xyz"));

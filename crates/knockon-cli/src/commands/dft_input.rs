@@ -6,7 +6,7 @@ use super::label::settings::Settings;
 use crate::progress::say;
 use anyhow::{Context, Result, bail};
 use glam::DVec3;
-use knockon::io::{Frame, format_poscar, read_extxyz, write_atomically};
+use knockon::io::{Frame, format_poscar, read_structures, write_atomically};
 use knockon::units::{BOHR_ANGSTROM, HARTREE_EV};
 use knockon::{Atoms, Species};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
     Keep the two together."
 )]
 pub(crate) struct Arguments {
-    /// Configurations (extended XYZ).
+    /// Configurations: extended XYZ, or one as POSCAR or LAMMPS data.
     #[arg(value_name = "CANDIDATES")]
     candidates: PathBuf,
     /// The folder to write.
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         );
     }
     let chosen = chosen_potentials(&arguments.potcar)?;
-    let mut frames = read_extxyz(&arguments.candidates)?;
+    let mut frames = read_structures(&arguments.candidates)?;
     let is_there = |element: &str| frames.iter().any(|f| f.atoms.species.iter().any(|s| s.symbol() == element));
     if let Some(text) = arguments.potcar.iter().find(|text| !text.split('=').next().is_some_and(is_there)) {
         bail!("--potcar: expected an element of the candidates, found \"{text}\". Leave it out");

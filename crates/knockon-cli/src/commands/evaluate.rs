@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// The model file, made by knockon fit or knockon import.
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Configurations (extended XYZ).
+    /// Configurations: extended XYZ, or one as POSCAR or LAMMPS data.
     #[arg(value_name = "INPUT")]
     input: PathBuf,
     /// The extended XYZ file to write.

@@ -11,7 +11,7 @@ pub use duplicates::{Duplicate, duplicates};
 pub use origin::Origin;
 pub use summary::{Configuration, Group, LabelSettings, Range, ShortestDistance, Summary, SummarySettings, summarise};
 
-use crate::io::{Frame, LabelKeys, content_hash, parse_extxyz, read_text};
+use crate::io::{Frame, LabelKeys, content_hash, parse_structures, read_text};
 use crate::{Atoms, Error};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,7 +30,7 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// Reads extended XYZ files.
+    /// Reads files of structures, extended XYZ if they have labels.
     pub fn load<P: AsRef<Path>>(paths: &[P], keys: &LabelKeys) -> Result<Self, Error> {
         let mut data = Self { frames: Vec::new(), hash: String::new(), names: Vec::new(), places: Vec::new() };
         let mut hashes = String::new();
@@ -38,7 +38,7 @@ impl DataSet {
             let path = path.as_ref();
             let (text, place) = (read_text(path)?, path.display().to_string());
             let file = path.file_name().map_or_else(|| place.clone(), |n| n.to_string_lossy().into_owned());
-            for (index, frame) in parse_extxyz(&text, &place, keys)?.into_iter().enumerate() {
+            for (index, frame) in parse_structures(&text, path, keys)?.into_iter().enumerate() {
                 let number = index + 1;
                 data.names.push(frame.info.get("id").map_or_else(|| format!("{file} #{number}"), str::to_owned));
                 data.places.push(format!("{place}, configuration {number}"));

@@ -20,4 +20,4 @@ pub use info::Info;
 pub use lammps_data::{format_lammps_data, parse_lammps_data, write_lammps_data};
 pub(crate) use lines::Lines;
 pub use poscar::{format_poscar, parse_poscar};
-pub use structure::{read_structure, read_structures};
+pub use structure::{parse_structures, read_structure, read_structures};

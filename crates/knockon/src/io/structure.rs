@@ -37,12 +37,16 @@ fn check_masses(frame: &Frame, path: &Path) -> Result<(), Error> {
 
 /// As [`read_structure`], but extended XYZ may hold any number of configurations.
 pub fn read_structures(path: &Path) -> Result<Vec<Frame>, Error> {
-    let text = read_text(path)?;
+    parse_structures(&read_text(path)?, path, &LabelKeys::default())
+}
+
+/// As [`read_structures`], of a file that was read already; labels have these names in extended XYZ.
+pub fn parse_structures(text: &str, path: &Path, keys: &LabelKeys) -> Result<Vec<Frame>, Error> {
     let name = path.display().to_string();
-    match format_from_name(path).or_else(|| format_from_content(&text)) {
-        Some(Format::Xyz) => parse_extxyz(&text, &name, &LabelKeys::default()),
-        Some(Format::Poscar) => Ok(vec![parse_poscar(&text, &name)?]),
-        Some(Format::LammpsData) => Ok(vec![parse_lammps_data(&text, &name)?]),
+    match format_from_name(path).or_else(|| format_from_content(text)) {
+        Some(Format::Xyz) => parse_extxyz(text, &name, keys),
+        Some(Format::Poscar) => Ok(vec![parse_poscar(text, &name)?]),
+        Some(Format::LammpsData) => Ok(vec![parse_lammps_data(text, &name)?]),
         None => {
             let problem = "expected extended XYZ, a VASP POSCAR or a LAMMPS data file, found none of these";
             Err(Error::input(name, problem, "Name the file *.xyz, POSCAR or *.data, or convert it to extended XYZ"))
