@@ -1,4 +1,4 @@
-//! `knockon relax` and `knockon frenkel` with an ASE calculator instead of a model.
+//! `knockon relax`, `knockon elastic` and `knockon frenkel` with an ASE calculator instead of a model.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -329,7 +329,9 @@ fn elastic_constants_are_found_with_a_calculator() {
     let at = |name: &str| folder.path().join(name);
     write_extxyz(&at("copper.xyz"), &[copper("copper", DVec3::ZERO)]).unwrap();
     let exactly = ["copper.xyz", "-o", "elastic.json", "--strain", "0.002", "--max-force", "1e-3"];
-    let find = || knockon(folder.path(), "elastic", "ase:ase.calculators.emt.EMT", &exactly);
+    // By itself a cell that is 0.2 % longer would have one point less along that edge.
+    let settings = EMT.replace("kpoint_length_angstrom = 1.0", "kpoint_length_angstrom = 9.03");
+    let find = || knockon_with(folder.path(), &settings, "elastic", "ase:ase.calculators.emt.EMT", &exactly);
     let output = find();
     assert!(output.status.success(), "{}", message(&output));
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
@@ -338,11 +340,11 @@ fn elastic_constants_are_found_with_a_calculator() {
     let ase = Command::new(python()).args(["-c", SLOPES]).output().unwrap();
     let ase: Vec<f64> =
         String::from_utf8_lossy(&ase.stdout).split_whitespace().map(|word| word.parse().unwrap()).collect();
+    assert_eq!(ase.len(), 3, "ASE's slopes");
     for ((i, j), expected) in [(0, 0), (0, 1), (3, 3)].into_iter().zip(&ase) {
         assert!((element(i, j) - expected).abs() < 0.05, "C{}{}: {} {expected}", i + 1, j + 1, element(i, j));
     }
     assert_eq!((&found["n_strained"], &found["forces"]["xc"]), (&3.into(), &"EMT".into()));
-    assert!(found["spread_gpa"].as_f64().unwrap() < 1e-6, "{found}");
     // What is printed goes into the settings of a search.
     let line = printed.lines().find(|line| line.starts_with("elastic_constants_gpa")).unwrap();
     let table: toml::Table = line.parse().unwrap();
@@ -352,7 +354,10 @@ fn elastic_constants_are_found_with_a_calculator() {
     let before = labels();
     let frames = read_extxyz(&at("elastic.evaluations.xyz")).unwrap();
     assert!(
-        frames.len() == 4 && frames.iter().all(|l| l.class() == Some("strain") && l.stress.is_some()),
+        frames.len() == 4
+            && frames
+                .iter()
+                .all(|l| l.class() == Some("strain") && l.stress.is_some() && l.info.get("kpts") == Some("3 3 3")),
         "{frames:?}"
     );
     let again = find();

@@ -1,6 +1,6 @@
 //! Elastic constants from the stress of strained crystals with relaxed atoms.
 
-use crate::dynamics::{QuenchSettings, Simulation, ensure_relaxed, quench, quench_guided};
+use crate::dynamics::{QuenchSettings, Quenched, Simulation, quench, quench_guided};
 use crate::progress::Progress;
 use crate::side_by_side::{side_by_side, threads_shared_by};
 use crate::symmetry::crystal_symmetry;
@@ -40,13 +40,9 @@ fn relaxed_stress(
     strain: f64,
 ) -> Result<[f64; 6], Error> {
     let strained = strained(crystal, strain_matrix(component, strain));
-    let volume = strained.cell.volume_angstrom3();
-    let mut simulation = Simulation::new(potential, strained, 0.2)?;
     let settings =
         QuenchSettings { max_force_ev_per_angstrom: 1e-4, max_evaluations: 2000, ..QuenchSettings::default() };
-    let found = quench(&mut simulation, &settings)?;
-    ensure_relaxed("the strained crystal", found.converged, found.max_force_ev_per_angstrom)?;
-    Ok(simulation.evaluation().stress(volume))
+    Ok(settle(STRAINED, potential, None, strained, &settings)?.1)
 }
 
 /// The crystal with its cell and its atoms strained alike.
@@ -60,11 +56,11 @@ fn strained(crystal: &Atoms, strain: DMat3) -> Atoms {
 /// Symmetric matrix of one Voigt component; shear strains are engineering strains, twice the matrix element.
 fn strain_matrix(component: usize, strain: f64) -> DMat3 {
     let unit: [f64; 6] = std::array::from_fn(|i| if i == component { 1.0 } else { 0.0 });
-    tensor(unit) * if component < 3 { strain } else { 0.5 * strain }
+    tensor_from_voigt(unit) * if component < 3 { strain } else { 0.5 * strain }
 }
 
-/// The symmetric tensor with these Voigt components.
-fn tensor(v: [f64; 6]) -> DMat3 {
+/// The symmetric tensor of six Voigt components xx yy zz yz xz xy (stress, not engineering strain).
+pub fn tensor_from_voigt(v: [f64; 6]) -> DMat3 {
     DMat3::from_cols(DVec3::new(v[0], v[5], v[4]), DVec3::new(v[5], v[1], v[3]), DVec3::new(v[4], v[3], v[2]))
 }
 
@@ -87,8 +83,9 @@ pub struct ElasticConstants {
     /// In GPa, averaged over all elements that are equal by the crystal's symmetry or because the energy is a function of the
     /// strain (C12 = C21).
     pub gpa: Constants,
-    /// The largest difference in GPa between an element as found and that average: noise of the stress, atoms that are not quite
-    /// relaxed, strains that are too large; in a crystal under stress also what that differs by along its axes.
+    /// The largest difference in GPa between an element as found and that average: how much noise of the stress, and atoms that are
+    /// not quite relaxed, break the symmetry; in a crystal under stress also what that differs by along its axes. What is off and
+    /// symmetric it does not see: of a cubic crystal, whose three strained crystals are symmetric themselves, it is zero.
     pub spread_gpa: f64,
     /// Number of strained crystals that were relaxed: symmetry makes the others.
     pub n_strained: usize,
@@ -100,7 +97,7 @@ pub struct ElasticConstants {
 
 /// Elastic constants with as few strained crystals as symmetry allows: 12 of a triclinic crystal, 6 of scheelite, 3 of a cubic one.
 /// They have the lattice of `crystal`, whose atoms are relaxed first. Where `guide`, a cheap potential of about the same energies, is
-/// given, it tells where the atoms of strained crystals go ([`quench_guided`]). The crystals are relaxed side by side, one thread each.
+/// given, it tells where the atoms of strained crystals go ([`quench_guided`]). The crystals are relaxed side by side and share the threads.
 pub fn elastic_constants(
     potential: &dyn Potential,
     guide: Option<&dyn Potential>,
@@ -113,7 +110,7 @@ pub fn elastic_constants(
     let strains = Strains::new(settings.strain, &rotations);
     let n_crystals = strains.distinct.len() as u64 + 1;
     progress.update(0, n_crystals);
-    let (relaxed, stress) = settle(potential, guide, crystal.clone(), &settings.quench)?;
+    let (relaxed, stress) = settle("the crystal", potential, guide, crystal.clone(), &settings.quench)?;
     let expected = guide.map(|guide| Expected::new(guide, &relaxed, settings.quench)).transpose()?;
     let n_done = AtomicU64::new(1);
     progress.update(1, n_crystals);
@@ -125,9 +122,9 @@ pub fn elastic_constants(
             Some(expected) => expected.strained(*strain)?,
             None => strained(&relaxed, *strain),
         };
-        let (_, stress) = settle(potential, guide, start, &settings.quench)?;
+        let (_, stress) = settle(STRAINED, potential, guide, start, &settings.quench)?;
         progress.update(1 + n_done.fetch_add(1, Ordering::Relaxed), n_crystals);
-        Ok(tensor(stress))
+        Ok(tensor_from_voigt(stress))
     };
     let n_workers = rayon::current_num_threads().min(strains.distinct.len());
     let stresses = side_by_side(&strains.distinct, &threads_shared_by(n_workers), work)?;
@@ -143,30 +140,46 @@ pub fn elastic_constants(
     })
 }
 
-/// The crystal with relaxed atoms and its stress in eV/angstrom^3.
+/// What errors call it.
+const STRAINED: &str = "the strained crystal";
+
+/// The crystal `name` with relaxed atoms and its stress in eV/angstrom^3.
 fn settle(
+    name: &str,
     potential: &dyn Potential,
     guide: Option<&dyn Potential>,
     atoms: Atoms,
     settings: &QuenchSettings,
 ) -> Result<(Atoms, [f64; 6]), Error> {
-    let (atoms, quenched) = match guide {
-        Some(guide) => quench_guided(potential, guide, &atoms, settings)?,
+    let (end, quenched) = match guide {
+        Some(guide) => {
+            let (atoms, quenched) = quench_guided(potential, guide, &atoms, settings)?;
+            // The last point of the search was evaluated already: a code that keeps its results looks it up.
+            (Simulation::new(potential, atoms, 0.2)?, quenched)
+        }
         None => {
             let mut simulation = Simulation::new(potential, atoms, 0.2)?;
             let quenched = quench(&mut simulation, settings)?;
-            (simulation.atoms().clone(), quenched)
+            (simulation, quenched)
         }
     };
-    ensure_relaxed("the strained crystal", quenched.converged, quenched.max_force_ev_per_angstrom)?;
-    // The last point of the search was evaluated already: a code that keeps its results looks it up.
-    let end = Simulation::new(potential, atoms, 0.2)?;
+    ensure_relaxed(name, &quenched)?;
     let stress = end.evaluation().stress(end.atoms().cell.volume_angstrom3());
     if stress.iter().all(|s| s.is_finite()) {
         return Ok((end.atoms().clone(), stress));
     }
-    let found = "expected the stress of the strained crystal, found none";
+    let found = format!("expected the stress of {name}, found none");
     Err(Error::computation(found, "Take a calculator, or settings of it, that give stresses"))
+}
+
+fn ensure_relaxed(name: &str, quenched: &Quenched) -> Result<(), Error> {
+    if quenched.converged {
+        return Ok(());
+    }
+    let Quenched { evaluations, max_force_ev_per_angstrom: force, .. } = quenched;
+    let found = format!("{name} did not relax: {force:.1e} eV/A are left after {evaluations} evaluations");
+    let remedy = "Allow more evaluations, or a larger force; where there is a guide, take another one, or none";
+    Err(Error::computation(found, remedy))
 }
 
 /// What a guide expects of strained crystals: atoms move away from where the strain takes them as they do in the guide.
@@ -185,13 +198,13 @@ impl<'p> Expected<'p> {
             max_evaluations: 2000,
             ..quench
         };
-        let relaxed_by_guide = settle(guide, None, crystal.clone(), &quench)?.0;
+        let relaxed_by_guide = settle("the crystal, by the guide,", guide, None, crystal.clone(), &quench)?.0;
         Ok(Self { guide, crystal, relaxed_by_guide, quench })
     }
 
     fn strained(&self, strain: DMat3) -> Result<Atoms, Error> {
         let affine = strained(&self.relaxed_by_guide, strain);
-        let relaxed = settle(self.guide, None, affine.clone(), &self.quench)?.0;
+        let relaxed = settle("the strained crystal, by the guide,", self.guide, None, affine.clone(), &self.quench)?.0;
         let mut atoms = strained(self.crystal, strain);
         for (position, (end, start)) in atoms.positions.iter_mut().zip(relaxed.positions.iter().zip(&affine.positions))
         {
@@ -245,7 +258,7 @@ pub fn symmetrized(constants: &Constants, rotations: &[DMat3]) -> Constants {
     let c = Matrix6::from_fn(|i, j| constants[i][j]);
     let turned = |rotation: &DMat3| {
         // How a rotation acts on the Voigt components of a stress (Bond's matrix).
-        let unit = |j: usize| tensor(std::array::from_fn(|i| if i == j { 1.0 } else { 0.0 }));
+        let unit = |j: usize| tensor_from_voigt(std::array::from_fn(|i| if i == j { 1.0 } else { 0.0 }));
         let columns: [[f64; 6]; 6] = std::array::from_fn(|j| voigt(*rotation * unit(j) * rotation.transpose()));
         let bond = Matrix6::from_fn(|i, j| columns[j][i]);
         bond * c * bond.transpose()
@@ -265,8 +278,9 @@ pub fn bulk_modulus_gpa(constants: &Constants) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Evaluation;
     use crate::dynamics::relax_cell;
-    use crate::dynamics::testing::{PairPotential, argon_like, cubic_cell};
+    use crate::dynamics::testing::{Fails, PairPotential, argon_like, cubic_cell};
     use crate::progress::Silent;
 
     /// Central forces and inversion symmetry at every atom: Cauchy's relation C12 = C44 in a crystal without stress;
@@ -320,7 +334,7 @@ mod tests {
         for (crystal, n_strained) in crystals() {
             let found = elastic_constants(&potential, None, &crystal, &settings(1e-4), &Silent).unwrap();
             assert_eq!(found.n_strained, n_strained, "space group {}", found.space_group_number);
-            let relaxed = settle(&potential, None, crystal, &settings(1e-4).quench).unwrap().0;
+            let relaxed = settle(STRAINED, &potential, None, crystal, &settings(1e-4).quench).unwrap().0;
             let all = elastic_constants_gpa(&potential, &relaxed, 1e-3).unwrap();
             let pairs = found.gpa.as_flattened().iter().zip(all.as_flattened());
             let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -349,14 +363,20 @@ mod tests {
         assert!((0..36).all(|k| (change[k / 6][k % 6] - expected(k / 6, k % 6)).abs() < 1e-9), "{change:?}");
     }
 
-    /// A guide with softer and longer bonds leads to the same constants.
+    /// A guide with softer and longer bonds leads to the same constants, with fewer evaluations.
     #[test]
     fn guided_constants_are_those_of_the_potential() {
-        let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
+        let asked = AtomicU64::new(0);
+        // It never fails, and counts.
+        let count = |_: &Atoms, _: &Evaluation| asked.fetch_add(1, Ordering::Relaxed) == u64::MAX;
+        let potential = Fails(PairPotential::lennard_jones(0.6, 2.8, 4.6), count);
         let guide = PairPotential::lennard_jones(0.5, 2.82, 4.6);
         let (crystal, _) = crystals()[1].clone();
         let alone = elastic_constants(&potential, None, &crystal, &settings(1e-4), &Silent).unwrap();
+        let n_alone = asked.swap(0, Ordering::Relaxed);
         let guided = elastic_constants(&potential, Some(&guide), &crystal, &settings(1e-4), &Silent).unwrap();
+        let n_guided = asked.load(Ordering::Relaxed);
+        assert!(n_guided < n_alone, "{n_guided} {n_alone}");
         let pairs = alone.gpa.as_flattened().iter().zip(guided.gpa.as_flattened());
         let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(off < 2e-3 * alone.gpa[0][0], "{off}");

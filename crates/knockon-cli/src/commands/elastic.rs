@@ -21,7 +21,8 @@ use std::path::PathBuf;
     knockon elastic data/cawo4/cawo4.xyz --calculator gpaw --calculator-config examples/cawo4/label.toml \\\n      \
     --guide data/cawo4/cawo4.model -o elastic.json\n\n\
     Constants are those in the lattice of CRYSTAL; for a model's own lattice relax it first (knockon relax --cell). The spread\n\
-    is the largest difference between elements that the crystal's symmetry makes equal: how far the numbers may be off.\n\
+    says how far elements that symmetry makes equal were found off their average: noise of the stress and atoms that are not\n\
+    quite relaxed. It does not see what is symmetric itself, and nothing in cubic crystals: compare with another --strain.\n\
     The matrix that is printed at the end goes into the settings of knockon frenkel, whose corrections then rest on it.\n\n\
     With a calculator, every evaluation is kept beside OUTPUT and becomes a label of the class strain (of elastic.json in\n\
     elastic.evaluations.xyz); the same command started again looks up what was computed and goes on."

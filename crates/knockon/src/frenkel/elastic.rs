@@ -16,6 +16,7 @@
 //! first m powers of k^2 changes none of the orders up to 2m + 2 by more than exp(-r^2 / 4 s^2).
 
 use crate::Cell;
+use crate::elasticity::tensor_from_voigt;
 use crate::math::gauss_legendre;
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
 use glam::{DMat3, DVec3};
@@ -31,11 +32,6 @@ const WINDOW_ORDER: usize = 9;
 const SMEARING: f64 = 1.0 / 16.0;
 /// The window is below 1e-14 for k s beyond this.
 const LARGEST_WAVE: f64 = 7.5;
-
-/// The symmetric tensor of six Voigt components xx yy zz yz xz xy (stress, not engineering strain).
-pub fn tensor_from_voigt(v: [f64; 6]) -> DMat3 {
-    DMat3::from_cols(DVec3::new(v[0], v[5], v[4]), DVec3::new(v[5], v[1], v[3]), DVec3::new(v[4], v[3], v[2]))
-}
 
 /// Elastic constants of a crystal without stress.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -15,7 +15,7 @@ mod settings;
 pub(crate) mod sites;
 mod starts;
 
-pub use elastic::{ElasticImages, Elasticity, dipole_tensor_ev, image_energy_ev, images_by_stress, tensor_from_voigt};
+pub use elastic::{ElasticImages, Elasticity, dipole_tensor_ev, image_energy_ev, images_by_stress};
 pub use labels::{LabelledPair, labelled_pairs};
 pub use lattice::CrystalLattice;
 pub use occupation::{Occupation, occupation};

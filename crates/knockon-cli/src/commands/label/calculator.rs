@@ -15,7 +15,7 @@ use glam::{DMat3, DVec3};
 use knockon::io::labels::stamp_model;
 use knockon::io::{Frame, Info};
 use knockon::potential::{LinearPotential, Model};
-use knockon::{Atoms, Error, Evaluation, NeighborList, Potential, Species};
+use knockon::{Atoms, Cell, Error, Evaluation, NeighborList, Potential, Species};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -28,7 +28,7 @@ pub(crate) struct ForcesArguments {
     #[arg(long)]
     model: Option<PathBuf>,
     /// A first-principles code instead of a model, as for `knockon label`: gpaw, cp2k, vasp, espresso or ase:MODULE.CLASS.
-    /// `frenkel` runs as many processes of it as there are threads, `relax` one.
+    /// `frenkel` and `elastic` run as many processes of it as there are threads, `relax` one.
     #[arg(long, value_name = "NAME", conflicts_with = "model", requires = "calculator_config")]
     calculator: Option<String>,
     /// Settings of the calculator, as for `knockon label --config`.
@@ -87,7 +87,8 @@ impl Forces {
         }
     }
 
-    /// What is relaxed from now on: labels of its steps have its keys, its id as `parent`, and `step` from 0.
+    /// What is relaxed from now on: labels of its steps have its keys, its id as `parent`, the mesh of k-points of its cell, and
+    /// `step` in the order in which they come, from 0.
     pub(crate) fn follow(&self, start: &Frame) -> Result<()> {
         match self {
             Self::Model(_) => Ok(()),
@@ -107,7 +108,7 @@ impl Forces {
     pub(crate) fn stamp(&self, frame: &mut Frame) {
         match self {
             Self::Model(model) => stamp_model(frame, &model.0.hash()),
-            Self::Calculator(calculator) => calculator.records.stamp(frame),
+            Self::Calculator(calculator) => calculator.records.stamp(frame, calculator.mesh(&frame.atoms.cell)),
         }
     }
 
@@ -133,7 +134,7 @@ pub(crate) struct Calculator {
     known: HashSet<String>,
     /// Ids of the labels that were asked for since.
     asked: Mutex<HashSet<String>>,
-    /// What is being relaxed, where one thing is at a time.
+    /// What is being relaxed, by whatever steps.
     parent: Mutex<Option<Parent>>,
 }
 
@@ -141,6 +142,8 @@ pub(crate) struct Calculator {
 struct Parent {
     /// Its id and keys.
     info: Info,
+    /// The mesh of its cell. Cells that are strained or relax keep it: another mesh is another zero of energy and stress.
+    kpoints: [u32; 3],
     /// Geometries evaluated on the way so far.
     n_steps: usize,
     /// The label of lowest energy on the way so far.
@@ -179,7 +182,8 @@ impl Calculator {
         super::check_name(name)?;
         if stress && settings.stress == StressChoice::None {
             bail!(
-                "stress: expected \"marked\" or \"all\" in the settings, found \"none\". The cell cannot relax without a stress"
+                "stress: expected \"marked\" or \"all\" in the settings, found \"none\". Relaxing a cell, elastic constants and \
+                 searches need the stress"
             );
         }
         let job = Job::new(environment.open(name)?, name, environment.nice, &settings)?;
@@ -206,13 +210,19 @@ impl Calculator {
         for key in ["kpts", "want_stress"] {
             start.info.remove(key);
         }
-        let info = Candidate::new(start, &self.settings, "calculator")?.frame.info;
-        *self.following() = Some(Parent { info, n_steps: 0, lowest: None });
+        let candidate = Candidate::new(start, &self.settings, "calculator")?;
+        let (info, kpoints) = (candidate.frame.info, candidate.kpoints);
+        *self.following() = Some(Parent { info, kpoints, n_steps: 0, lowest: None });
         Ok(())
     }
 
     fn following(&self) -> MutexGuard<'_, Option<Parent>> {
         self.parent.lock().expect("no evaluation panics")
+    }
+
+    /// The mesh of k-points of what is being relaxed, else of a cell alone.
+    fn mesh(&self, cell: &Cell) -> [u32; 3] {
+        self.following().as_ref().map_or_else(|| self.settings.kpoints(cell), |parent| parent.kpoints)
     }
 
     /// The label of these atoms, from its record or computed now.
@@ -221,7 +231,8 @@ impl Calculator {
         if self.stress {
             frame.info.set("want_stress", "T");
         }
-        let candidate = Candidate::new(frame, &self.settings, "calculator")?;
+        let kpoints = self.mesh(&atoms.cell);
+        let candidate = Candidate::with_mesh(frame, kpoints, &self.settings);
         loop {
             if let Some(record) = self.records.result(&candidate)? {
                 let label = self.records.label(&candidate, record)?;

@@ -53,12 +53,17 @@ pub(crate) fn file_name(id: &str) -> String {
 
 impl Candidate {
     /// A configuration without its labels.
-    pub(crate) fn new(mut frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
+    pub(crate) fn new(frame: Frame, settings: &Settings, place: &str) -> Result<Self> {
+        let kpoints = mesh(&frame, settings, place)?;
+        Ok(Self::with_mesh(frame, kpoints, settings))
+    }
+
+    /// With a mesh of k-points, whatever configuration and settings ask for.
+    pub(crate) fn with_mesh(mut frame: Frame, kpoints: [u32; 3], settings: &Settings) -> Self {
         remove_label(&mut frame);
         let Geometry { short_name, hash: geometry } = Geometry::of(&frame);
         let id = frame.info.get("id").map_or_else(|| format!("geometry-{short_name}"), str::to_owned);
         frame.info.set("id", &id);
-        let kpoints = mesh(&frame, settings, place)?;
         let periodic = frame.atoms.cell.periodic.all();
         let stress = match settings.stress {
             StressChoice::All => periodic,
@@ -72,7 +77,7 @@ impl Candidate {
         if stress {
             stem += ".stress";
         }
-        Ok(Self { id, stem, geometry, frame, kpoints, stress })
+        Self { id, stem, geometry, frame, kpoints, stress }
     }
 
     /// True if the label has the same cell, periodic in the same directions, the same species and positions, up to the

@@ -208,11 +208,10 @@ impl Records {
     }
 
     /// Says how the energy of a configuration was computed.
-    pub(crate) fn stamp(&self, frame: &mut Frame) {
-        let Provenance { settings, described, .. } = &self.provenance;
+    pub(crate) fn stamp(&self, frame: &mut Frame, kpoints: [u32; 3]) {
+        let Provenance { described, .. } = &self.provenance;
         // Evaluations do not look at the mesh that the start asked for.
         frame.info.remove("kpts");
-        let kpoints = settings.kpoints(&frame.atoms.cell);
         self.provenance.stamp(&mut frame.info, kpoints);
         frame.info.set("code", &described.code);
         if let Some(names) = &described.pseudopotentials {
