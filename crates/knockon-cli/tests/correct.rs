@@ -283,7 +283,22 @@ fn a_model_is_fitted_to_measured_counts() {
             .iter()
             .all(|f| folder.join(f).exists())
     );
+    // A resolution of zero is doubted, wherever it comes from, and no other.
+    let sharp = "fitted as if the detector resolved every energy";
+    for (more, is_doubted) in [(&["--fix", "resolution_ev=5"][..], false), (&[], true)] {
+        let arguments =
+            [&["fit-spectrum", "seen.csv", "--model", "exponential"], &fit[..], &DETECTOR[2..], more].concat();
+        let output = run(folder, &arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && message.contains(sharp) == is_doubted, "{more:?}: {message}");
+    }
+    // Bins that are left out are predicted.
+    let excluding = [&arguments[..], &["--exclude-ev", "40:52"]].concat();
+    succeed(folder, &excluding);
+    let fitted = column(folder, "fit/measured.csv", "fitted").0;
+    assert_eq!(fitted.iter().map(|f| *f as i32).collect::<Vec<_>>(), [[1; 4].as_slice(), &[0; 2], &[1; 14]].concat());
     for (more, expected) in [
+        (vec!["--model", "flat", "--exclude-ev", "80"], ["exclude-ev: expected LOW:HIGH in eV", "80:120"]),
         (vec!["--model", "gaussian"], ["gaussian", "exponential"]),
         (vec!["--model", "cevns"], ["exposure_kg_day", "exposure in kg day"]),
         (
@@ -353,6 +368,11 @@ fn bad_input_is_refused_with_row_and_remedy() {
         (vec!["good.csv", "--response", "paper", "--edges", "0:200:7"], ["0:200:7", "End the range at 196 or 203"]),
         (vec!["good.csv", "--response", "paper", "--calibration", "capture-peak"], ["calibration", "resolution"]),
         (vec!["good.csv", "--response", "paper", "--events", "5", "--edges", "0:9:1"], ["found both", "choose one"]),
+        (vec!["good.csv", "--response", "paper", "--seed", "3"], ["--seed", "nothing is drawn"]),
+        (
+            vec!["good.csv", "--response", "paper", "--efficiency-of", "deposited"],
+            ["--threshold-ev or --efficiency", "found neither"],
+        ),
         (vec!["absent.csv", "--response", "paper"], ["absent.csv", "cannot read"]),
     ] {
         let output = run(folder, &[&["correct", "-o", "out.csv"], &arguments[..]].concat());

@@ -134,13 +134,16 @@ pub(super) struct DetectorArguments {
     /// Table of efficiencies instead of a threshold: lines energy_ev,efficiency.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["threshold_ev", "threshold_width_ev", "plateau"])]
     efficiency: Option<PathBuf>,
-    /// The energy that --efficiency, or the threshold, is a function of.
-    #[arg(long, value_enum, default_value = "measured")]
-    efficiency_of: KnownEnergy,
+    /// The energy that --efficiency, or the threshold, is a function of [default: measured].
+    #[arg(long, value_enum)]
+    efficiency_of: Option<KnownEnergy>,
     /// What fixes the energy scale, see below.
     #[arg(long, value_enum, default_value = "electron-recoils")]
     calibration: KnownCalibration,
 }
+
+/// Seed of events where none is given.
+const FIRST_SEED: u64 = 1;
 
 /// Arguments of `knockon correct`.
 #[derive(clap::Args)]
@@ -165,9 +168,9 @@ pub(crate) struct Arguments {
     /// Draw this many events from a binned spectrum instead of folding it.
     #[arg(long, value_name = "N")]
     events: Option<usize>,
-    /// Seed of simulated events.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// Seed of simulated events [default: 1].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Format of the table.
     #[arg(long, value_enum, default_value = "csv")]
     format: Format,
@@ -380,7 +383,8 @@ impl Arguments {
             let problem = "expected --events or --edges, found both";
             return refuse(problem.into(), "--edges folds into a histogram, --events lists events: choose one");
         }
-        parameters["seed"] = json!(self.seed);
+        let seed = self.seed.unwrap_or(FIRST_SEED);
+        parameters["seed"] = json!(seed);
         let total: f64 = binned.parts.iter().flat_map(|p| &p.counts).sum();
         // What a rate per keV, kg and day comes to is its value times eV.
         let stands_for = match binned.content {
@@ -388,7 +392,8 @@ impl Arguments {
             _ => format!("{}_times_ev_per_event", binned.column),
         };
         parameters[stands_for] = json!(total / number as f64);
-        Ok(simulated(&simulate_binned(binned, number, responses, detector, self.seed)?, parameters))
+        let events = simulate_binned(binned, number, responses, detector, seed)?;
+        Ok(simulated(&events, whose(spectrum, responses), parameters))
     }
 
     /// A spectrum in bins; each event of a list where no bins are asked for.
@@ -403,10 +408,20 @@ impl Arguments {
             (Some(edges), _) => parse_edges(edges)?,
             (None, UserSpectrum::Binned(binned)) => binned.edges_ev.clone(),
             (None, UserSpectrum::Events(recoils)) => {
-                parameters["seed"] = json!(self.seed);
-                return Ok(simulated(&simulate(recoils, responses, detector, self.seed)?, parameters));
+                let seed = self.seed.unwrap_or(FIRST_SEED);
+                parameters["seed"] = json!(seed);
+                let events = simulate(recoils, responses, detector, seed)?;
+                return Ok(simulated(&events, whose(spectrum, responses), parameters));
             }
         };
+        if self.seed.is_some() {
+            let problem = "expected simulated events, found a spectrum that is folded: nothing is drawn at random";
+            let remedy = match spectrum {
+                UserSpectrum::Binned(_) => "Leave it out, or draw events with --events",
+                UserSpectrum::Events(_) => "Leave it out, or leave out --edges: each listed event is simulated then",
+            };
+            return Err(Error::input("--seed", problem, remedy).into());
+        }
         let found = detect_into(spectrum, &edges, responses, detector)?;
         parameters["conservation_error"] = json!(found.conservation_error);
         parameters["convergence_error"] = json!(found.convergence_error);
@@ -432,7 +447,11 @@ impl DetectorArguments {
             }
             (None, None) => Trigger::All,
         };
-        let efficiency_of = self.efficiency_of.into();
+        if self.efficiency_of.is_some() && matches!(trigger, Trigger::All) {
+            let problem = "expected --threshold-ev or --efficiency beside it, found neither: everything would be kept";
+            return Err(Error::input("--efficiency-of", problem, "Give one of them, or leave it out").into());
+        }
+        let efficiency_of = self.efficiency_of.map_or_else(EfficiencyOf::default, EfficiencyOf::from);
         let detector = Detector { resolution, trigger, efficiency_of, calibration: self.calibration.into() };
         detector.validate()?;
         Ok(detector)
@@ -505,22 +524,26 @@ fn folded(
         Some(_) => bands_in_words(response).to_owned(),
         None => format!("{}: {}", response.species(), bands_in_words(response)),
     }));
-    let parts: Vec<Option<String>> = match spectrum {
-        UserSpectrum::Binned(binned) => binned.parts.iter().map(|p| p.species.clone()).collect(),
-        UserSpectrum::Events(_) => {
-            notes.push("expected counts of the listed events; error: Poisson errors of the list, folded".to_owned());
-            vec![None]
-        }
-    };
-    for part in &parts {
-        notes.push(match part.as_deref() {
-            None => taken_as_own(responses),
-            Some(own) if responses.has(own) => format!("{own}: corrected"),
-            Some(other) => format!("{other}: no response for this species, left uncorrected"),
-        });
+    if matches!(spectrum, UserSpectrum::Events(_)) {
+        notes.push("expected counts of the listed events; error: Poisson errors of the list, folded".to_owned());
     }
+    notes.extend(whose(spectrum, responses));
     let title = "recoil spectrum as a detector sees it, without and with energy stored in defects".to_owned();
     Table { title, notes, parameters, columns }
+}
+
+/// Whose recoils a spectrum has, and which of them are corrected.
+fn whose(spectrum: &UserSpectrum, responses: &Responses) -> Vec<String> {
+    let parts = match spectrum {
+        UserSpectrum::Binned(binned) => binned.parts.iter().map(|p| p.species.as_deref()).collect(),
+        UserSpectrum::Events(_) => vec![None],
+    };
+    let of = |part: Option<&str>| match part {
+        None => taken_as_own(responses),
+        Some(own) if responses.has(own) => format!("{own}: corrected"),
+        Some(other) => format!("{other}: no response for this species, left uncorrected"),
+    };
+    parts.into_iter().map(of).collect()
 }
 
 /// What the columns low and high hold.
@@ -541,7 +564,7 @@ fn bands_in_words(response: &AnyResponse) -> &'static str {
     }
 }
 
-fn simulated(events: &[Event], parameters: Value) -> Table {
+fn simulated(events: &[Event], whose: Vec<String>, parameters: Value) -> Table {
     let column = |name: &str, of: fn(&Event) -> f64| Column::new(name, events.iter().map(of).collect());
     let columns = vec![
         column("recoil_energy_ev", |e| e.recoil_ev),
@@ -549,6 +572,7 @@ fn simulated(events: &[Event], parameters: Value) -> Table {
         column("measured_energy_ev", |e| e.measured_ev),
         column("triggered", |e| f64::from(e.triggered)),
     ];
-    let notes = vec!["one line an event; triggered: 1 if the trigger kept it".to_owned()];
+    let mut notes = vec!["one line an event; triggered: 1 if the trigger kept it".to_owned()];
+    notes.extend(whose);
     Table { title: "simulated events".to_owned(), notes, parameters, columns }
 }

@@ -29,6 +29,7 @@ MODEL is a sum of components, for example cevns+exponential-background:
   dark-matter   cross_section_cm2, mass_gev      cevns  scale (1: as predicted for the site)
                 these two need --exposure-kg-day
   capture       captures (neutron captures on W in the crystal)
+Bins that --exclude-ev LOW:HIGH reaches into are left out of the fit and predicted all the same.
 Parameters are called COMPONENT.NAME; resolution_ev is held at --resolution-ev unless --free resolution_ev.
 --settings takes the settings of `knockon spectra`: crystal, halo, reactor site, capture.
 
@@ -80,6 +81,9 @@ pub(crate) struct Arguments {
     /// Fit a parameter that is held by default (resolution_ev).
     #[arg(long, value_name = "PARAMETER")]
     free: Vec<String>,
+    /// Leave the bins out that this range of measured energies in eV reaches into, as lines that the model does not have; repeatable.
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
+    exclude_ev: Vec<String>,
     /// Settings of crystal and sources (TOML), as for `knockon spectra`.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -101,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     FILES.iter().try_for_each(|file| refuse_overwriting(&inputs, &arguments.output.join(file)))?;
     let response = AnyResponse::load(&arguments.response)?;
     let detector = arguments.detector.detector()?;
+    let excluded_ev = arguments.excluded_ev()?;
     let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
     response.species().clone_into(&mut settings.species);
     let model = arguments.model(&settings)?;
@@ -121,9 +126,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(doubt) = measured.edges_ev.last().and_then(|end| doubt_unit(*end)) {
         return Err(Error::input(name, doubt, "Convert them into eV").into());
     }
-    let fit = fit_spectrum(&measured, &model, &response, &detector)?;
+    let fit = fit_spectrum(&measured, &model, &response, &detector, &excluded_ev)?;
     let parameters = json!({ "measured": name, "measured_hash": content_hash(text.as_bytes()), "model": arguments.model,
-        "exposure_kg_day": arguments.exposure_kg_day, "detector": detector,
+        "exposure_kg_day": arguments.exposure_kg_day, "excluded_ev": excluded_ev, "detector": detector,
         "calibration": detector.calibration.in_words(), "response": describe(&response)?, "settings": settings });
     arguments.write(&fit, &response, &parameters)?;
     for parameter in fit.parameters.iter().filter(|p| p.free) {
@@ -144,6 +149,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         progress::say(
             "the model does not describe the data, and its errors mean nothing: are resolution, threshold and components right?",
         );
+    }
+    let is_sharp = |p: &FittedParameter| p.name == "resolution_ev" && !p.free && p.value == 0.0;
+    if fit.parameters.iter().any(is_sharp) && detector.resolution.slope == 0.0 {
+        progress::say("fitted as if the detector resolved every energy: give --resolution-ev, or --free resolution_ev");
     }
     if measured.parts.iter().any(|part| part.errors.is_some()) {
         progress::say("the errors of the counts are not used: the likelihood is that of Poisson counts");
@@ -179,6 +188,20 @@ fn p_in_words(p_value: f64, n_drawn_sets: usize) -> String {
 }
 
 impl Arguments {
+    /// The ranges of energy whose bins are left out.
+    fn excluded_ev(&self) -> Result<Vec<[f64; 2]>> {
+        let range = |text: &String| -> Result<[f64; 2]> {
+            let ends = text
+                .split_once(':')
+                .and_then(|(low, high)| Some([low.trim().parse::<f64>().ok()?, high.trim().parse::<f64>().ok()?]));
+            ends.filter(|ends| ends.iter().all(|end| end.is_finite())).ok_or_else(|| {
+                let problem = format!("expected LOW:HIGH in eV, found \"{text}\"");
+                Error::input("exclude-ev", problem, "Write for example 80:120").into()
+            })
+        };
+        self.exclude_ev.iter().map(range).collect()
+    }
+
     fn model(&self, settings: &Settings) -> Result<Model> {
         let mut model = Model::parse(&self.model, settings, self.exposure_kg_day)?;
         for (given, free) in self.start.iter().map(|s| (s, true)).chain(self.fix.iter().map(|s| (s, false))) {
@@ -285,11 +308,13 @@ fn measured_table(fit: &SpectrumFit, parameters: &Value) -> Table {
     let mut columns = columns_of(&fit.measured, "fitted_counts");
     let residual = fit.observed.iter().zip(&fit.measured.counts).map(|(n, m)| (n - m) / m.sqrt()).collect();
     columns.insert(2, Column::new("counts", fit.observed.clone()));
+    columns.insert(3, Column::new("fitted", fit.is_fitted.iter().map(|is_fitted| f64::from(*is_fitted)).collect()));
     columns.push(Column::new("residual", residual));
     let notes = vec![
         "measured energy; fitted_counts_error: from the errors of the parameters".to_owned(),
         "response_low, response_high: 16 % and 84 % quantiles over fits with the response's bootstrap sets".to_owned(),
-        "residual: (counts - fitted_counts) / sqrt(fitted_counts)".to_owned(),
+        "residual: (counts - fitted_counts) / sqrt(fitted_counts); fitted: 0 for bins that were left out (excluded_ev)"
+            .to_owned(),
     ];
     Table {
         title: "fitted spectrum as the detector sees it".to_owned(),

@@ -22,6 +22,10 @@ pub(crate) fn draw(fit: &SpectrumFit, response: &str) -> String {
         let parts = fit.measured.components.iter().enumerate();
         entries.extend(parts.map(|(i, (name, _))| (Key::Line(Stroke::solid(part_color(i), 1.3)), name.as_str())));
     }
+    let is_partial = !fit.is_fitted.iter().all(|is_fitted| *is_fitted);
+    if is_partial {
+        entries.push((Key::Area(MUTED.into(), 0.2), "not fitted"));
+    }
     let top = 18.0 + legend(&mut svg, [86.0, 8.0], WIDTH - 110.0, &entries);
     let edges = &fit.measured.edges_ev;
     let end = edges[edges.len() - 1];
@@ -37,6 +41,7 @@ pub(crate) fn draw(fit: &SpectrumFit, response: &str) -> String {
     };
     counts.grid(&mut svg);
     counts.inside(&mut svg, |svg| {
+        shade(svg, &counts, fit);
         counts.band(svg, &fit.recoils.band(), BLUE, 0.22);
         counts.line(svg, &fit.recoils.points(), Stroke::dashed(BLUE, 2.0));
         if several {
@@ -68,14 +73,25 @@ pub(crate) fn draw(fit: &SpectrumFit, response: &str) -> String {
     svg.finish("Measured spectrum, fitted model and true spectrum")
 }
 
+/// Greys bins that are not fitted.
+fn shade(svg: &mut Svg, panel: &Panel, fit: &SpectrumFit) {
+    let bins = fit.measured.edges_ev.windows(2).zip(&fit.is_fitted);
+    for (edges, _) in bins.filter(|(_, is_fitted)| !**is_fitted) {
+        let over = [edges[0], edges[1]].map(|energy| [energy, panel.y.min, panel.y.max]);
+        panel.band(svg, &over, MUTED, 0.2);
+    }
+}
+
 fn residuals(svg: &mut Svg, fit: &SpectrumFit, x: Axis) {
     let pairs = fit.observed.iter().zip(&fit.measured.counts);
     let pulls: Vec<f64> = pairs.map(|(n, m)| (n - m) / m.max(1e-9).sqrt()).collect();
-    let reach = pulls.iter().fold(3.0f64, |r, p| r.max(p.abs())).min(10.0) * 1.1;
+    let fitted = pulls.iter().zip(&fit.is_fitted).filter(|(_, is_fitted)| **is_fitted);
+    let reach = fitted.fold(3.0f64, |reach, (pull, _)| reach.max(pull.abs())).min(10.0) * 1.1;
     let y = Axis::linear("Residual (σ)", -reach, reach).with_ticks(4);
     let panel = Panel { corner: [86.0, 440.0], size: [WIDTH - 106.0, 150.0], x, y };
     panel.grid(svg);
     panel.inside(svg, |svg| {
+        shade(svg, &panel, fit);
         panel.line(svg, &[[panel.x.min, 0.0], [panel.x.max, 0.0]], Stroke::solid(MUTED, 1.2));
         for (pair, pull) in fit.measured.edges_ev.windows(2).zip(&pulls) {
             svg.disk(panel.at(0.5 * (pair[0] + pair[1]), *pull), 3.2, INK, None);
@@ -130,6 +146,7 @@ mod tests {
             parameters: Vec::new(),
             correlation: Vec::new(),
             observed: vec![0.0, 3.0, 0.0],
+            is_fitted: vec![true, true, false],
             measured: counts(3),
             recoils: counts(5),
             statistic: 1.0,

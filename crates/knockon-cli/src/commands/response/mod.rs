@@ -94,13 +94,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) matrix: Option<PathBuf>,
     /// Recoil energies of the table in eV: a list, or start:stop:step; stop itself only where whole steps reach it.
-    #[arg(long, value_name = "LIST", default_value = "0:500:2", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LIST", default_value = "0:500:2", allow_hyphen_values = true, requires = "matrix")]
     pub(crate) matrix_energies: String,
     /// Width in eV of the table's intervals of stored energy.
-    #[arg(long, value_name = "EV", default_value_t = 0.5)]
+    #[arg(long, value_name = "EV", default_value_t = 0.5, requires = "matrix")]
     pub(crate) matrix_step_ev: f64,
     /// Bootstrap sets that the table carries (bands, in a CSV).
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "matrix")]
     pub(crate) matrix_sets: usize,
     /// Convert this into --matrix; no response is made. A matrix keeps its grid and its sets; a response.json, or a response that
     /// ships (cawo4-w, paper), is put on the grid of the options above.

@@ -66,8 +66,10 @@ pub struct SpectrumFit {
     pub parameters: Vec<FittedParameter>,
     /// Correlations of the free parameters, in their order; NaN at a bound.
     pub correlation: Vec<Vec<f64>>,
-    /// Counts that were fitted.
+    /// Counts of all bins.
     pub observed: Vec<f64>,
+    /// Which of them were fitted: all but those that an excluded range reaches into.
+    pub is_fitted: Vec<bool>,
     /// As the detector sees the model, in the bins of the input.
     pub measured: FittedCounts,
     /// The true spectrum, recoil energies in bins of about 1 eV.
@@ -97,7 +99,8 @@ impl SpectrumFit {
     /// Whether all counts that were fitted are whole numbers: errors and p-value assume Poisson counts. Expectations, which are not
     /// whole, may be fitted as well.
     pub fn counts_are_whole(&self) -> bool {
-        are_whole(&self.observed)
+        let fitted = self.observed.iter().zip(&self.is_fitted).filter(|(_, is_fitted)| **is_fitted);
+        are_whole(&fitted.map(|(counts, _)| *counts).collect::<Vec<f64>>())
     }
 }
 
@@ -123,14 +126,16 @@ const FEW_COUNTS: f64 = 10.0;
 pub const DRAWN_SETS: u64 = 400;
 
 /// Fits `model` to the counts of `measured`, binned in measured energy. The resolution is the model's last parameter, by
-/// default held at that of the detector.
+/// default held at that of the detector. Bins that one of the ranges `excluded_ev` (low, high) reaches into are predicted, but say
+/// nothing of the parameters.
 pub fn fit_spectrum(
     measured: &BinnedSpectrum,
     model: &Model,
     response: &AnyResponse,
     detector: &Detector,
+    excluded_ev: &[[f64; 2]],
 ) -> Result<SpectrumFit, Error> {
-    let problem = Problem::new(measured, model, response, detector)?;
+    let problem = Problem::new(measured, model, response, detector, excluded_ev)?;
     let stored = Some(response.best());
     let best = problem.search(stored)?;
     let without = problem.search(None)?;
@@ -151,6 +156,7 @@ pub fn fit_spectrum(
     Ok(SpectrumFit {
         parameters: fitted_parameters(model, &problem.free, [&best, &without], &intervals, &replicas),
         correlation: correlation(&best.covariance),
+        is_fitted: (0..problem.observed.len()).map(|bin| problem.fitted.contains(&bin)).collect(),
         observed: problem.observed.clone(),
         measured: fitted(measured.edges_ev.clone(), components, &derivatives, &seen),
         recoils: fitted(
@@ -205,11 +211,12 @@ struct Goodness {
 }
 
 fn goodness(problem: &Problem, stored: Option<StoredEnergy>, best: &Fit, expected: &[f64]) -> Result<Goodness, Error> {
-    let (mean, variance) = expected_statistic(expected);
+    let in_fitted = problem.in_fitted(expected);
+    let (mean, variance) = expected_statistic(&in_fitted);
     // A fitted parameter takes one unit of chi squared, with its variance of 2.
     let n_free = problem.free.len() as f64;
     let (mean, variance) = (mean - n_free, (variance - 2.0 * n_free).max(0.0));
-    if !expected.iter().any(|m| *m < FEW_COUNTS) {
+    if !in_fitted.iter().any(|m| *m < FEW_COUNTS) {
         let p_value = chi_squared_p_value(best.statistic, mean, variance);
         return Ok(Goodness { mean, variance, p_value, n_drawn: 0 });
     }

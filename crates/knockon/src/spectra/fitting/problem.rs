@@ -5,7 +5,7 @@ use super::super::detector::{Detector, FAR_SIGMAS};
 use super::super::eye::{CONVERGED, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
 use super::super::fold::Grid;
 use super::super::user::BinnedSpectrum;
-use super::likelihood::{Bounds, Optimum, cash, minimise};
+use super::likelihood::{Bounds, Expectation, Optimum, cash, minimise};
 use super::made::{Eyes, Truths};
 use super::model::Model;
 use super::projection::{Projection, in_bins};
@@ -17,6 +17,7 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, Poisson};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Widest internal bins of simulated recoils, eV: these are counted in bins, and where they stand inside is lost. Narrow peaks of theirs move by
@@ -41,7 +42,10 @@ pub(super) struct Problem<'a> {
     species: &'a str,
     detector: &'a Detector,
     edges: &'a [f64],
+    /// Counts of all bins.
     pub(super) observed: Vec<f64>,
+    /// Which bins are fitted, ascending.
+    pub(super) fitted: Vec<usize>,
     grid: Grid,
     /// Indices of free parameters.
     pub(super) free: Vec<usize>,
@@ -70,12 +74,31 @@ fn counts_of_bin((bin, expected): (usize, &f64)) -> Result<Poisson<f64>, Error> 
     })
 }
 
+/// Bins that no excluded range of energies in eV reaches into.
+fn not_excluded(edges: &[f64], excluded_ev: &[[f64; 2]]) -> Result<Vec<usize>, Error> {
+    let reaches_into = |range: &[f64; 2], bin: usize| range[0] < edges[bin + 1] && range[1] > edges[bin];
+    let bins = 0..edges.len() - 1;
+    for range @ [low, high] in excluded_ev {
+        if low.partial_cmp(high) != Some(Ordering::Less) {
+            let problem = format!("expected a range of ascending energies, found {low} to {high} eV");
+            return Err(Error::input("exclude-ev", problem, "Write LOW:HIGH in eV, as 80:120"));
+        }
+        if !bins.clone().any(|bin| reaches_into(range, bin)) {
+            let (first, last) = (edges[0], edges[edges.len() - 1]);
+            let problem = format!("expected energies of the spectrum, {first} to {last} eV, found {low} to {high} eV");
+            return Err(Error::input("exclude-ev", problem, "Leave it out, or give energies in eV"));
+        }
+    }
+    Ok(bins.filter(|bin| !excluded_ev.iter().any(|range| reaches_into(range, *bin))).collect())
+}
+
 impl<'a> Problem<'a> {
     pub(super) fn new(
         measured: &'a BinnedSpectrum,
         model: &'a Model,
         response: &'a AnyResponse,
         detector: &'a Detector,
+        excluded_ev: &[[f64; 2]],
     ) -> Result<Self, Error> {
         detector.validate()?;
         let place = "measured spectrum";
@@ -85,12 +108,13 @@ impl<'a> Problem<'a> {
         let observed: Vec<f64> =
             (0..edges.len() - 1).map(|bin| measured.parts.iter().map(|p| p.counts[bin]).sum()).collect();
         let free: Vec<usize> = (0..model.parameters.len()).filter(|i| model.parameters[*i].free).collect();
-        let counts: f64 = observed.iter().sum();
-        if observed.len() <= free.len() || counts <= 0.0 {
-            let (bins, n) = (observed.len(), free.len());
+        let fitted = not_excluded(edges, excluded_ev)?;
+        let counts = fitted.iter().fold(0.0, |sum, bin| sum + observed[*bin]);
+        if fitted.len() <= free.len() || counts <= 0.0 {
+            let (bins, n) = (fitted.len(), free.len());
             let problem =
                 format!("expected counts in more bins than the {n} free parameters, found {counts} in {bins}");
-            return refuse(problem, "Give more data, or hold parameters (fix)");
+            return refuse(problem, "Give more data, exclude fewer bins, or hold parameters (fix)");
         }
         let [low, high] = response.best().usable_range_ev();
         let last = edges[edges.len() - 1];
@@ -131,6 +155,7 @@ impl<'a> Problem<'a> {
             detector,
             edges,
             observed,
+            fitted,
             grid,
             free,
             start,
@@ -190,9 +215,9 @@ impl<'a> Problem<'a> {
     fn scaled(&self, projection: &mut Projection, start: &[Option<f64>]) -> Result<Option<Vec<f64>>, Error> {
         let components = &self.model.components;
         let mut values: Vec<f64> = start.iter().map(|value| value.unwrap_or(1.0)).collect();
-        let share = self.observed.iter().sum::<f64>() / components.len() as f64;
+        let share = self.in_fitted(&self.observed).iter().sum::<f64>() / components.len() as f64;
         for (component, unit) in components.iter().zip(projection.components(&values)?) {
-            let total: f64 = unit.iter().sum();
+            let total: f64 = self.in_fitted(&unit).iter().sum();
             if start[component.first].is_none() {
                 values[component.first] = share / total;
             }
@@ -215,16 +240,29 @@ impl<'a> Problem<'a> {
             free.iter().zip(fitted).for_each(|(i, v)| values[*i] = *v);
             values
         };
+        let observed = self.in_fitted(&self.observed);
         if free.is_empty() {
-            let statistic = cash(&self.observed, &total(&projection.components(start)?));
+            let statistic = cash(&observed, &self.in_fitted(&total(&projection.components(start)?)));
             return Ok(Fit { values: start.to_vec(), statistic, covariance: DMatrix::zeros(0, 0), converged: true });
         }
         let first: Vec<f64> = free.iter().map(|i| start[*i]).collect();
         let bounds: Vec<Bounds> = free.iter().map(|i| self.model.parameters[*i].bounds()).collect();
-        let expect = |fitted: &[f64]| projection.expect(&filled(fitted), free);
-        let found = minimise(&self.observed, &bounds, &first, (tolerance, self.most_steps), expect)?;
+        let expect = |fitted: &[f64]| self.expect(projection, &filled(fitted), free);
+        let found = minimise(&observed, &bounds, &first, (tolerance, self.most_steps), expect)?;
         let Optimum { values, statistic, covariance, converged } = found;
         Ok(Fit { values: filled(&values), statistic, covariance, converged })
+    }
+
+    /// What is expected in the bins that are fitted.
+    fn expect(&self, projection: &mut Projection, values: &[f64], free: &[usize]) -> Result<Expectation, Error> {
+        let all = projection.expect(values, free)?;
+        let derivatives = all.derivatives.iter().map(|by| self.in_fitted(by)).collect();
+        Ok(Expectation { counts: self.in_fitted(&all.counts), derivatives })
+    }
+
+    /// Of all bins those that are fitted.
+    pub(super) fn in_fitted(&self, counts: &[f64]) -> Vec<f64> {
+        self.fitted.iter().map(|bin| counts[*bin]).collect()
     }
 
     /// Least statistics of `sets` data sets drawn from `expected` counts, each with its own best parameters, but for those whose fit
@@ -307,7 +345,7 @@ impl<'a> Problem<'a> {
             return Ok(deviation);
         }
         let parameter = self.free[index];
-        let expected = projection.expect(&best.values, &[parameter])?;
+        let expected = self.expect(projection, &best.values, &[parameter])?;
         // Where nothing is expected, a single count would be seen.
         let terms = expected.derivatives[0].iter().zip(&expected.counts).map(|(d, mu)| d * d / mu.max(1.0));
         let information: f64 = terms.sum();
@@ -362,8 +400,10 @@ impl<'a> Problem<'a> {
     ) -> Result<f64, Error> {
         let grid = Grid { width_ev: 0.5 * self.grid.width_ev, n_bins: 2 * self.grid.n_bins };
         let finer = total(&self.projection_on(stored, grid, Fineness::COARSE.halved()).components(values)?);
-        let (bin, change) = largest_change(expected, &finer);
+        // Bins that are left out may hold anything.
+        let (number, change) = largest_change(&self.in_fitted(expected), &self.in_fitted(&finer));
         if change > CONVERGED {
+            let bin = self.fitted[number];
             let problem = format!(
                 "the fold has not converged: halving internal bins of {:.3} eV changes the {:.3} counts expected in bin {} by {:.2} %",
                 self.grid.width_ev,

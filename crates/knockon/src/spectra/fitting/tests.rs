@@ -51,7 +51,7 @@ fn parameters_come_back_and_without_correction_they_do_not() {
     let truth = |e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp();
     let data = binned(edges(), expected(truth, &edges()));
     let mut model = Model::parse("exponential+flat", &Settings::default(), None).unwrap();
-    let fit = fit_spectrum(&data, &model, &paper(6), &detector()).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(6), &detector(), &[]).unwrap();
     let (counts, decay) = (value(&fit, "exponential.counts"), value(&fit, "exponential.decay_ev"));
     assert!((decay.value - 30.0).abs() < 0.02 && (counts.value / 2e4 - 1.0).abs() < 1e-3, "{:?}", fit.parameters);
     assert!(value(&fit, "flat.counts_per_ev").value < 0.1 && fit.statistic < 0.05, "{}", fit.statistic);
@@ -63,7 +63,7 @@ fn parameters_come_back_and_without_correction_they_do_not() {
     assert!(!fit.counts_are_whole());
     // Expected bias: the best exponential without correction, found here with the fold of other spectra.
     model.set("flat.counts_per_ev", Some(0.0), false).unwrap();
-    let fit = fit_spectrum(&data, &model, &paper(0), &detector()).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(0), &detector(), &[]).unwrap();
     let biased = value(&fit, "exponential.decay_ev").without_stored_energy;
     let deviation = value(&fit, "exponential.decay_ev").deviation;
     let bare = |decay: f64| -> f64 {
@@ -81,6 +81,38 @@ fn parameters_come_back_and_without_correction_they_do_not() {
     assert!(fit.statistic_without_stored_energy > fit.statistic + 10.0);
 }
 
+/// A line that the model does not know spoils the fit; without its bins the parameters come back, and the model is predicted there.
+#[test]
+fn excluded_bins_say_nothing() {
+    let truth = |e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp();
+    let mut counts = expected(truth, &edges());
+    let clean = counts.clone();
+    counts[15..18].iter_mut().for_each(|n| *n += 200.0);
+    let data = binned(edges(), counts);
+    let model = Model::parse("exponential", &Settings::default(), None).unwrap();
+    let fit = |excluded: &[[f64; 2]]| fit_spectrum(&data, &model, &paper(2), &detector(), excluded);
+    let spoilt = fit(&[]).unwrap();
+    assert!(spoilt.p_value < 1e-3 && (value(&spoilt, "exponential.decay_ev").value - 30.0).abs() > 1.0);
+    // From the middle of the first of these bins to that of the last.
+    let fitted = fit(&[[78.0, 86.0]]).unwrap();
+    assert!((value(&fitted, "exponential.decay_ev").value - 30.0).abs() < 0.02, "{:?}", fitted.parameters);
+    let left_out: Vec<usize> = (0..30).filter(|bin| !fitted.is_fitted[*bin]).collect();
+    assert_eq!(left_out, [15, 16, 17]);
+    assert!(fitted.statistic < 0.05 && fitted.expected_statistic > 20.0 && fitted.expected_statistic < 28.0);
+    let predicted = fitted.measured.counts[15..18].iter().zip(&clean[15..18]);
+    assert!(predicted.into_iter().all(|(found, clean)| (found / clean - 1.0).abs() < 1e-2));
+    // Bins that are left out change nothing, whatever they hold.
+    let mut wild = data.clone();
+    wild.parts[0].counts[16] = 1e6;
+    let again = fit_spectrum(&wild, &model, &paper(2), &detector(), &[[78.0, 86.0]]).unwrap();
+    assert_eq!(value(&again, "exponential.decay_ev").value, value(&fitted, "exponential.decay_ev").value);
+    assert_eq!(again.p_value, fitted.p_value);
+    let refused = |range: [f64; 2]| fit(&[range]).unwrap_err().to_string();
+    assert!(refused([90.0, 80.0]).contains("expected a range of ascending energies, found 90 to 80 eV"));
+    assert!(refused([0.08, 0.1]).contains("expected energies of the spectrum, 16 to 136 eV"));
+    assert!(refused([16.0, 136.0]).contains("found 0 in 0"));
+}
+
 /// 150 data sets: pulls of the free parameters have mean 0 and width 1, and C its expected mean.
 #[test]
 fn pulls_have_unit_width() {
@@ -94,7 +126,7 @@ fn pulls_have_unit_width() {
         let counts = means.iter().map(|m| Poisson::new(*m).unwrap().sample(&mut random)).collect();
         let data = binned(edges(), counts);
         let detector = detector();
-        let problem = Problem::new(&data, &model, &response, &detector).unwrap();
+        let problem = Problem::new(&data, &model, &response, &detector, &[]).unwrap();
         let fit = problem.fit_from(Some(response.best()), &[2e4, 30.0, 20.0, 4.0]).unwrap();
         let pull = |i: usize| (fit.values[i] - known[i]) / fit.covariance[(i, i)].sqrt();
         ((0..3).map(pull).collect(), fit.statistic)
@@ -121,7 +153,7 @@ fn p_values_are_exact() {
     model.set("flat-background.counts_per_ev", Some(0.1), false).unwrap();
     let counts = [5.0, 2.0];
     let data = binned(vec![60.0, 80.0, 95.0], counts.to_vec());
-    let fit = fit_spectrum(&data, &model, &paper(0), &detector()).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(0), &detector(), &[]).unwrap();
     let means = &fit.measured.counts;
     assert!((means[0] - 2.0).abs() < 0.01 && (means[1] - 1.5).abs() < 0.01, "{means:?}");
     let poisson = |n: u32, m: f64| (1..=n).fold((-m).exp(), |p, k| p * m / f64::from(k));
@@ -148,22 +180,23 @@ fn physical_components_are_fitted() {
     let (response, detector) = (paper(0), detector());
     let data_of = |model: &Model, edges: &[f64], values: &[f64]| {
         let blank = binned(edges.to_vec(), vec![1.0; edges.len() - 1]);
-        let problem = Problem::new(&blank, model, &response, &detector).unwrap();
+        let problem = Problem::new(&blank, model, &response, &detector, &[]).unwrap();
         let counts = total(&problem.projection(Some(response.best())).components(values).unwrap());
         binned(edges.to_vec(), counts)
     };
-    let fit = fit_spectrum(&data_of(&model, &edges, &[8e4, 4.0]), &model, &response, &detector).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &edges, &[8e4, 4.0]), &model, &response, &detector, &[]).unwrap();
     assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 1e-4, "{:?}", fit.parameters);
     assert!(fit.convergence_error < 1e-3, "{}", fit.convergence_error);
     // The resolution, from the peak at 112 eV.
     model.set("resolution_ev", Some(6.0), true).unwrap();
     let near: Vec<f64> = (0..=9).map(|i| 91.0 + 3.0 * f64::from(i)).collect();
-    let fit = fit_spectrum(&data_of(&model, &near, &[8e4, 5.0]), &model, &response, &detector).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &near, &[8e4, 5.0]), &model, &response, &detector, &[]).unwrap();
     assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 2e-3, "{:?}", fit.parameters);
     assert!((value(&fit, "resolution_ev").value - 5.0).abs() < 0.02, "{:?}", fit.parameters);
 
     let model = Model::parse("dark-matter+flat-background", &settings, Some(10.0)).unwrap();
-    let fit = fit_spectrum(&data_of(&model, &edges, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector).unwrap();
+    let fit =
+        fit_spectrum(&data_of(&model, &edges, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector, &[]).unwrap();
     assert!((value(&fit, "dark-matter.mass_gev").value - 2.5).abs() < 0.02, "{:?}", fit.parameters);
     assert!((value(&fit, "dark-matter.cross_section_cm2").value / 1e-39 - 1.0).abs() < 0.02);
     assert!((value(&fit, "flat-background.counts_per_ev").value / 30.0 - 1.0).abs() < 0.01);
@@ -172,7 +205,8 @@ fn physical_components_are_fitted() {
 #[test]
 fn data_without_meaning_are_refused() {
     let model = Model::parse("exponential", &Settings::default(), None).unwrap();
-    let refused = |data: &BinnedSpectrum| fit_spectrum(data, &model, &paper(0), &detector()).unwrap_err().to_string();
+    let refused =
+        |data: &BinnedSpectrum| fit_spectrum(data, &model, &paper(0), &detector(), &[]).unwrap_err().to_string();
     let good = binned(edges(), vec![3.0; 30]);
     let rate = BinnedSpectrum { content: Content::Density, ..good.clone() };
     let message = refused(&rate);
@@ -198,14 +232,14 @@ fn a_scale_at_its_bound_has_an_upper_end() {
             edges(),
             data.parts[0].counts.iter().enumerate().map(|(i, c)| if i < 8 { 0.9 * c } else { *c }).collect(),
         );
-        let fit = fit_spectrum(&fewer, &model, &response, &detector).unwrap();
+        let fit = fit_spectrum(&fewer, &model, &response, &detector, &[]).unwrap();
         let cross_section = value(&fit, "dark-matter.cross_section_cm2");
         assert!(cross_section.value == 0.0 && cross_section.interval[0] == 0.0, "{cross_section:?}");
         let start: Vec<f64> = fit.parameters.iter().map(|p| p.value).collect();
         let at = |cross_section_cm2: f64| {
             let mut held = model.clone();
             held.set("dark-matter.cross_section_cm2", Some(cross_section_cm2), false).unwrap();
-            let problem = Problem::new(&fewer, &held, &response, &detector).unwrap();
+            let problem = Problem::new(&fewer, &held, &response, &detector, &[]).unwrap();
             let mut from = start.clone();
             from[2] = cross_section_cm2;
             problem.fit_from(Some(response.best()), &from).unwrap().statistic
@@ -223,7 +257,7 @@ fn a_resolution_may_be_held_at_zero() {
     let mut model = Model::parse("flat-background", &Settings::default(), None).unwrap();
     let data = binned(edges(), vec![50.0; 30]);
     let resolution_ev = |model: &Model| {
-        let fit = fit_spectrum(&data, model, &paper(0), &detector()).unwrap();
+        let fit = fit_spectrum(&data, model, &paper(0), &detector(), &[]).unwrap();
         value(&fit, "resolution_ev").value
     };
     assert_eq!(resolution_ev(&model), 4.0);
@@ -237,7 +271,7 @@ fn fits_that_have_not_converged_are_left_out() {
     let model = Model::parse("exponential", &Settings::default(), None).unwrap();
     let (response, detector) = (paper(0), detector());
     let data = binned(edges(), expected(|e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp(), &edges()));
-    let mut problem = Problem::new(&data, &model, &response, &detector).unwrap();
+    let mut problem = Problem::new(&data, &model, &response, &detector, &[]).unwrap();
     let best = problem.search(None).unwrap();
     let counts = total(&problem.projection(None).components(&best.values).unwrap());
     let found = |problem: &Problem| {
@@ -261,7 +295,13 @@ fn data_near_the_end_of_a_response_are_refused() {
     let model = Model::parse("exponential", &Settings::default(), None).unwrap();
     let up_to = |last: f64| {
         let edges: Vec<f64> = (0..=20).map(|i| 20.0 + (last - 20.0) / 20.0 * f64::from(i)).collect();
-        fit_spectrum(&binned(edges, (0..20).map(|i| f64::from(60 - 3 * i)).collect()), &model, &response, &detector())
+        fit_spectrum(
+            &binned(edges, (0..20).map(|i| f64::from(60 - 3 * i)).collect()),
+            &model,
+            &response,
+            &detector(),
+            &[],
+        )
     };
     // An end is never said to be both allowed and too high, and what is cut there is not refused again.
     let end_in = |message: &str| -> f64 {
@@ -286,7 +326,7 @@ fn captures_above_the_bins_are_left_out() {
     let response = paper(0);
     let detector = detector();
     let data = binned(edges, vec![50.0; 20]);
-    let problem = Problem::new(&data, &model, &response, &detector).unwrap();
+    let problem = Problem::new(&data, &model, &response, &detector, &[]).unwrap();
     let recoils = problem.recoils(&[1.0, 4.0]).unwrap().concat();
     // The lines of 182W and 183W at 112.4 and 160.3 eV, the second above the bins.
     let end = problem.recoil_edges().last().copied().unwrap();
