@@ -21,9 +21,9 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
 CAMPAIGN = DATA / "campaign"  # of the potential that ships
-# What the response rests on: campaigns by potential and box, the newest first.
+# Campaigns with earlier potentials that the response rests on, too: by potential and box, the newest first.
 BANDS = {(name, "6x6x3"): DATA / f"campaign-{name[1:]}-labels" for name in ("P120", "P114", "P105", "P87")} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
-RESPONSE = list(BANDS.values())
+RESPONSE = [CAMPAIGN, *BANDS.values()]
 OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P120", "P114", "P105", "P87", "P69", "P56")}  # in the same box
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
@@ -220,7 +220,7 @@ def ratios(knockon):
     names = {"line": "straight line", "gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
     others |= {f"another curve: {name}": compute.of_settings(RESPONSE, evolution=f'"{key}"') for key, name in names.items()}
     others |= {f"another shape: {name}": compute.of_settings(RESPONSE, shape=f'"{name}"') for name in ("gaussian", "gamma")}
-    others |= {f"{name} alone": compute.of_settings([folder]) for name, folder in OTHERS.items()}
+    others |= {f"{name} alone": compute.of_settings([folder]) for name, folder in ({ships(): CAMPAIGN} | OTHERS).items()}
     others["P87 in both boxes"] = compute.of_settings([folder for (name, _), folder in BANDS.items() if name == "P87"])
     rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
     return table(["response", *(f"at {e} eV" for e in MEASURED_EV)], rows)

@@ -4,6 +4,7 @@
 
 use assert_cmd::Command;
 use std::path::Path;
+use std::process::Stdio;
 
 fn run(folder: &Path, arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_knockon")).current_dir(folder).args(arguments).output().unwrap()
@@ -314,6 +315,26 @@ fn a_model_is_fitted_to_measured_counts() {
         assert!(expected.iter().all(|e| message.contains(e)), "{more:?}: {message}");
         assert!(!folder.join("bad").exists());
     }
+}
+
+/// The same numbers through a pipe as through files.
+#[test]
+fn spectra_go_through_pipes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let spectrum = ["spectrum", "cevns", "--energies", "1:300:2"];
+    succeed(folder, &[&spectrum[..], &["-o", "cevns.csv"]].concat());
+    let correct = [&["--response", "paper"][..], &DETECTOR].concat();
+    succeed(folder, &[&["correct", "cevns.csv", "-o", "file.csv"], &correct[..]].concat());
+    let knockon = || std::process::Command::new(env!("CARGO_BIN_EXE_knockon"));
+    let mut source = knockon().args(spectrum).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let piped = knockon().args(["correct", "-"]).args(&correct).stdin(source.stdout.take().unwrap()).output().unwrap();
+    assert!(piped.status.success() && source.wait().unwrap().success());
+    let lines = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    let [file, piped] =
+        [std::fs::read_to_string(folder.join("file.csv")).unwrap(), String::from_utf8(piped.stdout).unwrap()];
+    assert!(lines(&file).len() > 100 && lines(&file) == lines(&piped));
+    assert!(piped.contains("# spectrum: standard input"), "{}", &piped[..500]);
 }
 
 /// In keV everything would be kept; and what shapes a threshold says nothing beside a table.

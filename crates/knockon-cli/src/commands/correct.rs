@@ -2,7 +2,7 @@
 
 use super::table::{Column, Format, Table};
 use crate::progress;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use knockon::Error;
 use knockon::io::{content_hash, read_text};
@@ -54,6 +54,7 @@ reached the command ends with an error.
 Examples:
   knockon spectrum cevns --energies 1:300:1 -o cevns.csv
   knockon correct cevns.csv --response paper --resolution-ev 5 --threshold-ev 20 -o corrected.csv
+  knockon spectrum cevns --energies 1:300:1 | knockon correct - --response paper --resolution-ev 5 > corrected.csv
   knockon correct events.txt --response paper --resolution-ev 5 --seed 1 -o events-corrected.csv
   knockon correct events.txt --response paper --resolution-ev 5 --edges 0:200:2 -o histogram.csv
   knockon correct cevns.csv --response paper --resolution-ev 5 --calibration capture-peak -o relative.csv
@@ -149,7 +150,7 @@ const FIRST_SEED: u64 = 1;
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// The spectrum or the events, see below.
+    /// The spectrum or the events, see below; - for standard input.
     spectrum: PathBuf,
     /// Name or file of the response, see below; repeatable, once for each recoiling element.
     #[arg(long, value_name = "NAME-or-FILE", required = true)]
@@ -174,20 +175,21 @@ pub(crate) struct Arguments {
     /// Format of the table.
     #[arg(long, value_enum, default_value = "csv")]
     format: Format,
-    /// File to write.
+    /// File to write; without it the table goes to standard output.
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    output: Option<PathBuf>,
 }
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let inputs = input_files(&arguments.spectrum, &arguments.response, &arguments.detector);
-    refuse_overwriting(&inputs, &arguments.output)?;
+    if let Some(output) = &arguments.output {
+        refuse_overwriting(&inputs, output)?;
+    }
     let responses = Responses::load(&arguments.response)?;
     let detector = arguments.detector.detector()?;
-    let text = read_text(&arguments.spectrum)?;
+    let (name, text) = read_spectrum(&arguments.spectrum)?;
     let content = arguments.content.map(Content::from);
-    let name = arguments.spectrum.display().to_string();
     let range = responses.usable_range_ev();
     let spectrum = parse_spectrum(&text, &name, arguments.column.as_deref(), content, range)?;
     let uncorrected = left_uncorrected(&spectrum, &responses, &name)?;
@@ -204,15 +206,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         progress::say(&doubt);
         table.notes.push(doubt);
     }
-    table.write(arguments.format, Some(&arguments.output))?;
+    table.write(arguments.format, arguments.output.as_deref())?;
     if says_no_element(&spectrum) {
         progress::say(&taken_as_own(&responses));
     }
     if !uncorrected.is_empty() {
         progress::say(&format!("left uncorrected: {}", uncorrected.join(", ")));
     }
-    progress::say(&format!("wrote {}", arguments.output.display()));
+    if let Some(output) = &arguments.output {
+        progress::say(&format!("wrote {}", output.display()));
+    }
     Ok(())
+}
+
+/// What messages call a spectrum, and its text; `-` is standard input.
+pub(super) fn read_spectrum(path: &Path) -> Result<(String, String)> {
+    if path != Path::new("-") {
+        return Ok((path.display().to_string(), read_text(path)?));
+    }
+    let text = std::io::read_to_string(std::io::stdin()).context("standard input: expected text in UTF-8")?;
+    Ok(("standard input".to_owned(), text))
 }
 
 /// Elements without a response. A spectrum of nothing else is refused: nothing would be corrected.

@@ -1,12 +1,14 @@
 //! `knockon fit-spectrum`.
 
-use super::correct::{DetectorArguments, KnownContent, describe, doubt_unit, input_files, refuse_overwriting};
+use super::correct::{
+    DetectorArguments, KnownContent, describe, doubt_unit, input_files, read_spectrum, refuse_overwriting,
+};
 use super::table::{Column, Format, Table};
 use crate::figures::{fitted_spectrum, raster};
 use crate::{config, progress};
 use anyhow::Result;
 use knockon::Error;
-use knockon::io::{content_hash, read_text, write_atomically};
+use knockon::io::{content_hash, write_atomically};
 use knockon::spectra::fitting::{
     DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, check_counts, fit_spectrum,
 };
@@ -59,7 +61,7 @@ const FILES: [&str; 6] = ["fit.json", "parameters.csv", "measured.csv", "recoils
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// The measured spectrum, see below.
+    /// The measured spectrum, see below; - for standard input.
     measured: PathBuf,
     /// Components joined by +, see below.
     #[arg(long, value_name = "NAME+NAME")]
@@ -112,8 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.settings.is_some() || model.needs_crystal() {
         settings.validate()?;
     }
-    let name = arguments.measured.display().to_string();
-    let text = read_text(&arguments.measured)?;
+    let (name, text) = read_spectrum(&arguments.measured)?;
     let range = response.best().usable_range_ev();
     let content = arguments.content.map(Content::from);
     let UserSpectrum::Binned(measured) =
