@@ -217,9 +217,9 @@ def ratios(knockon):
     compute = Ratios(knockon)
     rows = [["`cawo4-w`, with its band", *(f"{r:.3f} ({low:.3f} to {high:.3f})" for r, low, high in compute.of("cawo4-w"))]]
     others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": compute.of_settings(RESPONSE, defect_plateau="false")}
-    names = {"line": "straight line", "gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
+    names = {"parabola": "parabola", "gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
     others |= {f"another curve: {name}": compute.of_settings(RESPONSE, evolution=f'"{key}"') for key, name in names.items()}
-    others |= {f"another shape: {name}": compute.of_settings(RESPONSE, shape=f'"{name}"') for name in ("gaussian", "gamma")}
+    others |= {f"another shape: {name}": compute.of_settings(RESPONSE, shape=f'"{name}"') for name in ("asymmetric-gaussian", "gamma")}
     others |= {f"{name} alone": compute.of_settings([folder]) for name, folder in ({ships(): CAMPAIGN} | OTHERS).items()}
     others["P87 in both boxes"] = compute.of_settings([folder for (name, _), folder in BANDS.items() if name == "P87"])
     rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
