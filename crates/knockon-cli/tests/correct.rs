@@ -293,6 +293,17 @@ fn a_model_is_fitted_to_measured_counts() {
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && message.contains(sharp) == is_doubted, "{more:?}: {message}");
     }
+    // Of few counts p-values come from drawn data sets, the least of which is 1 / 401.
+    let bins = (0..20).map(|i| format!("{},{},{}\n", 30 + 2 * i, 32 + 2 * i, if i == 9 { 60 } else { 2 }));
+    std::fs::write(
+        folder.join("line.csv"),
+        format!("energy_low_ev,energy_high_ev,counts\n{}", bins.collect::<String>()),
+    )
+    .unwrap();
+    let line = ["fit-spectrum", "line.csv", "--model", "flat-background", "--response", "paper", "-o", "line"];
+    let message = run(folder, &[&line[..], &DETECTOR[..2]].concat()).stderr;
+    let message = String::from_utf8_lossy(&message);
+    assert!(message.contains("p < 0.0025") && message.contains("does not describe the data"), "{message}");
     // Bins that are left out are predicted.
     let excluding = [&arguments[..], &["--exclude-ev", "40:52"]].concat();
     succeed(folder, &excluding);

@@ -146,7 +146,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fit.statistic_deviation,
         p_in_words(fit.p_value, fit.n_drawn_sets)
     ));
-    if fit.p_value < LEAST_P_VALUE {
+    if fit.p_value < LEAST_P_VALUE || is_least(fit.p_value, fit.n_drawn_sets) {
         progress::say(
             "the model does not describe the data, and its errors mean nothing: are resolution, threshold and components right?",
         );
@@ -179,11 +179,15 @@ fn left_out(fit: &SpectrumFit, n_bootstrap_sets: usize) -> Option<String> {
     })
 }
 
+/// Whether no data set that was drawn fits as badly.
+fn is_least(p_value: f64, n_drawn_sets: usize) -> bool {
+    n_drawn_sets > 0 && p_value <= 1.001 / (n_drawn_sets as f64 + 1.0)
+}
+
 /// A share of drawn data sets is no smaller than that of one.
 fn p_in_words(p_value: f64, n_drawn_sets: usize) -> String {
-    let least = 1.0 / (n_drawn_sets as f64 + 1.0);
-    if n_drawn_sets > 0 && p_value <= 1.001 * least {
-        return format!("< {least:.4}");
+    if is_least(p_value, n_drawn_sets) {
+        return format!("< {:.4}", 1.0 / (n_drawn_sets as f64 + 1.0));
     }
     if p_value < 5e-4 { "< 0.0005".to_owned() } else { format!("= {p_value:.3}") }
 }
