@@ -250,6 +250,59 @@ fn an_output_never_replaces_an_input() {
     assert!(column(folder, "out.csv", "ratio").1.contains("# content: counts"));
 }
 
+/// A crystal of two elements that store energy: each recoil is folded with the response for its element, and the other way round as well.
+#[test]
+fn neutrinos_of_two_elements_are_fitted() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    succeed(folder, &["response", "-o", "paper"]);
+    let paper = std::fs::read_to_string(folder.join("paper/response.json")).unwrap();
+    let [aluminium, oxygen] = ["Al", "O"].map(|element| {
+        let file = format!("{element}.json");
+        let text = paper.replace("\"species\": \"W\"", &format!("\"species\": \"{element}\""));
+        assert_ne!(text, paper);
+        std::fs::write(folder.join(&file), text).unwrap();
+        file
+    });
+    let responses = ["--response", &aluminium, "--response", &oxygen];
+    succeed(folder, &["spectrum", "cevns", "--target", "Al2O3", "--energies", "0.5:400:1", "-o", "true.csv"]);
+    let correct = ["correct", "true.csv", "--edges", "20:140:5", "-o", "seen.csv"];
+    succeed(folder, &[&correct[..], &responses, &DETECTOR].concat());
+    let rates = column(folder, "seen.csv", "corrected_rate_per_kev_kg_day").0;
+    let (low, high) = (column(folder, "seen.csv", "energy_low_ev").0, column(folder, "seen.csv", "energy_high_ev").0);
+    // 1e4 kg days.
+    let rows = rates.iter().zip(low.iter().zip(&high));
+    let rows: String =
+        rows.map(|(rate, (low, high))| format!("{low},{high},{}\n", 1e1 * rate * (high - low))).collect();
+    std::fs::write(folder.join("counts.csv"), format!("energy_low_ev,energy_high_ev,counts\n{rows}")).unwrap();
+    std::fs::write(folder.join("sapphire.toml"), "material = \"Al2O3\"\n").unwrap();
+    let fit = |model: &str, responses: &[&str]| {
+        let first = ["fit-spectrum", "counts.csv", "--model", model, "--exposure-kg-day", "1e4", "-o", "fit"];
+        run(folder, &[&first[..], &["--settings", "sapphire.toml"], responses, &DETECTOR].concat())
+    };
+    let output = fit("cevns", &responses);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let scale = column(folder, "fit/parameters.csv", "value").0[0];
+    assert!((scale - 1.0).abs() < 0.003, "{scale}");
+    let document = std::fs::read_to_string(folder.join("fit/fit.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["input"]["response"][1]["species"], "O");
+    for (model, responses, expected) in [
+        ("exponential", &responses[..], ["exponential-Al, exponential-O", "several responses"]),
+        ("cevns", &["--response", "paper", "--response", &oxygen], ["expected an element of Al2O3", "found \"W\""]),
+        (
+            "cevns",
+            &["--response", &oxygen, "--response", &oxygen],
+            ["expected one response for each element", "two for O"],
+        ),
+    ] {
+        let output = fit(model, responses);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{responses:?}: {message}");
+        assert!(expected.iter().all(|e| message.contains(e)), "{responses:?}: {message}");
+    }
+}
+
 #[test]
 fn a_model_is_fitted_to_measured_counts() {
     let temporary = tempfile::tempdir().unwrap();

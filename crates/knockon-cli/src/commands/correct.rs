@@ -481,14 +481,14 @@ fn efficiencies(path: &Path) -> Result<Trigger> {
     Ok(table)
 }
 
-pub(super) fn describe(response: &AnyResponse) -> Result<Value> {
+fn describe(response: &AnyResponse) -> Result<Value> {
     Ok(json!({ "name": response.name(), "species": response.species(), "hash": response.content_hash()?,
         "data_between_ev": response.data_range_ev(), "bootstrap_sets": response.n_bootstrap_sets(),
         "caption": response.caption() }))
 }
 
 /// A lone response as [`describe`] has it, several as a list.
-fn describe_all(responses: &Responses) -> Result<Value> {
+pub(super) fn describe_all(responses: &Responses) -> Result<Value> {
     match responses.only() {
         Some(response) => describe(response),
         None => responses.iter().map(describe).collect(),

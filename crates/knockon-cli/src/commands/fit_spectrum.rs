@@ -1,7 +1,7 @@
 //! `knockon fit-spectrum`.
 
 use super::correct::{
-    DetectorArguments, KnownContent, describe, doubt_unit, input_files, read_spectrum, refuse_overwriting,
+    DetectorArguments, KnownContent, describe_all, doubt_unit, input_files, read_spectrum, refuse_overwriting,
 };
 use super::table::{Column, Format, Table};
 use crate::figures::{fitted_spectrum, raster};
@@ -13,7 +13,7 @@ use knockon::spectra::fitting::{
     DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, check_counts, fit_spectrum,
 };
 use knockon::spectra::user::{Content, UserSpectrum, parse_measured_spectrum};
-use knockon::spectra::{AnyResponse, Settings};
+use knockon::spectra::{AnyResponse, Responses, Settings};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -26,12 +26,14 @@ energy_low_ev,energy_high_ev,counts (or energy_ev, counts), in eV of measured en
 MODEL is a sum of components, for example cevns+exponential-background:
   exponential   counts, decay_ev                 flat   counts_per_ev
   power-law     counts_per_ev_at_50_ev, index (from 1 eV up)
-                these three are recoils of the response's element; with -background behind the name they
-                are events in which nothing is stored, such as electron recoils
+                these three are recoils of the response's element, or with several responses of the one behind
+                the name (exponential-O); with -background they are events in which nothing is stored, such as
+                electron recoils
   dark-matter   cross_section_cm2, mass_gev      cevns  scale (1: as predicted for the site)
                 these two need --exposure-kg-day
   capture       captures (neutron captures on W in the crystal)
-Bins that --exclude-ev LOW:HIGH reaches into are left out of the fit and predicted all the same.
+Give --response once for each element of the crystal that has one; recoils of the others are taken to store
+nothing. Bins that --exclude-ev LOW:HIGH reaches into are left out of the fit and predicted all the same.
 Parameters are called COMPONENT.NAME; resolution_ev is held at --resolution-ev unless --free resolution_ev.
 --settings takes the settings of `knockon spectra`: crystal, halo, reactor site, capture.
 
@@ -66,9 +68,9 @@ pub(crate) struct Arguments {
     /// Components joined by +, see below.
     #[arg(long, value_name = "NAME+NAME")]
     model: String,
-    /// Name or file of the response, as for `knockon correct`.
-    #[arg(long, value_name = "NAME-or-FILE")]
-    response: String,
+    /// Name or file of the response, as for `knockon correct`; once for each element that has one.
+    #[arg(long, value_name = "NAME-or-FILE", required = true)]
+    response: Vec<String>,
     #[command(flatten)]
     detector: DetectorArguments,
     /// Exposure in kg day of crystal.
@@ -102,20 +104,20 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut inputs = input_files(&arguments.measured, std::slice::from_ref(&arguments.response), &arguments.detector);
+    let mut inputs = input_files(&arguments.measured, &arguments.response, &arguments.detector);
     inputs.extend(arguments.settings.as_deref());
     FILES.iter().try_for_each(|file| refuse_overwriting(&inputs, &arguments.output.join(file)))?;
-    let response = AnyResponse::load(&arguments.response)?;
+    let responses = Responses::load(&arguments.response)?;
     let detector = arguments.detector.detector()?;
     let excluded_ev = arguments.excluded_ev()?;
-    let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
-    response.species().clone_into(&mut settings.species);
-    let model = arguments.model(&settings)?;
+    let settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    let settings = of_elements(settings, &responses);
+    let model = arguments.model(&settings[0])?;
     if arguments.settings.is_some() || model.needs_crystal() {
-        settings.validate()?;
+        settings.iter().try_for_each(Settings::validate)?;
     }
     let (name, text) = read_spectrum(&arguments.measured)?;
-    let range = response.best().usable_range_ev();
+    let range = responses.usable_range_ev();
     let content = arguments.content.map(Content::from);
     let UserSpectrum::Binned(measured) =
         parse_measured_spectrum(&text, &name, arguments.column.as_deref(), content, range)?
@@ -127,11 +129,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(doubt) = measured.edges_ev.last().and_then(|end| doubt_unit(*end)) {
         return Err(Error::input(name, doubt, "Convert them into eV").into());
     }
-    let fit = fit_spectrum(&measured, &model, &response, &detector, &excluded_ev)?;
+    let fit = fit_spectrum(&measured, &model, &responses, &detector, &excluded_ev)?;
     let parameters = json!({ "measured": name, "measured_hash": content_hash(text.as_bytes()), "model": arguments.model,
         "exposure_kg_day": arguments.exposure_kg_day, "excluded_ev": excluded_ev, "detector": detector,
-        "calibration": detector.calibration.in_words(), "response": describe(&response)?, "settings": settings });
-    arguments.write(&fit, &response, &parameters)?;
+        "calibration": detector.calibration.in_words(), "response": describe_all(&responses)?, "settings": settings[0] });
+    arguments.write(&fit, &responses, &parameters)?;
     for parameter in fit.parameters.iter().filter(|p| p.free) {
         progress::say(&in_words(parameter));
     }
@@ -161,11 +163,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !fit.counts_are_whole() {
         progress::say("the counts are not whole numbers: errors and p-value are those of Poisson counts all the same");
     }
-    if let Some(left_out) = left_out(&fit, response.n_bootstrap_sets()) {
+    if let Some(left_out) = left_out(&fit, responses.n_bootstrap_sets()) {
         progress::say(&left_out);
     }
     progress::say(&format!("wrote {}", arguments.output.display()));
     Ok(())
+}
+
+/// The settings as if the figures were for each element that has a response: all of them must be elements of the crystal.
+fn of_elements(settings: Settings, responses: &Responses) -> Vec<Settings> {
+    let of = |response: &AnyResponse| Settings { species: response.species().to_owned(), ..settings.clone() };
+    responses.iter().map(of).collect()
+}
+
+/// What the figure says it rests on.
+fn in_figure(responses: &Responses) -> String {
+    let names: Vec<&str> = responses.iter().map(AnyResponse::name).collect();
+    format!("{} {}", if names.len() == 1 { "response" } else { "responses" }, names.join(", "))
 }
 
 /// Fits that have not converged, which bands and p-value are without.
@@ -223,7 +237,7 @@ impl Arguments {
         Ok(model)
     }
 
-    fn write(&self, fit: &SpectrumFit, response: &AnyResponse, parameters: &Value) -> Result<()> {
+    fn write(&self, fit: &SpectrumFit, responses: &Responses, parameters: &Value) -> Result<()> {
         let at = |name: &str| self.output.join(name);
         let tables =
             [("measured.csv", measured_table(fit, parameters)), ("recoils.csv", recoil_table(fit, parameters))];
@@ -254,7 +268,7 @@ impl Arguments {
             "recoils": columns(&tables[1].1),
         });
         write_atomically(&at("fit.json"), (serde_json::to_string_pretty(&document)? + "\n").as_bytes())?;
-        let svg = fitted_spectrum::draw(fit, &format!("response {}", response.name()));
+        let svg = fitted_spectrum::draw(fit, &in_figure(responses));
         write_atomically(&at("fit.svg"), svg.as_bytes())?;
         write_atomically(&at("fit.png"), &raster::png(&svg)?)?;
         Ok(())

@@ -64,6 +64,11 @@ impl Responses {
         ranges.fold([0.0, f64::INFINITY], |[low, high], range| [low.max(range[0]), high.min(range[1])])
     }
 
+    /// As many sets as the one with most bootstrap sets has.
+    pub fn n_bootstrap_sets(&self) -> usize {
+        self.0.iter().map(AnyResponse::n_bootstrap_sets).max().unwrap_or(0)
+    }
+
     /// The element of one of them.
     pub(crate) fn element(&self, index: usize) -> &str {
         self.0[index].species()
@@ -98,7 +103,6 @@ impl Responses {
     /// its best numbers.
     pub(crate) fn replicas<'a>(&'a self) -> Vec<Vec<StoredEnergy<'a>>> {
         let of_each: Vec<Vec<StoredEnergy<'a>>> = self.0.iter().map(AnyResponse::replicas).collect();
-        let n = of_each.iter().map(Vec::len).max().unwrap_or(0);
         let one_of_each = |set: usize| {
             let of = |(response, sets): (&'a AnyResponse, &Vec<StoredEnergy<'a>>)| match sets.len() {
                 0 => response.best(),
@@ -106,6 +110,6 @@ impl Responses {
             };
             self.0.iter().zip(&of_each).map(of).collect()
         };
-        (0..n).map(one_of_each).collect()
+        (0..self.n_bootstrap_sets()).map(one_of_each).collect()
     }
 }

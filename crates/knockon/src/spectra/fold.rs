@@ -60,6 +60,11 @@ impl RecoilSpectrum {
         Self { grid, bins: vec![0.0; grid.n_bins], lines: Vec::new() }
     }
 
+    /// The sum of spectra on one grid.
+    pub fn sum(grid: Grid, spectra: impl IntoIterator<Item = Self>) -> Self {
+        spectra.into_iter().fold(Self::empty(grid), |sum, spectrum| sum.combine(1.0, &spectrum, 1.0))
+    }
+
     /// Integrates a rate per eV over every bin (3-point Gauss-Legendre).
     pub fn from_density(grid: Grid, mut rate_per_ev: impl FnMut(f64) -> f64) -> Self {
         let rule = gauss_legendre(3);
@@ -71,6 +76,13 @@ impl RecoilSpectrum {
     /// All counts.
     pub fn total(&self) -> f64 {
         self.bins.iter().sum::<f64>() + self.lines.iter().map(|l| l.content).sum::<f64>()
+    }
+
+    /// All counts times `factor`.
+    pub fn times(mut self, factor: f64) -> Self {
+        self.bins.iter_mut().for_each(|bin| *bin *= factor);
+        self.lines.iter_mut().for_each(|line| line.content *= factor);
+        self
     }
 
     /// All energies times `factor`.

@@ -2,7 +2,7 @@
 //! resolutions that fits come to, and recoils that no parameter changes (simulated captures).
 
 use super::super::eye::Eye;
-use super::model::Truth;
+use super::model::TruePart;
 use crate::Error;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ const LOG_STEP: f64 = 0.02;
 /// Eyes by resolution (the bits of a number in eV) and number of lines; of the same internal bins, edges and calibration.
 pub(super) type Eyes = Made<(u64, usize), Eye>;
 /// Recoils of components without parameters of shape, by index; on the same internal bins.
-pub(super) type Truths = Made<usize, Truth>;
+pub(super) type Truths = Made<usize, Vec<TruePart>>;
 
 /// Things made when first asked for.
 pub(super) struct Made<Key, Thing> {
@@ -46,8 +46,8 @@ impl Truths {
         &self,
         index: usize,
         shape: &[f64],
-        make: impl FnOnce() -> Result<Truth, Error>,
-    ) -> Result<Arc<Truth>, Error> {
+        make: impl FnOnce() -> Result<Vec<TruePart>, Error>,
+    ) -> Result<Arc<Vec<TruePart>>, Error> {
         if shape.is_empty() { self.get(index, make) } else { Ok(Arc::new(make()?)) }
     }
 }

@@ -18,7 +18,7 @@ use super::detector::Detector;
 use super::user::{BinnedSpectrum, Content, are_whole};
 use crate::Error;
 use crate::math::{band, band_by_bin, gamma_p};
-use crate::response::{AnyResponse, StoredEnergy};
+use crate::response::{Responses, StoredEnergy};
 use likelihood::expected_statistic;
 use nalgebra::DMatrix;
 use problem::{Fit, Problem};
@@ -125,21 +125,21 @@ const FEW_COUNTS: f64 = 10.0;
 /// Data sets drawn then: a p-value of 0.05 is known to 0.01.
 pub const DRAWN_SETS: u64 = 400;
 
-/// Fits `model` to the counts of `measured`, binned in measured energy. The resolution is the model's last parameter, by
+/// Fits `model` to the counts of `measured`, binned in measured energy; of several responses each is for the recoils of its element. The resolution is the model's last parameter, by
 /// default held at that of the detector. Bins that one of the ranges `excluded_ev` (low, high) reaches into are predicted, but say
 /// nothing of the parameters.
 pub fn fit_spectrum(
     measured: &BinnedSpectrum,
     model: &Model,
-    response: &AnyResponse,
+    responses: &Responses,
     detector: &Detector,
     excluded_ev: &[[f64; 2]],
 ) -> Result<SpectrumFit, Error> {
-    let problem = Problem::new(measured, model, response, detector, excluded_ev)?;
-    let stored = Some(response.best());
+    let problem = Problem::new(measured, model, responses, detector, excluded_ev)?;
+    let stored = &responses.best();
     let best = problem.search(stored)?;
-    let without = problem.search(None)?;
-    let sets: Vec<StoredEnergy> = response.replicas().into_iter().take(MOST_RESPONSE_SETS).collect();
+    let without = problem.search(&[])?;
+    let sets: Vec<Vec<StoredEnergy>> = responses.replicas().into_iter().take(MOST_RESPONSE_SETS).collect();
     let replicas = fits_with_sets(&problem, &sets, &best)?;
     let intervals = problem.profile(stored, &best)?;
     let mut projection = problem.projection(stored);
@@ -187,13 +187,13 @@ struct Replica {
 }
 
 /// Each set of the response with its own best parameters, but for those with which the fit has not converged.
-fn fits_with_sets(problem: &Problem, sets: &[StoredEnergy], best: &Fit) -> Result<Vec<Replica>, Error> {
-    let with_set = |set: &StoredEnergy| -> Result<Option<Replica>, Error> {
-        let Fit { values, converged, .. } = problem.fit_from(Some(*set), &best.values)?;
+fn fits_with_sets(problem: &Problem, sets: &[Vec<StoredEnergy>], best: &Fit) -> Result<Vec<Replica>, Error> {
+    let with_set = |set: &Vec<StoredEnergy>| -> Result<Option<Replica>, Error> {
+        let Fit { values, converged, .. } = problem.fit_from(set, &best.values)?;
         if !converged {
             return Ok(None);
         }
-        let seen = total(&problem.projection(Some(*set)).components(&values)?);
+        let seen = total(&problem.projection(set).components(&values)?);
         let recoils = total(&problem.recoils(&values)?);
         Ok(Some(Replica { values, seen, recoils }))
     };
@@ -210,7 +210,7 @@ struct Goodness {
     n_drawn: usize,
 }
 
-fn goodness(problem: &Problem, stored: Option<StoredEnergy>, best: &Fit, expected: &[f64]) -> Result<Goodness, Error> {
+fn goodness(problem: &Problem, stored: &[StoredEnergy], best: &Fit, expected: &[f64]) -> Result<Goodness, Error> {
     let in_fitted = problem.in_fitted(expected);
     let (mean, variance) = expected_statistic(&in_fitted);
     // A fitted parameter takes one unit of chi squared, with its variance of 2.

@@ -5,6 +5,8 @@ use super::super::detector::LEAST_RESOLUTION_EV;
 use super::super::fold::{Grid, RecoilSpectrum};
 use super::likelihood::Bounds;
 use crate::Error;
+use crate::Species;
+use crate::response::Responses;
 
 /// Where the power law is measured, eV.
 const PIVOT_EV: f64 = 50.0;
@@ -12,6 +14,17 @@ const PIVOT_EV: f64 = 50.0;
 const POWER_LAW_FROM_EV: f64 = 1.0;
 /// Name of the parameter that belongs to the detector.
 pub(super) const RESOLUTION: &str = "resolution_ev";
+
+/// What a component's energies are those of.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// Recoils of the elements that a source says, or of the only response's.
+    Recoils,
+    /// Recoils of this element.
+    Element(Species),
+    /// Events in which nothing is stored, e.g. electron recoils.
+    Background,
+}
 
 /// Shapes of true spectra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +64,7 @@ impl Parameter {
 pub(super) struct Component {
     pub(super) name: String,
     shape: Shape,
-    /// Events in which nothing is stored, e.g. electron recoils.
-    background: bool,
+    of: Origin,
     /// Index of its scale; parameters of its shape follow.
     pub(super) first: usize,
     pub(super) n_shape: usize,
@@ -68,14 +80,15 @@ pub struct Model {
     exposure_kg_day: Option<f64>,
 }
 
-/// Recoils of a component with scale 1: those that the response corrects, and all else.
-pub(super) struct Truth {
-    pub(super) own: RecoilSpectrum,
-    pub(super) other: RecoilSpectrum,
+/// A part of what a component with scale 1 is before anything is stored.
+pub(super) struct TruePart {
+    /// Which of the responses is for it; none: nothing is stored.
+    pub(super) response: Option<usize>,
+    pub(super) recoils: RecoilSpectrum,
 }
 
-const KNOWN: &str =
-    "exponential, power-law, flat, the same with -background (nothing stored), dark-matter, cevns, capture";
+const KNOWN: &str = "exponential, power-law, flat, the same with an element (exponential-O) or with -background (nothing stored), \
+                     dark-matter, cevns, capture";
 
 impl Model {
     /// Reads `NAME+NAME+...`. `settings` describe crystal, species and sources; dark matter and neutrinos need an exposure.
@@ -85,18 +98,9 @@ impl Model {
         }
         let (mut components, mut parameters): (Vec<Component>, Vec<Parameter>) = (Vec::new(), Vec::new());
         for name in text.split('+').map(str::trim) {
-            let plain = name.strip_suffix("-background");
-            let shape = match plain.unwrap_or(name) {
-                "exponential" => Shape::Exponential,
-                "power-law" => Shape::PowerLaw,
-                "flat" => Shape::Flat,
-                "dark-matter" if plain.is_none() => Shape::DarkMatter,
-                "cevns" if plain.is_none() => Shape::Cevns,
-                "capture" if plain.is_none() => Shape::Capture,
-                _ => {
-                    let problem = format!("expected components joined by +, found \"{name}\"");
-                    return Err(Error::input("model", problem, format!("Components are {KNOWN}")));
-                }
+            let Some((shape, of)) = read_component(name) else {
+                let problem = format!("expected components joined by +, found \"{name}\"");
+                return Err(Error::input("model", problem, format!("Components are {KNOWN}")));
             };
             if components.iter().any(|c| c.name == name) {
                 let problem = format!("expected each component once, found {name} twice");
@@ -109,7 +113,7 @@ impl Model {
             let first = parameters.len();
             parameters.extend(shape.parameters(name));
             let n_shape = parameters.len() - first - 1;
-            components.push(Component { name: name.to_owned(), shape, background: plain.is_some(), first, n_shape });
+            components.push(Component { name: name.to_owned(), shape, of, first, n_shape });
         }
         parameters.push(Parameter {
             name: RESOLUTION.to_owned(),
@@ -144,6 +148,12 @@ impl Model {
         Ok(())
     }
 
+    /// Refuses components whose recoils no response is for, or several might be for.
+    pub(super) fn check(&self, responses: &Responses) -> Result<(), Error> {
+        let plain = self.components.iter().filter(|c| !c.shape.is_physical());
+        plain.map(|component| component.response(responses).map(|_| ())).collect()
+    }
+
     /// Whether a component depends on what the crystal is made of.
     pub fn needs_crystal(&self) -> bool {
         self.components.iter().any(|c| matches!(c.shape, Shape::DarkMatter | Shape::Cevns))
@@ -160,51 +170,100 @@ impl Model {
         component: &Component,
         shape: &[f64],
         grid: Grid,
-        species: &str,
-    ) -> Result<Truth, Error> {
+        responses: &Responses,
+    ) -> Result<Vec<TruePart>, Error> {
         // Half a bin less, so that rounding cannot add one.
         let highest_recoil_ev = (grid.n_bins as f64 - 0.5) * grid.width_ev;
         let mut settings = Settings { bin_ev: grid.width_ev, highest_recoil_ev, ..self.settings.clone() };
-        // A species that the crystal lacks has no recoils in it.
         let exposure = self.exposure_kg_day.unwrap_or(1.0);
         match component.shape {
             Shape::DarkMatter => {
                 settings.dark_matter.mass_gev = shape[0];
                 settings.dark_matter.cross_section_cm2 = 1e-36;
                 settings.dark_matter.validate()?;
-                Ok(of_source(correction::dark_matter(&settings)?, grid, exposure * 1e36, species))
+                Ok(of_source(correction::dark_matter(&settings)?, exposure * 1e36, responses))
             }
-            Shape::Cevns => Ok(of_source(correction::cevns(&settings)?, grid, exposure, species)),
-            Shape::Capture => Ok(of_source(correction::capture(&settings)?, grid, 1.0, species)),
+            Shape::Cevns => Ok(of_source(correction::cevns(&settings)?, exposure, responses)),
+            Shape::Capture => Ok(of_source(correction::capture(&settings)?, 1.0, responses)),
             plain => {
                 let between = plain.integral(shape);
                 let bins = (0..grid.n_bins).map(|i| between(grid.edges(i).0, grid.edges(i).1)).collect();
-                let spectrum = RecoilSpectrum { grid, bins, lines: Vec::new() };
-                let empty = RecoilSpectrum::empty(grid);
-                Ok(if component.background {
-                    Truth { own: empty, other: spectrum }
-                } else {
-                    Truth { own: spectrum, other: empty }
-                })
+                let recoils = RecoilSpectrum { grid, bins, lines: Vec::new() };
+                Ok(vec![TruePart { response: component.response(responses)?, recoils }])
             }
         }
     }
 }
 
-/// Recoils of a source by whether the response is for them.
-fn of_source(rate: RecoilRate, grid: Grid, factor: f64, species: &str) -> Truth {
-    let none = RecoilSpectrum::empty(grid);
-    let own = rate.recoils.combine(factor, &none, 1.0);
-    let others = rate.parts.iter().filter(|p| !p.included);
-    let other = others.fold(none.clone(), |sum, part| sum.combine(1.0, &part.recoils, factor));
-    if rate.species == species {
-        Truth { own, other }
-    } else {
-        Truth { other: other.combine(1.0, &own, 1.0), own: none }
+/// Shape and origin of a component by its name.
+fn read_component(name: &str) -> Option<(Shape, Origin)> {
+    let physical = match name {
+        "dark-matter" => Some(Shape::DarkMatter),
+        "cevns" => Some(Shape::Cevns),
+        "capture" => Some(Shape::Capture),
+        _ => None,
+    };
+    if let Some(shape) = physical {
+        return Some((shape, Origin::Recoils));
+    }
+    let shapes =
+        [("exponential", Shape::Exponential), ("power-law", Shape::PowerLaw), ("flat", Shape::Flat)].into_iter();
+    let (rest, shape) = shapes.filter_map(|(known, shape)| Some((name.strip_prefix(known)?, shape))).next()?;
+    let of = match rest {
+        "" => Origin::Recoils,
+        "-background" => Origin::Background,
+        _ => Origin::Element(Species::from_symbol(rest.strip_prefix('-')?)?),
+    };
+    Some((shape, of))
+}
+
+impl Component {
+    /// Which response is for the recoils of a plain shape, none where nothing is stored. Refuses recoils that no response is for, or that
+    /// several might be for: only the source of a physical component says which element recoils.
+    fn response(&self, responses: &Responses) -> Result<Option<usize>, Error> {
+        let refuse = |expected: &str, found: &str, remedy: String| {
+            Err(Error::input("model", format!("expected {expected}, found {found}"), remedy))
+        };
+        let name = &self.name;
+        match self.of {
+            Origin::Background => Ok(None),
+            Origin::Recoils if responses.only().is_some() => Ok(Some(0)),
+            Origin::Recoils => {
+                let each = responses.iter().map(|response| format!("{name}-{}", response.species()));
+                let each = each.collect::<Vec<_>>().join(", ");
+                let remedy = format!("Name one or more of {each}, or {name}-background where nothing is stored");
+                refuse("recoils of one element, since there are several responses", name, remedy)
+            }
+            Origin::Element(species) => match responses.position(species.symbol()) {
+                Some(index) => Ok(Some(index)),
+                None => {
+                    let elements = responses.elements();
+                    let remedy = "Give the response for this element, or take -background, in which nothing is stored";
+                    refuse(&format!("recoils of an element with a response ({elements})"), name, remedy.to_owned())
+                }
+            },
+        }
     }
 }
 
+/// Recoils of a source by element, times a factor.
+fn of_source(rate: RecoilRate, factor: f64, responses: &Responses) -> Vec<TruePart> {
+    // Parts that are included are a share of the recoils that come first.
+    let others = rate.parts.into_iter().filter(|part| !part.included).map(|part| (part.label, part.recoils));
+    let each = std::iter::once((rate.species, rate.recoils)).chain(others);
+    let part = |(element, recoils): (String, RecoilSpectrum)| TruePart {
+        response: responses.position(&element),
+        recoils: recoils.times(factor),
+    };
+    each.map(part).collect()
+}
+
 impl Shape {
+    /// Whether a source says which elements recoil.
+    fn is_physical(self) -> bool {
+        matches!(self, Self::DarkMatter | Self::Cevns | Self::Capture)
+    }
+
     /// The scale, then what fixes the shape.
     fn parameters(self, name: &str) -> Vec<Parameter> {
         let free = |what: &str, start: Option<f64>, low: f64, high: f64| Parameter {
@@ -245,6 +304,11 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::response::AnyResponse;
+
+    fn paper() -> Responses {
+        AnyResponse::load("paper").unwrap().into()
+    }
 
     const GRID: Grid = Grid { width_ev: 0.5, n_bins: 600 };
 
@@ -256,8 +320,10 @@ mod tests {
     fn shapes_have_their_integrals() {
         let total = |text: &str, shape: &[f64]| {
             let model = model(text).unwrap();
-            let truth = model.truth(&model.components[0], shape, GRID, "W").unwrap();
-            (truth.own.total(), truth.other.total())
+            let truth = model.truth(&model.components[0], shape, GRID, &paper()).unwrap();
+            let of = |own: bool| truth.iter().filter(|p| p.response.is_some() == own).map(|p| p.recoils.total()).sum();
+            let totals: (f64, f64) = (of(true), of(false));
+            totals
         };
         assert!((total("exponential", &[20.0]).0 - 1.0).abs() < 1e-6);
         assert_eq!(total("flat-background", &[]), (0.0, 300.0));
@@ -269,7 +335,14 @@ mod tests {
 
     #[test]
     fn models_without_meaning_are_refused() {
-        for (text, expected) in [("gaussian", "exponential"), ("flat+flat", "twice"), ("", "joined by +")] {
+        for (text, expected) in [
+            ("gaussian", "exponential"),
+            ("flat+flat", "twice"),
+            ("", "joined by +"),
+            ("flat-Xx", "with an element (exponential-O)"),
+            ("cevns-background", "found \"cevns-background\""),
+            ("flatO", "found \"flatO\""),
+        ] {
             let message = model(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{text}: {message}");
         }

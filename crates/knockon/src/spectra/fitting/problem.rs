@@ -3,7 +3,7 @@
 use super::super::calibration::Calibration;
 use super::super::detector::{Detector, FAR_SIGMAS};
 use super::super::eye::{CONVERGED, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
-use super::super::fold::Grid;
+use super::super::fold::{Grid, RecoilSpectrum};
 use super::super::user::BinnedSpectrum;
 use super::likelihood::{Bounds, Expectation, Optimum, cash, minimise};
 use super::made::{Eyes, Truths};
@@ -11,7 +11,7 @@ use super::model::Model;
 use super::projection::{Projection, in_bins};
 use super::{check_counts, total};
 use crate::Error;
-use crate::response::{AnyResponse, StoredEnergy};
+use crate::response::{Responses, StoredEnergy};
 use nalgebra::DMatrix;
 use rand::SeedableRng;
 use rand_distr::{Distribution, Poisson};
@@ -39,7 +39,7 @@ const RECOIL_BIN_EV: f64 = 1.0;
 #[derive(Clone)]
 pub(super) struct Problem<'a> {
     model: &'a Model,
-    species: &'a str,
+    responses: &'a Responses,
     detector: &'a Detector,
     edges: &'a [f64],
     /// Counts of all bins.
@@ -96,11 +96,12 @@ impl<'a> Problem<'a> {
     pub(super) fn new(
         measured: &'a BinnedSpectrum,
         model: &'a Model,
-        response: &'a AnyResponse,
+        responses: &'a Responses,
         detector: &'a Detector,
         excluded_ev: &[[f64; 2]],
     ) -> Result<Self, Error> {
         detector.validate()?;
+        model.check(responses)?;
         let place = "measured spectrum";
         let refuse = |problem: String, remedy: &str| Err(Error::input(place, problem, remedy));
         check_counts(measured, place)?;
@@ -116,7 +117,7 @@ impl<'a> Problem<'a> {
                 format!("expected counts in more bins than the {n} free parameters, found {counts} in {bins}");
             return refuse(problem, "Give more data, exclude fewer bins, or hold parameters (fix)");
         }
-        let [low, high] = response.best().usable_range_ev();
+        let [low, high] = responses.usable_range_ev();
         let last = edges[edges.len() - 1];
         if last > high {
             let problem = format!("expected energies up to {high} eV, where the response ends, found {last}");
@@ -132,7 +133,8 @@ impl<'a> Problem<'a> {
         let resolution_ev = if free.contains(&resolution) { held_ev.max(1.0) } else { held_ev };
         start[resolution] = Some(resolution_ev);
         let sigma_ev = resolution_ev + detector.resolution.slope * high;
-        let complete = high - response.best().rarely_exceeded_ev(high) - FAR_SIGMAS * sigma_ev;
+        let stored_ev = responses.best().iter().map(|stored| stored.rarely_exceeded_ev(high)).fold(0.0, f64::max);
+        let complete = high - stored_ev - FAR_SIGMAS * sigma_ev;
         if last > complete {
             // Rounded down, so that a spectrum that is cut there is accepted.
             let complete = (100.0 * complete).floor() / 100.0;
@@ -151,7 +153,7 @@ impl<'a> Problem<'a> {
         let grid = Grid { width_ev: end / n_bins, n_bins: n_bins as usize };
         Ok(Self {
             model,
-            species: response.species(),
+            responses,
             detector,
             edges,
             observed,
@@ -165,8 +167,8 @@ impl<'a> Problem<'a> {
         })
     }
 
-    /// The model seen with one set of numbers of a response, or none.
-    pub(super) fn projection<'b>(&'b self, stored: Option<StoredEnergy<'b>>) -> Projection<'b> {
+    /// The model seen with one set of numbers of each response, or none.
+    pub(super) fn projection<'b>(&'b self, stored: &[StoredEnergy<'b>]) -> Projection<'b> {
         // Calibrated with the capture peak, each response has its own energy scale.
         let shared = self.detector.calibration == Calibration::ElectronRecoils;
         let eyes = if shared { Arc::clone(&self.eyes) } else { Arc::default() };
@@ -174,12 +176,12 @@ impl<'a> Problem<'a> {
         self.projection_on(stored, self.grid, Fineness::COARSE).sharing(eyes, Arc::clone(&self.truths), interpolated)
     }
 
-    fn projection_on<'b>(&'b self, stored: Option<StoredEnergy<'b>>, grid: Grid, fine: Fineness) -> Projection<'b> {
-        Projection::new(self.model, self.species, stored, self.detector, self.edges, (grid, fine))
+    fn projection_on<'b>(&'b self, stored: &[StoredEnergy<'b>], grid: Grid, fine: Fineness) -> Projection<'b> {
+        Projection::new(self.model, self.responses, stored, self.detector, self.edges, (grid, fine))
     }
 
     /// The best of several starts: each parameter of a shape also from 0.4 and 2.5 times its start.
-    pub(super) fn search(&self, stored: Option<StoredEnergy>) -> Result<Fit, Error> {
+    pub(super) fn search(&self, stored: &[StoredEnergy]) -> Result<Fit, Error> {
         let mut projection = self.projection(stored);
         let mut starts = vec![self.start.clone()];
         let shapes = self.model.components.iter().flat_map(|c| c.first + 1..=c.first + c.n_shape);
@@ -207,7 +209,7 @@ impl<'a> Problem<'a> {
     }
 
     /// One fit from good values.
-    pub(super) fn fit_from(&self, stored: Option<StoredEnergy>, start: &[f64]) -> Result<Fit, Error> {
+    pub(super) fn fit_from(&self, stored: &[StoredEnergy], start: &[f64]) -> Result<Fit, Error> {
         self.minimise(&mut self.projection(stored), start, &self.free, EXACT)
     }
 
@@ -269,7 +271,7 @@ impl<'a> Problem<'a> {
     /// has not converged. The seed is fixed.
     pub(super) fn drawn_statistics(
         &self,
-        stored: Option<StoredEnergy>,
+        stored: &[StoredEnergy],
         best: &Fit,
         expected: &[f64],
         sets: u64,
@@ -293,7 +295,7 @@ impl<'a> Problem<'a> {
     }
 
     /// For each free parameter, where the least statistic over all others is 1 above the minimum, below and above.
-    pub(super) fn profile(&self, stored: Option<StoredEnergy>, best: &Fit) -> Result<Vec<[f64; 2]>, Error> {
+    pub(super) fn profile(&self, stored: &[StoredEnergy], best: &Fit) -> Result<Vec<[f64; 2]>, Error> {
         let ends = |index: usize| -> Result<[f64; 2], Error> {
             let mut projection = self.projection(stored);
             let [low, high] = [-1.0, 1.0].map(|side| self.profile_end(&mut projection, best, index, side));
@@ -369,8 +371,9 @@ impl<'a> Problem<'a> {
         let every = self.bins_per_recoil_bin();
         let of = |(index, component): (usize, &super::model::Component)| -> Result<Vec<f64>, Error> {
             let shape = &values[component.first + 1..=component.first + component.n_shape];
-            let truth = self.truths.of(index, shape, || self.model.truth(component, shape, self.grid, self.species))?;
-            let all = in_bins(truth.own.combine(1.0, &truth.other, 1.0));
+            let truth =
+                self.truths.of(index, shape, || self.model.truth(component, shape, self.grid, self.responses))?;
+            let all = in_bins(RecoilSpectrum::sum(self.grid, truth.iter().map(|part| part.recoils.clone())));
             Ok(all.chunks_exact(every).map(|c| values[component.first] * c.iter().sum::<f64>()).collect())
         };
         self.model.components.iter().enumerate().map(of).collect()
@@ -394,7 +397,7 @@ impl<'a> Problem<'a> {
     /// are halved; refused where it is too large.
     pub(super) fn convergence_error(
         &self,
-        stored: Option<StoredEnergy>,
+        stored: &[StoredEnergy],
         values: &[f64],
         expected: &[f64],
     ) -> Result<f64, Error> {

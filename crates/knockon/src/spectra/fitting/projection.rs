@@ -7,18 +7,19 @@ use super::likelihood::Expectation;
 use super::made::{Eyes, Truths, nodes};
 use super::model::{Component, Model};
 use crate::Error;
-use crate::response::StoredEnergy;
+use crate::response::{Responses, StoredEnergy};
 use std::sync::Arc;
 
 /// Relative step of the central differences in parameters of shapes.
 const STEP: f64 = 1e-4;
 
-/// A model seen through one set of numbers of a response (or none) and a detector.
+/// A model seen through one set of numbers of each response (or none) and a detector.
 pub(super) struct Projection<'a> {
     model: &'a Model,
-    species: &'a str,
-    stored: Option<StoredEnergy<'a>>,
-    kernel: Option<StorageKernel<'a>>,
+    responses: &'a Responses,
+    /// In the order of the responses; empty where nothing is stored.
+    stored: Vec<StoredEnergy<'a>>,
+    kernels: Vec<StorageKernel<'a>>,
     detector: &'a Detector,
     edges: &'a [f64],
     grid: Grid,
@@ -37,19 +38,19 @@ pub(super) struct Projection<'a> {
 impl<'a> Projection<'a> {
     pub(super) fn new(
         model: &'a Model,
-        species: &'a str,
-        stored: Option<StoredEnergy<'a>>,
+        responses: &'a Responses,
+        stored: &[StoredEnergy<'a>],
         detector: &'a Detector,
         edges: &'a [f64],
         (grid, fineness): (Grid, Fineness),
     ) -> Self {
-        let kernel = stored.map(|s| StorageKernel::new(s, grid));
+        let kernels = stored.iter().map(|s| StorageKernel::new(*s, grid)).collect();
         let deposited = vec![None; model.components.len()];
         Self {
             model,
-            species,
-            stored,
-            kernel,
+            responses,
+            stored: stored.to_vec(),
+            kernels,
             detector,
             edges,
             grid,
@@ -110,8 +111,7 @@ impl<'a> Projection<'a> {
 
     /// Factor of the calibration at these values.
     pub(super) fn scale(&self, values: &[f64]) -> Result<f64, Error> {
-        let resolution = self.seen_with(values).resolution;
-        self.stored.map_or(Ok(1.0), |s| self.detector.calibration.scale(s, self.species, resolution))
+        if self.stored.is_empty() { Ok(1.0) } else { self.seen_with(values).scale(self.responses, &self.stored) }
     }
 
     fn difference(
@@ -171,9 +171,12 @@ impl<'a> Projection<'a> {
     }
 
     fn deposit(&self, index: usize, component: &Component, shape: &[f64]) -> Result<RecoilSpectrum, Error> {
-        let truth = self.truths.of(index, shape, || self.model.truth(component, shape, self.grid, self.species))?;
-        let own = self.kernel.as_ref().map_or_else(|| truth.own.clone(), |k| k.apply(&truth.own));
-        Ok(own.combine(1.0, &truth.other, 1.0))
+        let truth = self.truths.of(index, shape, || self.model.truth(component, shape, self.grid, self.responses))?;
+        let deposited = truth.iter().map(|part| match part.response.and_then(|index| self.kernels.get(index)) {
+            Some(kernel) => kernel.apply(&part.recoils),
+            None => part.recoils.clone(),
+        });
+        Ok(RecoilSpectrum::sum(self.grid, deposited))
     }
 }
 

@@ -5,13 +5,19 @@ use super::super::detected::detect_into;
 use super::super::detector::{Detector, Resolution, Trigger};
 use super::super::user::{BinnedSpectrum, Content, UserPart, UserSpectrum};
 use super::*;
-use crate::response::{Response, ResponseMatrix};
+use crate::response::{AnyResponse, Response, ResponseMatrix};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Poisson};
 use rand_pcg::Pcg64;
 
-fn paper(sets: usize) -> AnyResponse {
+fn paper(sets: usize) -> Responses {
+    of_element("W", sets).into()
+}
+
+/// The paper's response as if it were that of an element.
+fn of_element(element: &str, sets: usize) -> AnyResponse {
     let mut response = Response::from_paper();
+    element.clone_into(&mut response.species);
     response.bootstrap.truncate(sets);
     AnyResponse::Curves(Box::new(response))
 }
@@ -33,7 +39,7 @@ fn binned(edges_ev: Vec<f64>, counts: Vec<f64>) -> BinnedSpectrum {
 fn expected(density_per_ev: impl Fn(f64) -> f64, edges: &[f64]) -> Vec<f64> {
     let fine: Vec<f64> = (0..=300).map(f64::from).collect();
     let counts = fine.windows(2).map(|e| density_per_ev(0.5 * (e[0] + e[1])) * (e[1] - e[0])).collect();
-    detect_into(&UserSpectrum::Binned(binned(fine, counts)), edges, &paper(0).into(), &detector()).unwrap().after
+    detect_into(&UserSpectrum::Binned(binned(fine, counts)), edges, &paper(0), &detector()).unwrap().after
 }
 
 fn edges() -> Vec<f64> {
@@ -71,7 +77,7 @@ fn parameters_come_back_and_without_correction_they_do_not() {
         let shape = fine.windows(2).map(|e| (-e[0] / decay).exp() - (-e[1] / decay).exp()).collect();
         let mut calcium = binned(fine, shape);
         calcium.parts[0].species = Some("Ca".to_owned());
-        let seen = detect_into(&UserSpectrum::Binned(calcium), &edges(), &paper(0).into(), &detector()).unwrap().after;
+        let seen = detect_into(&UserSpectrum::Binned(calcium), &edges(), &paper(0), &detector()).unwrap().after;
         let scale = data.parts[0].counts.iter().sum::<f64>() / seen.iter().sum::<f64>();
         likelihood::cash(&data.parts[0].counts, &seen.iter().map(|s| scale * s).collect::<Vec<_>>())
     };
@@ -127,7 +133,7 @@ fn pulls_have_unit_width() {
         let data = binned(edges(), counts);
         let detector = detector();
         let problem = Problem::new(&data, &model, &response, &detector, &[]).unwrap();
-        let fit = problem.fit_from(Some(response.best()), &[2e4, 30.0, 20.0, 4.0]).unwrap();
+        let fit = problem.fit_from(&response.best(), &[2e4, 30.0, 20.0, 4.0]).unwrap();
         let pull = |i: usize| (fit.values[i] - known[i]) / fit.covariance[(i, i)].sqrt();
         ((0..3).map(pull).collect(), fit.statistic)
     };
@@ -181,7 +187,7 @@ fn physical_components_are_fitted() {
     let data_of = |model: &Model, edges: &[f64], values: &[f64]| {
         let blank = binned(edges.to_vec(), vec![1.0; edges.len() - 1]);
         let problem = Problem::new(&blank, model, &response, &detector, &[]).unwrap();
-        let counts = total(&problem.projection(Some(response.best())).components(values).unwrap());
+        let counts = total(&problem.projection(&response.best()).components(values).unwrap());
         binned(edges.to_vec(), counts)
     };
     let fit = fit_spectrum(&data_of(&model, &edges, &[8e4, 4.0]), &model, &response, &detector, &[]).unwrap();
@@ -200,6 +206,43 @@ fn physical_components_are_fitted() {
     assert!((value(&fit, "dark-matter.mass_gev").value - 2.5).abs() < 0.02, "{:?}", fit.parameters);
     assert!((value(&fit, "dark-matter.cross_section_cm2").value / 1e-39 - 1.0).abs() < 0.02);
     assert!((value(&fit, "flat-background.counts_per_ev").value / 30.0 - 1.0).abs() < 0.01);
+}
+
+/// Neutrinos on all elements of the crystal, each with a response: what the fold of `knockon correct` makes of the same recoils comes back
+/// with the scale of 1. Without the response for calcium and oxygen, which store as much here, it does not.
+#[test]
+fn several_elements_have_responses_of_their_own() {
+    let settings = Settings { bin_ev: 0.5, stop_ev: 200.0, highest_recoil_ev: 400.0, ..Settings::default() };
+    let all = Responses::new(["W", "Ca", "O"].map(|element| of_element(element, 2)).into()).unwrap();
+    let rate = super::super::correction::cevns(&settings).unwrap();
+    let others = rate.parts.iter().map(|part| (part.label.as_str(), &part.recoils));
+    let parts = std::iter::once(("W", &rate.recoils)).chain(others).map(|(element, recoils)| UserPart {
+        species: Some(element.to_owned()),
+        counts: recoils.bins.iter().map(|counts| 1e5 * counts).collect(),
+        errors: None,
+    });
+    let edges_ev = (0..=800).map(|bin| 0.5 * f64::from(bin)).collect();
+    let truth = BinnedSpectrum { parts: parts.collect(), ..binned(edges_ev, Vec::new()) };
+    let data = binned(edges(), detect_into(&UserSpectrum::Binned(truth), &edges(), &all, &detector()).unwrap().after);
+    let model = Model::parse("cevns", &settings, Some(1e5)).unwrap();
+    let fit = |responses: &Responses| fit_spectrum(&data, &model, responses, &detector(), &[]).unwrap();
+    let (with_all, with_one) = (fit(&all), fit(&paper(0)));
+    assert!((value(&with_all, "cevns.scale").value - 1.0).abs() < 1e-3, "{:?}", with_all.parameters);
+    assert!(with_all.statistic < 0.05 && with_all.n_response_sets == 2, "{}", with_all.statistic);
+    assert!(with_one.statistic > with_all.statistic + 4.0, "{}", with_one.statistic);
+    // The order says nothing, and what belongs to no element is named.
+    let other_way = Responses::new(["O", "W", "Ca"].map(|element| of_element(element, 2)).into()).unwrap();
+    let scale = value(&fit(&other_way), "cevns.scale").value;
+    assert!((scale / value(&with_all, "cevns.scale").value - 1.0).abs() < 1e-9, "{scale}");
+    let of = |model: &str, responses: &Responses| {
+        let model = Model::parse(model, &settings, None).unwrap();
+        fit_spectrum(&data, &model, responses, &detector(), &[]).map(|fit| value(&fit, &fit.parameters[0].name).value)
+    };
+    let message = of("exponential", &all).unwrap_err().to_string();
+    assert!(message.contains("exponential-W, exponential-Ca, exponential-O"), "{message}");
+    let message = of("flat-Ca", &paper(0)).unwrap_err().to_string();
+    assert!(message.contains("recoils of an element with a response (W), found flat-Ca"), "{message}");
+    assert_eq!(of("exponential-O", &all).unwrap(), of("exponential", &of_element("O", 0).into()).unwrap());
 }
 
 #[test]
@@ -242,7 +285,7 @@ fn a_scale_at_its_bound_has_an_upper_end() {
             let problem = Problem::new(&fewer, &held, &response, &detector, &[]).unwrap();
             let mut from = start.clone();
             from[2] = cross_section_cm2;
-            problem.fit_from(Some(response.best()), &from).unwrap().statistic
+            problem.fit_from(&response.best(), &from).unwrap().statistic
         };
         let rise = at(cross_section.interval[1]) - at(0.0);
         assert!((rise - 1.0).abs() < 0.02, "{rise} {cross_section:?}");
@@ -272,17 +315,17 @@ fn fits_that_have_not_converged_are_left_out() {
     let (response, detector) = (paper(0), detector());
     let data = binned(edges(), expected(|e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp(), &edges()));
     let mut problem = Problem::new(&data, &model, &response, &detector, &[]).unwrap();
-    let best = problem.search(None).unwrap();
-    let counts = total(&problem.projection(None).components(&best.values).unwrap());
+    let best = problem.search(&[]).unwrap();
+    let counts = total(&problem.projection(&[]).components(&best.values).unwrap());
     let found = |problem: &Problem| {
-        let drawn = problem.drawn_statistics(None, &best, &counts, 3).unwrap().len();
-        let ends = problem.profile(None, &best).unwrap().into_iter().flatten().filter(|end| end.is_finite()).count();
+        let drawn = problem.drawn_statistics(&[], &best, &counts, 3).unwrap().len();
+        let ends = problem.profile(&[], &best).unwrap().into_iter().flatten().filter(|end| end.is_finite()).count();
         [drawn, ends, fits_with_sets(problem, &[response.best()], &best).unwrap().len()]
     };
     assert_eq!(found(&problem), [3, 4, 1]);
     problem.most_steps = 0;
     assert_eq!(found(&problem), [0, 0, 0]);
-    let message = problem.drawn_statistics(None, &best, &[5.0, f64::INFINITY], 1).unwrap_err().to_string();
+    let message = problem.drawn_statistics(&[], &best, &[5.0, f64::INFINITY], 1).unwrap_err().to_string();
     assert!(message.contains("found inf in bin 2"), "{message}");
 }
 
@@ -291,7 +334,7 @@ fn fits_that_have_not_converged_are_left_out() {
 fn data_near_the_end_of_a_response_are_refused() {
     let energies: Vec<f64> = (0..=100).map(|i| 2.0 * f64::from(i)).collect();
     let matrix = ResponseMatrix::from_response(&Response::from_paper(), &energies, 0.25).unwrap();
-    let response = AnyResponse::Matrix(Box::new(matrix));
+    let response = Responses::from(AnyResponse::Matrix(Box::new(matrix)));
     let model = Model::parse("exponential", &Settings::default(), None).unwrap();
     let up_to = |last: f64| {
         let edges: Vec<f64> = (0..=20).map(|i| 20.0 + (last - 20.0) / 20.0 * f64::from(i)).collect();
