@@ -204,6 +204,16 @@ fn doubts_about_the_input_are_said() {
     }
     assert!(!said("sharp.csv").0.contains("smeared twice"));
     assert!(!said("ended.csv").0.contains("lack recoils"));
+    write("again.csv", format!("energy_ev,corrected_rate\n{rows}"));
+    let again = "corrected_rate is what a correction ended with: stored energy, resolution";
+    assert!(said("again.csv").0.contains(again) && !said("ended.csv").0.contains("a correction ended with"));
+    write("seen.csv", format!("energy_ev,uncorrected_rate\n{rows}"));
+    assert!(said("seen.csv").0.contains("uncorrected_rate is what a correction ended with: resolution and trigger"));
+    write("truth.csv", format!("# settings: {{\"capture\":{{\"resolution_ev\":5.0}}}}\nenergy_ev,rate\n{rows}"));
+    assert!(!said("truth.csv").0.contains("smeared twice"));
+    let in_kev = ["correct", "ended.csv", "--response", "paper", "--threshold-ev", "0.02", "-o", "low.csv"];
+    let message = String::from_utf8_lossy(&run(folder, &in_kev).stderr).into_owned();
+    assert!(message.contains("is 0.02 meant in keV?"), "{message}");
     let message = said("parts.csv").0;
     assert!(message.contains("left uncorrected: Ca, O\n") && !message.contains(taken_as_own), "{message}");
     for file in ["kev.txt", "kev-events.txt"] {
@@ -346,6 +356,7 @@ fn a_model_is_fitted_to_measured_counts() {
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && message.contains(sharp) == is_doubted, "{more:?}: {message}");
     }
+    std::fs::write(folder.join("peak.toml"), "calibration = \"capture-peak\"\n").unwrap();
     // Of few counts p-values come from drawn data sets, the least of which is 1 / 401.
     let bins = (0..20).map(|i| format!("{},{},{}\n", 30 + 2 * i, 32 + 2 * i, if i == 9 { 60 } else { 2 }));
     std::fs::write(
@@ -365,6 +376,7 @@ fn a_model_is_fitted_to_measured_counts() {
     for (more, expected) in [
         (vec!["--model", "flat", "--exclude-ev", "80"], ["exclude-ev: expected LOW:HIGH in eV", "80:120"]),
         (vec!["--model", "gaussian"], ["gaussian", "exponential"]),
+        (vec!["--model", "flat", "--settings", "peak.toml"], ["peak.toml", "--calibration to the fit"]),
         (vec!["--model", "cevns"], ["exposure_kg_day", "exposure in kg day"]),
         (
             vec!["--model", "exponential", "--fix", "exponential.decay_ev"],

@@ -279,6 +279,13 @@ fn taken_as_own(responses: &Responses) -> String {
     format!("all recoils were taken as those of {}, the response's species", responses.elements())
 }
 
+/// A threshold in keV, most likely: it would keep everything.
+fn doubt_threshold(detector: &Detector) -> Option<String> {
+    let Trigger::ErrorFunction { threshold_ev, .. } = detector.trigger else { return None };
+    let is_doubted = threshold_ev > 0.0 && threshold_ev < 1.0;
+    is_doubted.then(|| format!("the threshold is read in eV: is {threshold_ev} meant in keV?"))
+}
+
 /// A resolution that the input says it has already, where another is asked for.
 fn doubt_resolution(text: &str, detector: &Detector) -> Option<String> {
     let Resolution { constant_ev, slope } = detector.resolution;
@@ -286,6 +293,8 @@ fn doubt_resolution(text: &str, detector: &Detector) -> Option<String> {
         return None;
     }
     let comments = text.lines().filter_map(|line| line.trim_start().strip_prefix('#'));
+    // Settings of a fit, whose true spectrum has no resolution.
+    let comments = comments.filter(|comment| !comment.trim_start().starts_with("settings"));
     let found = comments.filter_map(resolution_in_ev).find(|resolution_ev| *resolution_ev > 0.0)?;
     Some(format!(
         "the input's own lines say resolution_ev: {found}: with the resolution asked for here it is smeared twice; leave one of them out"
@@ -350,12 +359,20 @@ impl Arguments {
     fn doubts(&self, spectrum: &UserSpectrum, responses: &Responses, detector: &Detector) -> Result<Vec<String>> {
         let binned = match spectrum {
             UserSpectrum::Events(recoils) => {
-                return Ok(doubt_unit(recoils.iter().copied().fold(0.0, f64::max)).into_iter().collect());
+                let of_unit = doubt_unit(recoils.iter().copied().fold(0.0, f64::max));
+                return Ok(of_unit.into_iter().chain(doubt_threshold(detector)).collect());
             }
             UserSpectrum::Binned(binned) => binned,
         };
         let end = binned.edges_ev[binned.edges_ev.len() - 1];
-        let mut doubts: Vec<String> = doubt_unit(end).into_iter().collect();
+        let mut doubts: Vec<String> = doubt_unit(end).into_iter().chain(doubt_threshold(detector)).collect();
+        for (of, again) in
+            [("corrected_", "stored energy, resolution and trigger"), ("uncorrected_", "resolution and trigger")]
+        {
+            if binned.column.starts_with(of) {
+                doubts.push(format!("{} is what a correction ended with: {again} act a second time", binned.column));
+            }
+        }
         doubts.extend(too_coarse_between_ev(binned, detector.resolution).map(|[low, high]| {
             format!("bins from {low:.3} to {high:.3} eV are wider than the resolution, and taken as flat inside: give finer ones")
         }));

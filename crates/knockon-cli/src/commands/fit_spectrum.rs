@@ -9,13 +9,15 @@ use crate::{config, progress};
 use anyhow::Result;
 use knockon::Error;
 use knockon::io::{content_hash, write_atomically};
+use knockon::spectra::calibration::Calibration;
+use knockon::spectra::detector::Detector;
 use knockon::spectra::fitting::{
     DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, check_counts, fit_spectrum,
 };
 use knockon::spectra::user::{Content, UserSpectrum, parse_measured_spectrum};
 use knockon::spectra::{AnyResponse, Responses, Settings};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `--help` says below the options.
 const HELP: &str = "\
@@ -35,7 +37,8 @@ MODEL is a sum of components, for example cevns+exponential-background:
 Give --response once for each element of the crystal that has one; recoils of the others are taken to store
 nothing. Bins that --exclude-ev LOW:HIGH reaches into are left out of the fit and predicted all the same.
 Parameters are called COMPONENT.NAME; resolution_ev is held at --resolution-ev unless --free resolution_ev.
---settings takes the settings of `knockon spectra`: crystal, halo, reactor site, capture.
+--settings takes crystal, halo, reactor site and capture from settings of `knockon spectra`; energies, resolution and
+calibration are those of the options here.
 
 Errors: deviation from the information matrix, low and high from the profile likelihood (68 %),
 response_low and response_high from fits with each of the response's bootstrap sets (at most 100). The goodness
@@ -111,6 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let detector = arguments.detector.detector()?;
     let excluded_ev = arguments.excluded_ev()?;
     let settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    refuse_calibration(&settings, &detector, arguments.settings.as_deref())?;
     let settings = of_elements(settings, &responses);
     let model = arguments.model(&settings[0])?;
     if arguments.settings.is_some() || model.needs_crystal() {
@@ -129,11 +133,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(doubt) = measured.edges_ev.last().and_then(|end| doubt_unit(*end)) {
         return Err(Error::input(name, doubt, "Convert them into eV").into());
     }
-    let fit = fit_spectrum(&measured, &model, &responses, &detector, &excluded_ev)?;
+    let bar = progress::Bar::new("fits for uncertainties");
+    let fit = fit_spectrum(&measured, &model, &responses, &detector, &excluded_ev, &bar)?;
+    drop(bar);
     let parameters = json!({ "measured": name, "measured_hash": content_hash(text.as_bytes()), "model": arguments.model,
         "exposure_kg_day": arguments.exposure_kg_day, "excluded_ev": excluded_ev, "detector": detector,
-        "calibration": detector.calibration.in_words(), "response": describe_all(&responses)?, "settings": settings[0] });
+        "calibration": detector.calibration.in_words(), "response": describe_all(&responses)?, "settings": used(&settings[0]) });
     arguments.write(&fit, &responses, &parameters)?;
+    if arguments.exposure_kg_day.is_some() && !model.needs_crystal() {
+        progress::say("--exposure-kg-day changes nothing: no component of the model is a rate per kg and day");
+    }
     for parameter in fit.parameters.iter().filter(|p| p.free) {
         progress::say(&in_words(parameter));
     }
@@ -174,6 +183,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn of_elements(settings: Settings, responses: &Responses) -> Vec<Settings> {
     let of = |response: &AnyResponse| Settings { species: response.species().to_owned(), ..settings.clone() };
     responses.iter().map(of).collect()
+}
+
+/// The settings that a fit uses.
+fn used(settings: &Settings) -> Value {
+    json!({ "material": settings.material, "dark_matter": settings.dark_matter, "cevns": settings.cevns, "capture": settings.capture })
+}
+
+/// Refuses settings with a calibration that is not that of the fit: it would do nothing.
+fn refuse_calibration(settings: &Settings, detector: &Detector, file: Option<&Path>) -> Result<()> {
+    let (asked, used) = (settings.calibration, detector.calibration);
+    let Some(file) = file.filter(|_| asked != Calibration::default() && asked != used) else { return Ok(()) };
+    let problem =
+        format!("expected the calibration of the fit ({}), found another: {}", used.in_words(), asked.in_words());
+    let remedy = "Give --calibration to the fit, or take it out of these settings";
+    Err(Error::input(file.display().to_string(), problem, remedy).into())
 }
 
 /// What the figure says it rests on.

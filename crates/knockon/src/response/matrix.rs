@@ -3,6 +3,7 @@
 
 use super::{Response, StoredEnergy};
 use crate::Error;
+use crate::Species;
 use crate::io::CsvTable;
 use crate::math;
 use serde::{Deserialize, Serialize};
@@ -197,6 +198,12 @@ impl ResponseMatrix {
         let bad = |problem: String| Err(Error::input(name, problem, REMEDY));
         if self.format != FORMAT || self.format_version != VERSION {
             return bad(format!("expected {FORMAT} {VERSION}, found {} {}", self.format, self.format_version));
+        }
+        if Species::from_symbol(&self.species).is_none() {
+            return bad(format!(
+                "expected the symbol of an element as species, such as Ge, found \"{}\"",
+                self.species
+            ));
         }
         let ascending = |v: &[f64]| v.iter().all(|x| x.is_finite()) && v.windows(2).all(|w| w[1] > w[0]);
         let (energies, edges) = (&self.recoil_energies_ev, &self.stored_edges_ev);

@@ -17,6 +17,17 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     all.filter(|line| !line.text.trim().is_empty() && !line.text.trim_start().starts_with('#'))
 }
 
+/// The names of columns in the comment right above a first row of numbers, as NumPy writes them: as many as the row has cells, one of
+/// them that of energies. None where no such comment is there.
+pub(super) fn names_above(text: &str, first: Line<'_>) -> Option<Vec<String>> {
+    let above = text.lines().take(first.number - 1).filter(|line| !line.trim().is_empty()).last()?;
+    let comment = above.trim_start_matches('\u{feff}').trim_start().strip_prefix('#')?;
+    let names = Line { number: first.number - 1, text: comment.trim() }.column_names();
+    let cells: Vec<&str> = names.iter().map(String::as_str).collect();
+    let is_named = is_header(&cells) && names.iter().any(|name| energy_unit(name).is_some());
+    (is_named && names.len() == first.cells().len()).then_some(names)
+}
+
 impl<'a> Line<'a> {
     /// Cells by the first of semicolon, comma and tab that the line has, else by blanks: a decimal comma between semicolons stays in
     /// its cell, where it is no number. Cells may be empty.

@@ -18,11 +18,13 @@ use super::detector::Detector;
 use super::user::{BinnedSpectrum, Content, are_whole};
 use crate::Error;
 use crate::math::{band, band_by_bin, gamma_p};
+use crate::progress::Progress;
 use crate::response::{Responses, StoredEnergy};
 use likelihood::expected_statistic;
 use nalgebra::DMatrix;
 use problem::{Fit, Problem};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A fitted parameter.
 #[derive(Clone, Debug)]
@@ -134,18 +136,21 @@ pub fn fit_spectrum(
     responses: &Responses,
     detector: &Detector,
     excluded_ev: &[[f64; 2]],
+    progress: &dyn Progress,
 ) -> Result<SpectrumFit, Error> {
     let problem = Problem::new(measured, model, responses, detector, excluded_ev)?;
     let stored = &responses.best();
     let best = problem.search(stored)?;
     let without = problem.search(&[])?;
     let sets: Vec<Vec<StoredEnergy>> = responses.replicas().into_iter().take(MOST_RESPONSE_SETS).collect();
-    let replicas = fits_with_sets(&problem, &sets, &best)?;
-    let intervals = problem.profile(stored, &best)?;
     let mut projection = problem.projection(stored);
     let components = projection.components(&best.values)?;
     let expected = total(&components);
-    let goodness = goodness(&problem, stored, &best, &expected)?;
+    let drawn_sets = if has_few(&problem.in_fitted(&expected)) { DRAWN_SETS } else { 0 };
+    let fits = Fits { progress, done: AtomicU64::new(0), total: sets.len() as u64 + drawn_sets };
+    let replicas = fits_with_sets(&problem, &sets, &best, &fits)?;
+    let intervals = problem.profile(stored, &best)?;
+    let goodness = goodness(&problem, stored, &best, &expected, &fits)?;
     let convergence_error = problem.convergence_error(stored, &best.values, &expected)?;
     let derivatives = projection.expect(&best.values, &problem.free)?.derivatives;
     let seen: Vec<&Vec<f64>> = replicas.iter().map(|r| &r.seen).collect();
@@ -177,6 +182,20 @@ pub fn fit_spectrum(
     })
 }
 
+/// Counts fits to one progress.
+struct Fits<'a> {
+    progress: &'a dyn Progress,
+    done: AtomicU64,
+    total: u64,
+}
+
+impl Fits<'_> {
+    /// One more fit is done.
+    fn count(&self) {
+        self.progress.update(1 + self.done.fetch_add(1, Ordering::Relaxed), self.total);
+    }
+}
+
 /// A fit with one of the response's bootstrap sets.
 struct Replica {
     values: Vec<f64>,
@@ -187,9 +206,15 @@ struct Replica {
 }
 
 /// Each set of the response with its own best parameters, but for those with which the fit has not converged.
-fn fits_with_sets(problem: &Problem, sets: &[Vec<StoredEnergy>], best: &Fit) -> Result<Vec<Replica>, Error> {
+fn fits_with_sets(
+    problem: &Problem,
+    sets: &[Vec<StoredEnergy>],
+    best: &Fit,
+    fits: &Fits,
+) -> Result<Vec<Replica>, Error> {
     let with_set = |set: &Vec<StoredEnergy>| -> Result<Option<Replica>, Error> {
         let Fit { values, converged, .. } = problem.fit_from(set, &best.values)?;
+        fits.count();
         if !converged {
             return Ok(None);
         }
@@ -197,8 +222,8 @@ fn fits_with_sets(problem: &Problem, sets: &[Vec<StoredEnergy>], best: &Fit) -> 
         let recoils = total(&problem.recoils(&values)?);
         Ok(Some(Replica { values, seen, recoils }))
     };
-    let fits: Vec<Option<Replica>> = sets.par_iter().map(with_set).collect::<Result<_, _>>()?;
-    Ok(fits.into_iter().flatten().collect())
+    let found: Vec<Option<Replica>> = sets.par_iter().map(with_set).collect::<Result<_, _>>()?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// What the statistic should be if the model holds, fitted parameters subtracted, and how it compares.
@@ -210,17 +235,28 @@ struct Goodness {
     n_drawn: usize,
 }
 
-fn goodness(problem: &Problem, stored: &[StoredEnergy], best: &Fit, expected: &[f64]) -> Result<Goodness, Error> {
+/// Whether a bin expects so few counts that data sets are drawn for the p-value.
+fn has_few(expected: &[f64]) -> bool {
+    expected.iter().any(|m| *m < FEW_COUNTS)
+}
+
+fn goodness(
+    problem: &Problem,
+    stored: &[StoredEnergy],
+    best: &Fit,
+    expected: &[f64],
+    fits: &Fits,
+) -> Result<Goodness, Error> {
     let in_fitted = problem.in_fitted(expected);
     let (mean, variance) = expected_statistic(&in_fitted);
     // A fitted parameter takes one unit of chi squared, with its variance of 2.
     let n_free = problem.free.len() as f64;
     let (mean, variance) = (mean - n_free, (variance - 2.0 * n_free).max(0.0));
-    if !in_fitted.iter().any(|m| *m < FEW_COUNTS) {
+    if !has_few(&in_fitted) {
         let p_value = chi_squared_p_value(best.statistic, mean, variance);
         return Ok(Goodness { mean, variance, p_value, n_drawn: 0 });
     }
-    let drawn = problem.drawn_statistics(stored, best, expected, DRAWN_SETS)?;
+    let drawn = problem.drawn_statistics(stored, best, (expected, DRAWN_SETS), fits)?;
     if drawn.is_empty() {
         let problem = format!("no p-value: none of the fits of {DRAWN_SETS} drawn data sets has converged");
         return Err(Error::computation(problem, "Hold parameters (fix), or use fewer components"));

@@ -1,8 +1,10 @@
 //! Parametric models of a true spectrum: sums of components, each a scale times a shape.
 
+use super::super::calibration::CAPTURE_SPECIES;
 use super::super::correction::{self, RecoilRate, Settings};
 use super::super::detector::LEAST_RESOLUTION_EV;
 use super::super::fold::{Grid, RecoilSpectrum};
+use super::super::materials::Material;
 use super::likelihood::Bounds;
 use crate::Error;
 use crate::Species;
@@ -110,6 +112,15 @@ impl Model {
                 let problem = format!("expected an exposure for {name}, found none");
                 return Err(Error::input("exposure_kg_day", problem, "Give the exposure in kg day of crystal"));
             }
+            if shape == Shape::Capture && !has_tungsten(settings)? {
+                let problem =
+                    format!("expected a crystal with {CAPTURE_SPECIES} for captures, found {}", settings.material);
+                return Err(Error::input(
+                    "model",
+                    problem,
+                    "Leave capture out, or name another material in the settings",
+                ));
+            }
             let first = parameters.len();
             parameters.extend(shape.parameters(name));
             let n_shape = parameters.len() - first - 1;
@@ -193,6 +204,12 @@ impl Model {
             }
         }
     }
+}
+
+/// Whether the crystal has what captures neutrons here.
+fn has_tungsten(settings: &Settings) -> Result<bool, Error> {
+    let material = Material::from_formula(&settings.material)?;
+    Ok(material.composition.iter().any(|(element, _)| element.symbol == CAPTURE_SPECIES))
 }
 
 /// Shape and origin of a component by its name.
@@ -346,6 +363,9 @@ mod tests {
             let message = model(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{text}: {message}");
         }
+        let germanium = Settings { material: "Ge".to_owned(), species: "Ge".to_owned(), ..Settings::default() };
+        let message = Model::parse("capture", &germanium, None).unwrap_err().to_string();
+        assert!(message.contains("expected a crystal with W for captures, found Ge"), "{message}");
         let message = Model::parse("cevns", &Settings::default(), None).unwrap_err().to_string();
         assert!(message.contains("exposure_kg_day") && message.contains("of crystal"), "{message}");
         // What is held must be possible, too.

@@ -9,7 +9,7 @@ use super::likelihood::{Bounds, Expectation, Optimum, cash, minimise};
 use super::made::{Eyes, Truths};
 use super::model::Model;
 use super::projection::{Projection, in_bins};
-use super::{check_counts, total};
+use super::{Fits, check_counts, total};
 use crate::Error;
 use crate::response::{Responses, StoredEnergy};
 use nalgebra::DMatrix;
@@ -111,11 +111,14 @@ impl<'a> Problem<'a> {
         let free: Vec<usize> = (0..model.parameters.len()).filter(|i| model.parameters[*i].free).collect();
         let fitted = not_excluded(edges, excluded_ev)?;
         let counts = fitted.iter().fold(0.0, |sum, bin| sum + observed[*bin]);
-        if fitted.len() <= free.len() || counts <= 0.0 {
+        if fitted.len() <= free.len() {
             let (bins, n) = (fitted.len(), free.len());
-            let problem =
-                format!("expected counts in more bins than the {n} free parameters, found {counts} in {bins}");
+            let problem = format!("expected more bins than the {n} free parameters, found {bins}");
             return refuse(problem, "Give more data, exclude fewer bins, or hold parameters (fix)");
+        }
+        if counts <= 0.0 {
+            let problem = format!("expected counts in the bins that are fitted, found none in {}", fitted.len());
+            return refuse(problem, "Nothing can be fitted to no counts: give more data, or exclude fewer bins");
         }
         let [low, high] = responses.usable_range_ev();
         let last = edges[edges.len() - 1];
@@ -138,6 +141,13 @@ impl<'a> Problem<'a> {
         if last > complete {
             // Rounded down, so that a spectrum that is cut there is accepted.
             let complete = (100.0 * complete).floor() / 100.0;
+            if complete <= edges[0] {
+                let problem = format!(
+                    "expected a resolution that leaves energies below {high} eV, where the response ends, found one of {sigma_ev} eV \
+                     there"
+                );
+                return refuse(problem, "Resolutions are in eV (resolution_ev, resolution_slope): correct them");
+            }
             let problem = format!(
                 "expected energies up to {complete} eV, found {last}: recoils above {high} eV, where the response ends, store \
                  energy and come down to there"
@@ -217,8 +227,10 @@ impl<'a> Problem<'a> {
     fn scaled(&self, projection: &mut Projection, start: &[Option<f64>]) -> Result<Option<Vec<f64>>, Error> {
         let components = &self.model.components;
         let mut values: Vec<f64> = start.iter().map(|value| value.unwrap_or(1.0)).collect();
+        let mut units = values.clone();
+        components.iter().for_each(|component| units[component.first] = 1.0);
         let share = self.in_fitted(&self.observed).iter().sum::<f64>() / components.len() as f64;
-        for (component, unit) in components.iter().zip(projection.components(&values)?) {
+        for (component, unit) in components.iter().zip(projection.components(&units)?) {
             let total: f64 = self.in_fitted(&unit).iter().sum();
             if start[component.first].is_none() {
                 values[component.first] = share / total;
@@ -273,8 +285,8 @@ impl<'a> Problem<'a> {
         &self,
         stored: &[StoredEnergy],
         best: &Fit,
-        expected: &[f64],
-        sets: u64,
+        (expected, sets): (&[f64], u64),
+        fits: &Fits,
     ) -> Result<Vec<f64>, Error> {
         let counts: Vec<Poisson<f64>> = expected.iter().enumerate().map(counts_of_bin).collect::<Result<_, _>>()?;
         // Sets of a chunk share a projection, which is costly to make.
@@ -285,6 +297,7 @@ impl<'a> Problem<'a> {
                 let observed = counts.iter().map(|m| m.sample(&mut random)).collect();
                 let drawn = Self { observed, ..self.clone() };
                 let fit = drawn.minimise(&mut projection, &best.values, &self.free, ROUGH)?;
+                fits.count();
                 Ok(fit.converged.then_some(fit.statistic))
             };
             (chunk * CHUNK..sets.min((chunk + 1) * CHUNK)).filter_map(|set| of_set(set).transpose()).collect()

@@ -5,6 +5,7 @@ use super::super::detected::detect_into;
 use super::super::detector::{Detector, Resolution, Trigger};
 use super::super::user::{BinnedSpectrum, Content, UserPart, UserSpectrum};
 use super::*;
+use crate::progress::Silent;
 use crate::response::{AnyResponse, Response, ResponseMatrix};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Poisson};
@@ -57,7 +58,7 @@ fn parameters_come_back_and_without_correction_they_do_not() {
     let truth = |e: f64| 20_000.0 / 30.0 * (-e / 30.0).exp();
     let data = binned(edges(), expected(truth, &edges()));
     let mut model = Model::parse("exponential+flat", &Settings::default(), None).unwrap();
-    let fit = fit_spectrum(&data, &model, &paper(6), &detector(), &[]).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(6), &detector(), &[], &Silent).unwrap();
     let (counts, decay) = (value(&fit, "exponential.counts"), value(&fit, "exponential.decay_ev"));
     assert!((decay.value - 30.0).abs() < 0.02 && (counts.value / 2e4 - 1.0).abs() < 1e-3, "{:?}", fit.parameters);
     assert!(value(&fit, "flat.counts_per_ev").value < 0.1 && fit.statistic < 0.05, "{}", fit.statistic);
@@ -69,7 +70,7 @@ fn parameters_come_back_and_without_correction_they_do_not() {
     assert!(!fit.counts_are_whole());
     // Expected bias: the best exponential without correction, found here with the fold of other spectra.
     model.set("flat.counts_per_ev", Some(0.0), false).unwrap();
-    let fit = fit_spectrum(&data, &model, &paper(0), &detector(), &[]).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(0), &detector(), &[], &Silent).unwrap();
     let biased = value(&fit, "exponential.decay_ev").without_stored_energy;
     let deviation = value(&fit, "exponential.decay_ev").deviation;
     let bare = |decay: f64| -> f64 {
@@ -96,7 +97,7 @@ fn excluded_bins_say_nothing() {
     counts[15..18].iter_mut().for_each(|n| *n += 200.0);
     let data = binned(edges(), counts);
     let model = Model::parse("exponential", &Settings::default(), None).unwrap();
-    let fit = |excluded: &[[f64; 2]]| fit_spectrum(&data, &model, &paper(2), &detector(), excluded);
+    let fit = |excluded: &[[f64; 2]]| fit_spectrum(&data, &model, &paper(2), &detector(), excluded, &Silent);
     let spoilt = fit(&[]).unwrap();
     assert!(spoilt.p_value < 1e-3 && (value(&spoilt, "exponential.decay_ev").value - 30.0).abs() > 1.0);
     // From the middle of the first of these bins to that of the last.
@@ -110,13 +111,13 @@ fn excluded_bins_say_nothing() {
     // Bins that are left out change nothing, whatever they hold.
     let mut wild = data.clone();
     wild.parts[0].counts[16] = 1e6;
-    let again = fit_spectrum(&wild, &model, &paper(2), &detector(), &[[78.0, 86.0]]).unwrap();
+    let again = fit_spectrum(&wild, &model, &paper(2), &detector(), &[[78.0, 86.0]], &Silent).unwrap();
     assert_eq!(value(&again, "exponential.decay_ev").value, value(&fitted, "exponential.decay_ev").value);
     assert_eq!(again.p_value, fitted.p_value);
     let refused = |range: [f64; 2]| fit(&[range]).unwrap_err().to_string();
     assert!(refused([90.0, 80.0]).contains("expected a range of ascending energies, found 90 to 80 eV"));
     assert!(refused([0.08, 0.1]).contains("expected energies of the spectrum, 16 to 136 eV"));
-    assert!(refused([16.0, 136.0]).contains("found 0 in 0"));
+    assert!(refused([16.0, 136.0]).contains("found 0"));
 }
 
 /// 150 data sets: pulls of the free parameters have mean 0 and width 1, and C its expected mean.
@@ -159,7 +160,7 @@ fn p_values_are_exact() {
     model.set("flat-background.counts_per_ev", Some(0.1), false).unwrap();
     let counts = [5.0, 2.0];
     let data = binned(vec![60.0, 80.0, 95.0], counts.to_vec());
-    let fit = fit_spectrum(&data, &model, &paper(0), &detector(), &[]).unwrap();
+    let fit = fit_spectrum(&data, &model, &paper(0), &detector(), &[], &Silent).unwrap();
     let means = &fit.measured.counts;
     assert!((means[0] - 2.0).abs() < 0.01 && (means[1] - 1.5).abs() < 0.01, "{means:?}");
     let poisson = |n: u32, m: f64| (1..=n).fold((-m).exp(), |p, k| p * m / f64::from(k));
@@ -190,19 +191,20 @@ fn physical_components_are_fitted() {
         let counts = total(&problem.projection(&response.best()).components(values).unwrap());
         binned(edges.to_vec(), counts)
     };
-    let fit = fit_spectrum(&data_of(&model, &edges, &[8e4, 4.0]), &model, &response, &detector, &[]).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &edges, &[8e4, 4.0]), &model, &response, &detector, &[], &Silent).unwrap();
     assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 1e-4, "{:?}", fit.parameters);
     assert!(fit.convergence_error < 1e-3, "{}", fit.convergence_error);
     // The resolution, from the peak at 112 eV.
     model.set("resolution_ev", Some(6.0), true).unwrap();
     let near: Vec<f64> = (0..=9).map(|i| 91.0 + 3.0 * f64::from(i)).collect();
-    let fit = fit_spectrum(&data_of(&model, &near, &[8e4, 5.0]), &model, &response, &detector, &[]).unwrap();
+    let fit = fit_spectrum(&data_of(&model, &near, &[8e4, 5.0]), &model, &response, &detector, &[], &Silent).unwrap();
     assert!((value(&fit, "capture.captures").value / 8e4 - 1.0).abs() < 2e-3, "{:?}", fit.parameters);
     assert!((value(&fit, "resolution_ev").value - 5.0).abs() < 0.02, "{:?}", fit.parameters);
 
     let model = Model::parse("dark-matter+flat-background", &settings, Some(10.0)).unwrap();
     let fit =
-        fit_spectrum(&data_of(&model, &edges, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector, &[]).unwrap();
+        fit_spectrum(&data_of(&model, &edges, &[1e-39, 2.5, 30.0, 4.0]), &model, &response, &detector, &[], &Silent)
+            .unwrap();
     assert!((value(&fit, "dark-matter.mass_gev").value - 2.5).abs() < 0.02, "{:?}", fit.parameters);
     assert!((value(&fit, "dark-matter.cross_section_cm2").value / 1e-39 - 1.0).abs() < 0.02);
     assert!((value(&fit, "flat-background.counts_per_ev").value / 30.0 - 1.0).abs() < 0.01);
@@ -225,7 +227,7 @@ fn several_elements_have_responses_of_their_own() {
     let truth = BinnedSpectrum { parts: parts.collect(), ..binned(edges_ev, Vec::new()) };
     let data = binned(edges(), detect_into(&UserSpectrum::Binned(truth), &edges(), &all, &detector()).unwrap().after);
     let model = Model::parse("cevns", &settings, Some(1e5)).unwrap();
-    let fit = |responses: &Responses| fit_spectrum(&data, &model, responses, &detector(), &[]).unwrap();
+    let fit = |responses: &Responses| fit_spectrum(&data, &model, responses, &detector(), &[], &Silent).unwrap();
     let (with_all, with_one) = (fit(&all), fit(&paper(0)));
     assert!((value(&with_all, "cevns.scale").value - 1.0).abs() < 1e-3, "{:?}", with_all.parameters);
     assert!(with_all.statistic < 0.05 && with_all.n_response_sets == 2, "{}", with_all.statistic);
@@ -236,7 +238,8 @@ fn several_elements_have_responses_of_their_own() {
     assert!((scale / value(&with_all, "cevns.scale").value - 1.0).abs() < 1e-9, "{scale}");
     let of = |model: &str, responses: &Responses| {
         let model = Model::parse(model, &settings, None).unwrap();
-        fit_spectrum(&data, &model, responses, &detector(), &[]).map(|fit| value(&fit, &fit.parameters[0].name).value)
+        fit_spectrum(&data, &model, responses, &detector(), &[], &Silent)
+            .map(|fit| value(&fit, &fit.parameters[0].name).value)
     };
     let message = of("exponential", &all).unwrap_err().to_string();
     assert!(message.contains("exponential-W, exponential-Ca, exponential-O"), "{message}");
@@ -248,14 +251,22 @@ fn several_elements_have_responses_of_their_own() {
 #[test]
 fn data_without_meaning_are_refused() {
     let model = Model::parse("exponential", &Settings::default(), None).unwrap();
-    let refused =
-        |data: &BinnedSpectrum| fit_spectrum(data, &model, &paper(0), &detector(), &[]).unwrap_err().to_string();
+    let refused = |data: &BinnedSpectrum| {
+        fit_spectrum(data, &model, &paper(0), &detector(), &[], &Silent).unwrap_err().to_string()
+    };
     let good = binned(edges(), vec![3.0; 30]);
     let rate = BinnedSpectrum { content: Content::Density, ..good.clone() };
     let message = refused(&rate);
     assert!(message.contains("expected counts") && message.contains("width of each bin in eV"), "{message}");
-    assert!(refused(&binned(edges(), vec![0.0; 30])).contains("Give more data"));
+    assert!(refused(&binned(edges(), vec![0.0; 30])).contains("found none in 30"));
     assert!(refused(&binned(vec![20.0, 40.0], vec![5.0])).contains("free parameters"));
+    let wide = Detector { resolution: Resolution { constant_ev: 200.0, slope: 0.0 }, ..detector() };
+    let message = fit_spectrum(&good, &model, &paper(0), &wide, &[], &Silent).unwrap_err().to_string();
+    assert!(message.contains("found one of 200 eV"), "{message}");
+    // A scale may start at 0.
+    let mut from_nothing = Model::parse("exponential+flat-background", &Settings::default(), None).unwrap();
+    from_nothing.set("exponential.counts", Some(0.0), true).unwrap();
+    assert!(fit_spectrum(&good, &from_nothing, &paper(0), &detector(), &[], &Silent).is_ok());
     assert!(refused(&binned(vec![20.0, 40.0, 60.0, 900.0], vec![5.0; 3])).contains("Cut the spectrum"));
 }
 
@@ -275,7 +286,7 @@ fn a_scale_at_its_bound_has_an_upper_end() {
             edges(),
             data.parts[0].counts.iter().enumerate().map(|(i, c)| if i < 8 { 0.9 * c } else { *c }).collect(),
         );
-        let fit = fit_spectrum(&fewer, &model, &response, &detector, &[]).unwrap();
+        let fit = fit_spectrum(&fewer, &model, &response, &detector, &[], &Silent).unwrap();
         let cross_section = value(&fit, "dark-matter.cross_section_cm2");
         assert!(cross_section.value == 0.0 && cross_section.interval[0] == 0.0, "{cross_section:?}");
         let start: Vec<f64> = fit.parameters.iter().map(|p| p.value).collect();
@@ -300,7 +311,7 @@ fn a_resolution_may_be_held_at_zero() {
     let mut model = Model::parse("flat-background", &Settings::default(), None).unwrap();
     let data = binned(edges(), vec![50.0; 30]);
     let resolution_ev = |model: &Model| {
-        let fit = fit_spectrum(&data, model, &paper(0), &detector(), &[]).unwrap();
+        let fit = fit_spectrum(&data, model, &paper(0), &detector(), &[], &Silent).unwrap();
         value(&fit, "resolution_ev").value
     };
     assert_eq!(resolution_ev(&model), 4.0);
@@ -317,15 +328,16 @@ fn fits_that_have_not_converged_are_left_out() {
     let mut problem = Problem::new(&data, &model, &response, &detector, &[]).unwrap();
     let best = problem.search(&[]).unwrap();
     let counts = total(&problem.projection(&[]).components(&best.values).unwrap());
+    let fits = Fits { progress: &Silent, done: AtomicU64::new(0), total: 4 };
     let found = |problem: &Problem| {
-        let drawn = problem.drawn_statistics(&[], &best, &counts, 3).unwrap().len();
+        let drawn = problem.drawn_statistics(&[], &best, (&counts, 3), &fits).unwrap().len();
         let ends = problem.profile(&[], &best).unwrap().into_iter().flatten().filter(|end| end.is_finite()).count();
-        [drawn, ends, fits_with_sets(problem, &[response.best()], &best).unwrap().len()]
+        [drawn, ends, fits_with_sets(problem, &[response.best()], &best, &fits).unwrap().len()]
     };
     assert_eq!(found(&problem), [3, 4, 1]);
     problem.most_steps = 0;
     assert_eq!(found(&problem), [0, 0, 0]);
-    let message = problem.drawn_statistics(&[], &best, &[5.0, f64::INFINITY], 1).unwrap_err().to_string();
+    let message = problem.drawn_statistics(&[], &best, (&[5.0, f64::INFINITY], 1), &fits).unwrap_err().to_string();
     assert!(message.contains("found inf in bin 2"), "{message}");
 }
 
@@ -344,6 +356,7 @@ fn data_near_the_end_of_a_response_are_refused() {
             &response,
             &detector(),
             &[],
+            &Silent,
         )
     };
     // An end is never said to be both allowed and too high, and what is cut there is not refused again.

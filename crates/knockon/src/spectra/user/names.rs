@@ -43,22 +43,24 @@ pub(super) fn is_in_another_unit(header: &str) -> bool {
     table::energy_unit(header).is_some_and(|unit| unit != "ev")
 }
 
-/// Names of counts beside `counts`.
-const COUNTS: [&str; 6] = ["count", "events", "entries", "hits", "n_events", "n_counts"];
+/// Words for counts in bins.
+const COUNTS: [&str; 5] = ["counts", "count", "events", "entries", "hits"];
+/// Words for rates and densities.
+const RATES: [&str; 6] = ["rate", "rates", "density", "flux", "dru", "drde"];
 
-/// Whether a column holds counts in bins: `counts` or another name of [`COUNTS`], in any letter case and with more behind it, but not
-/// per anything, and no `count_rate`.
+/// Whether a column's name says that it holds counts in bins: a word of [`COUNTS`] in it, in any letter case, but nothing of a rate.
 pub(super) fn is_counts(header: &str) -> bool {
     let header = header.to_lowercase();
-    if ["_per_", " per ", "/", "^-1", "\u{207b}\u{b9}"].iter().any(|rate| header.contains(rate)) {
-        return false;
-    }
-    let words = || header.split(|c: char| !c.is_alphanumeric());
-    let is_rate = words().any(|word| ["rate", "rates", "density"].contains(&word));
-    let is_called = |name: &&str| {
-        header.strip_prefix(*name).is_some_and(|more| !more.starts_with(char::is_alphanumeric)) && !is_rate
-    };
-    header.starts_with("counts") || COUNTS.iter().any(is_called)
+    let mut words = header.split(|c: char| !c.is_alphanumeric());
+    !is_rate(&header) && (header.starts_with("counts") || words.any(|word| COUNTS.contains(&word)))
+}
+
+/// Whether a column's name says that it holds a rate or density: a word of [`RATES`] in it, or something per anything but bins.
+pub(super) fn is_rate(header: &str) -> bool {
+    let header = header.to_lowercase().replace("_per_bin", "").replace(" per bin", "").replace("/bin", "");
+    let mut words = header.split(|c: char| !c.is_alphanumeric());
+    ["_per_", " per ", "/", "^-1", "\u{207b}\u{b9}"].iter().any(|per| header.contains(per))
+        || words.any(|word| RATES.contains(&word))
 }
 
 pub(super) fn is_error(header: &str) -> bool {

@@ -2,13 +2,15 @@
 
 use super::super::{edges_around, table};
 use super::names::{
-    ENERGIES, element_of, is_counts, is_error, is_in_another_unit, name_of_energies, usual_name, usual_names,
+    ENERGIES, element_of, is_counts, is_error, is_in_another_unit, is_rate, name_of_energies, usual_name, usual_names,
 };
 use super::{BinnedSpectrum, Content, MEASURED, RECOIL, REMEDY, UserPart, UserSpectrum, check_energy, check_value};
 use crate::{Error, Species};
 
 /// Parts add up to their sum within this share of it: few printed digits.
 const PRINTED_DIGITS: f64 = 1e-2;
+/// Bins are of one width where the widest is no wider than this many times the narrowest: printed digits.
+const UNEQUAL: f64 = 1.01;
 /// The last edge around centres up to the end of a response may lie this much beyond it.
 const EDGE_BEYOND: f64 = 1.01;
 /// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres), all also as
@@ -54,6 +56,7 @@ fn parse(
         let remedy = "Give a table: knockon spectrum writes one without --format json";
         return Err(Error::input(name, "expected a table of text, found JSON", remedy));
     }
+    let first_line = first;
     let first = first.cells();
     let names = usual_names(&first);
     // Beside energies that have their name, another column may be called by a number.
@@ -61,6 +64,8 @@ fn parse(
     let header = if has_header {
         lines.next();
         names
+    } else if let Some(names) = table::names_above(text, first_line) {
+        usual_names(&names.iter().map(String::as_str).collect::<Vec<_>>())
     } else {
         let names = ["energy_ev", "density", "density_error"];
         if first.len() > names.len() {
@@ -92,7 +97,7 @@ fn parse(
     if rows.is_empty() {
         return Err(Error::input(name, "expected rows below the header, found none", REMEDY));
     }
-    if !has_header {
+    if !has_header && header.get(1).is_some_and(|name| name == "density") {
         refuse_edges(name, &rows)?;
     }
     let table = Table { name, kind, header, rows, usable_ev };
@@ -116,6 +121,10 @@ fn refuse_edges(name: &str, rows: &[(usize, Vec<f64>)]) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// What the name of a single column begins with that is no recoil energies of events.
+const NO_EVENTS: [&str; 10] =
+    ["counts", "count", "rate", "events_per", "n_counts", "n_events", "stored", "measured", "time", "sigma"];
 
 struct Table<'a> {
     name: &'a str,
@@ -167,11 +176,7 @@ impl Table<'_> {
     /// Refuses a single column that is not meant as energies of events.
     fn check_events(&self, chosen: bool) -> Result<(), Error> {
         let header = self.header[0].to_lowercase();
-        if !chosen
-            && !["counts", "count", "rate", "events_per", "n_counts", "n_events"]
-                .iter()
-                .any(|name| header.starts_with(name))
-        {
+        if !chosen && !NO_EVENTS.iter().any(|name| header.starts_with(name)) {
             return Ok(());
         }
         let problem = format!(
@@ -272,11 +277,15 @@ impl Table<'_> {
             self.check_columns(&others, name, &parts, column.is_some())?;
         }
         let guess = if is_counts(name) { Content::Counts } else { Content::Density };
+        let is_guess_known = content.is_some() || is_counts(name) || is_rate(name);
         let content = content.unwrap_or(guess);
         if let ([centres], Content::Counts) = (used.as_slice(), content) {
             self.check_centres(*centres, &edges_ev)?;
         }
         let widths: Vec<f64> = edges_ev.windows(2).map(|e| e[1] - e[0]).collect();
+        if !is_guess_known {
+            self.check_known(value, &widths)?;
+        }
         let to_counts = |values: Vec<f64>| -> Vec<f64> {
             match content {
                 Content::Counts => values,
@@ -298,9 +307,28 @@ impl Table<'_> {
         Ok(BinnedSpectrum { edges_ev, column, content, parts })
     }
 
+    /// Refuses values in bins of different widths whose name says neither counts nor a rate: one taken for the other changes the shape.
+    fn check_known(&self, column: usize, widths: &[f64]) -> Result<(), Error> {
+        let [narrowest, widest] = [f64::min, f64::max].map(|of| widths.iter().copied().reduce(of).unwrap_or(1.0));
+        if widest <= UNEQUAL * narrowest {
+            return Ok(());
+        }
+        let problem = format!(
+            "expected a name that says counts or a rate, since bins are {narrowest} to {widest} eV wide, found \"{}\"",
+            self.header[column]
+        );
+        let remedy = "Say which it is (content counts or density), or rename it: counts, rate_per_ev";
+        Err(Error::input(format!("{}, header", self.name), problem, remedy))
+    }
+
     /// Refuses counts at centres of bins whose edges cannot be known: halfway between neighbours they have other centres.
     fn check_centres(&self, column: usize, edges: &[f64]) -> Result<(), Error> {
         let centre = |row: usize| self.rows[row].1[column];
+        if centre(0) == 0.0 {
+            let problem = "expected centres of bins, found 0, below which nothing is: are these lower edges?";
+            let remedy = "Give the edges: energy_low_ev,energy_high_ev,counts";
+            return Err(Error::input(format!("{}, line {}", self.name, self.rows[0].0), problem, remedy));
+        }
         let off = |row: &usize| (0.5 * (edges[*row] + edges[row + 1]) - centre(*row)).abs();
         // The first bin may be cut at zero.
         let Some(row) = (1..self.rows.len()).find(|row| off(row) > 0.02 * (edges[row + 1] - edges[*row])) else {

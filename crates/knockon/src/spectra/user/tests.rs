@@ -15,8 +15,11 @@ fn binned(text: &str) -> BinnedSpectrum {
 fn nothing_is_guessed_wrong_in_silence() {
     let content = |name: &str| binned(&format!("energy_ev,{name}\n10,1\n20,2\n30,1\n")).content;
     assert_eq!([content("counts"), content("Counts_total")], [Content::Counts; 2]);
-    for name in ["counts/keV", "counts per keV", "counts_per_bin", "rate", "count_rate", "events_per_ev", "hits/keV"] {
+    for name in ["counts/keV", "counts per keV", "rate", "count_rate", "events_per_ev", "hits/keV"] {
         assert_eq!(content(name), Content::Density, "{name}");
+    }
+    for name in ["counts_per_bin", "counts/bin", "true_counts", "Total counts", "observed_events"] {
+        assert_eq!(content(name), Content::Counts, "{name}");
     }
     for name in ["count", "events", "Entries", "hits", "N_events", "n_counts", "n_counts_total", "Events (all)"] {
         assert_eq!(content(name), Content::Counts, "{name}");
@@ -32,10 +35,38 @@ fn nothing_is_guessed_wrong_in_silence() {
     refused("energy_ev,Ca\n10,1\n20,2\n", "Ca_rate");
     let element = binned("energy_ev,Ca_Rate\n10,1\n20,2\n").parts[0].species.clone();
     assert_eq!(element.as_deref(), Some("Ca"));
-    refused("counts\n120\n80\n", "energy_ev");
+    for name in ["counts", "stored_energy_ev", "measured_energy_ev", "time_s"] {
+        refused(&format!("{name}\n120\n80\n"), "energies of events");
+    }
+    // Neither counts nor a rate: one taken for the other changes the shape where bins differ in width.
+    let unequal = |name: &str| format!("energy_low_ev,energy_high_ev,{name}\n10,20,1\n20,40,2\n40,80,1\n");
+    refused(&unequal("n"), "bins are 10 to 40 eV wide, found \"n\"");
+    for name in ["dru", "dN/dE", "counts", "w_rate"] {
+        assert!(read(&unequal(name)).is_ok(), "{name}");
+    }
+    let chosen = parse_spectrum(&unequal("n"), "mine.csv", None, Some(Content::Counts), [0.0, 500.0]);
+    assert!(matches!(chosen, Ok(UserSpectrum::Binned(found)) if found.parts[0].counts == [1.0, 2.0, 1.0]));
+    refused("energy_ev,counts\n0,5\n10,4\n20,3\n", "are these lower edges?");
+    assert!(read("energy_ev,rate\n0,5\n10,4\n20,3\n").is_ok());
     refused("{\n \"x\": 1}\n", "JSON");
     refused("energy_ev,rate\n100,1\n300,1\n500,1\n", "reaches to 600");
     assert!(read("energy_ev,rate\n498,1\n499,1\n500,1\n").is_ok());
+}
+
+/// NumPy puts `#` before the names of columns.
+#[test]
+fn names_behind_a_hash_are_read() {
+    let found = binned("# made by hand\n# energy_ev counts\n10 1\n20 2\n30 1\n");
+    assert_eq!((found.content, found.column.as_str()), (Content::Counts, "counts"));
+    assert_eq!(binned("# E (eV), rate\n10, 1\n20, 2\n").column, "rate");
+    let message = read("# energy [keV] rate\n0.1 1\n0.2 2\n").unwrap_err().to_string();
+    assert!(message.contains("expected energies in eV, found the column \"energy [keV]\""), "{message}");
+    // Words that are no names, and names that are too few.
+    for text in
+        ["# energies in eV and rates\n10 1\n20 2\n", "# energy_ev\n10 1\n20 2\n", "10 1\n# energy_ev counts\n20 2\n"]
+    {
+        assert_eq!(binned(text).content, Content::Density, "{text}");
+    }
 }
 
 /// A number of events, but for crystals of nitrogen, where the other element or the sum stands beside it.
