@@ -90,3 +90,80 @@ fn where_only_the_stress_is_too_large_it_is_named() {
     let message = String::from_utf8_lossy(&assert.get_output().stderr);
     assert!(message.contains("configuration 1 at a stress of "), "{message}");
 }
+
+/// Codes elsewhere hold the same atoms; VASP takes right-handed cells only.
+#[test]
+fn inputs_of_codes_keep_frozen_atoms() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.xyz");
+    let config = data("../../examples/cawo4/label.toml");
+    let inputs = |frame: &Frame, code: &str, output: &str| {
+        write_extxyz(&input, std::slice::from_ref(frame)).unwrap();
+        let mut command = Command::cargo_bin("knockon").unwrap();
+        command.current_dir(&folder).arg("dft-input").arg(&input).args(["--code", code, "--relax", "-o", output]);
+        command.arg("--config").arg(&config).output().unwrap()
+    };
+    let mut frame = shaken();
+    frame.info.set("id", "held");
+    frame.info.set("kpts", "1 1 1");
+    frame.columns.push(flags(&frame, 1, |atom| atom < 4));
+    let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(inputs(&frame, "vasp", "vasp").status.success() && inputs(&frame, "cp2k", "cp2k").status.success());
+    let poscar = text("vasp/0000-held/pbe/POSCAR");
+    let held: Vec<&str> = poscar.lines().skip(9).take_while(|line| line.ends_with("F F F")).collect();
+    assert!(poscar.contains("Selective dynamics") && held.len() == 4, "{poscar}");
+    assert!(text("cp2k/0000-held/pbe/pbe.inp").contains("&FIXED_ATOMS\n      LIST 1 2 3 4\n"));
+    std::mem::swap(&mut frame.atoms.cell.vectors.x_axis, &mut frame.atoms.cell.vectors.y_axis);
+    let refused = inputs(&frame, "vasp", "left");
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && message.contains("Exchange two of them"), "{message}");
+    assert!(inputs(&frame, "cp2k", "left").status.success());
+}
+
+/// What a command reads is not replaced by what it writes, but for configurations that are meant to be.
+#[test]
+fn models_and_crystals_are_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, file) in [("m.model", "cawo4.model"), ("c.xyz", "cawo4.xyz")] {
+        std::fs::copy(data(file), at(name)).unwrap();
+    }
+    let before = ["m.model", "c.xyz"].map(|name| std::fs::read(at(name)).unwrap());
+    for arguments in [
+        &["evaluate", "m.model", "c.xyz", "-o", "m.model"][..],
+        &["relax", "c.xyz", "--model", "m.model", "-o", "./m.model"],
+        &["elastic", "c.xyz", "--model", "m.model", "-o", "c.xyz"],
+        &["data", "c.xyz", "--csv", "c.xyz"],
+    ] {
+        let output = Command::cargo_bin("knockon").unwrap().current_dir(&folder).args(arguments).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && message.contains("found the input"), "{arguments:?}: {message}");
+        assert_eq!(["m.model", "c.xyz"].map(|name| std::fs::read(at(name)).unwrap()), before, "{arguments:?}");
+    }
+}
+
+/// With small strains as little force is left; where atoms did not relax, or the crystal is not stable, that is said.
+#[test]
+fn constants_of_crystals_that_did_not_relax_are_doubted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut crystal = read_extxyz(&data("cawo4.xyz")).unwrap().remove(0);
+    let elastic = |crystal: &Frame, more: &[&str]| {
+        let (input, output) = (folder.path().join("c.xyz"), folder.path().join("e.json"));
+        write_extxyz(&input, std::slice::from_ref(crystal)).unwrap();
+        let mut command = Command::cargo_bin("knockon").unwrap();
+        command.arg("elastic").arg(&input).arg("--model").arg(data("cawo4.model")).arg("-o").arg(&output);
+        let message = String::from_utf8_lossy(&command.args(more).output().unwrap().stderr).into_owned();
+        let found: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(output).unwrap()).unwrap();
+        (found["elastic_constants_gpa"][0][0].as_f64().unwrap(), message)
+    };
+    let (usual, message) = elastic(&crystal, &[]);
+    assert!((usual - 122.6).abs() < 0.5 && !message.contains("Compare"), "{usual} {message}");
+    let (small, message) = elastic(&crystal, &["--strain", "1e-5"]);
+    assert!((small - usual).abs() < 0.5 && !message.contains("Compare"), "{small} {message}");
+    let (stiff, message) = elastic(&crystal, &["--max-force", "0.01"]);
+    assert!(stiff > usual + 5.0 && message.contains("Compare with a smaller --max-force"), "{stiff} {message}");
+    crystal.atoms.cell.vectors = crystal.atoms.cell.vectors * 1.15;
+    crystal.atoms.positions.iter_mut().for_each(|position| *position *= 1.15);
+    let message = elastic(&crystal, &[]).1;
+    assert!(message.contains("not positive definite"), "{message}");
+}

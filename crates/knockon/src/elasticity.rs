@@ -275,6 +275,11 @@ pub fn bulk_modulus_gpa(constants: &Constants) -> Option<f64> {
     Some(1.0 / compliance.fixed_view::<3, 3>(0, 0).sum())
 }
 
+/// Whether every small strain costs energy: constants without positive definite matrix are those of no crystal.
+pub fn is_stable(constants: &Constants) -> bool {
+    Matrix6::from_fn(|i, j| 0.5 * (constants[i][j] + constants[j][i])).cholesky().is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,7 +309,9 @@ mod tests {
         let curvature = (energy(1.0 + h) - 2.0 * energy(1.0) + energy(1.0 - h)) / (h * h);
         let bulk = curvature / (9.0 * atoms.cell.volume_angstrom3()) * EV_PER_ANGSTROM3_IN_GPA;
         assert!((bulk / ((c[0][0] + 2.0 * c[0][1]) / 3.0) - 1.0).abs() < 2e-3, "{bulk}");
-        assert!((bulk_modulus_gpa(&c).unwrap() / bulk - 1.0).abs() < 2e-3);
+        assert!((bulk_modulus_gpa(&c).unwrap() / bulk - 1.0).abs() < 2e-3 && is_stable(&c));
+        let soft = std::array::from_fn(|i| std::array::from_fn(|j| if i == j && i == 5 { -1.0 } else { c[i][j] }));
+        assert!(!is_stable(&soft));
     }
 
     /// A crystal with vacancies, whose atoms have where to relax to, as it is and stretched so that less and less symmetry is left.

@@ -1,5 +1,6 @@
 //! `knockon campaign`.
 
+use super::outputs::refuse_overwriting;
 use crate::config;
 use crate::progress::{Bar, say};
 use crate::signals;
@@ -330,7 +331,11 @@ fn about_starts(s: &CampaignStatus) -> String {
     format!("{made}{state}{far}")
 }
 
+/// Files of a campaign that no table may take the place of.
+const OF_CAMPAIGN: [&str; 5] = ["plan.json", "plan.csv", "campaign.json", "potential.model", "potential.grade"];
+
 fn collect(folder: &Path, table: &Path) -> Result<()> {
+    refuse_overwriting(&OF_CAMPAIGN.map(|name| folder.join(name)), table)?;
     let summary = collect_campaign(&Plan::load(folder)?, folder, table)
         .with_context(|| format!("cannot collect the recoils of {}", folder.display()))?;
     say(&format!(

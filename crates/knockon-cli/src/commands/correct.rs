@@ -1,5 +1,6 @@
 //! `knockon correct`.
 
+use super::outputs::refuse_overwriting;
 use super::table::{Column, Format, Table};
 use crate::progress;
 use anyhow::{Context, Result};
@@ -253,18 +254,6 @@ pub(super) fn input_files<'a>(
 ) -> Vec<&'a Path> {
     let files = responses.iter().filter(|response| !Response::is_shipped(response)).map(Path::new);
     [Some(spectrum), detector.efficiency.as_deref()].into_iter().flatten().chain(files).collect()
-}
-
-/// Refuses an output that is one of the inputs, whatever it is called and whichever links lead to it. A terminal may be both.
-pub(super) fn refuse_overwriting(inputs: &[impl AsRef<Path>], output: &Path) -> Result<()> {
-    let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
-    let Some(target) = file(output) else { return Ok(()) };
-    let Some(input) = inputs.iter().map(AsRef::as_ref).find(|input| file(input).as_deref() == Some(&target)) else {
-        return Ok(());
-    };
-    let problem = format!("expected an output that is no input, found the input {}", input.display());
-    Err(Error::input(output.display().to_string(), problem, "Give the output another name: it would replace the input")
-        .into())
 }
 
 /// Whether the input does not say which element recoiled: then all recoils count as those of the lone response's species.

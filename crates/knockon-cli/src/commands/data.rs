@@ -1,5 +1,6 @@
 //! `knockon data`.
 
+use super::outputs::refuse_overwriting;
 use crate::progress::say;
 use anyhow::Result;
 use knockon::dataset::{DataSet, Range, Summary, SummarySettings, summarise};
@@ -87,6 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         write_atomically(path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
     }
     if let Some(path) = &arguments.csv {
+        refuse_overwriting(&arguments.files, path)?;
         write_atomically(path, csv(&summary).as_bytes())?;
     }
     out!("{}", table(&summary));

@@ -3,10 +3,11 @@
 use super::candidate_file::{self, sorted_by_species};
 use super::label::candidates::file_name;
 use super::label::settings::Settings;
+use super::relax::frozen_atoms;
 use crate::progress::say;
 use anyhow::{Context, Result, bail};
 use glam::DVec3;
-use knockon::io::{Frame, format_poscar, read_structures, write_atomically};
+use knockon::io::{Column, Frame, format_poscar, read_structures, write_atomically};
 use knockon::units::{BOHR_ANGSTROM, HARTREE_EV};
 use knockon::{Atoms, Species};
 use std::collections::BTreeMap;
@@ -99,7 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 continue;
             }
             let files = match arguments.code {
-                Code::Vasp => vasp(&sorted, &settings, arguments, hse06, &chosen)?,
+                Code::Vasp => vasp(&sorted, &settings, arguments, hse06, (&chosen, &place))?,
                 Code::Cp2k => cp2k(&sorted, arguments, hse06, &place)?,
             };
             let files = files.into_iter().chain([(candidate_file::NAME, candidate.clone())]);
@@ -129,12 +130,19 @@ fn refuse_other_inputs(output: &Path) -> Result<()> {
 fn sorted(frame: &Frame, settings: &Settings, place: &str) -> Result<Prepared> {
     let atoms = &frame.atoms;
     let pick = |k: usize| (atoms.species[k], atoms.positions[k]);
-    let (symbols, positions): (Vec<Species>, Vec<DVec3>) = sorted_by_species(atoms).into_iter().map(pick).unzip();
+    let order = sorted_by_species(atoms);
+    let (symbols, positions): (Vec<Species>, Vec<DVec3>) = order.iter().copied().map(pick).unzip();
     let mut species = symbols.clone();
     species.dedup();
     let mesh = super::label::candidates::mesh(frame, settings, place)?;
     let mut bare = Frame::new(Atoms::new(atoms.cell, symbols, positions, place)?);
     bare.info.set("id", frame.info.get("id").unwrap_or_default());
+    if let Some(mask) = frame.column("move_mask").filter(|mask| [1, 3].contains(&mask.width)) {
+        // One flag for an atom is that of all its axes.
+        let flag = |atom: usize, axis: usize| mask.words[mask.width * atom + axis.min(mask.width - 1)].clone();
+        let words = order.iter().flat_map(|atom| [0, 1, 2].map(|axis| flag(*atom, axis))).collect();
+        bare.columns.push(Column { words, width: 3, ..mask.clone() });
+    }
     Ok(Prepared { frame: bare, species, mesh })
 }
 
@@ -162,8 +170,12 @@ fn vasp(
     settings: &Settings,
     arguments: &Arguments,
     hse06: bool,
-    chosen: &BTreeMap<String, String>,
+    (chosen, place): (&BTreeMap<String, String>, &str),
 ) -> Result<Files> {
+    anyhow::ensure!(
+        b.frame.atoms.cell.vectors.determinant() > 0.0,
+        "{place}: expected cell vectors that are right-handed, without which VASP stops, found left-handed ones. Exchange two of them"
+    );
     let mut incar = format!(
         "SYSTEM = {}\nPREC   = Accurate\nENCUT  = {}\nGGA    = PE\nLASPH  = .TRUE.\nEDIFF  = 1E-6\nNELM   = 200\n\
          ISMEAR = 0\nSIGMA  = 0.05\nISYM   = 0\nISIF   = 2\nLREAL  = .FALSE.\nLCHARG = .FALSE.\n",
@@ -209,8 +221,16 @@ fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result
         bail!("{place}: expected Gamma only for HSE06 in CP2K, found a mesh of {:?}. Use a larger box", b.mesh);
     }
     let threshold = RELAXED_EV_PER_ANGSTROM / HARTREE_EV * BOHR_ANGSTROM;
+    let frozen: Vec<String> = frozen_atoms(&b.frame)?.into_iter().map(|atom| (atom + 1).to_string()).collect();
+    let fixed = match frozen.is_empty() {
+        true => String::new(),
+        false => format!(
+            "  &CONSTRAINT\n    &FIXED_ATOMS\n      LIST {}\n    &END FIXED_ATOMS\n  &END CONSTRAINT\n",
+            frozen.join(" ")
+        ),
+    };
     let motion = format!(
-        "&MOTION\n  &GEO_OPT\n    MAX_ITER {STEPS}\n    MAX_FORCE {threshold:.4E}\n  &END GEO_OPT\n&END MOTION\n"
+        "&MOTION\n  &GEO_OPT\n    MAX_ITER {STEPS}\n    MAX_FORCE {threshold:.4E}\n  &END GEO_OPT\n{fixed}&END MOTION\n"
     );
     let mut kinds = String::new();
     for s in &b.species {

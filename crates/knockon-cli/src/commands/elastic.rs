@@ -2,11 +2,12 @@
 
 use super::data::push_aligned;
 use super::label::calculator::{Forces, ForcesArguments};
+use super::outputs::refuse_overwriting;
 use super::relax::{evaluations_file, is_positive, open_guide};
 use crate::progress::{Bar, say};
 use anyhow::Result;
 use knockon::dynamics::QuenchSettings;
-use knockon::elasticity::{ElasticConstants, ElasticSettings, bulk_modulus_gpa, elastic_constants};
+use knockon::elasticity::{ElasticConstants, ElasticSettings, bulk_modulus_gpa, elastic_constants, is_stable};
 use knockon::io::{Frame, read_structure, write_atomically};
 use knockon::units::EV_PER_ANGSTROM3_IN_GPA;
 use knockon::{Potential, Species};
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     /// Strains of the central differences [default: 0.002, with a calculator 0.01].
     #[arg(long)]
     strain: Option<f64>,
-    /// Largest force left on an atom, in eV/A [default: 1e-4, with a calculator 0.02].
+    /// Largest force left on an atom, in eV/A [default: 1e-4, with strains below 0.002 as much less, with a calculator 0.02].
     #[arg(long, value_name = "EV_PER_ANGSTROM")]
     max_force: Option<f64>,
     /// Give up on a strained crystal after this many evaluations [default: 5000, with a calculator 60].
@@ -52,9 +53,12 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// A model is exact; the stress of a code is noisy, and evaluations cost minutes.
     fn settings(&self) -> Result<ElasticSettings> {
-        let (strain, max_force, max_evaluations) =
+        let (strain, max_force, max_evaluations): (f64, f64, u32) =
             if self.forces.is_model() { (0.002, 1e-4, 5000) } else { (0.01, 0.02, 60) };
-        let (strain, max_force) = (self.strain.unwrap_or(strain), self.max_force.unwrap_or(max_force));
+        let strain = self.strain.unwrap_or(strain);
+        // Smaller strains make smaller forces, which have to be relaxed all the same.
+        let max_force = if self.forces.is_model() { max_force.min(RELAXED * strain) } else { max_force };
+        let max_force = self.max_force.unwrap_or(max_force);
         is_positive("--max-force", "eV/A", max_force)?;
         anyhow::ensure!(
             strain > 0.0 && strain <= LARGEST_STRAIN,
@@ -70,9 +74,15 @@ impl Arguments {
 }
 
 const LARGEST_STRAIN: f64 = 0.05;
+/// Forces left, in eV/A, over strain: as small as with the defaults of a model,
+const RELAXED: f64 = 0.05;
+/// and where constants of CaWO4 begin to be seen on the way to those of atoms that do not relax.
+const UNRELAXED: f64 = 0.2;
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let inputs = [Some(arguments.crystal.as_path()), arguments.forces.model_file(), arguments.guide.as_deref()];
+    refuse_overwriting(&inputs.into_iter().flatten().collect::<Vec<_>>(), &arguments.output)?;
     let settings = arguments.settings()?;
     let crystal = read_structure(&arguments.crystal)?;
     let species: BTreeSet<Species> = crystal.atoms.species.iter().copied().collect();
@@ -87,8 +97,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let document = document(&crystal, &forces, guide.as_ref().map(|(hash, _)| hash.as_str()), &settings, &found);
     write_atomically(&arguments.output, (serde_json::to_string_pretty(&document)? + "\n").as_bytes())?;
     out!("{}", text(&found));
+    doubts(&settings, &found).iter().for_each(|doubt| say(doubt));
     say(&format!("{}", arguments.output.display()));
     Ok(())
+}
+
+/// What speaks against the constants.
+fn doubts(settings: &ElasticSettings, found: &ElasticConstants) -> Vec<String> {
+    let (force, strain) = (settings.quench.max_force_ev_per_angstrom, settings.strain);
+    let is_relaxed = force <= UNRELAXED * strain;
+    let relaxed = (!is_relaxed).then(|| {
+        format!(
+            "forces of {force:e} eV/A were left at strains of {strain:e}: some of what strain does to the atoms may be among them, which \
+             makes the crystal look stiffer. Compare with a smaller --max-force or a larger --strain"
+        )
+    });
+    let stable =
+        (!is_stable(&found.gpa)).then(|| "the matrix is not positive definite: this crystal is not stable".to_owned());
+    relaxed.into_iter().chain(stable).collect()
 }
 
 /// What labels of strained crystals have their keys from.

@@ -1,6 +1,7 @@
 //! `knockon evaluate`.
 
 use super::data::{LabelArguments, push_aligned};
+use super::outputs::refuse_overwriting;
 use crate::progress::{Bar, say};
 use anyhow::{Context, Result};
 use glam::DVec3;
@@ -47,6 +48,8 @@ pub(crate) struct Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let models = [Some(&arguments.model), arguments.committee.as_ref(), arguments.grade.as_ref()];
+    refuse_overwriting(&models.into_iter().flatten().collect::<Vec<_>>(), &arguments.output)?;
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
     let committee = arguments.committee.as_ref().map(|path| load_committee(&model, path)).transpose()?;
@@ -61,6 +64,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for (index, frame) in data.frames.iter().enumerate() {
         let place = || format!("configuration {} ({}) of {}", index + 1, data.names[index], arguments.input.display());
         let neighbors = potential.neighbor_list(&frame.atoms, 0.0);
+        let shortest = neighbors.shortest_distance_angstrom(&frame.atoms);
+        if shortest < CLOSE_ANGSTROM {
+            bar.message(&format!("{}: atoms {shortest:.3} A apart. Are these angstrom?", place()));
+        }
         potential.evaluate(&frame.atoms, &neighbors, &mut evaluation).with_context(place)?;
         let label = label(frame, &keys);
         let mut evaluated = evaluated(frame, &label, &evaluation, &hash);
@@ -84,6 +91,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     say(&format!("{}: {} configurations, model {hash}, data {}", arguments.output.display(), frames.len(), data.hash));
     Ok(())
 }
+
+/// No bond is shorter, but for that of hydrogen.
+const CLOSE_ANGSTROM: f64 = 0.7;
 
 fn load_committee(model: &Model, path: &Path) -> Result<Committee> {
     Ok(Committee::new(model, &CommitteeFile::load(path)?, &path.display().to_string())?)

@@ -1,8 +1,7 @@
 //! `knockon fit-spectrum`.
 
-use super::correct::{
-    DetectorArguments, KnownContent, describe_all, doubt_unit, input_files, read_spectrum, refuse_overwriting,
-};
+use super::correct::{DetectorArguments, KnownContent, describe_all, doubt_unit, input_files, read_spectrum};
+use super::outputs::refuse_overwriting;
 use super::table::{Column, Format, Table};
 use crate::figures::{fitted_spectrum, raster};
 use crate::{config, progress};

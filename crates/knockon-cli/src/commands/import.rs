@@ -1,5 +1,6 @@
 //! `knockon import`.
 
+use super::outputs::refuse_overwriting;
 use crate::progress::say;
 use anyhow::{Result, bail};
 use knockon::potential::{LinearPotential, Model, import_milady, import_snap};
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:\n  knockon import Fe_LML.pot -o fe.model\n  \
     knockon import W.snapcoeff W.snapparam -o w.model\n  \
     knockon import a.snapcoeff a.snapparam b.snapcoeff b.snapparam -o sum.model\n\n\
-    Several SNAP pairs add up, as in LAMMPS' hybrid/overlay. Quadratic potentials and SNAP with chemflag 1 are refused.")]
+    Several SNAP pairs of the same rcutfac, twojmax, rfac0 and inner switch add up, as in LAMMPS' hybrid/overlay; the repulsion of\n    \
+    close nuclei (LAMMPS' pair_style zbl) is not in these files and does not come along. Quadratic potentials and SNAP with chemflag 1 are refused.")]
 pub(crate) struct Arguments {
     /// One MILADY .pot file (bispectrum SO(4), linear), or LAMMPS .snapcoeff and .snapparam files, in pairs.
     #[arg(required = true, value_name = "FILE")]
@@ -29,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let name = arguments.name.clone().or(stem).unwrap_or_default();
     let model = import(&arguments.files, &name)?;
     LinearPotential::new(&model)?;
+    refuse_overwriting(&arguments.files, &arguments.output)?;
     model.save(&arguments.output)?;
     let species: Vec<&str> = model.species().iter().map(|s| s.symbol()).collect();
     say(&format!(

@@ -15,6 +15,7 @@ mod history;
 mod import;
 mod import_labels;
 mod label;
+mod outputs;
 mod recoil;
 mod relax;
 mod report;

@@ -1,6 +1,7 @@
 //! `knockon relax`.
 
 use super::label::calculator::{Forces, ForcesArguments};
+use super::outputs::refuse_overwriting;
 use crate::progress::Bar;
 use anyhow::Result;
 use knockon::dynamics::{QuenchSettings, Quenched, Simulation, quench_guided, quench_others, relax_cell};
@@ -59,6 +60,8 @@ impl Arguments {
 
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let models = [arguments.forces.model_file(), arguments.guide.as_deref()];
+    refuse_overwriting(&models.into_iter().flatten().collect::<Vec<_>>(), &arguments.output)?;
     let starts = read_structures(&arguments.input)?;
     let species: BTreeSet<Species> = starts.iter().flat_map(|start| start.atoms.species.iter().copied()).collect();
     let species: Vec<Species> = species.into_iter().collect();
@@ -216,7 +219,7 @@ fn what_is_left(frame: &Frame, quenched: &Quenched, settings: &QuenchSettings) -
 }
 
 /// The atoms that must not move.
-fn frozen_atoms(start: &Frame) -> Result<Vec<usize>, Error> {
+pub(super) fn frozen_atoms(start: &Frame) -> Result<Vec<usize>, Error> {
     let Some(mask) = start.column("move_mask") else { return Ok(Vec::new()) };
     let mut frozen = Vec::new();
     for (atom, flags) in mask.words.chunks(mask.width).enumerate() {

@@ -47,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Committee::new(&model, &CommitteeFile::load(&committee_file)?, &committee_file.display().to_string())?;
     let extrapolation = super::evaluate::load_grades(&model, &arguments.model.with_extension("grade"))?;
 
+    check_files(&settings, folder)?;
     let fit_file = arguments.settings.clone().unwrap_or_else(|| folder.join(&settings.fit));
     let fit_settings: fit::Settings = config::load(&fit_file)?;
     let data = TrainingData::load(&fit_settings, fit_file.parent().unwrap_or(Path::new(".")))?;
@@ -92,6 +93,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ));
     }
     say(&format!("{} of {} chosen: {}", choices.len(), scored.len(), arguments.output.join("selected.xyz").display()));
+    Ok(())
+}
+
+/// Reads what is needed only after minutes of computing: a wrong path is told at once.
+fn check_files(settings: &SelectionSettings, folder: &Path) -> Result<()> {
+    check_size(&read_structure(&folder.join(&settings.crystal))?.atoms, settings.cells)?;
+    let defects = settings.pools.thermal.iter().filter_map(|t| t.with_defects.as_ref());
+    settings.waiting.iter().chain(defects).try_for_each(|file| read_extxyz(&folder.join(file)).map(|_| ()))?;
     Ok(())
 }
 

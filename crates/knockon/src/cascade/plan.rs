@@ -11,6 +11,8 @@ use crate::symmetry::{SiteSymmetry, site_symmetry};
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -164,7 +166,10 @@ impl Plan {
             self.unit_cell = earlier.unit_cell.clone();
         }
         if self.own_key() != earlier.own_key() {
-            let found = "expected a plan of this campaign, found one made with another model or other settings";
+            let other = self.difference(earlier);
+            let found = format!(
+                "expected a plan of this campaign, found one made with another model or other settings: {other}"
+            );
             return Err(Error::input(place, found, remedy));
         }
         // Versions before this one had the limits in the key: it stays, and so does what has been done under it.
@@ -191,6 +196,20 @@ impl Plan {
         runs.iter_mut().enumerate().for_each(|(number, run)| run.run = number);
         self.runs = runs;
         Ok(self)
+    }
+
+    /// What makes an earlier plan another campaign's, in words.
+    fn difference(&self, earlier: &Self) -> String {
+        if self.model_hash != earlier.model_hash {
+            return format!("model {}, now {}", earlier.model_hash, self.model_hash);
+        }
+        let shared = |plan: &Self| {
+            let s = &plan.settings;
+            json!({ "seed": s.seed, "cells": s.cells, "species": s.species, "site": s.site, "thermalization": s.thermalization,
+                    "recoil": s.recoil.without_limits() })
+        };
+        first_difference("", &shared(earlier), &shared(self))
+            .unwrap_or_else(|| "another crystal, or another relax_cell".to_owned())
     }
 
     /// Reads the plan in a campaign's folder.
@@ -282,4 +301,16 @@ impl Plan {
     pub(super) fn elements(&self) -> Vec<Species> {
         Species::distinct(&self.unit_cell.species)
     }
+}
+
+/// The first value that differs between two settings, by its name.
+fn first_difference(name: &str, old: &Value, new: &Value) -> Option<String> {
+    let (Value::Object(old_keys), Value::Object(new_keys)) = (old, new) else {
+        return (old != new).then(|| format!("{name} was {old}, now {new}"));
+    };
+    let keys: BTreeSet<&String> = old_keys.keys().chain(new_keys.keys()).collect();
+    keys.into_iter().find_map(|key| {
+        let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+        first_difference(&name, &old[key.as_str()], &new[key.as_str()])
+    })
 }

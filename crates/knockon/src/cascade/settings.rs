@@ -111,12 +111,14 @@ pub struct RecoilEnergy {
 impl Thermalization {
     /// Checks what types cannot; `place` names the settings in errors.
     pub fn validate(&self, place: &str) -> Result<(), Error> {
-        let fits = is_positive(self.time_step_fs) && is_positive(self.time_fs) && self.time_fs >= self.time_step_fs;
+        let is_step = is_positive(self.time_step_fs);
+        let fits = is_positive(self.time_fs) && (!is_step || self.time_fs >= self.time_step_fs);
         let sampled = (0.0..=self.time_fs).contains(&self.sampling_time_fs);
         check(
             place,
             &[
                 (is_not_negative(self.temperature_k), "thermalization.temperature_k", "zero or more"),
+                (is_step, "thermalization.time_step_fs", "a positive time"),
                 (fits, "thermalization.time_fs", "at least one time_step_fs"),
                 (sampled, "thermalization.sampling_time_fs", "at most time_fs"),
                 (is_positive(self.friction_per_fs), "thermalization.friction_per_fs", "a positive friction"),

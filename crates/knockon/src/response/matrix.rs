@@ -127,6 +127,26 @@ impl ResponseMatrix {
         Self::from_response_with_sets(response, recoil_energies_ev, step_ev, 0)
     }
 
+    /// The largest difference between the distribution functions of stored energy of this table and of the response that it was made of,
+    /// and the recoil energy in eV where it is: of all rows and halfway between them.
+    pub fn largest_difference_from(&self, response: &Response) -> (f64, f64) {
+        let (table, curves) = (StoredEnergy::Matrix(self), StoredEnergy::Curves(response, &response.parameters));
+        let halfway = |pair: &[f64]| 0.5 * (pair[0] + pair[1]);
+        let stored: Vec<f64> =
+            self.stored_edges_ev.iter().copied().chain(self.stored_edges_ev.windows(2).map(halfway)).collect();
+        let difference = |energy: f64| {
+            let of = |s: &StoredEnergy| -> Vec<f64> {
+                let (damaged, cdf) = (s.defect_probability(energy), s.nonzero_cdf(energy));
+                stored.iter().map(|stored| damaged * (1.0 - cdf(*stored))).collect()
+            };
+            of(&table).into_iter().zip(of(&curves)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        };
+        let rows = self.recoil_energies_ev.iter().copied();
+        let energies = rows.chain(self.recoil_energies_ev.windows(2).map(halfway));
+        let larger = |a: (f64, f64), b: (f64, f64)| if b.0 > a.0 { b } else { a };
+        energies.map(|energy| (difference(energy), energy)).fold((0.0, 0.0), larger)
+    }
+
     /// Lowest and highest recoil energy in eV.
     pub fn energy_range_ev(&self) -> [f64; 2] {
         [self.recoil_energies_ev[0], self.recoil_energies_ev[self.recoil_energies_ev.len() - 1]]
@@ -372,6 +392,20 @@ mod tests {
     fn matrix() -> ResponseMatrix {
         let energies: Vec<f64> = (0..=100).map(|i| 2.0 * f64::from(i)).collect();
         ResponseMatrix::from_response(&Response::from_paper(), &energies, 0.25).unwrap()
+    }
+
+    /// In wide intervals the distribution is flat, between distant rows it is a mixture.
+    #[test]
+    fn coarse_tables_are_far_from_their_response() {
+        let paper = Response::from_paper();
+        let difference = |rows: u32, step_ev: f64| {
+            let energies: Vec<f64> = (0..=rows).map(|i| 200.0 / f64::from(rows) * f64::from(i)).collect();
+            ResponseMatrix::from_response(&paper, &energies, step_ev).unwrap().largest_difference_from(&paper)
+        };
+        assert!(difference(200, 0.5).0 < 2e-3);
+        assert!(difference(200, 20.0).0 > 0.1);
+        let (far, energy_ev) = difference(10, 0.5);
+        assert!(far > 0.02 && (30.0..=70.0).contains(&energy_ev), "{far} {energy_ev}");
     }
 
     #[test]

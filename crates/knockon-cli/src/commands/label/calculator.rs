@@ -47,6 +47,11 @@ pub(crate) enum Forces {
 }
 
 impl ForcesArguments {
+    /// The file of the model, if forces come from one.
+    pub(crate) fn model_file(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
     /// Whether forces come from a model, which costs next to nothing.
     pub(crate) fn is_model(&self) -> bool {
         self.model.is_some()

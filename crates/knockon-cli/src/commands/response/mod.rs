@@ -3,7 +3,7 @@
 mod matrix;
 mod tables;
 
-use super::correct::refuse_overwriting;
+use super::outputs::refuse_overwriting;
 use crate::figures::direction_maps::{self, DirectionMap};
 use crate::figures::raster;
 use crate::report::axes;
@@ -132,9 +132,21 @@ impl Arguments {
     /// A response as a table on the grid that was asked for.
     fn on_grid(&self, response: &Response) -> Result<ResponseMatrix> {
         let energies = parse_energies(&self.matrix_energies)?;
-        Ok(ResponseMatrix::from_response_with_sets(response, &energies, self.matrix_step_ev, self.matrix_sets)?)
+        let matrix =
+            ResponseMatrix::from_response_with_sets(response, &energies, self.matrix_step_ev, self.matrix_sets)?;
+        let (difference, energy_ev) = matrix.largest_difference_from(response);
+        if difference > COARSE {
+            progress::say(&format!(
+                "the matrix is coarse: at {energy_ev:.1} eV the probability to store more than some energy is up to {difference:.3} \
+                 off the response's. Take a smaller --matrix-step-ev or closer --matrix-energies"
+            ));
+        }
+        Ok(matrix)
     }
 }
+
+/// Matrices that are farther than this from their response, in probability, are said to be coarse.
+const COARSE: f64 = 0.01;
 
 /// A command line with nothing on it has the defaults.
 #[derive(Parser)]
@@ -160,6 +172,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let crystal = Crystal::find(arguments, &settings)?;
     let tables = read_tables(arguments)?;
+    doubt_crystal(&tables, &settings.species).iter().for_each(|doubt| progress::say(doubt));
     let toward: Option<(Tag, &[DMat3])> = match (tag, &crystal) {
         (None, _) => None,
         (Some(_), _) if tables.is_empty() => {
@@ -260,6 +273,16 @@ fn parse_tag(text: &str, width_deg: f64) -> Result<Tag> {
 /// The table at a path: `recoils.csv` in a folder, or the file itself.
 fn table_path(path: &Path) -> PathBuf {
     if path.is_dir() { path.join("recoils.csv") } else { path.to_owned() }
+}
+
+/// A table of unknown crystal, where the paper's numbers may fill gaps.
+fn doubt_crystal(tables: &[RecoilTable], species: &str) -> Option<String> {
+    let unknown = tables.iter().find(|table| table.crystal.is_none() && table.is_of_paper(species))?;
+    Some(format!(
+        "{}: no campaign.json beside it says which crystal this is. It is taken for CaWO4, and what its recoils do not fix for that of the \
+         paper: give --crystal",
+        unknown.name
+    ))
 }
 
 /// The tables of all campaigns, with the crystal that was given or is in the campaign.json beside each.

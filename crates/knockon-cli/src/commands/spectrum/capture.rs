@@ -1,6 +1,6 @@
 //! `knockon spectrum capture`.
 
-use super::super::correct::refuse_overwriting;
+use super::super::outputs::refuse_overwriting;
 use super::super::table::{Column, Table};
 use super::{Common, RECOILS};
 use anyhow::Result;

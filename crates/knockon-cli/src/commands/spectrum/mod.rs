@@ -2,7 +2,7 @@
 
 mod capture;
 
-use super::correct::refuse_overwriting;
+use super::outputs::refuse_overwriting;
 use super::table::{Column, Format, Table};
 use anyhow::Result;
 use clap::ValueEnum;

@@ -100,7 +100,7 @@ fn campaigns_resume_and_do_not_depend_on_threads() {
 
     // Another seed is another campaign.
     let error = plan(two.path(), &CampaignSettings { seed: 6, ..settings() }).expect_err("an error");
-    assert!(error.to_string().contains("another model or other settings"), "{error}");
+    assert!(error.to_string().contains("another model or other settings: seed was 5, now 6"), "{error}");
 
     let file: serde_json::Value =
         serde_json::from_str(&read_text(&one.path().join("campaign.json")).expect("a file")).expect("JSON");
