@@ -288,10 +288,20 @@ def pair_energy(row):
     return f"{float(row['corrected_formation_energy_ev']):.2f}" if row["outcome"] == "defect" else row["outcome"]
 
 
+def first_principles(row, end_ev):
+    """A label at the potential's minimum and the minimum that its forces lead to, both with the correction from its own stress."""
+    if not row["first_principles_image_energy_ev"]:
+        return ""
+    correction = float(row["first_principles_image_energy_ev"])
+    there = f"{float(row['first_principles_formation_energy_ev']) - correction:.2f}"
+    return there if end_ev is None else f"{there}; {end_ev - correction:.2f}"
+
+
 def frenkel():
     """Table I of the paper beside the search that ships: pairs that were carried over to the larger boxes, side by side in order of energy."""
     rows = read_csv(DATA / "frenkel/frenkel.csv")
     sizes = sorted({int(row["n_atoms"]) for row in rows})
+    ends = {pair["id"]: pair["label_relaxed_ev"] for pair in json.loads((DATA / "frenkel/labelled.json").read_text())}
     pairs = collections.defaultdict(dict)
     for row in rows:
         pairs[row["id"]][int(row["n_atoms"])] = row
@@ -303,8 +313,9 @@ def frenkel():
         for boxes, paper in itertools.zip_longest(of_kind, PAPER_PAIRS_EV.get(kind, [])):
             here = boxes[sizes[0]]
             distance = f"{float(here['distance_angstrom']):.1f}" if here["distance_angstrom"] else "-"
-            lines.append([here["id"], *(pair_energy(boxes[n]) for n in sizes), distance, *(paper or [""] * 3)])
-    header = ["pair", *(f"potential, {n} atoms" for n in sizes), "distance (Å)", "paper: PBE, 96", "paper: PBE, 324", "paper: HSE06, 96"]
+            own = first_principles(here, ends.get(f"frenkel-{here['id']}-{sizes[0]}-{here['model_hash'][:8]}"))
+            lines.append([here["id"], *(pair_energy(boxes[n]) for n in sizes), own, distance, *(paper or [""] * 3)])
+    header = ["pair", *(f"potential, {n} atoms" for n in sizes), f"GPAW PBE, {sizes[0]}: there; relaxed", "distance (Å)", "paper: PBE, 96", "paper: PBE, 324", "paper: HSE06, 96"]
     return table(header, lines)
 
 
