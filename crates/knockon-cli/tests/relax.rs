@@ -162,7 +162,7 @@ fn constants_of_crystals_that_did_not_relax_are_doubted() {
     assert!((small - usual).abs() < 0.5 && !message.contains("Compare"), "{small} {message}");
     let (stiff, message) = elastic(&crystal, &["--max-force", "0.01"]);
     assert!(stiff > usual + 5.0 && message.contains("Compare with a smaller --max-force"), "{stiff} {message}");
-    crystal.atoms.cell.vectors = crystal.atoms.cell.vectors * 1.15;
+    crystal.atoms.cell.vectors *= 1.15;
     crystal.atoms.positions.iter_mut().for_each(|position| *position *= 1.15);
     let message = elastic(&crystal, &[]).1;
     assert!(message.contains("not positive definite"), "{message}");

@@ -161,8 +161,8 @@ impl Model {
 
     /// Refuses components whose recoils no response is for, or several might be for.
     pub(super) fn check(&self, responses: &Responses) -> Result<(), Error> {
-        let plain = self.components.iter().filter(|c| !c.shape.is_physical());
-        plain.map(|component| component.response(responses).map(|_| ())).collect()
+        let mut plain = self.components.iter().filter(|c| !c.shape.is_physical());
+        plain.try_for_each(|component| component.response(responses).map(|_| ()))
     }
 
     /// Whether a component depends on what the crystal is made of.
