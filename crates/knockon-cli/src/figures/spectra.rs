@@ -74,7 +74,8 @@ pub(crate) fn draw_capture(spectrum: Option<&Spectrum>, resolution_ev: f64) -> S
         let within = spectrum.points(rates).into_iter().filter(move |p| p[0] >= 30.0 && p[0] <= end);
         within.map(|p| p[1]).filter(|r| r.is_finite()).fold(0.0, f64::max)
     };
-    let top = shown(&spectrum.before).max(shown(&spectrum.after));
+    let band: Vec<f64> = after_band(spectrum).into_iter().map(|[_, _, high]| high).collect();
+    let top = [&spectrum.before, &spectrum.after, &band].map(|rates| shown(rates)).into_iter().fold(0.0, f64::max);
     let labels: Vec<String> = spectrum.parts.iter().map(|(label, _)| format!("of which {label}")).collect();
     let after = spectrum.after_label();
     let mut entries = vec![
