@@ -133,5 +133,20 @@ fn the_record_of_a_recoil_says_how_it_was_made_and_from_no_equilibrium() {
     let protocol: knockon::cascade::Protocol = serde_json::from_value(record["protocol"].clone()).unwrap();
     assert_eq!((protocol.cells, protocol.seed, protocol.graded_every_steps), ([3, 3, 1], 1, None));
     assert_eq!((protocol.thermalization.time_fs, protocol.recoil.time_fs), (20.0, 10.0));
+    // The same again is the same; another would take its place.
+    let text = || std::fs::read_to_string(folder.path().join("recoil.json")).unwrap();
+    let before = text();
+    knockon(&[&files[..], &kick].concat()).success();
+    for other in [["--energy-ev", "21"], ["--direction", "0,0,-1"], ["--time-fs", "11"], ["--species", "Ca"]] {
+        let mut changed = kick.to_vec();
+        match changed.iter().position(|argument| *argument == other[0]) {
+            Some(index) => changed[index + 1] = other[1],
+            None => changed.extend(other),
+        }
+        let refused = knockon(&[&files[..], &changed].concat()).code(2).get_output().stderr.clone();
+        let message = String::from_utf8(refused).unwrap();
+        assert!(message.contains("found one of W of 20.0 eV along [0.0000, 0.0000, 1.0000]"), "{message}");
+    }
+    assert_eq!(text(), before);
     assert!(record["commit"].is_string());
 }

@@ -10,7 +10,7 @@ use knockon::cascade::{
     check_size, run_recoil, snapshots, thermalize,
 };
 use knockon::dynamics::{ElectronicStopping, QuenchSettings, Simulation, TimeStep, relaxed_unit_cell};
-use knockon::io::{Frame, read_structure, remove_if_there, write_atomically, write_extxyz};
+use knockon::io::{Frame, read_structure, read_text_if_there, remove_if_there, write_atomically, write_extxyz};
 use knockon::potential::{LinearPotential, Model};
 use knockon::progress::{Progress, Silent};
 use knockon::{Atoms, Species};
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     /// Direction of the recoil, Cartesian, of any length.
     #[arg(long, value_name = "X,Y,Z", value_parser = parse_direction, allow_hyphen_values = true)]
     direction: DVec3,
-    /// Folder for recoil.json, perfect.xyz (the box without recoil) and final.xyz (the quenched box).
+    /// Folder for recoil.json, perfect.xyz (the box without recoil) and final.xyz (the quenched box); one with the result of another recoil is refused.
     #[arg(short, long, value_name = "DIR", default_value = "knockon-out/recoil")]
     output: PathBuf,
     /// Time in fs from the kick to the quench.
@@ -118,6 +118,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let perfect = perfect_box(arguments, &settings, &potential, &unit_cell)?;
     say(&format!("{} atoms, kicked atom: {}", perfect.atoms.len(), perfect.central_atom + 1));
     let key = key(arguments, &model, &unit_cell);
+    let protocol = Protocol {
+        cells: arguments.cells,
+        thermalization: thermalization.clone(),
+        recoil: settings.clone(),
+        site: arguments.site,
+        seed: arguments.seed,
+        graded_every_steps: extrapolation.as_ref().map(|_| arguments.grade_every),
+    };
+    refuse_other_recoil(arguments, &model, &protocol)?;
     let _listening = signals::listen()?;
     let (start, doubt) = start(arguments, &thermalization, &potential, &perfect, &key)?;
     let every_steps = arguments.grade_every;
@@ -140,19 +149,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.slowing_down {
         write_atomically(path, slowing_down.text(arguments).as_bytes())?;
     }
-    let protocol = Protocol {
-        cells: arguments.cells,
-        thermalization,
-        recoil: settings.clone(),
-        site: arguments.site,
-        seed: arguments.seed,
-        graded_every_steps: task.grades.map(|grades| grades.every_steps),
-    };
     write(arguments, &model, &perfect.atoms, &followed, &protocol)?;
     for stage in [RECOIL, THERMALIZATION] {
         kept(arguments, stage, &key, &Silent).remove()?;
     }
     Ok(())
+}
+
+/// Refuses a folder with the result of another recoil, which would be lost. The same one again has the same result.
+fn refuse_other_recoil(arguments: &Arguments, model: &Model, protocol: &Protocol) -> Result<()> {
+    let path = arguments.output.join("recoil.json");
+    let Some(text) = read_text_if_there(&path)? else { return Ok(()) };
+    let found: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    // Through text, as what was found: digits are parsed alike.
+    let protocol: serde_json::Value = serde_json::from_str(&serde_json::to_string(protocol)?)?;
+    let recoil = &found["recoil"];
+    let along = |axis: usize| recoil["direction"][axis].as_f64().unwrap_or(f64::NAN);
+    let direction = DVec3::new(along(0), along(1), along(2));
+    let is_same = found["model_hash"] == model.hash()
+        && found["species"] == arguments.species.symbol()
+        && found["protocol"] == protocol
+        && recoil["recoil_energy_ev"].as_f64() == Some(arguments.energy_ev)
+        && direction.distance(arguments.direction.normalize_or_zero()) < 1e-9;
+    if is_same {
+        return Ok(());
+    }
+    bail!(
+        "{}: expected no result of another recoil, found one of {} of {} eV along {direction:.4}, or with another model or protocol. \
+         Give another --output, or remove that folder",
+        path.display(),
+        found["species"].as_str().unwrap_or("an unknown element"),
+        recoil["recoil_energy_ev"]
+    )
 }
 
 /// Stages that keep a checkpoint, as their files are called.

@@ -127,9 +127,9 @@ const FEW_COUNTS: f64 = 10.0;
 /// Data sets drawn then: a p-value of 0.05 is known to 0.01.
 pub const DRAWN_SETS: u64 = 400;
 
-/// Fits `model` to the counts of `measured`, binned in measured energy; of several responses each is for the recoils of its element. The resolution is the model's last parameter, by
-/// default held at that of the detector. Bins that one of the ranges `excluded_ev` (low, high) reaches into are predicted, but say
-/// nothing of the parameters.
+/// Fits `model` to the counts of `measured`, binned in measured energy; of several responses each is for the recoils of its
+/// element. The resolution is the model's last parameter, by default held at that of the detector. Bins that one of the ranges
+/// `excluded_ev` (low, high) reaches into are predicted, but say nothing of the parameters.
 pub fn fit_spectrum(
     measured: &BinnedSpectrum,
     model: &Model,
