@@ -113,6 +113,15 @@ fn inputs_of_codes_keep_frozen_atoms() {
     let held: Vec<&str> = poscar.lines().skip(9).take_while(|line| line.ends_with("F F F")).collect();
     assert!(poscar.contains("Selective dynamics") && held.len() == 4, "{poscar}");
     assert!(text("cp2k/0000-held/pbe/pbe.inp").contains("&FIXED_ATOMS\n      LIST 1 2 3 4\n"));
+    // Where nothing moves, flags of single axes matter to nobody.
+    let mut partial = frame.clone();
+    partial.columns[0] = flags(&frame, 3, |_| false);
+    partial.columns[0].words[4] = "F".to_owned();
+    let refused = String::from_utf8_lossy(&inputs(&partial, "cp2k", "partial").stderr).into_owned();
+    assert!(refused.contains("found \"T F T\" for atom 2"), "{refused}");
+    let mut still = Command::cargo_bin("knockon").unwrap();
+    still.current_dir(&folder).arg("dft-input").arg(&input).args(["--code", "cp2k", "-o", "still", "--config"]);
+    still.arg(&config).assert().success();
     std::mem::swap(&mut frame.atoms.cell.vectors.x_axis, &mut frame.atoms.cell.vectors.y_axis);
     let refused = inputs(&frame, "vasp", "left");
     let message = String::from_utf8_lossy(&refused.stderr);

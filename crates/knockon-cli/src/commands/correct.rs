@@ -23,7 +23,8 @@ const HELP: &str = "\
 SPECTRUM is a spectrum of true recoil energies in eV, as theory or a simulation gives it. A measured
 spectrum has lost the stored energy already and would lose it twice: fit it (knockon fit-spectrum).
   - a binned table with a header: energy_low_ev,energy_high_ev or energy_ev (centres), then a value
-    (counts, or a rate per energy under any other name), then optionally VALUE_error;
+    (counts, or a rate per energy under any other name, which bins of different widths must say: rate,
+    _per_...), then optionally VALUE_error;
   - columns w_VALUE, ca_VALUE ... beside VALUE, or without it: parts by element, as `knockon spectrum`
     writes them. Elements with a response are corrected, the others are seen by the detector as they
     are, and the output says so; a spectrum without any of the former is refused. Columns of any

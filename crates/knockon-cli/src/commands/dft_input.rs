@@ -221,7 +221,8 @@ fn cp2k(b: &Prepared, arguments: &Arguments, hse06: bool, place: &str) -> Result
         bail!("{place}: expected Gamma only for HSE06 in CP2K, found a mesh of {:?}. Use a larger box", b.mesh);
     }
     let threshold = RELAXED_EV_PER_ANGSTROM / HARTREE_EV * BOHR_ANGSTROM;
-    let frozen: Vec<String> = frozen_atoms(&b.frame)?.into_iter().map(|atom| (atom + 1).to_string()).collect();
+    let frozen = if arguments.relax { frozen_atoms(&b.frame)? } else { Vec::new() };
+    let frozen: Vec<String> = frozen.into_iter().map(|atom| (atom + 1).to_string()).collect();
     let fixed = match frozen.is_empty() {
         true => String::new(),
         false => format!(
