@@ -6,6 +6,7 @@ use super::settings::FrenkelSettings;
 use crate::{Atoms, Error, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Positions closer than this (angstrom) are the same.
 const SAME_POSITION_ANGSTROM: f64 = 0.01;
@@ -74,13 +75,15 @@ pub fn inequivalent_starts(lattice: &CrystalLattice, settings: &FrenkelSettings)
 pub fn inequivalent_positions(lattice: &CrystalLattice, spacing_angstrom: f64) -> Vec<DVec3> {
     let counts = grid_counts(lattice, spacing_angstrom);
     let mut kept: Vec<DVec3> = Vec::new();
+    let mut images = Images::new(lattice);
     for i in 0..counts[0] {
         for j in 0..counts[1] {
             for k in 0..counts[2] {
                 let fraction =
                     DVec3::new(i as f64 / counts[0] as f64, j as f64 / counts[1] as f64, k as f64 / counts[2] as f64);
                 let point = lattice.symmetry.origin + lattice.symmetry.conventional_vectors * fraction;
-                if !is_equivalent_to_any(lattice, point, &kept) {
+                if !images.contain(point) {
+                    images.add_all_of(point);
                     kept.push(point);
                 }
             }
@@ -89,11 +92,46 @@ pub fn inequivalent_positions(lattice: &CrystalLattice, spacing_angstrom: f64) -
     kept
 }
 
-fn is_equivalent_to_any(lattice: &CrystalLattice, point: DVec3, others: &[DVec3]) -> bool {
-    lattice.symmetry.operations.iter().any(|operation| {
-        let image = operation.apply(point);
-        others.iter().any(|other| lattice.reduce(image - *other).length() < SAME_POSITION_ANGSTROM)
-    })
+/// Points and all that symmetry makes equal to them, by small bins of the primitive cell, so that a point is looked up
+/// without a walk through all others: a grid of 0.1 A has some hundred thousand.
+struct Images<'a> {
+    lattice: &'a CrystalLattice,
+    /// Number of bins along each primitive vector: no thinner than [`SAME_POSITION_ANGSTROM`].
+    counts: [i32; 3],
+    points_by_bin: HashMap<[i32; 3], Vec<DVec3>>,
+}
+
+impl<'a> Images<'a> {
+    fn new(lattice: &'a CrystalLattice) -> Self {
+        let distances = lattice.primitive.cell.face_distances_angstrom().to_array();
+        let counts = distances.map(|distance| ((distance / SAME_POSITION_ANGSTROM) as i32).max(1));
+        Self { lattice, counts, points_by_bin: HashMap::new() }
+    }
+
+    fn bin(&self, point: DVec3) -> [i32; 3] {
+        let fraction = (self.lattice.primitive.cell.vectors.inverse() * point).to_array();
+        std::array::from_fn(|axis| {
+            let number = (fraction[axis].rem_euclid(1.0) * f64::from(self.counts[axis])) as i32;
+            number.rem_euclid(self.counts[axis])
+        })
+    }
+
+    fn add_all_of(&mut self, point: DVec3) {
+        for operation in &self.lattice.symmetry.operations {
+            let image = operation.apply(point);
+            self.points_by_bin.entry(self.bin(image)).or_default().push(image);
+        }
+    }
+
+    fn contain(&self, point: DVec3) -> bool {
+        let bin = self.bin(point);
+        let is_same = |other: &DVec3| self.lattice.reduce(point - *other).length() < SAME_POSITION_ANGSTROM;
+        (0..27).any(|neighbor| {
+            let steps = [neighbor % 3 - 1, neighbor / 3 % 3 - 1, neighbor / 9 - 1];
+            let near = std::array::from_fn(|axis| (bin[axis] + steps[axis]).rem_euclid(self.counts[axis]));
+            self.points_by_bin.get(&near).is_some_and(|points| points.iter().any(is_same))
+        })
+    }
 }
 
 /// Points along the conventional axes: the fewest with at most the given spacing for which every symmetry operation maps
