@@ -14,7 +14,14 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
     let folder = tempfile::tempdir().unwrap();
     let [out, table] = ["campaign", "table.csv"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cawo4/tiny-campaign.toml");
-    knockon(&["campaign", "plan", config.to_str().unwrap(), "-o", &out]).success();
+    let said =
+        knockon(&["campaign", "plan", config.to_str().unwrap(), "-o", &out]).success().get_output().stderr.clone();
+    let said = String::from_utf8(said).unwrap();
+    assert!(
+        said.contains("60 eV heats this box of 216 atoms by 1074 K") && said.contains("465 atoms or more"),
+        "{said}"
+    );
+    assert!(!said.contains("steps of"), "{said}");
     let plan = std::fs::read_to_string(Path::new(&out).join("plan.csv")).unwrap();
     assert_eq!(plan.lines().count(), 1 + 6);
     let output = knockon(&["campaign", "status", &out]).success().get_output().stdout.clone();
@@ -52,6 +59,21 @@ fn the_tiny_campaign_is_planned_run_in_parts_and_collected() {
         };
         assert_eq!(sum("vacancies"), sum("interstitials"));
     }
+}
+
+#[test]
+fn a_plan_warns_of_long_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(project.join("examples/cawo4/tiny-campaign.toml")).unwrap();
+    let text = text.replace("../..", project.to_str().unwrap()).replace("max_fs = 1.0", "max_fs = 4.0");
+    let config = folder.path().join("campaign.toml");
+    std::fs::write(&config, text.replace("time_step_fs = 1.0", "time_step_fs = 5.0")).unwrap();
+    let out = folder.path().join("campaign");
+    let said = knockon(&["campaign", "plan", config.to_str().unwrap(), "-o", out.to_str().unwrap()]);
+    let said = String::from_utf8(said.success().get_output().stderr.clone()).unwrap();
+    let expected = ["steps of 4 fs and 0.02 A: expected at most 2 fs", "thermalization.time_step_fs is 5"];
+    assert!(expected.iter().all(|part| said.contains(part)), "{said}");
 }
 
 /// Shells and HyperQueue can read them, and an array has no more tasks than asked for.

@@ -187,8 +187,7 @@ impl Planned {
     /// Writes the plan, and the potential beside it: the folder is then all that a worker needs.
     fn write(self, output: &Path) -> Result<Plan> {
         let plan = self.plan.write(output)?;
-        let warning = plan.settings.thermalization.closeness_warning(plan.settings.max_starts());
-        warning.iter().for_each(|text| say(text));
+        plan.settings.warnings(plan.n_atoms()).iter().for_each(|text| say(text));
         write_atomically(&output.join("potential.model"), read_text(&self.model)?.as_bytes())?;
         if let Some(grade) = &self.grade {
             write_atomically(&output.join("potential.grade"), read_text(grade)?.as_bytes())?;

@@ -4,10 +4,19 @@ use super::recoil::MAX_RECOIL_ENERGY_EV;
 use super::starts::sampling_window;
 use super::{Border, RecoilSettings, RunningSettings, Thermalization};
 use crate::settings::{check, is_not_negative, is_positive};
+use crate::units::BOLTZMANN_EV_PER_K;
 use crate::{Error, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// A box that recoils heat by more than this (kelvin) is too small: the campaigns that ship stay below 240 K at 160 eV, and
+/// cool their border.
+const MAX_RISE_K: f64 = 500.0;
+/// Longer steps (femtoseconds, and angstrom of the fastest atom) are warned of. Common practice in radiation damage is 0.1 A or less; the
+/// fastest modes of oxides have periods of 30 fs, of which a step should be a fifteenth at most.
+const MAX_STEP_FS: f64 = 2.0;
+const MAX_STEP_ANGSTROM: f64 = 0.1;
 
 /// A campaign of recoils of one species in one crystal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -209,6 +218,40 @@ impl CampaignSettings {
         let setting = format!("{place}: thermalization.sampling_time_fs");
         sampling_window(&self.thermalization, self.max_starts(), &setting)?;
         self.recoil.validate(place)
+    }
+
+    /// What will likely flag recoils in a box of so many atoms, in words: they take hours, and this can be said before.
+    pub fn warnings(&self, n_atoms: usize) -> Vec<String> {
+        let energy_ev = self.energies.iter().map(|e| e.energy_ev).fold(0.0, f64::max);
+        // Half of the energy becomes kinetic, 3/2 k_B T per atom.
+        let rise_k = energy_ev / (3.0 * n_atoms as f64 * BOLTZMANN_EV_PER_K);
+        let needed = (energy_ev / (3.0 * MAX_RISE_K * BOLTZMANN_EV_PER_K)).ceil();
+        let small = (rise_k > MAX_RISE_K).then(|| {
+            format!(
+                "WARNING: a recoil of {energy_ev} eV heats this box of {n_atoms} atoms by {rise_k:.0} K and reaches its periodic \
+                 images: expected {MAX_RISE_K:.0} K at most (flags small-box, hot-border). Take more `cells`, {needed} atoms or more"
+            )
+        });
+        let step = &self.recoil.time_step;
+        let long = (step.max_fs > MAX_STEP_FS || step.max_displacement_angstrom > MAX_STEP_ANGSTROM).then(|| {
+            format!(
+                "WARNING: recoil.time_step allows steps of {} fs and {} A: expected at most {MAX_STEP_FS} fs and {MAX_STEP_ANGSTROM} A, \
+                 beyond which energies drift (flag drift)",
+                step.max_fs, step.max_displacement_angstrom
+            )
+        });
+        let bath = (self.thermalization.time_step_fs > MAX_STEP_FS).then(|| {
+            format!(
+                "WARNING: thermalization.time_step_fs is {}: expected at most {MAX_STEP_FS} fs, beyond which starts are not at \
+                 their temperature (flag start)",
+                self.thermalization.time_step_fs
+            )
+        });
+        [small, long, bath]
+            .into_iter()
+            .flatten()
+            .chain(self.thermalization.closeness_warning(self.max_starts()))
+            .collect()
     }
 
     /// The starts that the energy with most of them needs.
