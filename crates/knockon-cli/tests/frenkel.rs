@@ -63,6 +63,9 @@ fn a_small_search_writes_its_tables_structures_and_pictures() {
     );
     let labelled = std::fs::read_to_string(output.join("labelled.json")).unwrap();
     assert!(labelled.contains("fpCa-00"));
+    let estimates =
+        table.lines().next().unwrap().split(',').position(|name| name == "first_principles_estimate_ev").unwrap();
+    assert!(rows.iter().any(|row| !row.split(',').nth(estimates).unwrap().is_empty()), "{table}");
     assert_eq!(run(), table, "a finished search is read back");
 
     // Energies of the model itself would agree with it and are refused.

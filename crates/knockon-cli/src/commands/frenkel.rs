@@ -10,7 +10,8 @@ use anyhow::Result;
 use glam::DVec3;
 use knockon::dynamics::QuenchSettings;
 use knockon::frenkel::{
-    Entry, FrenkelSearch, FrenkelSettings, FrenkelTable, Outcome, Structure, find_frenkel_pairs, labelled_pairs,
+    Entry, FrenkelSearch, FrenkelSettings, FrenkelTable, LabelledPair, Outcome, Structure, find_frenkel_pairs,
+    labelled_pairs,
 };
 use knockon::io::{Frame, read_extxyz, read_structure, write_atomically};
 use knockon::{Atoms, Potential, Species};
@@ -35,6 +36,11 @@ pub(crate) struct Arguments {
     /// Folder for the results. Relaxations already there are kept: an interrupted search goes on where it stopped.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Boxes of pairs that are known already (extended XYZ), labels or structures of another search, which are relaxed besides the
+    /// starts of the grid: a grid misses some, and other potentials find others. Frames of the box of the search count, in its lattice or
+    /// one strained by a few per cent, without a class or of the class frenkel. May be given more than once.
+    #[arg(long, value_name = "FILE")]
+    starts: Vec<PathBuf>,
     /// First-principles labels (extended XYZ): of structures that this search has written or what relaxed from them in
     /// the same cell, put beside the model's energies; and, with a model, of any Frenkel pairs (cls=frenkel, with a
     /// cls=perfect of the same cell), compared in labelled.json, which also estimates the energy that relaxing each with
@@ -56,28 +62,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         super::campaign::warn_of_failing(model);
     }
     let potential = forces.potential();
+    let given = read_all(&arguments.starts)?;
+    let labels = read_all(&arguments.labels)?;
     let bar = Bar::new("relaxations");
-    let search = find_frenkel_pairs(potential, &forces.hash(), &crystal, &settings, &arguments.output, &bar)?;
+    let search = find_frenkel_pairs(potential, &forces.hash(), &crystal, &settings, &given, &arguments.output, &bar)?;
     drop(bar);
     let mut table = FrenkelTable::new(&search, &settings);
     search.write_structures(&settings, &arguments.output)?;
     draw_structures(&search, &crystal, &arguments.output.join("figures"))?;
 
-    let mut labels = Vec::new();
-    for file in &arguments.labels {
-        labels.extend(read_extxyz(file)?);
-    }
     if !labels.is_empty() {
         let attached = table.attach_labels(&labels)?;
         attached.foreign.iter().chain(&attached.unfinished).for_each(|line| say(line));
         say(&format!("{} structures have labels", attached.found));
     }
+    // A first-principles code would take days to relax every labelled pair; nobody has asked for that.
+    let compared = (!labels.is_empty() && forces.model().is_some())
+        .then(|| compare_labelled(potential, &labels, &settings, &search, &arguments.output))
+        .transpose()?;
+    compared.iter().for_each(|pairs| table.estimate(pairs));
     table.write(&arguments.output)?;
     out!("{}", text(&table));
-    // A first-principles code would take days to relax every labelled pair; nobody has asked for that.
-    if !labels.is_empty() && forces.model().is_some() {
-        compare_labelled(potential, &labels, &settings, &arguments.output)?;
-    }
+    compared.iter().for_each(|pairs| out!("{}", labelled_text(pairs)));
     let o = table.outcomes;
     say(&format!(
         "starts: {} defects, {} recombined, {} unfinished, {} below the perfect crystal, {} failed; {}",
@@ -91,26 +97,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// What the model says of pairs that have labels, as a file and in print.
+fn read_all(files: &[PathBuf]) -> Result<Vec<Frame>> {
+    let mut frames = Vec::new();
+    for file in files {
+        frames.extend(read_extxyz(file)?);
+    }
+    Ok(frames)
+}
+
+/// What the model says of pairs that have labels, and which structure of the search it relaxes each to, as a file.
 fn compare_labelled(
     potential: &dyn Potential,
     labels: &[Frame],
     settings: &FrenkelSettings,
+    search: &FrenkelSearch,
     folder: &Path,
-) -> Result<()> {
+) -> Result<Vec<LabelledPair>> {
     let quench = QuenchSettings {
         max_force_ev_per_angstrom: settings.max_force_ev_per_angstrom,
         max_evaluations: settings.max_evaluations,
         ..QuenchSettings::default()
     };
-    let pairs = labelled_pairs(potential, labels, &quench)?;
+    let mut pairs = labelled_pairs(potential, labels, &quench)?;
+    search.recognize(potential, &quench, &mut pairs)?;
     let text = serde_json::to_string_pretty(&pairs)?;
     write_atomically(&folder.join("labelled.json"), text.as_bytes())?;
-    out!("{}", labelled_text(&pairs));
     for (id, failure) in pairs.iter().filter_map(|p| Some((&p.id, p.failure.as_ref()?))) {
         say(&format!("labelled pair {id}: {failure}"));
     }
-    Ok(())
+    Ok(pairs)
 }
 
 /// A picture of every structure in the box of the search.
@@ -217,14 +232,23 @@ fn cell(energy_ev: Option<f64>) -> String {
     energy_ev.map(|energy| format!("{energy:.3}")).unwrap_or_default()
 }
 
-fn labelled_text(pairs: &[knockon::frenkel::LabelledPair]) -> String {
-    let header = ["labelled pair (eV)", "label", "its force (eV/A)", "relaxed (estimate)", "model", "model, relaxed"];
+fn labelled_text(pairs: &[LabelledPair]) -> String {
+    let header = [
+        "labelled pair (eV)",
+        "label",
+        "its force (eV/A)",
+        "relaxed (estimate)",
+        "model",
+        "model, relaxed",
+        "structure",
+    ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for p in pairs {
         let force = p.label_max_force_ev_per_angstrom.map(|f| format!("{f:.2}")).unwrap_or_default();
         let energies = [Some(p.label_ev), p.label_relaxed_ev, p.model_ev, p.model_relaxed_ev];
         let [label, label_relaxed, model, model_relaxed] = energies.map(cell);
-        rows.push(vec![p.id.clone(), label, force, label_relaxed, model, model_relaxed]);
+        let structure = p.structure.clone().unwrap_or_default();
+        rows.push(vec![p.id.clone(), label, force, label_relaxed, model, model_relaxed, structure]);
     }
     let mut text = String::new();
     push_aligned(&mut text, &rows);

@@ -4,7 +4,7 @@ use crate::dataset::{CellKinds, Origin, formula};
 use crate::dynamics::{QuenchSettings, Simulation, expected_minimum, quench};
 use crate::io::Frame;
 use crate::io::labels::refuse_model;
-use crate::{Cell, Error, Potential};
+use crate::{Atoms, Cell, Error, Potential};
 use glam::DMat3;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,6 +32,12 @@ pub struct LabelledPair {
     pub model_ev: Option<f64>,
     /// The model after relaxing both with it.
     pub model_relaxed_ev: Option<f64>,
+    /// The structure of a search that this ends in ([`super::FrenkelSearch::recognize`]), by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub structure: Option<String>,
+    /// The box that the model relaxes it to.
+    #[serde(skip)]
+    pub relaxed: Option<Atoms>,
     /// Why one of them is missing: a hole of the model, or a relaxation that found no end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -75,6 +81,8 @@ pub fn labelled_pairs(
             label_relaxed_move_angstrom: here.label_move_angstrom,
             model_ev: here.labelled_ev.zip(reference.labelled_ev).map(above),
             model_relaxed_ev: here.relaxed_ev.zip(reference.relaxed_ev).map(above),
+            structure: None,
+            relaxed: here.relaxed,
             failure: here.failure.or_else(|| Some(format!("the perfect box: {}", reference.failure.as_ref()?))),
         });
     }
@@ -96,12 +104,28 @@ const SAME_LATTICE_ANGSTROM: f64 = 0.005;
 
 /// True if both cells have the same periodic images, by whatever vectors they are given.
 fn same_lattice(a: &Cell, b: &Cell) -> bool {
+    whole_numbers(a, b, SAME_LATTICE_ANGSTROM).is_some()
+}
+
+/// How many of the vectors of `a` make those of `b`, if both have the same periodic images within a tolerance.
+fn whole_numbers(a: &Cell, b: &Cell, tolerance_angstrom: f64) -> Option<DMat3> {
     let within = |a: &Cell, b: &Cell| {
-        let whole = (a.vectors.inverse() * b.vectors).to_cols_array().map(f64::round);
-        let rest = a.vectors * DMat3::from_cols_array(&whole) - b.vectors;
-        rest.to_cols_array().iter().all(|x| x.abs() < SAME_LATTICE_ANGSTROM)
+        let whole = DMat3::from_cols_array(&(a.vectors.inverse() * b.vectors).to_cols_array().map(f64::round));
+        let rest = a.vectors * whole - b.vectors;
+        rest.to_cols_array().iter().all(|x| x.abs() < tolerance_angstrom).then_some(whole)
     };
-    within(a, b) && within(b, a)
+    within(a, b).filter(|_| within(b, a).is_some())
+}
+
+/// Lattices that differ by less, in angstrom, are strained forms of one: some per cent of a box of 96 atoms.
+const STRAINED_LATTICE_ANGSTROM: f64 = 0.3;
+
+/// A box in the lattice of another one, if its own is a strained form of that: everything in it is strained alike.
+pub(super) fn in_lattice_of(reference: &Atoms, atoms: &Atoms) -> Option<Atoms> {
+    let whole = whole_numbers(&reference.cell, &atoms.cell, STRAINED_LATTICE_ANGSTROM)?;
+    let deformation = reference.cell.vectors * whole * atoms.cell.vectors.inverse();
+    let positions = atoms.positions.iter().map(|p| deformation * *p).collect();
+    Some(Atoms { cell: reference.cell, positions, ..atoms.clone() })
 }
 
 /// What a model says of one box.
@@ -114,6 +138,7 @@ struct ModelEnergies {
     labelled_ev: Option<f64>,
     /// Relaxed at fixed cell.
     relaxed_ev: Option<f64>,
+    relaxed: Option<Atoms>,
     failure: Option<String>,
 }
 
@@ -143,6 +168,7 @@ impl ModelEnergies {
             return Err(Error::computation(problem, "Allow more evaluations, or a larger force"));
         }
         self.relaxed_ev = Some(found.energy_ev);
+        self.relaxed = Some(simulation.atoms().clone());
         Ok(())
     }
 }
@@ -151,7 +177,7 @@ impl ModelEnergies {
 mod tests {
     use super::*;
     use crate::dynamics::testing::{PairPotential, argon_like};
-    use crate::{Atoms, Evaluation, NeighborList, Species};
+    use crate::{Evaluation, NeighborList, Species};
     use glam::DVec3;
     use std::sync::atomic::{AtomicUsize, Ordering};
 

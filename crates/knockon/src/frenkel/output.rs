@@ -1,7 +1,7 @@
 //! What a search leaves on disk: a table and the structures.
 
 use super::elastic::{Elasticity, images_by_stress};
-use super::labels::refuse_models;
+use super::labels::{LabelledPair, refuse_models};
 use super::search::{BoxResult, FrenkelSearch, Outcome, Outcomes, PerfectSupercell, Structure, separation};
 use super::settings::FrenkelSettings;
 use crate::dataset::Origin;
@@ -43,6 +43,11 @@ pub struct Entry {
     pub first_principles_corrected_formation_energy_ev: Option<f64>,
     /// Largest force of that label: a formation energy is that of atoms without forces.
     pub first_principles_max_force_ev_per_angstrom: Option<f64>,
+    /// An estimate of the corrected formation energy from first principles, in the smallest box: that of the model plus the median of what
+    /// labels that end in this structure differ from the model by, each relaxed as in [`LabelledPair::label_relaxed_ev`].
+    pub first_principles_estimate_ev: Option<f64>,
+    /// On how many labels it rests.
+    pub first_principles_estimate_labels: Option<usize>,
     /// From the vacancy to the nearest interstitial of its element.
     pub distance_angstrom: Option<f64>,
     /// The vacancy.
@@ -181,6 +186,20 @@ impl FrenkelTable {
         Ok(attached)
     }
 
+    /// Estimates energies from first principles with labels of any lattice close to that of the search, once their structures are
+    /// recognised ([`FrenkelSearch::recognize`]).
+    pub fn estimate(&mut self, pairs: &[LabelledPair]) {
+        let smallest = self.perfect[0].supercell;
+        for entry in self.entries.iter_mut().filter(|e| e.supercell == smallest) {
+            let here = pairs.iter().filter(|p| p.structure.as_ref() == Some(&entry.id));
+            let mut differences: Vec<f64> =
+                here.filter_map(|p| Some(p.label_relaxed_ev? - p.model_relaxed_ev?)).collect();
+            entry.first_principles_estimate_labels = (!differences.is_empty()).then_some(differences.len());
+            entry.first_principles_estimate_ev =
+                entry.corrected_formation_energy_ev.zip(median(&mut differences)).map(|(model, above)| model + above);
+        }
+    }
+
     /// Writes `frenkel.json` and `frenkel.csv`.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         let json = serde_json::to_string_pretty(self).expect("plain numbers and text");
@@ -192,7 +211,8 @@ impl FrenkelTable {
         let mut text = String::from(
             "id,kind,n_atoms,supercell,outcome,same_as,formation_energy_ev,image_energy_ev,\
              corrected_formation_energy_ev,first_principles_formation_energy_ev,first_principles_image_energy_ev,\
-             first_principles_corrected_formation_energy_ev,first_principles_max_force_ev_per_angstrom,distance_angstrom,\
+             first_principles_corrected_formation_energy_ev,first_principles_max_force_ev_per_angstrom,\
+             first_principles_estimate_ev,first_principles_estimate_labels,distance_angstrom,\
              vacancy_x_angstrom,vacancy_y_angstrom,vacancy_z_angstrom,interstitial_x_angstrom,interstitial_y_angstrom,\
              interstitial_z_angstrom,interstitial_species,from_species,starts,dipole_xx_ev,dipole_yy_ev,dipole_zz_ev,\
              dipole_yz_ev,dipole_xz_ev,dipole_xy_ev,max_force_ev_per_angstrom,model_hash\n",
@@ -204,7 +224,7 @@ impl FrenkelTable {
             let dipole = e.dipole_ev.map(|d| d.map(|x| format!("{x:.4}")).join(","));
             writeln!(
                 text,
-                "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
                 e.id,
                 e.kind,
                 e.n_atoms,
@@ -218,6 +238,8 @@ impl FrenkelTable {
                 number(e.first_principles_image_energy_ev),
                 number(e.first_principles_corrected_formation_energy_ev),
                 number(e.first_principles_max_force_ev_per_angstrom),
+                number(e.first_principles_estimate_ev),
+                e.first_principles_estimate_labels.map(|n| n.to_string()).unwrap_or_default(),
                 number(e.distance_angstrom),
                 vector(e.vacancy_angstrom),
                 vector(e.interstitial_angstrom),
@@ -273,6 +295,16 @@ fn unfinished(label: &Frame) -> Option<String> {
     on_the_way.then(|| format!("label {id} is not relaxed, {force} are left: its energy is an upper bound"))
 }
 
+fn median(numbers: &mut [f64]) -> Option<f64> {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let middle = numbers.len() / 2;
+    match numbers.len() {
+        0 => None,
+        n if n % 2 == 0 => Some(0.5 * (numbers[middle - 1] + numbers[middle])),
+        _ => Some(numbers[middle]),
+    }
+}
+
 fn entries(search: &FrenkelSearch) -> Vec<Entry> {
     let mut entries = Vec::new();
     for structure in &search.structures {
@@ -308,6 +340,8 @@ fn entry(structure: &Structure, perfect: &PerfectSupercell, result: Option<&BoxR
         first_principles_image_energy_ev: None,
         first_principles_corrected_formation_energy_ev: None,
         first_principles_max_force_ev_per_angstrom: None,
+        first_principles_estimate_ev: None,
+        first_principles_estimate_labels: None,
         distance_angstrom: pair.map(|(_, vector)| vector.length()),
         vacancy_angstrom: pair.map(|(vacancy, _)| vacancy),
         interstitial_angstrom: pair.map(|(vacancy, vector)| vacancy + vector),

@@ -2,17 +2,21 @@
 
 use super::elastic::{Elasticity, images_by_stress};
 use super::jobs::{Job, Relaxation, Relaxer};
+use super::labels::{LabelledPair, in_lattice_of};
 use super::lattice::CrystalLattice;
 use super::occupation::{Occupation, occupation};
 use super::settings::FrenkelSettings;
-use super::starts::{Start, inequivalent_starts, site_at};
-use crate::dynamics::{QuenchSettings, ensure_relaxed, relaxed_unit_cell};
+use super::starts::{Start, given_start, inequivalent_starts, site_at};
+use crate::dataset::formula;
+use crate::dynamics::{QuenchSettings, Simulation, ensure_relaxed, quench, relaxed_unit_cell};
 use crate::elasticity::elastic_constants_gpa;
 use crate::fingerprint::{Fingerprint, SAME_STRUCTURE};
+use crate::io::{Frame, content_hash};
 use crate::progress::Progress;
 use crate::{Atoms, Error, Potential, Species};
 use glam::{DMat3, DVec3};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Two relaxed boxes whose energies differ by more than this (eV) are not the same structure: at forces below
@@ -97,10 +101,10 @@ pub struct Structure {
     pub from_species: Vec<Species>,
     /// Number of inequivalent starts that led here.
     pub starts: usize,
-    /// The start among these that relaxed to the lowest energy, and its number in the search.
+    /// The start among these that relaxed to the lowest energy.
     pub start: Start,
-    /// Number of this start, from 0.
-    pub start_number: usize,
+    /// What the file of its relaxation is called.
+    pub job: String,
     /// The structure in each box where its relaxation did not fail, the box of the search first; one only, if it was not
     /// carried over.
     pub boxes: Vec<BoxResult>,
@@ -145,6 +149,35 @@ pub struct FrenkelSearch {
     pub model_hash: String,
 }
 
+impl FrenkelSearch {
+    /// Names the structure that the model relaxes each labelled pair to, where it is one of this search: in the lattice of the
+    /// search, of which that of the label may be a strained form.
+    pub fn recognize(
+        &self,
+        potential: &dyn Potential,
+        settings: &QuenchSettings,
+        pairs: &mut [LabelledPair],
+    ) -> Result<(), Error> {
+        let perfect = &self.perfect[0];
+        let fingerprint = |atoms: &Atoms| Fingerprint::new(atoms, potential.species());
+        let known: Vec<_> = self.structures.iter().map(|s| (s, fingerprint(&s.boxes[0].atoms))).collect();
+        for pair in pairs {
+            let Some(relaxed) = &pair.relaxed else { continue };
+            let same_atoms = formula(relaxed) == formula(&perfect.atoms);
+            let Some(strained) = in_lattice_of(&perfect.atoms, relaxed).filter(|_| same_atoms) else { continue };
+            let mut simulation = Simulation::new(potential, strained, 0.5)?;
+            let found = quench(&mut simulation, settings)?;
+            let (energy_ev, here) = (found.energy_ev - perfect.energy_ev, fingerprint(simulation.atoms()));
+            let same = known.iter().find(|(structure, other)| {
+                (structure.boxes[0].formation_energy_ev - energy_ev).abs() < SAME_ENERGY_EV
+                    && other.distance(&here) < SAME_STRUCTURE
+            });
+            pair.structure = same.map(|(structure, _)| structure.id.clone());
+        }
+        Ok(())
+    }
+}
+
 /// A relaxed box without defect.
 #[derive(Clone, Debug)]
 pub struct PerfectSupercell {
@@ -158,24 +191,33 @@ pub struct PerfectSupercell {
     fingerprint: Fingerprint,
 }
 
-/// Searches for Frenkel pairs. `crystal` is the content of `settings.crystal`. Finished relaxations are kept in `folder`:
-/// an interrupted search goes on where it stopped.
+/// Searches for Frenkel pairs. `crystal` is the content of `settings.crystal`. Boxes that are `given`, such as pairs known from
+/// labels or other searches, are relaxed besides the starts of the grid. Finished relaxations are kept in `folder`: an interrupted
+/// search goes on where it stopped.
 pub fn find_frenkel_pairs(
     potential: &dyn Potential,
     model_hash: &str,
     crystal: &Atoms,
     settings: &FrenkelSettings,
+    given: &[Frame],
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<FrenkelSearch, Error> {
     settings.validate("frenkel")?;
     let relaxer = Relaxer { potential, model_hash, settings, folder };
     let search = Search::prepare(relaxer, crystal)?;
-    let starts = inequivalent_starts(&search.lattice, settings)?;
-    progress.message(&format!("{} inequivalent starts in {} atoms", starts.len(), search.perfect[0].atoms.len()));
-    let jobs = starts.iter().enumerate().map(|(number, start)| search.start_job(number, start));
-    let relaxations = search.relaxer.relax_all(&jobs.collect::<Result<Vec<_>, _>>()?, progress)?;
+    let grid = inequivalent_starts(&search.lattice, settings)?;
+    let n_atoms = search.perfect[0].atoms.len();
+    progress.message(&format!("{} inequivalent starts in {n_atoms} atoms", grid.len()));
+    let jobs = grid.iter().enumerate().map(|(number, start)| search.start_job(number, start));
+    let (mut starts, mut jobs) = (grid.clone(), jobs.collect::<Result<Vec<_>, _>>()?);
+    for (start, job) in search.given_jobs(given, progress) {
+        starts.push(start);
+        jobs.push(job);
+    }
+    let relaxations = search.relaxer.relax_all(&jobs, progress)?;
     let results: Vec<Option<BoxResult>> = relaxations.into_iter().map(|r| r.map(|r| search.result(0, r))).collect();
+    let starts: Vec<(Start, String)> = starts.into_iter().zip(jobs.into_iter().map(|job| job.name)).collect();
     let mut outcomes = Outcomes::default();
     for result in &results {
         *match result.as_ref().map_or(Outcome::Failed, |r| r.outcome) {
@@ -245,6 +287,30 @@ impl<'a> Search<'a> {
         Ok(Job { name: format!("start-{number:05}"), atoms: start.place(&self.perfect[0].atoms)? })
     }
 
+    /// Boxes that are given, each once, by what is in them: others may be added, in any order.
+    fn given_jobs(&self, given: &[Frame], progress: &dyn Progress) -> Vec<(Start, Job)> {
+        let mut jobs: BTreeMap<String, (Start, Job)> = BTreeMap::new();
+        let mut foreign = 0;
+        for frame in given.iter().filter(|frame| frame.class().is_none_or(|class| class == "frenkel")) {
+            let Some((start, atoms)) = given_start(&self.perfect[0].atoms, &frame.atoms) else {
+                foreign += 1;
+                continue;
+            };
+            let picometres = atoms.positions.iter().flat_map(|p| p.to_array().map(|x| (100.0 * x).round() as i64));
+            let content: Vec<u8> = picometres.flat_map(i64::to_le_bytes).collect();
+            let name = format!("given-{}", content_hash(&content));
+            jobs.entry(name.clone()).or_insert((start, Job { name, atoms }));
+        }
+        if !given.is_empty() {
+            let n_atoms = self.perfect[0].atoms.len();
+            progress.message(&format!(
+                "{} boxes given to start from, {foreign} left out that are not these {n_atoms} atoms on the sites of this lattice",
+                jobs.len()
+            ));
+        }
+        jobs.into_values().collect()
+    }
+
     fn result(&self, index: usize, relaxation: Relaxation) -> BoxResult {
         let perfect = &self.perfect[index];
         let atoms = Atoms { positions: relaxation.positions, ..perfect.atoms.clone() };
@@ -275,7 +341,7 @@ impl<'a> Search<'a> {
     }
 
     /// The different defects among the results, by kind and energy.
-    fn different_structures(&self, starts: &[Start], results: Vec<Option<BoxResult>>) -> Vec<Structure> {
+    fn different_structures(&self, starts: &[(Start, String)], results: Vec<Option<BoxResult>>) -> Vec<Structure> {
         let numbered = results.into_iter().enumerate().filter_map(|(number, result)| Some((number, result?)));
         let mut found: Vec<(usize, BoxResult)> = numbered.filter(|(_, r)| r.outcome == Outcome::Defect).collect();
         found.sort_by(|a, b| a.1.formation_energy_ev.total_cmp(&b.1.formation_energy_ev).then(a.0.cmp(&b.0)));
@@ -286,7 +352,7 @@ impl<'a> Search<'a> {
                 (structure.boxes[0].formation_energy_ev - result.formation_energy_ev).abs() < SAME_ENERGY_EV
                     && other.distance(&fingerprint) < SAME_STRUCTURE
             });
-            let start = starts[number];
+            let (start, job) = &starts[number];
             if let Some((structure, _)) = same {
                 structure.starts += 1;
                 if !structure.from_species.contains(&start.species) {
@@ -301,8 +367,8 @@ impl<'a> Search<'a> {
                 kind,
                 from_species: vec![start.species],
                 starts: 1,
-                start,
-                start_number: number,
+                start: *start,
+                job: job.clone(),
                 boxes: vec![result],
                 failed_supercells: Vec::new(),
             };
@@ -324,7 +390,7 @@ impl<'a> Search<'a> {
                 let structure = &structures[*number];
                 let positions = self.embedded(structure, index)?;
                 let atoms = Atoms { positions, ..self.perfect[index].atoms.clone() };
-                Ok(Job { name: format!("start-{:05}-in-{}-atoms", structure.start_number, atoms.len()), atoms })
+                Ok(Job { name: format!("{}-in-{}-atoms", structure.job, atoms.len()), atoms })
             };
             let jobs: Vec<Job> = kept.iter().map(job).collect::<Result<_, Error>>()?;
             progress.message(&format!("{} structures in {} atoms", jobs.len(), self.perfect[index].atoms.len()));

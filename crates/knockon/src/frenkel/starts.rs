@@ -1,8 +1,10 @@
 //! Where a search for Frenkel pairs starts: interstitial positions on a grid, each with the vacancies around it, without
 //! those that symmetry makes equal.
 
+use super::labels::in_lattice_of;
 use super::lattice::CrystalLattice;
 use super::settings::FrenkelSettings;
+use crate::dataset::formula;
 use crate::{Atoms, Error, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,46 @@ impl Start {
         let picometres = self.interstitial.to_array().map(|x| (100.0 * x).round() as i64);
         format!("{}pm", picometres.map(|x| x.to_string()).join("/"))
     }
+}
+
+/// Atoms nearer to a site than this, in angstrom, may be said to be on it.
+const ON_SITE_ANGSTROM: f64 = 1.0;
+/// A box in which fewer than this part of the atoms are on sites is of another crystal, or shifted.
+const ON_SITES: f64 = 0.8;
+
+/// A box with a Frenkel pair that is known already, to be relaxed too: in the lattice of the perfect box, of which its own may be a
+/// strained form, with its atoms in the order of the sites that they are nearest to. The start is the atom farthest from its
+/// site. None if it is no box of these atoms on these sites.
+pub(super) fn given_start(perfect: &Atoms, given: &Atoms) -> Option<(Start, Atoms)> {
+    if formula(perfect) != formula(given) {
+        return None;
+    }
+    let strained = in_lattice_of(perfect, given)?;
+    let displacement =
+        |site: usize, atom: usize| perfect.cell.minimum_image(strained.positions[atom] - perfect.positions[site]);
+    let mut near: Vec<(f64, usize, usize)> = Vec::new();
+    for site in 0..perfect.len() {
+        let same = (0..perfect.len()).filter(|atom| strained.species[*atom] == perfect.species[site]);
+        near.extend(same.map(|atom| (displacement(site, atom).length(), site, atom)));
+    }
+    near.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let (mut atom_of, mut is_taken) = (vec![None; perfect.len()], vec![false; perfect.len()]);
+    for (_, site, atom) in near {
+        if atom_of[site].is_none() && !is_taken[atom] {
+            (atom_of[site], is_taken[atom]) = (Some(atom), true);
+        }
+    }
+    let moves: Vec<DVec3> =
+        atom_of.iter().enumerate().map(|(site, atom)| Some(displacement(site, (*atom)?))).collect::<Option<_>>()?;
+    let on_sites = moves.iter().filter(|m| m.length() < ON_SITE_ANGSTROM).count();
+    let farthest = (0..moves.len()).max_by(|a, b| moves[*a].length().total_cmp(&moves[*b].length()))?;
+    if (on_sites as f64) < ON_SITES * moves.len() as f64 {
+        return None;
+    }
+    let positions: Vec<DVec3> = perfect.positions.iter().zip(&moves).map(|(site, moved)| *site + *moved).collect();
+    let (species, vacancy) = (perfect.species[farthest], perfect.positions[farthest]);
+    let start = Start { species, vacancy, interstitial: positions[farthest] };
+    Some((start, Atoms { positions, ..perfect.clone() }))
 }
 
 /// The atom of a perfect box on the site at a position, given up to lattice vectors of the box.

@@ -21,7 +21,7 @@ fn settings() -> FrenkelSettings {
 fn search(folder: &Path, threads: usize) -> FrenkelSearch {
     let (potential, _) = argon_like([1, 1, 1]);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
-    pool.install(|| find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings(), folder, &Silent))
+    pool.install(|| find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings(), &[], folder, &Silent))
         .expect("a search")
 }
 
@@ -67,7 +67,7 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     assert_eq!((again.outcomes, again.structures), (found.outcomes, found.structures.clone()));
     what_failed_has_no_numbers(two.path());
     let (potential, _) = argon_like([1, 1, 1]);
-    let other = find_frenkel_pairs(&potential, "other", &cubic_cell(2.8), &settings(), two.path(), &Silent);
+    let other = find_frenkel_pairs(&potential, "other", &cubic_cell(2.8), &settings(), &[], two.path(), &Silent);
     assert!(other.expect_err("an error").to_string().contains("another model"));
 
     // Labels find their structures by id: with the model's own energies they are the model's formation energies.
@@ -96,6 +96,7 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
         assert_eq!(entry.first_principles_image_energy_ev, None, "no label has a stress");
     }
     labels_with_stresses_have_corrections_of_their_own(&mut table, &frames, &stresses);
+    labels_of_a_strained_lattice_are_recognised(&found, &mut table, &potential, &frames);
     assert!(table.attach_labels(&frames[1..]).is_err(), "the perfect box is needed");
 
     // An id alone is not enough: atoms may have relaxed, but another structure or cell is another search's.
@@ -159,6 +160,69 @@ fn labels_with_stresses_have_corrections_of_their_own(
     assert!((formation - images - corrected).abs() < 1e-12);
 }
 
+/// Labels 0.3 eV above the model, in a wider lattice and on the way to their minima: each estimate is 0.3 eV above the model.
+fn labels_of_a_strained_lattice_are_recognised(
+    found: &FrenkelSearch,
+    table: &mut FrenkelTable,
+    potential: &PairPotential,
+    frames: &[Frame],
+) {
+    let mut labels = frames.to_vec();
+    for (number, label) in labels.iter_mut().enumerate() {
+        label.atoms.cell.vectors *= 1.003;
+        label.atoms.positions.iter_mut().for_each(|p| *p *= 1.003);
+        label.atoms.positions[7] += DVec3::X * if number > 0 { 0.05 } else { 0.0 };
+        let simulation = Simulation::new(potential, label.atoms.clone(), 0.5).expect("a simulation");
+        label.energy_ev = Some(simulation.potential_energy_ev() + if number > 0 { 0.3 } else { 0.0 });
+        label.forces = Some(simulation.evaluation().forces.clone());
+    }
+    let quench = QuenchSettings { max_force_ev_per_angstrom: 1e-3, ..QuenchSettings::default() };
+    let mut pairs = labelled_pairs(potential, &labels, &quench).expect("pairs");
+    found.recognize(potential, &quench, &mut pairs).expect("structures");
+    let expected: Vec<&str> = found.structures.iter().map(|s| s.id.as_str()).collect();
+    assert!(pairs.iter().map(|p| p.structure.as_deref().unwrap_or_default()).eq(expected), "{pairs:?}");
+    table.estimate(&pairs);
+    for entry in &table.entries {
+        let above = entry.first_principles_estimate_ev.zip(entry.corrected_formation_energy_ev).map(|(a, b)| a - b);
+        assert_eq!(entry.first_principles_estimate_labels, (entry.n_atoms == 64).then_some(1));
+        assert!(above.map_or(entry.n_atoms == 125, |above| (above - 0.3).abs() < 0.01), "{entry:?}");
+    }
+}
+
+/// Starts of the grid that all recombine, and pairs of another search: in a wider lattice, renumbered, wrapped, twice, and with a
+/// box of another size among them.
+#[test]
+fn pairs_that_are_given_are_found_again() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let known = search(one.path(), 1);
+    let near = FrenkelSettings { reach_angstrom: 2.5, ..settings() };
+    let (potential, _) = argon_like([1, 1, 1]);
+    let search = |given: &[Frame]| {
+        find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &near, given, two.path(), &Silent).expect("a search")
+    };
+    assert!(search(&[]).structures.is_empty());
+    let mut given = Vec::new();
+    for structure in &known.structures {
+        let mut atoms = structure.boxes[0].atoms.clone();
+        atoms.cell.vectors *= 1.004;
+        atoms.positions.iter_mut().for_each(|p| *p *= 1.004);
+        atoms.positions.reverse();
+        let image = atoms.cell.vectors.y_axis;
+        atoms.positions.iter_mut().step_by(3).for_each(|p| *p += image);
+        given.extend([Frame::new(atoms.clone()), Frame::new(atoms)]);
+    }
+    given.push(Frame::new(known.perfect[1].atoms.clone()));
+    let found = search(&given);
+    let numbers = |search: &FrenkelSearch| -> Vec<(String, i64)> {
+        let energies = |s: &Structure| s.boxes.iter().map(|b| (1e3 * b.formation_energy_ev).round() as i64).sum();
+        search.structures.iter().map(|s| (s.id.clone(), energies(s))).collect()
+    };
+    assert_eq!(numbers(&found), numbers(&known));
+    assert!(found.structures.iter().all(|s| s.starts == 1 && s.job.starts_with("given-")), "{:?}", found.structures);
+    given.reverse();
+    assert_eq!(search(&given).structures, found.structures);
+}
+
 /// What was given up is relaxed again when more evaluations are allowed; what is done stays.
 #[test]
 fn a_search_goes_on_with_more_evaluations() {
@@ -166,7 +230,7 @@ fn a_search_goes_on_with_more_evaluations() {
     let search = |max_evaluations: usize, folder: &Path| {
         let settings = FrenkelSettings { relax_cell: false, supercells: vec![4], max_evaluations, ..settings() };
         let (potential, _) = argon_like([1, 1, 1]);
-        find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings, folder, &Silent).expect("a search")
+        find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings, &[], folder, &Silent).expect("a search")
     };
     let few = search(3, one.path());
     assert!(few.outcomes.unfinished > 0 && few.outcomes.failed == 0, "{:?}", few.outcomes);
@@ -197,7 +261,7 @@ fn what_failed_has_no_numbers(folder: &Path) {
     // In large boxes with a defect: the perfect box has no forces.
     let fails = |atoms: &Atoms, found: &Evaluation| atoms.len() == 125 && found.max_force_ev_per_angstrom() > 1e-3;
     let potential = Fails(potential, fails);
-    let found = find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings(), folder, &Silent);
+    let found = find_frenkel_pairs(&potential, "model", &cubic_cell(2.8), &settings(), &[], folder, &Silent);
     let found = found.expect("a search");
     let pair = found.structures.iter().find(|s| s.kind == "Ar").expect("a pair");
     assert!(pair.boxes.len() == 1 && pair.failed_supercells == [5], "{pair:?}");
