@@ -22,15 +22,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
 CAMPAIGN = DATA / "campaign"  # of the potential that ships
 # Campaigns with earlier potentials that the response rests on, too: by potential and box, the newest first.
-BANDS = {(name, "6x6x3"): DATA / f"campaign-{name[1:]}-labels" for name in ("P120", "P114", "P105", "P87")} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
+BANDS = {(name, "6x6x3"): DATA / f"campaign-{name[1:]}-labels" for name in ("P125", "P120", "P114", "P105", "P87")} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
 RESPONSE = [CAMPAIGN, *BANDS.values()]
-OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P120", "P114", "P105", "P87", "P69", "P56")}  # in the same box
+OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P125", "P120", "P114", "P105", "P87", "P69", "P56")}  # in the same box
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
     "Ca": [("5.02", "5.60", "5.38"), ("5.11", "5.19", "5.50")],
     "O": [("3.16", "unstable", "unstable"), ("4.74", "4.84", "5.05"), ("4.96", "4.87", "5.24"), ("5.07", "5.14", "5.41"), ("5.22", "5.28", "5.41")],
 }
+RELAXED_EV_PER_ANGSTROM = 0.035  # forces of a label that is relaxed (frenkel.md: to 0.03)
 ZERO_EV = 0.5  # what stores less has left no defects: zero_threshold_ev of response.toml
 MEASURED_EV = (50, 100, 150)
 SLOW = ["beside"]  # takes half a minute: not checked
@@ -288,20 +289,20 @@ def pair_energy(row):
     return f"{float(row['corrected_formation_energy_ev']):.2f}" if row["outcome"] == "defect" else row["outcome"]
 
 
-def first_principles(row, end_ev):
-    """A label at the potential's minimum and the minimum that its forces lead to, both with the correction from its own stress."""
-    if not row["first_principles_image_energy_ev"]:
-        return ""
-    correction = float(row["first_principles_image_energy_ev"])
-    there = f"{float(row['first_principles_formation_energy_ev']) - correction:.2f}"
-    return there if end_ev is None else f"{there}; {end_ev - correction:.2f}"
+def first_principles(row):
+    """What the code relaxed the pair to, or where the forces of labels that end in it lead, and how many there are; corrected."""
+    own, force = row["first_principles_corrected_formation_energy_ev"], row["first_principles_max_force_ev_per_angstrom"]
+    if own and float(force) <= RELAXED_EV_PER_ANGSTROM:
+        return f"{float(own):.2f}, relaxed"
+    if row["first_principles_estimate_ev"]:
+        return f"{float(row['first_principles_estimate_ev']):.2f} ({row['first_principles_estimate_labels']})"
+    return f"at most {float(own):.2f}" if own else ""
 
 
 def frenkel():
     """Table I of the paper beside the search that ships: pairs that were carried over to the larger boxes, side by side in order of energy."""
     rows = read_csv(DATA / "frenkel/frenkel.csv")
     sizes = sorted({int(row["n_atoms"]) for row in rows})
-    ends = {pair["id"]: pair["label_relaxed_ev"] for pair in json.loads((DATA / "frenkel/labelled.json").read_text())}
     pairs = collections.defaultdict(dict)
     for row in rows:
         pairs[row["id"]][int(row["n_atoms"])] = row
@@ -313,9 +314,8 @@ def frenkel():
         for boxes, paper in itertools.zip_longest(of_kind, PAPER_PAIRS_EV.get(kind, [])):
             here = boxes[sizes[0]]
             distance = f"{float(here['distance_angstrom']):.1f}" if here["distance_angstrom"] else "-"
-            own = first_principles(here, ends.get(f"frenkel-{here['id']}-{sizes[0]}-{here['model_hash'][:8]}"))
-            lines.append([here["id"], *(pair_energy(boxes[n]) for n in sizes), own, distance, *(paper or [""] * 3)])
-    header = ["pair", *(f"potential, {n} atoms" for n in sizes), f"GPAW PBE, {sizes[0]}: there; relaxed", "distance (Å)", "paper: PBE, 96", "paper: PBE, 324", "paper: HSE06, 96"]
+            lines.append([here["id"], *(pair_energy(boxes[n]) for n in sizes), first_principles(here), distance, *(paper or [""] * 3)])
+    header = ["pair", *(f"potential, {n} atoms" for n in sizes), f"GPAW PBE, {sizes[0]} (labels)", "distance (Å)", "paper: PBE, 96", "paper: PBE, 324", "paper: HSE06, 96"]
     return table(header, lines)
 
 
@@ -324,12 +324,12 @@ def labelled():
     lines = []
     for pair in json.loads((DATA / "frenkel/labelled.json").read_text()):
         label, model, relaxed, force = (pair[key] for key in ("label_ev", "model_ev", "model_relaxed_ev", "label_max_force_ev_per_angstrom"))
-        end = "perfect crystal" if relaxed < ZERO_EV else f"{relaxed:.2f}"
+        end = "perfect crystal" if relaxed < ZERO_EV else f"{relaxed:.2f}" + (f" ({pair['structure']})" if pair.get("structure") else "")
         label_end, move = pair["label_relaxed_ev"], pair["label_relaxed_move_angstrom"]
         expected = "" if label_end is None else f"{label_end:.2f} ({move:.2f})"
         lines.append([pair["id"], f"{label:.2f}", f"{force:.2f}", expected, f"{model:.2f}", f"{model - label:+.2f}", end])
     return table(["label", "PBE (eV)", "its largest force (eV/Å)", "PBE, relaxed: estimate (eV), farthest move (Å)", "potential (eV)",
-                  "potential less PBE (eV)", "potential, relaxed (eV)"], lines)
+                  "potential less PBE (eV)", "potential, relaxed (eV; structure of the table above)"], lines)
 
 
 def blocks(knockon):

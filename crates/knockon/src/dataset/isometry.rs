@@ -15,7 +15,7 @@ pub(super) fn is_image(a: &Atoms, b: &Atoms, tolerance: f64) -> bool {
 }
 
 /// Rotations and reflections that map the lattice of `a` onto that of `b`.
-fn rotations(a: &Atoms, b: &Atoms, tolerance: f64) -> Vec<DMat3> {
+pub(crate) fn rotations(a: &Atoms, b: &Atoms, tolerance: f64) -> Vec<DMat3> {
     let vectors = lattice_vectors(b);
     let images = |axis: usize| {
         let length = a.cell.vectors.col(axis).length();

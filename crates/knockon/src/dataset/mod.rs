@@ -8,6 +8,7 @@ mod summary;
 
 pub use cell_kind::{CellKind, CellKinds};
 pub use duplicates::{Duplicate, duplicates};
+pub(crate) use isometry::rotations;
 pub use origin::Origin;
 pub use summary::{Configuration, Group, LabelSettings, Range, ShortestDistance, Summary, SummarySettings, summarise};
 

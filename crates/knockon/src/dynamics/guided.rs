@@ -99,12 +99,14 @@ pub fn quench_guided(
 }
 
 /// The minimum of a potential that is known at one point alone, as a guide expects it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExpectedMinimum {
     /// Energy there less that at the point, in eV.
     pub change_ev: f64,
     /// How far the atom that moves farthest is from where it was, in angstrom.
     pub longest_angstrom: f64,
+    /// Where it is.
+    pub positions: Vec<DVec3>,
 }
 
 /// Where the forces of a potential in eV/angstrom, known at `atoms` alone, lead along the surface of `guide`: one step of
@@ -126,7 +128,7 @@ pub fn expected_minimum(
     let Some((positions, change_ev, converged)) = unless_failed(surrogate.minimum(atoms, settings))? else {
         return Ok(None);
     };
-    let minimum = ExpectedMinimum { change_ev, longest_angstrom: longest(&positions, &center.positions) };
+    let minimum = ExpectedMinimum { change_ev, longest_angstrom: longest(&positions, &center.positions), positions };
     Ok(Some(minimum).filter(|m| converged && m.longest_angstrom < LARGEST_EXPECTED_MOVE))
 }
 

@@ -10,6 +10,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::search::SAME_ENERGY_EV;
+
 /// A labelled configuration of the class `frenkel` and the label of a perfect box of the same kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LabelledPair {
@@ -28,6 +30,9 @@ pub struct LabelledPair {
     pub label_relaxed_ev: Option<f64>,
     /// How far the farthest atom of the pair would move, in angstrom.
     pub label_relaxed_move_angstrom: Option<f64>,
+    /// True if the model relaxes from there to where it relaxes from the label, so that both are the same structure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_relaxes_alike: Option<bool>,
     /// The model at the same positions, minus the model at the positions of the perfect box.
     pub model_ev: Option<f64>,
     /// The model after relaxing both with it.
@@ -79,6 +84,7 @@ pub fn labelled_pairs(
             label_max_force_ev_per_angstrom: frame.max_force_ev_per_angstrom(),
             label_relaxed_ev: here.label_ev.zip(reference.label_ev).map(above),
             label_relaxed_move_angstrom: here.label_move_angstrom,
+            label_relaxes_alike: here.label_end_ev.zip(here.relaxed_ev).map(|(a, b)| (a - b).abs() < SAME_ENERGY_EV),
             model_ev: here.labelled_ev.zip(reference.labelled_ev).map(above),
             model_relaxed_ev: here.relaxed_ev.zip(reference.relaxed_ev).map(above),
             structure: None,
@@ -134,6 +140,8 @@ struct ModelEnergies {
     /// Energy of the label after the relaxation that its forces and the model let expect, and how far atoms move.
     label_ev: Option<f64>,
     label_move_angstrom: Option<f64>,
+    /// What the model relaxes that to.
+    label_end_ev: Option<f64>,
     /// As labelled.
     labelled_ev: Option<f64>,
     /// Relaxed at fixed cell.
@@ -158,8 +166,13 @@ impl ModelEnergies {
         self.labelled_ev = Some(simulation.potential_energy_ev());
         if let (Some(energy_ev), Some(forces)) = (frame.energy_ev, &frame.forces) {
             let minimum = expected_minimum(potential, &frame.atoms, forces, settings)?;
-            self.label_ev = minimum.map(|m| energy_ev + m.change_ev);
-            self.label_move_angstrom = minimum.map(|m| m.longest_angstrom);
+            self.label_ev = minimum.as_ref().map(|m| energy_ev + m.change_ev);
+            self.label_move_angstrom = minimum.as_ref().map(|m| m.longest_angstrom);
+            if let Some(minimum) = minimum {
+                let atoms = Atoms { positions: minimum.positions, ..frame.atoms.clone() };
+                let end = quench(&mut Simulation::new(potential, atoms, 0.5)?, settings)?;
+                self.label_end_ev = end.converged.then_some(end.energy_ev);
+            }
         }
         let found = quench(&mut simulation, settings)?;
         if !found.converged {

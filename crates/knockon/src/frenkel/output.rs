@@ -44,7 +44,8 @@ pub struct Entry {
     /// Largest force of that label: a formation energy is that of atoms without forces.
     pub first_principles_max_force_ev_per_angstrom: Option<f64>,
     /// An estimate of the corrected formation energy from first principles, in the smallest box: that of the model plus the median of what
-    /// labels that end in this structure differ from the model by, each relaxed as in [`LabelledPair::label_relaxed_ev`].
+    /// labels that end in this structure differ from the model by, each relaxed as in [`LabelledPair::label_relaxed_ev`], if that leads to
+    /// this structure as well and no atom moves far.
     pub first_principles_estimate_ev: Option<f64>,
     /// On how many labels it rests.
     pub first_principles_estimate_labels: Option<usize>,
@@ -192,6 +193,8 @@ impl FrenkelTable {
         let smallest = self.perfect[0].supercell;
         for entry in self.entries.iter_mut().filter(|e| e.supercell == smallest) {
             let here = pairs.iter().filter(|p| p.structure.as_ref() == Some(&entry.id));
+            let near = |p: &&LabelledPair| p.label_relaxed_move_angstrom.is_some_and(|moved| moved < NEAR_ANGSTROM);
+            let here = here.filter(|p| p.label_relaxes_alike == Some(true)).filter(near);
             let mut differences: Vec<f64> =
                 here.filter_map(|p| Some(p.label_relaxed_ev? - p.model_relaxed_ev?)).collect();
             entry.first_principles_estimate_labels = (!differences.is_empty()).then_some(differences.len());
@@ -256,6 +259,8 @@ impl FrenkelTable {
     }
 }
 
+/// Labels of which no atom is farther from its minimum lead there within 0.05 eV or so (docs/frenkel.md).
+const NEAR_ANGSTROM: f64 = 0.4;
 /// What the perfect box is called in files of structures.
 const PERFECT: &str = "perfect";
 /// Cells of a label and of its box agree within this.

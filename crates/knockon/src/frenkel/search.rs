@@ -21,7 +21,7 @@ use std::path::Path;
 
 /// Two relaxed boxes whose energies differ by more than this (eV) are not the same structure: at forces below
 /// 2e-3 eV/angstrom and curvatures above 1 eV/angstrom^2 what is left to gain is below 1e-3 eV.
-const SAME_ENERGY_EV: f64 = 0.01;
+pub(super) const SAME_ENERGY_EV: f64 = 0.01;
 /// A box lower in energy than the perfect crystal by more than this (eV) shows a hole of the potential, not a defect.
 const BELOW_CRYSTAL_EV: f64 = -0.05;
 /// Strain of the finite differences that give the elastic constants.
@@ -296,8 +296,8 @@ impl<'a> Search<'a> {
                 foreign += 1;
                 continue;
             };
-            let picometres = atoms.positions.iter().flat_map(|p| p.to_array().map(|x| (100.0 * x).round() as i64));
-            let content: Vec<u8> = picometres.flat_map(i64::to_le_bytes).collect();
+            let content: Vec<u8> =
+                atoms.positions.iter().flat_map(|p| p.to_array()).flat_map(f64::to_le_bytes).collect();
             let name = format!("given-{}", content_hash(&content));
             jobs.entry(name.clone()).or_insert((start, Job { name, atoms }));
         }

@@ -4,7 +4,8 @@
 use super::labels::in_lattice_of;
 use super::lattice::CrystalLattice;
 use super::settings::FrenkelSettings;
-use crate::dataset::formula;
+use super::sites::Sites;
+use crate::dataset::{formula, rotations};
 use crate::{Atoms, Error, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -42,22 +43,25 @@ impl Start {
 
 /// Atoms nearer to a site than this, in angstrom, may be said to be on it.
 const ON_SITE_ANGSTROM: f64 = 1.0;
-/// A box in which fewer than this part of the atoms are on sites is of another crystal, or shifted.
-const ON_SITES: f64 = 0.8;
+/// A box in which fewer than this part of the atoms are on sites is of another crystal, or turned: of scheelite in its other setting
+/// eight of ten are.
+const ON_SITES: f64 = 0.85;
+/// Atoms of the rarest element of which one, at least, is where it belongs.
+const ANCHORS: usize = 3;
 
 /// A box with a Frenkel pair that is known already, to be relaxed too: in the lattice of the perfect box, of which its own may be a
-/// strained form, with its atoms in the order of the sites that they are nearest to. The start is the atom farthest from its
-/// site. None if it is no box of these atoms on these sites.
+/// strained form, turned and moved onto its sites, with its atoms in the order of the sites that they are nearest to. The start is the
+/// atom farthest from its site. None if it is no box of these atoms on these sites.
 pub(super) fn given_start(perfect: &Atoms, given: &Atoms) -> Option<(Start, Atoms)> {
     if formula(perfect) != formula(given) {
         return None;
     }
-    let strained = in_lattice_of(perfect, given)?;
+    let given = on_sites_of(perfect, &in_lattice_of(perfect, given)?)?;
     let displacement =
-        |site: usize, atom: usize| perfect.cell.minimum_image(strained.positions[atom] - perfect.positions[site]);
+        |site: usize, atom: usize| perfect.cell.minimum_image(given.positions[atom] - perfect.positions[site]);
     let mut near: Vec<(f64, usize, usize)> = Vec::new();
     for site in 0..perfect.len() {
-        let same = (0..perfect.len()).filter(|atom| strained.species[*atom] == perfect.species[site]);
+        let same = (0..perfect.len()).filter(|atom| given.species[*atom] == perfect.species[site]);
         near.extend(same.map(|atom| (displacement(site, atom).length(), site, atom)));
     }
     near.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
@@ -69,15 +73,40 @@ pub(super) fn given_start(perfect: &Atoms, given: &Atoms) -> Option<(Start, Atom
     }
     let moves: Vec<DVec3> =
         atom_of.iter().enumerate().map(|(site, atom)| Some(displacement(site, (*atom)?))).collect::<Option<_>>()?;
-    let on_sites = moves.iter().filter(|m| m.length() < ON_SITE_ANGSTROM).count();
     let farthest = (0..moves.len()).max_by(|a, b| moves[*a].length().total_cmp(&moves[*b].length()))?;
-    if (on_sites as f64) < ON_SITES * moves.len() as f64 {
-        return None;
-    }
     let positions: Vec<DVec3> = perfect.positions.iter().zip(&moves).map(|(site, moved)| *site + *moved).collect();
     let (species, vacancy) = (perfect.species[farthest], perfect.positions[farthest]);
     let start = Start { species, vacancy, interstitial: positions[farthest] };
     Some((start, Atoms { positions, ..perfect.clone() }))
+}
+
+/// A box turned, mirrored and moved as a whole such that most of its atoms are on sites of the perfect box, in whose lattice it is.
+fn on_sites_of(perfect: &Atoms, given: &Atoms) -> Option<Atoms> {
+    let sites = Sites::new(perfect);
+    let is_on_site = |position: DVec3, species: Species| {
+        let nearest = sites.nearest(position, |site| perfect.species[site] == species);
+        nearest.is_some_and(|(_, distance)| distance < ON_SITE_ANGSTROM)
+    };
+    let share = |positions: &[DVec3]| {
+        let on_sites = positions.iter().zip(&given.species).filter(|(p, species)| is_on_site(**p, **species)).count();
+        on_sites as f64 / positions.len() as f64
+    };
+    let count = |species: &Species| given.species.iter().filter(|s| *s == species).count();
+    let rarest = given.species.iter().min_by_key(|species| count(species))?;
+    let of_rarest = |atoms: &Atoms| (0..atoms.len()).filter(|k| atoms.species[*k] == *rarest).collect::<Vec<_>>();
+    let (anchors, places) = (of_rarest(given), of_rarest(perfect));
+    let as_it_is = std::iter::once(given.positions.clone());
+    let turned = rotations(given, perfect, SAME_POSITION_ANGSTROM).into_iter().flat_map(|rotation| {
+        let turned: Vec<DVec3> = given.positions.iter().map(|p| rotation * *p).collect();
+        let onto = |anchor: usize, place: usize| {
+            let shift = perfect.positions[place] - turned[anchor];
+            turned.iter().map(|p| *p + shift).collect::<Vec<_>>()
+        };
+        let pairs = anchors.iter().take(ANCHORS).flat_map(|anchor| places.iter().map(|place| (*anchor, *place)));
+        pairs.map(|(anchor, place)| onto(anchor, place)).collect::<Vec<_>>()
+    });
+    let found = as_it_is.chain(turned).find(|positions| share(positions) >= ON_SITES)?;
+    Some(Atoms { cell: perfect.cell, positions: found, ..given.clone() })
 }
 
 /// The atom of a perfect box on the site at a position, given up to lattice vectors of the box.
@@ -297,6 +326,28 @@ mod tests {
         let distances: Vec<f64> = starts.iter().map(|s| s.vacancy.distance(s.interstitial) / a).collect();
         let octahedral = distances.iter().filter(|d| (**d - 0.5).abs() < 1e-9 || (**d - 0.75_f64.sqrt()).abs() < 1e-9);
         assert_eq!(octahedral.count(), 2, "{distances:?}");
+    }
+
+    /// Scheelite in its other setting, moved, renumbered and a little strained, with one oxygen atom 2.5 A off its site.
+    #[test]
+    fn a_known_pair_is_turned_onto_the_sites_of_the_search() {
+        let perfect = calcium_tungstate().supercell([2, 2, 1]);
+        let oxygen = perfect.species.iter().position(|s| *s == element("O")).expect("an oxygen atom");
+        let mut given = perfect.clone();
+        given.positions[oxygen] += DVec3::new(1.5, 0.0, 2.0);
+        given.positions.iter_mut().for_each(|p| *p = DVec3::new(-p.x, p.y, p.z) + DVec3::new(0.7, 4.1, -0.3));
+        given.positions.iter_mut().for_each(|p| *p *= 1.005);
+        given.cell.vectors *= 1.005;
+        given.positions.reverse();
+        given.species.reverse();
+        let (start, atoms) = given_start(&perfect, &given).expect("a box of this crystal");
+        assert_eq!((start.species, atoms.species.clone()), (element("O"), perfect.species.clone()));
+        assert!((start.vacancy.distance(start.interstitial) - 2.5).abs() < 0.02, "{start:?}");
+        let moved = atoms.moves_from(&perfect, 1e-9).expect("the same atoms");
+        assert_eq!(moved.iter().filter(|m| m.length() > 0.01).count(), 1);
+        let other =
+            Atoms { positions: given.positions.iter().map(|p| DVec3::new(p.x, p.y, 1.3 * p.z)).collect(), ..given };
+        assert!(given_start(&perfect, &other).is_none(), "atoms of no scheelite");
     }
 
     /// Counted without symmetry: the orbits of what is kept are all points of the grid.
