@@ -13,7 +13,7 @@ use std::collections::btree_map::Entry;
 use super::search::SAME_ENERGY_EV;
 
 /// A labelled configuration of the class `frenkel` and the label of a perfect box of the same kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LabelledPair {
     /// Its `id`.
     pub id: String,

@@ -254,12 +254,8 @@ mod tests {
             species: "W".into(),
             n_atoms: 96,
             label_ev: 9.3,
-            label_max_force_ev_per_angstrom: None,
-            label_relaxed_ev: None,
-            label_relaxed_move_angstrom: None,
-            model_ev: None,
-            model_relaxed_ev: None,
             failure: Some("a hole".into()),
+            ..LabelledPair::default()
         };
         let kick =
             Kick { species: Species::from_symbol("W").context("an element")?, energy_ev: 60.0, direction: DVec3::X };
