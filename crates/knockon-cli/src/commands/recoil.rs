@@ -120,7 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let key = key(arguments, &model, &unit_cell);
     let protocol = Protocol {
         cells: arguments.cells,
-        thermalization: thermalization,
+        thermalization,
         recoil: settings.clone(),
         site: arguments.site,
         seed: arguments.seed,
