@@ -1,5 +1,6 @@
 //! Frenkel pairs that have labels already: what the model says of them.
 
+use super::search::SAME_ENERGY_EV;
 use crate::dataset::{CellKinds, Origin, formula};
 use crate::dynamics::{QuenchSettings, Simulation, expected_minimum, quench};
 use crate::io::Frame;
@@ -9,8 +10,6 @@ use glam::DMat3;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-
-use super::search::SAME_ENERGY_EV;
 
 /// A labelled configuration of the class `frenkel` and the label of a perfect box of the same kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -170,8 +169,8 @@ impl ModelEnergies {
             self.label_move_angstrom = minimum.as_ref().map(|m| m.longest_angstrom);
             if let Some(minimum) = minimum {
                 let atoms = Atoms { positions: minimum.positions, ..frame.atoms.clone() };
-                let end = quench(&mut Simulation::new(potential, atoms, 0.5)?, settings)?;
-                self.label_end_ev = end.converged.then_some(end.energy_ev);
+                self.label_end_ev =
+                    unless_in_a_hole(relaxed(potential, &atoms, settings))?.map(|(energy_ev, _)| energy_ev);
             }
         }
         let found = quench(&mut simulation, settings)?;
@@ -184,6 +183,34 @@ impl ModelEnergies {
         self.relaxed = Some(simulation.atoms().clone());
         Ok(())
     }
+}
+
+/// Energy and positions of a box after relaxing it; none if that came to no end.
+fn relaxed(potential: &dyn Potential, atoms: &Atoms, settings: &QuenchSettings) -> Result<Option<(f64, Atoms)>, Error> {
+    let mut simulation = Simulation::new(potential, atoms.clone(), 0.5)?;
+    let found = quench(&mut simulation, settings)?;
+    Ok(found.converged.then(|| (found.energy_ev, simulation.atoms().clone())))
+}
+
+/// Nothing where the potential has no result: that says something of this box alone.
+fn unless_in_a_hole<T>(result: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Err(Error::Computation { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+/// Energy and positions of a labelled pair after relaxing it in the lattice of a perfect box; none if it is no box of that crystal, falls into a
+/// hole of the potential or comes to no end.
+pub(super) fn relaxed_in_lattice_of(
+    perfect: &Atoms,
+    potential: &dyn Potential,
+    pair: &LabelledPair,
+    settings: &QuenchSettings,
+) -> Result<Option<(f64, Atoms)>, Error> {
+    let same_atoms = pair.relaxed.as_ref().filter(|atoms| formula(atoms) == formula(perfect));
+    let strained = same_atoms.and_then(|atoms| in_lattice_of(perfect, atoms));
+    strained.map_or(Ok(None), |atoms| unless_in_a_hole(relaxed(potential, &atoms, settings)))
 }
 
 #[cfg(test)]

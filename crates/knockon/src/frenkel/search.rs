@@ -2,13 +2,12 @@
 
 use super::elastic::{Elasticity, images_by_stress};
 use super::jobs::{Job, Relaxation, Relaxer};
-use super::labels::{LabelledPair, in_lattice_of};
+use super::labels::{LabelledPair, relaxed_in_lattice_of};
 use super::lattice::CrystalLattice;
 use super::occupation::{Occupation, occupation};
 use super::settings::FrenkelSettings;
 use super::starts::{Start, given_start, inequivalent_starts, site_at};
-use crate::dataset::formula;
-use crate::dynamics::{QuenchSettings, Simulation, ensure_relaxed, quench, relaxed_unit_cell};
+use crate::dynamics::{QuenchSettings, ensure_relaxed, relaxed_unit_cell};
 use crate::elasticity::elastic_constants_gpa;
 use crate::fingerprint::{Fingerprint, SAME_STRUCTURE};
 use crate::io::{Frame, content_hash};
@@ -162,12 +161,9 @@ impl FrenkelSearch {
         let fingerprint = |atoms: &Atoms| Fingerprint::new(atoms, potential.species());
         let known: Vec<_> = self.structures.iter().map(|s| (s, fingerprint(&s.boxes[0].atoms))).collect();
         for pair in pairs {
-            let Some(relaxed) = &pair.relaxed else { continue };
-            let same_atoms = formula(relaxed) == formula(&perfect.atoms);
-            let Some(strained) = in_lattice_of(&perfect.atoms, relaxed).filter(|_| same_atoms) else { continue };
-            let mut simulation = Simulation::new(potential, strained, 0.5)?;
-            let found = quench(&mut simulation, settings)?;
-            let (energy_ev, here) = (found.energy_ev - perfect.energy_ev, fingerprint(simulation.atoms()));
+            let relaxed = relaxed_in_lattice_of(&perfect.atoms, potential, pair, settings)?;
+            let Some((energy_ev, atoms)) = relaxed else { continue };
+            let (energy_ev, here) = (energy_ev - perfect.energy_ev, fingerprint(&atoms));
             let same = known.iter().find(|(structure, other)| {
                 (structure.boxes[0].formation_energy_ev - energy_ev).abs() < SAME_ENERGY_EV
                     && other.distance(&here) < SAME_STRUCTURE
