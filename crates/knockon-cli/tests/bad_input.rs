@@ -161,6 +161,16 @@ fn a_wrong_setting_is_shown_with_its_line_and_value() {
     let message = refused(&["campaign", "plan", settings.to_str().unwrap(), "-o", output.to_str().unwrap()], &output);
     let expected = format!("line {line}: thermalization.temperature_k: expected zero or more, found -133");
     assert!(message.contains(&expected), "{message}");
+    for (command, text, expected) in [
+        ("response", "name = \"x\"\nreplicates = 3\n", "line 2: replicates: expected 20 to 100000, found 3"),
+        ("spectra", "\n[dark_matter]\nmass_gev = -2.0\n", "line 3: dark_matter.mass_gev: expected a number above 0"),
+    ] {
+        let settings = folder.path().join("settings.toml");
+        std::fs::write(&settings, text).unwrap();
+        let output = folder.path().join(command);
+        let message = refused(&[command, settings.to_str().unwrap(), "-o", output.to_str().unwrap()], &output);
+        assert!(message.contains(&format!("settings.toml, {expected}")), "{message}");
+    }
 }
 
 #[test]

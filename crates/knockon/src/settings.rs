@@ -1,6 +1,7 @@
 //! Checks of settings that their types cannot do.
 
 use crate::Error;
+use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 /// A condition, the setting it is about, and what was expected.
@@ -15,6 +16,24 @@ pub fn check(place: &str, checks: &[Check<'_>]) -> Result<(), Error> {
         None => (format!("{place}: {name}"), format!("expected {expected}")),
     };
     Err(Error::input(place, found, "Change this setting"))
+}
+
+/// An error about a setting by its name, with the file and the line where that setting, or the table that it belongs to, is written.
+/// Other errors stay what they are, and so do those about settings that the file leaves to their defaults.
+pub fn located(error: Error, file: &Path) -> Error {
+    let Error::Input { place, problem, remedy } = error else { return error };
+    let file = file.display().to_string();
+    let mut name = Some(&place[..]);
+    let line = std::iter::from_fn(|| {
+        let of = name?;
+        name = of.rsplit_once('.').map(|(table, _)| table);
+        Some(written(&file, of))
+    });
+    let place = match line.flatten().next() {
+        Some((line, _)) => format!("{file}, line {line}: {place}"),
+        None => place,
+    };
+    Error::Input { place, problem, remedy }
 }
 
 /// The line and the text of a setting, by its name with dots (`energies.2.starts` in the second `[[energies]]`); None if there is
@@ -70,5 +89,10 @@ mod tests {
         assert!(message("bath.border.friction").contains("line 6: bath.border.friction: expected more, found nan"));
         assert!(message("kick.2.n").contains("line 10: kick.2.n: expected more, found 0"));
         assert_eq!(message("bath.time_fs"), format!("{file}: bath.time_fs: expected more. Change this setting"));
+
+        let located = |name: &str| located(Error::input(name, "bad", "Mend it"), Path::new(&file)).to_string();
+        assert_eq!(located("bath.temperature_k"), format!("{file}, line 5: bath.temperature_k: bad. Mend it"));
+        assert_eq!(located("kick.n"), format!("{file}, line 7: kick.n: bad. Mend it"));
+        assert_eq!(located("seed"), "seed: bad. Mend it");
     }
 }

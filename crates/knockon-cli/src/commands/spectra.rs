@@ -78,7 +78,7 @@ const CAPTURING: &str = "W";
 /// Runs the verb.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
-    settings.validate()?;
+    config::checked(settings.validate(), arguments.settings.as_deref())?;
     let mut responses: Vec<AnyResponse> =
         arguments.response.iter().map(|name| AnyResponse::load(name)).collect::<Result<_, _>>()?;
     if let Some(other) = responses.iter().find(|r| r.species() != responses[0].species()) {

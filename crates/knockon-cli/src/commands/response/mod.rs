@@ -165,7 +165,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
     settings.seed = arguments.seed.unwrap_or(settings.seed);
-    settings.validate()?;
+    config::checked(settings.validate(), arguments.settings.as_deref())?;
     let tag = arguments.direction.as_deref().map(|d| parse_tag(d, arguments.direction_width_deg)).transpose()?;
     if let Some(table) = converted(arguments, &settings, tag)? {
         return write_matrix(&table, arguments);
