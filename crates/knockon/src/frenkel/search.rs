@@ -72,13 +72,17 @@ impl BoxResult {
         if let Some((vacancy, vector)) = separation(&self.occupation, &self.atoms, perfect) {
             return (vacancy + vector * 0.5, vector);
         }
-        let displacement = |atom: usize| self.atoms.positions[atom] - perfect.positions[atom];
         self.farthest_moved(perfect)
-            .map_or((DVec3::ZERO, DVec3::ZERO), |atom| (perfect.positions[atom], displacement(atom)))
+            .map_or((DVec3::ZERO, DVec3::ZERO), |atom| (perfect.positions[atom], self.displacement(perfect, atom)))
+    }
+
+    /// From the site of an atom to its nearest image, wherever its relaxation began.
+    fn displacement(&self, perfect: &Atoms, atom: usize) -> DVec3 {
+        perfect.cell.minimum_image(self.atoms.positions[atom] - perfect.positions[atom])
     }
 
     fn farthest_moved(&self, perfect: &Atoms) -> Option<usize> {
-        let moved = |atom: &usize| self.atoms.positions[*atom].distance_squared(perfect.positions[*atom]);
+        let moved = |atom: &usize| self.displacement(perfect, *atom).length_squared();
         (0..perfect.len()).max_by(|a, b| moved(a).total_cmp(&moved(b)))
     }
 
@@ -384,8 +388,9 @@ impl<'a> Search<'a> {
         for index in 1..self.perfect.len() {
             let job = |number: &usize| {
                 let structure = &structures[*number];
-                let positions = self.embedded(structure, index)?;
-                let atoms = Atoms { positions, ..self.perfect[index].atoms.clone() };
+                let large = &self.perfect[index].atoms;
+                let positions = embedded(&structure.boxes[0], &self.perfect[0].atoms, large)?;
+                let atoms = Atoms { positions, ..large.clone() };
                 Ok(Job { name: format!("{}-in-{}-atoms", structure.job, atoms.len()), atoms })
             };
             let jobs: Vec<Job> = kept.iter().map(job).collect::<Result<_, Error>>()?;
@@ -422,21 +427,18 @@ impl<'a> Search<'a> {
             }
         }
     }
+}
 
-    /// Positions in a larger box: around the defect, each atom is as far from its site as in the smallest box.
-    fn embedded(&self, structure: &Structure, index: usize) -> Result<Vec<DVec3>, Error> {
-        let (small, large) = (&self.perfect[0].atoms, &self.perfect[index].atoms);
-        let result = &structure.boxes[0];
-        let (center, _) = result.center_and_axis(small);
-        let mut positions = large.positions.clone();
-        for (atom, site) in small.positions.iter().enumerate() {
-            let displacement = result.atoms.positions[atom] - *site;
-            let image = center + small.cell.minimum_image(*site - center);
-            let place = site_at(large, image, small.species[atom])?;
-            positions[place] = large.positions[place] + displacement;
-        }
-        Ok(positions)
+/// Positions in a larger box: around the defect, each atom is as far from its site as in the small one.
+pub(super) fn embedded(result: &BoxResult, small: &Atoms, large: &Atoms) -> Result<Vec<DVec3>, Error> {
+    let (center, _) = result.center_and_axis(small);
+    let mut positions = large.positions.clone();
+    for (atom, (site, species)) in small.positions.iter().zip(&small.species).enumerate() {
+        let image = center + small.cell.minimum_image(*site - center);
+        let place = site_at(large, image, *species)?;
+        positions[place] = large.positions[place] + result.displacement(small, atom);
     }
+    Ok(positions)
 }
 
 /// Elements of the empty sites, or of the atom that has moved farthest.

@@ -46,6 +46,7 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     let large = &pair.boxes[1];
     assert_eq!(large.outcome, Outcome::Defect);
     assert_eq!((large.occupation.vacant_sites.len(), large.occupation.interstitials.len()), (1, 1));
+    atoms_may_stand_in_any_image(&pair.boxes[0], &found);
 
     let (potential, _) = argon_like([1, 1, 1]);
     let crystal = &found.perfect[1].atoms;
@@ -129,6 +130,18 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     crate::io::labels::stamp_model(&mut frames[1], "0123456789abcdef");
     let refused = table.attach_labels(&frames).expect_err("an error").to_string();
     assert!(refused.contains("found those of a model (knockon 0123456789abcdef) in \"frenkel-"), "{refused}");
+}
+
+/// In a larger box an atom and its image in the small one are different pairs: the nearest to its site is meant, wherever a start put it.
+fn atoms_may_stand_in_any_image(pair: &BoxResult, found: &FrenkelSearch) {
+    let [small, large] = [0, 1].map(|index| &found.perfect[index].atoms);
+    let expected = search::embedded(pair, small, large).expect("positions");
+    let mut elsewhere = pair.clone();
+    for (atom, position) in elsewhere.atoms.positions.iter_mut().enumerate() {
+        *position += small.cell.vectors.col(atom % 3) * [-1.0, 1.0][atom % 2];
+    }
+    let found = search::embedded(&elsewhere, small, large).expect("positions");
+    assert!(found.iter().zip(&expected).all(|(a, b)| a.distance(*b) < 1e-9));
 }
 
 /// With the model's own stresses the corrections are the model's, with others they are not.
