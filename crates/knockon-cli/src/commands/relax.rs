@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     input: PathBuf,
     #[command(flatten)]
     forces: ForcesArguments,
-    /// A model of about the same energies, which shows the way to the calculator: half the evaluations in four tests
+    /// A model of about the same energies, which shows the way to the calculator: 0.4 of the evaluations in four tests
     /// (validation/guided).
     #[arg(long, value_name = "MODEL", requires = "calculator", conflicts_with = "cell")]
     guide: Option<PathBuf>,

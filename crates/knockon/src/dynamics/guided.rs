@@ -2,7 +2,8 @@
 //!
 //! At the best point so far the cheap potential gets a linear term that gives it the forces of the dear one. Its minimum within reach
 //! is where the dear one is evaluated next. This is model management with a first-order consistent correction in a trust region
-//! (N. M. Alexandrov et al., J. Aircraft 38, 1093 (2001)). `validation/guided` measures what it saves.
+//! (N. M. Alexandrov et al., J. Aircraft 38, 1093 (2001)), with the curvature that the two have along the last step as well: a guide half as
+//! stiff as the potential would lead from one side of the minimum to the other and back. `validation/guided` measures what it saves.
 
 use super::minimize::{Descent, Objective, minimize};
 use super::{QuenchSettings, Quenched, Simulation, quench};
@@ -17,7 +18,7 @@ const LARGEST_REACH: f64 = 0.3;
 /// believed. Labels of a tungsten pair 0.4 and 0.6 A away from its minimum lead to 0.1 eV less than nearer ones (docs/frenkel.md).
 const LARGEST_EXPECTED_MOVE: f64 = 0.6;
 /// A guide whose reach is smaller is none.
-const SMALLEST_REACH: f64 = 0.01;
+const SMALLEST_REACH: f64 = 0.002;
 /// Stiffness of the wall that holds atoms back beyond the reach, in eV/angstrom^2: a few bonds ...
 const STIFFNESS: f64 = 100.0;
 /// ... and for short reaches so much that the forces known take no atom farther beyond than this part of the reach.
@@ -47,6 +48,24 @@ impl Point {
     }
 }
 
+/// How much stiffer the dear potential is than the guide, in eV/angstrom^2, along unit vectors.
+#[derive(Default)]
+struct Curvature(Vec<(Vec<DVec3>, f64)>);
+
+impl Curvature {
+    /// With what two points tell beyond that: their differences say how the curvatures differ along the step from one to the other.
+    fn learn(&mut self, a: &Point, b: &Point) {
+        let step = subtract(&b.positions, &a.positions);
+        let square = dot(&step, &step);
+        if square > 0.0 {
+            let direction: Vec<DVec3> = step.iter().map(|s| *s / square.sqrt()).collect();
+            let stiffness = -dot(&subtract(&b.difference, &a.difference), &step) / square;
+            let known: f64 = self.0.iter().map(|(u, k)| k * dot(u, &direction).powi(2)).sum();
+            self.0.push((direction, stiffness - known));
+        }
+    }
+}
+
 /// Moves the atoms to a local minimum of `potential` with few evaluations of it, about `settings.max_evaluations` at most, by means of
 /// `guide`, which should have about the same minima; one that has not costs evaluations, and may lead to another minimum. Of computations
 /// that fail only those at the start are errors: anywhere else no result is taken as a high energy, and a search that gave up says so in
@@ -60,12 +79,12 @@ pub fn quench_guided(
     let mut cheap = Simulation::new(guide, atoms.clone(), 0.5)?;
     let mut dear = Simulation::new(potential, atoms.clone(), 0.5)?;
     let mut best = Point::new(&dear, &cheap);
-    let (mut reach, mut evaluations) = (FIRST_REACH, 1);
+    let (mut reach, mut evaluations, mut curvature) = (FIRST_REACH, 1, Curvature::default());
     while best.max_force > settings.max_force_ev_per_angstrom
         && evaluations < settings.max_evaluations
         && reach > SMALLEST_REACH
     {
-        let surrogate = Surrogate::new(guide, &best, reach);
+        let surrogate = Surrogate::new(guide, &best, Some(&curvature), reach);
         let near = QuenchSettings {
             max_force_ev_per_angstrom: 0.01 * best.max_force,
             max_evaluations: GUIDE_EVALUATIONS,
@@ -76,17 +95,22 @@ pub fn quench_guided(
         let longest = longest(&positions, &best.positions);
         let trial = evaluate(&mut dear, &mut cheap, &positions)?;
         evaluations += 1;
-        let change = trial.as_ref().map_or(f64::INFINITY, |trial| trial.energy_ev - best.energy_ev);
-        match trial {
-            Some(trial) if change < 0.0 || (change < NOISE && trial.max_force < best.max_force) => {
-                if change > 0.25 * expected + NOISE {
-                    reach = 0.5 * longest.min(reach);
-                } else if change < 0.75 * expected {
-                    reach = (2.0 * longest).clamp(reach, LARGEST_REACH);
-                }
-                best = trial;
+        let Some(trial) = trial else {
+            reach = 0.5 * longest.min(reach);
+            continue;
+        };
+        let change = trial.energy_ev - best.energy_ev;
+        curvature.learn(&best, &trial);
+        // Of two energies that may be equal the point with the smaller forces counts, else two points could take turns.
+        if change < -NOISE || (change < NOISE && trial.max_force < best.max_force) {
+            if change > 0.25 * expected + NOISE {
+                reach = 0.5 * longest.min(reach);
+            } else if change < 0.75 * expected {
+                reach = (2.0 * longest).clamp(reach, LARGEST_REACH);
             }
-            _ => reach = 0.5 * longest.min(reach),
+            best = trial;
+        } else {
+            reach = 0.5 * longest.min(reach);
         }
     }
     // Where the guide leads nowhere, the potential finds the rest of the way alone.
@@ -124,7 +148,7 @@ pub fn expected_minimum(
     difference.iter_mut().for_each(|d| *d -= mean);
     let max_force = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
     let center = Point { positions: atoms.positions.clone(), energy_ev: 0.0, max_force, difference };
-    let surrogate = Surrogate::new(guide, &center, LARGEST_EXPECTED_MOVE);
+    let surrogate = Surrogate::new(guide, &center, None, LARGEST_EXPECTED_MOVE);
     let Some((positions, change_ev, converged)) = unless_failed(surrogate.minimum(atoms, settings))? else {
         return Ok(None);
     };
@@ -196,14 +220,15 @@ impl Objective for Alone<'_, '_> {
 struct Surrogate<'p> {
     guide: &'p dyn Potential,
     center: &'p Point,
+    curvature: Option<&'p Curvature>,
     reach: f64,
     stiffness: f64,
 }
 
 impl<'p> Surrogate<'p> {
-    fn new(guide: &'p dyn Potential, center: &'p Point, reach: f64) -> Self {
+    fn new(guide: &'p dyn Potential, center: &'p Point, curvature: Option<&'p Curvature>, reach: f64) -> Self {
         let stiffness = STIFFNESS.max(center.max_force / (BEYOND * reach));
-        Self { guide, center, reach, stiffness }
+        Self { guide, center, curvature, reach, stiffness }
     }
 
     /// Its minimum, its energy there less that at the center in eV, and whether it was reached.
@@ -242,6 +267,11 @@ impl Potential for Surrogate<'_> {
                 evaluation.forces[i] -= *d * (self.stiffness * beyond / length);
             }
         }
+        for (direction, stiffness) in self.curvature.iter().flat_map(|c| &c.0) {
+            let along = dot(&displacement, direction);
+            evaluation.energies_ev[0] += 0.5 * stiffness * along * along;
+            evaluation.forces.iter_mut().zip(direction).for_each(|(force, u)| *force -= *u * (stiffness * along));
+        }
         Ok(())
     }
 }
@@ -249,6 +279,10 @@ impl Potential for Surrogate<'_> {
 /// The largest distance between points of the same number.
 fn longest(a: &[DVec3], b: &[DVec3]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.distance(*b)).fold(0.0, f64::max)
+}
+
+fn dot(a: &[DVec3], b: &[DVec3]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a.dot(*b)).sum()
 }
 
 fn subtract(a: &[DVec3], b: &[DVec3]) -> Vec<DVec3> {
@@ -289,6 +323,35 @@ mod tests {
         let mean = apart.iter().sum::<DVec3>() / apart.len() as f64;
         assert!(apart.iter().all(|d| d.distance(mean) < 1e-3), "{mean}");
         assert!(2 * with.evaluations < without.evaluations, "{} and {}", with.evaluations, without.evaluations);
+    }
+
+    /// Along the step from one known point to another the surrogate has the force of the dear potential at both ends, whatever it knew before.
+    #[test]
+    fn two_points_give_the_curvature_between_them() {
+        let potential = PairPotential::lennard_jones(0.6, 2.8, 4.6);
+        let guide = PairPotential::lennard_jones(0.3, 2.83, 4.6);
+        let [mut dear, mut cheap] =
+            [&potential, &guide].map(|p| Simulation::new(p, rattled(), 0.5).expect("a simulation"));
+        let mut point = |x: f64| {
+            let mut positions = rattled().positions;
+            positions.iter_mut().zip(0..).for_each(|(p, i)| *p += DVec3::new(x, -x * x, 0.0) * [1.0, -0.5][i % 2]);
+            let point = evaluate(&mut dear, &mut cheap, &positions).expect("no error").expect("a result");
+            (point, dear.evaluation().forces.clone())
+        };
+        let [(first, _), (second, forces), (third, _)] = [0.0, 0.05, 0.08].map(&mut point);
+        let mut curvature = Curvature::default();
+        curvature.learn(&second, &third);
+        curvature.learn(&first, &second);
+        let there = Atoms { positions: second.positions.clone(), ..rattled() };
+        let step = subtract(&second.positions, &first.positions);
+        let found = |curvature| {
+            let surrogate = Surrogate::new(&guide, &first, Some(curvature), LARGEST_REACH);
+            let simulation = Simulation::new(&surrogate, there.clone(), 0.5).expect("a simulation");
+            dot(&simulation.evaluation().forces, &step) / dot(&forces, &step)
+        };
+        assert!((found(&curvature) - 1.0).abs() < 1e-9, "{}", found(&curvature));
+        let without = found(&Curvature::default());
+        assert!((without - 1.0).abs() > 0.05, "{without}");
     }
 
     /// A guide with much too long bonds leads to where there is no result; the potential goes on from the best point.
@@ -364,7 +427,9 @@ mod tests {
         let n = atoms.len();
         let difference: Vec<DVec3> = (0..n).map(|i| DVec3::new(0.1, -0.2, 0.01 * i as f64)).collect();
         let center = Point { positions: atoms.positions.clone(), energy_ev: 0.0, max_force: 0.0, difference };
-        let surrogate = Surrogate::new(&guide, &center, 0.05);
+        let direction = vec![DVec3::splat((3.0 * n as f64).sqrt().recip()); n];
+        let curvature = Curvature(vec![(direction, 3.0)]);
+        let surrogate = Surrogate::new(&guide, &center, Some(&curvature), 0.05);
         let at = |x: f64| {
             let mut moved = atoms.clone();
             moved.positions[7] += DVec3::new(0.1 + x, 0.02, -0.03);
