@@ -86,7 +86,7 @@ fn a_small_search_writes_its_tables_structures_and_pictures() {
         })
         .collect();
     assert!(
-        matches!(estimated[..], [(code, model)] if (code - model).abs() < 0.05 && (model - 4.31).abs() < 0.01),
+        matches!(estimated[..], [(code, model)] if (code - model).abs() < 0.05 && (model - 4.285).abs() < 0.01),
         "{table}"
     );
     assert_eq!(run(), table, "a finished search is read back");

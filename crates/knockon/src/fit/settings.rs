@@ -297,10 +297,10 @@ impl Settings {
         self.empty_model().validate(place)
     }
 
-    /// A hash of all settings that have an influence on the model. Values that the checks leave open stand in it as those of
-    /// scheelite, as they did when models were first fitted.
+    /// A hash of all settings that have an influence on the model: not of where the data lie, which have a hash of their own.
+    /// Values that the checks leave open stand in it as those of scheelite, as they did when models were first fitted.
     pub fn hash(&self) -> String {
-        let filled = Self { checks: self.checks.clone().or_scheelite(), ..self.clone() };
+        let filled = Self { checks: self.checks.clone().or_scheelite(), data_files: Vec::new(), ..self.clone() };
         content_hash(toml::to_string(&filled).expect("settings hold only what TOML can hold").as_bytes())
     }
 

@@ -21,6 +21,17 @@ fn shipped_settings() -> Settings {
     settings
 }
 
+/// The data have a hash of their own: a copy of the settings in another folder makes the same model, name and all.
+#[test]
+fn the_hash_of_settings_is_of_what_they_say_and_not_of_where_the_data_lie() {
+    let settings = shipped_settings();
+    let elsewhere = Settings { data_files: vec!["elsewhere/labels.xyz".into()], ..settings.clone() };
+    assert_eq!(elsewhere.hash(), settings.hash());
+    let mut others = settings.clone();
+    others.classes[0].stress_gpa = 0.123;
+    assert_ne!(others.hash(), settings.hash());
+}
+
 #[test]
 fn shipped_labels_fall_into_kinds_and_groups() {
     let data = TrainingData::load(&shipped_settings(), Path::new(ROOT)).unwrap();
