@@ -2,7 +2,7 @@
 //!
 //! At the best point so far the cheap potential gets a linear term that gives it the forces of the dear one. Its minimum within reach
 //! is where the dear one is evaluated next. This is model management with a first-order consistent correction in a trust region
-//! (N. M. Alexandrov et al., J. Aircraft 38, 1093 (2001)), with the curvature that the two have along the last step as well: a guide half as
+//! (N. M. Alexandrov et al., J. Aircraft 38, 1093 (2001)), with the curvature that the two have along the steps so far as well: a guide half as
 //! stiff as the potential would lead from one side of the minimum to the other and back. `validation/guided` measures what it saves.
 
 use super::minimize::{Descent, Objective, minimize};
@@ -84,7 +84,7 @@ pub fn quench_guided(
         && evaluations < settings.max_evaluations
         && reach > SMALLEST_REACH
     {
-        let surrogate = Surrogate::new(guide, &best, Some(&curvature), reach);
+        let surrogate = Surrogate::new(guide, &best, &curvature, reach);
         let near = QuenchSettings {
             max_force_ev_per_angstrom: 0.01 * best.max_force,
             max_evaluations: GUIDE_EVALUATIONS,
@@ -102,15 +102,14 @@ pub fn quench_guided(
         let change = trial.energy_ev - best.energy_ev;
         curvature.learn(&best, &trial);
         // Of two energies that may be equal the point with the smaller forces counts, else two points could take turns.
-        if change < -NOISE || (change < NOISE && trial.max_force < best.max_force) {
-            if change > 0.25 * expected + NOISE {
-                reach = 0.5 * longest.min(reach);
-            } else if change < 0.75 * expected {
-                reach = (2.0 * longest).clamp(reach, LARGEST_REACH);
-            }
-            best = trial;
-        } else {
+        let is_lower = change < -NOISE || (change < NOISE && trial.max_force < best.max_force);
+        if !is_lower || change > 0.25 * expected + NOISE {
             reach = 0.5 * longest.min(reach);
+        } else if change < 0.75 * expected {
+            reach = (2.0 * longest).clamp(reach, LARGEST_REACH);
+        }
+        if is_lower {
+            best = trial;
         }
     }
     // Where the guide leads nowhere, the potential finds the rest of the way alone.
@@ -148,7 +147,8 @@ pub fn expected_minimum(
     difference.iter_mut().for_each(|d| *d -= mean);
     let max_force = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
     let center = Point { positions: atoms.positions.clone(), energy_ev: 0.0, max_force, difference };
-    let surrogate = Surrogate::new(guide, &center, None, LARGEST_EXPECTED_MOVE);
+    let unknown = Curvature::default();
+    let surrogate = Surrogate::new(guide, &center, &unknown, LARGEST_EXPECTED_MOVE);
     let Some((positions, change_ev, converged)) = unless_failed(surrogate.minimum(atoms, settings))? else {
         return Ok(None);
     };
@@ -220,13 +220,13 @@ impl Objective for Alone<'_, '_> {
 struct Surrogate<'p> {
     guide: &'p dyn Potential,
     center: &'p Point,
-    curvature: Option<&'p Curvature>,
+    curvature: &'p Curvature,
     reach: f64,
     stiffness: f64,
 }
 
 impl<'p> Surrogate<'p> {
-    fn new(guide: &'p dyn Potential, center: &'p Point, curvature: Option<&'p Curvature>, reach: f64) -> Self {
+    fn new(guide: &'p dyn Potential, center: &'p Point, curvature: &'p Curvature, reach: f64) -> Self {
         let stiffness = STIFFNESS.max(center.max_force / (BEYOND * reach));
         Self { guide, center, curvature, reach, stiffness }
     }
@@ -267,7 +267,7 @@ impl Potential for Surrogate<'_> {
                 evaluation.forces[i] -= *d * (self.stiffness * beyond / length);
             }
         }
-        for (direction, stiffness) in self.curvature.iter().flat_map(|c| &c.0) {
+        for (direction, stiffness) in &self.curvature.0 {
             let along = dot(&displacement, direction);
             evaluation.energies_ev[0] += 0.5 * stiffness * along * along;
             evaluation.forces.iter_mut().zip(direction).for_each(|(force, u)| *force -= *u * (stiffness * along));
@@ -345,7 +345,7 @@ mod tests {
         let there = Atoms { positions: second.positions.clone(), ..rattled() };
         let step = subtract(&second.positions, &first.positions);
         let found = |curvature| {
-            let surrogate = Surrogate::new(&guide, &first, Some(curvature), LARGEST_REACH);
+            let surrogate = Surrogate::new(&guide, &first, curvature, LARGEST_REACH);
             let simulation = Simulation::new(&surrogate, there.clone(), 0.5).expect("a simulation");
             dot(&simulation.evaluation().forces, &step) / dot(&forces, &step)
         };
@@ -429,7 +429,7 @@ mod tests {
         let center = Point { positions: atoms.positions.clone(), energy_ev: 0.0, max_force: 0.0, difference };
         let direction = vec![DVec3::splat((3.0 * n as f64).sqrt().recip()); n];
         let curvature = Curvature(vec![(direction, 3.0)]);
-        let surrogate = Surrogate::new(&guide, &center, Some(&curvature), 0.05);
+        let surrogate = Surrogate::new(&guide, &center, &curvature, 0.05);
         let at = |x: f64| {
             let mut moved = atoms.clone();
             moved.positions[7] += DVec3::new(0.1 + x, 0.02, -0.03);
