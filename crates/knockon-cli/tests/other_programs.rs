@@ -334,12 +334,12 @@ fn defects_agree_with_ovito() {
     }
 }
 
-/// Two quenched boxes of short recoils of the shipped potential.
+/// Two quenched boxes of short recoils of the shipped potential, with energies that leave defects.
 #[test]
 fn defects_of_cascades_agree_with_ovito() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/cawo4");
     let [model, crystal] = ["cawo4.model", "cawo4.xyz"].map(|name| data.join(name).to_str().unwrap().to_owned());
-    for (species, energy, direction) in [("W", "100", "1,0.2,0.3"), ("O", "60", "0.3,1,0.2")] {
+    for (species, energy, direction) in [("W", "100", "1,0.2,0.3"), ("O", "80", "0.3,1,0.2")] {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let out = folder.path().to_str().unwrap();
