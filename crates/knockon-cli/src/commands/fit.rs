@@ -28,7 +28,9 @@ examples/cawo4/laptop/fit.toml for one of three. docs/new-crystal.md goes throug
                         crystals: cutoff_angstrom, damping_per_angstrom, smoothing_per_angstrom,
                         inner_switch, as in examples/cawo4/laptop/fit.toml
   [model.similarity]    may be left out: kernels between environments and some of the data's:
-                        references (a number per element), coordinates, width
+                        references (a number per element), coordinates, width, and passes = 2 or
+                        more: fits one after the other, each compares environments by what energies
+                        of the one before depend on
   [prior]               what is believed before any data: offset_ev_per_atom, and for labels of
                         several settings offset_per_species_ev
   [prior.pair], [prior.isolated_pair], [prior.many_body]; [prior.electrostatic] and

@@ -292,6 +292,13 @@ pub(super) fn eigen(matrix: MatRef<'_, f64>) -> Result<(Matrix, Vec<f64>), Error
     Ok((vectors, values.column_vector().iter().copied().collect()))
 }
 
+/// A product with the same bits for any number of threads.
+pub(super) fn product(left: &Matrix, right: &Matrix) -> Matrix {
+    let mut product = Mat::zeros(left.nrows(), right.ncols());
+    matmul(product.as_mut(), Accum::Replace, left.as_ref(), right.as_ref(), 1.0, Par::Seq);
+    product
+}
+
 /// The matrix times itself, transposed: sums over its rows.
 pub(super) fn gram(matrix: &Matrix) -> Matrix {
     let mut product = Mat::zeros(matrix.ncols(), matrix.ncols());

@@ -14,6 +14,7 @@ pub mod posterior;
 mod prepared;
 pub mod prior;
 pub mod references;
+mod relevance;
 pub mod report;
 pub mod settings;
 pub mod stream;
@@ -90,10 +91,18 @@ impl Fit {
 
 /// Fits the model of the settings to the data.
 pub fn run(settings: &Settings, data: &TrainingData, progress: &dyn Progress) -> Result<Fit, Error> {
-    let prepared = Prepared::new(settings, data, progress)?;
-    let variants = prepared.variants()?;
-    let scores = variants.iter().map(|v| v.validation.best.score);
-    let chosen = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index);
+    let n_passes = settings.model.similarity.as_ref().map_or(1, |s| s.passes);
+    let mut prepared = Prepared::new(settings, data, progress)?;
+    let (mut variants, mut chosen) = prepared.best_variant()?;
+    for pass in 1..n_passes {
+        let score = variants[chosen].validation.best.score;
+        progress.message(&format!("pass {pass} of {n_passes}: held-out score {score:.3}"));
+        let before = prepared.model(&variants[chosen], &prepared.solve(&variants[chosen])?);
+        // One pass at a time: factors are large.
+        drop(prepared);
+        prepared = Prepared::after(before, settings, data, progress)?;
+        (variants, chosen) = prepared.best_variant()?;
+    }
     let variant = &variants[chosen];
     let solution = prepared.solve(variant)?;
     let model = prepared.model(variant, &solution);

@@ -73,8 +73,17 @@ pub(super) struct Uncertainty {
 
 impl<'a> Prepared<'a> {
     pub(super) fn new(settings: &'a Settings, data: &'a TrainingData, progress: &dyn Progress) -> Result<Self, Error> {
-        let empty = references::with_references(settings.empty_model(), settings, data)?;
-        Self::of(empty, settings, data, progress)
+        Self::after(settings.empty_model(), settings, data, progress)
+    }
+
+    /// The same with references that are chosen by what energies of the fit before depend on.
+    pub(super) fn after(
+        before: Model,
+        settings: &'a Settings,
+        data: &'a TrainingData,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        Self::of(references::with_references(before, settings, data)?, settings, data, progress)
     }
 
     /// The same with the structure, and so the references, of a model that these settings and data made.
@@ -151,6 +160,14 @@ impl<'a> Prepared<'a> {
             Ok(Variant { sharing, prior, validation, held_out })
         };
         self.settings.sharing.variants().into_iter().map(variant).collect()
+    }
+
+    /// All variants, and which of them predicts held-out groups best.
+    pub(super) fn best_variant(&self) -> Result<(Vec<Variant>, usize), Error> {
+        let variants = self.variants()?;
+        let scores = variants.iter().map(|v| v.validation.best.score);
+        let best = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index);
+        Ok((variants, best))
     }
 
     /// Fits a variant to all data.

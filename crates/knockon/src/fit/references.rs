@@ -2,25 +2,29 @@
 //!
 //! Around each species: bispectrum components in units of their deviations, those of high angular momenta weighted less, as their
 //! coefficients are in the prior; of these the first principal components; among the environments those that lie farthest from each
-//! other. Labels are not looked at, so that references of held-out configurations tell nothing of their energies and forces.
+//! other. Labels are not looked at, so that references of held-out configurations tell nothing of their energies and forces. Where a fit
+//! has been made before (`passes` of the settings), the same is done after components are multiplied by what energies depend on
+//! ([`super::relevance`]).
 
-use super::factor::{Matrix, eigen, gram};
+use super::factor::{Matrix, eigen, gram, product};
+use super::relevance::relevance;
 use super::settings::{Settings, SimilaritySettings};
 use super::training_data::TrainingData;
 use crate::potential::{Descriptors, Model, Similarity, component_triples};
 use crate::{Error, NeighborList};
 use rayon::prelude::*;
 
-/// The model with the references that the settings ask for, without coefficients.
-pub fn with_references(empty: Model, settings: &Settings, data: &TrainingData) -> Result<Model, Error> {
-    let Some(similarity) = &settings.model.similarity else { return Ok(empty) };
-    let weights = component_weights(&empty, settings.prior.many_body.decay);
-    let environments = environments(&empty, data)?;
-    let mut model = empty;
+/// The model with the references that the settings ask for, in place of those that it has; their coefficients are zero.
+pub fn with_references(model: Model, settings: &Settings, data: &TrainingData) -> Result<Model, Error> {
+    let Some(similarity) = &settings.model.similarity else { return Ok(model) };
+    let weights = component_weights(&model, settings.prior.many_body.decay);
+    let environments = environments(&model, data)?;
+    let mut model = model;
     for ((central, environments), n_references) in
         model.central.iter_mut().zip(environments).zip(&similarity.references)
     {
-        let of_species = of_species(similarity, &weights, &environments, *n_references)?;
+        let before = central.similarity.as_ref();
+        let of_species = of_species(similarity, &weights, &environments, *n_references, before)?;
         central.similarity = Some(of_species.ok_or_else(|| {
             let (species, n) = (central.species, environments.len());
             let found = format!("expected environments of {species} that differ, found {n} that are all the same");
@@ -56,12 +60,13 @@ fn environments(model: &Model, data: &TrainingData) -> Result<Vec<Vec<Vec<f64>>>
     Ok(by_species)
 }
 
-/// Around one species; none if all environments are the same.
+/// Around one species, after a fit with those `before`; none if all environments are the same.
 fn of_species(
     settings: &SimilaritySettings,
     weights: &[f64],
     environments: &[Vec<f64>],
     n_references: usize,
+    before: Option<&Similarity>,
 ) -> Result<Option<Similarity>, Error> {
     let (n, number) = (weights.len(), environments.len() as f64);
     let mean: Vec<f64> = (0..n).map(|i| environments.iter().map(|e| e[i]).sum::<f64>() / number).collect();
@@ -73,7 +78,10 @@ fn of_species(
     };
     let scales: Vec<f64> = (0..n).map(scale).collect();
     let scaled = Matrix::from_fn(environments.len(), n, |e, i| (environments[e][i] - mean[i]) * scales[i]);
-    let (vectors, values) = eigen(gram(&scaled).as_ref())?;
+    let metric =
+        before.map_or_else(|| Ok(Matrix::identity(n, n)), |before| relevance(before, environments, &scales))?;
+    let (vectors, values) = eigen(gram(&product(&scaled, &metric)).as_ref())?;
+    let vectors = product(&metric, &vectors);
     // Eigenvalues ascend.
     let axes: Vec<usize> = (0..n).rev().take(settings.coordinates).collect();
     let total: f64 = axes.iter().map(|axis| values[*axis].max(0.0) / number).sum();

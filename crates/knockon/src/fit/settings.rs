@@ -98,6 +98,18 @@ pub struct SimilaritySettings {
     pub coordinates: usize,
     /// Width of the kernels as a multiple of the total standard deviation of the coordinates around each species.
     pub width: f64,
+    /// How many fits are made, one after the other: in the first all components count by their deviations, in each that follows by how
+    /// much energies of the fit before depend on them ([`super::relevance`]). The last one is the model.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub passes: usize,
+}
+
+fn once() -> usize {
+    1
+}
+
+fn is_once(passes: &usize) -> bool {
+    *passes == 1
 }
 
 /// Structure of the two-body functions; see [`PairTerm`].
@@ -361,6 +373,7 @@ impl ModelSettings {
                 "model.similarity.width",
                 "a positive number",
             ),
+            (self.similarity.as_ref().is_none_or(|s| s.passes > 0), "model.similarity.passes", "at least 1"),
             (ordered, "model.pair.last_center_angstrom", "a centre beyond the first"),
         ];
         check(place, &checks)

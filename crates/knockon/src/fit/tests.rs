@@ -116,6 +116,19 @@ fn labels_made_with(settings: &Settings, offset_ev_per_atom: f64) -> (TrainingDa
     (TrainingData::from_frames(settings, frames, "test".into()).unwrap(), model)
 }
 
+/// Replaces the labels by those of a model.
+fn label_with(truth: &Model, data: &mut TrainingData) {
+    let potential = LinearPotential::new(truth).unwrap();
+    for configuration in &mut data.configurations {
+        let neighbors = NeighborList::build(&configuration.atoms, potential.cutoff_angstrom());
+        let mut evaluation = Evaluation::default();
+        potential.evaluate(&configuration.atoms, &neighbors, &mut evaluation).unwrap();
+        configuration.energy_ev = Some(evaluation.energy_ev());
+        configuration.stress = Some(evaluation.stress(configuration.atoms.cell.volume_angstrom3()));
+        configuration.forces = Some(evaluation.forces);
+    }
+}
+
 #[test]
 fn channels_are_there_once_with_each_reach() {
     let mut settings = shipped_settings();
@@ -205,7 +218,7 @@ fn charges_are_found_in_labels_made_with_them() {
 fn similarities_are_found_in_labels_made_with_them() {
     let mut settings = small_settings();
     settings.sharing = settings::SharingChoice::PerSpecies;
-    let similarity = settings::SimilaritySettings { references: vec![5; 3], coordinates: 4, width: 1.0 };
+    let similarity = settings::SimilaritySettings { references: vec![5; 3], coordinates: 4, width: 1.0, passes: 1 };
     settings.model.similarity = Some(similarity);
     let alone = settings.validate("fit.toml").unwrap_err().to_string();
     assert!(alone.contains("expected model.similarity and prior.similarity, both or neither"), "{alone}");
@@ -219,15 +232,7 @@ fn similarities_are_found_in_labels_made_with_them() {
         assert_eq!((similarity.references.len(), similarity.offset.len()), (5, 4));
         similarity.coefficients_ev = (0..5).map(|k| 0.2 * f64::from(k - species as i32)).collect();
     }
-    let potential = LinearPotential::new(&truth).unwrap();
-    for configuration in &mut data.configurations {
-        let neighbors = NeighborList::build(&configuration.atoms, potential.cutoff_angstrom());
-        let mut evaluation = Evaluation::default();
-        potential.evaluate(&configuration.atoms, &neighbors, &mut evaluation).unwrap();
-        configuration.energy_ev = Some(evaluation.energy_ev());
-        configuration.stress = Some(evaluation.stress(configuration.atoms.cell.volume_angstrom3()));
-        configuration.forces = Some(evaluation.forces);
-    }
+    label_with(&truth, &mut data);
     let fit = run(&settings, &data, &Silent).unwrap();
     for (found, expected) in fit.model.central.iter().zip(&truth.central) {
         let [found, expected] = [found, expected].map(|c| c.similarity.as_ref().unwrap());
@@ -241,6 +246,35 @@ fn similarities_are_found_in_labels_made_with_them() {
     let without = run(&settings, &data, &Silent).unwrap();
     let score = |fit: &Fit| fit.report.variants[0].score;
     assert!(score(&without) > 10.0 * score(&fit), "{} {}", score(&without), score(&fit));
+}
+
+/// Energies that depend on few of the components are learned better once it is known on which.
+#[test]
+fn a_second_pass_compares_environments_by_what_energies_depend_on() {
+    let mut settings = small_settings();
+    settings.sharing = settings::SharingChoice::PerSpecies;
+    settings.cross_validation.strengths = vec![1e-2, 1e-1, 1.0];
+    settings.prior.similarity = Some(settings::SimilarityPrior { energy_ev_per_atom: 1.0 });
+    let similarity = |coordinates, passes| {
+        Some(settings::SimilaritySettings { references: vec![40; 3], coordinates, width: 0.7, passes })
+    };
+    settings.model.similarity = similarity(2, 1);
+    let (mut data, linear) = labels_made_with(&settings, 0.0);
+    let mut truth = references::with_references(linear, &settings, &data).unwrap();
+    for similarity in truth.central.iter_mut().filter_map(|c| c.similarity.as_mut()) {
+        similarity.coefficients_ev.iter_mut().enumerate().for_each(|(k, c)| *c = 0.3 * f64::from(k as i32 % 7 - 3));
+    }
+    label_with(&truth, &mut data);
+    let score = |passes| {
+        let mut settings = settings.clone();
+        settings.model.similarity = similarity(30, passes);
+        let fit = run(&settings, &data, &Silent).unwrap();
+        let provenance = &fit.model.provenance["settings_hash"];
+        assert_eq!(*provenance, settings.hash());
+        fit.report.variants[0].score
+    };
+    let (once, twice) = (score(1), score(2));
+    assert!(twice < 0.9 * once, "{once} {twice}");
 }
 
 /// Names of configurations and classes are their makers'.

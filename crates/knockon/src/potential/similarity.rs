@@ -65,6 +65,23 @@ impl Similarity {
         let dot = |row: &Vec<f32>| row.iter().zip(components).map(|(p, b)| f64::from(*p) * b).sum::<f64>();
         self.projection.iter().zip(&self.offset).map(|(row, offset)| f64::from(*offset) + dot(row)).collect()
     }
+
+    /// Derivative of the energy with respect to each component, in eV per unit of the component; slow, for the fit. What dynamics use is
+    /// [`SimilarityKernel::slopes`].
+    pub fn slopes_ev(&self, components: &[f64]) -> Vec<f64> {
+        let z = self.coordinates(components);
+        let mut of_coordinates = vec![0.0; z.len()];
+        for (reference, coefficient) in self.references.iter().zip(&self.coefficients_ev) {
+            let to_reference = || reference.iter().zip(&z).map(|(r, z)| f64::from(*r) - z);
+            let weight = coefficient * (-0.5 * to_reference().map(|d| d * d).sum::<f64>()).exp();
+            of_coordinates.iter_mut().zip(to_reference()).for_each(|(slope, d)| *slope += weight * d);
+        }
+        let mut slopes = vec![0.0; components.len()];
+        for (row, of_coordinate) in self.projection.iter().zip(&of_coordinates) {
+            slopes.iter_mut().zip(row).for_each(|(slope, factor)| *slope += of_coordinate * f64::from(*factor));
+        }
+        slopes
+    }
 }
 
 /// Rows of a matrix that are multiplied together: enough sums at once to hide how long one product takes.

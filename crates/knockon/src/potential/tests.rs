@@ -104,6 +104,32 @@ fn similarity(seed: u64) -> Similarity {
     }
 }
 
+/// The slow slopes, which the fit learns from, are derivatives of the energy as it is defined.
+#[test]
+fn slopes_of_similarities_are_derivatives_of_their_energy() {
+    let similarity = similarity(3);
+    let mut rng = random(5);
+    let components: Vec<f64> = (0..165).map(|_| uniform(&mut rng, 0.0, 1000.0)).collect();
+    let energy_ev = |components: &[f64]| -> f64 {
+        let z = similarity.coordinates(components);
+        let square = |r: &Vec<f32>| r.iter().zip(&z).map(|(r, z)| (f64::from(*r) - z).powi(2)).sum::<f64>();
+        let terms = similarity.references.iter().zip(&similarity.coefficients_ev);
+        terms.map(|(r, coefficient)| coefficient * (-0.5 * square(r)).exp()).sum()
+    };
+    let slopes = similarity.slopes_ev(&components);
+    let size = slopes.iter().map(|s| s.abs()).fold(0.0, f64::max);
+    assert!(size > 1e-5, "{size}");
+    for (index, slope) in slopes.iter().enumerate() {
+        let moved = |by: f64| {
+            let mut moved = components.clone();
+            moved[index] += by;
+            energy_ev(&moved)
+        };
+        let difference = (moved(1.0) - moved(-1.0)) / 2.0;
+        assert!((slope - difference).abs() < 1e-5 * size, "{index}: {slope} {difference}");
+    }
+}
+
 /// Atoms at random in a triclinic cell, none closer than `closest`.
 fn random_box(seed: u64, n: usize, edge: f64, closest: f64) -> Atoms {
     let mut rng = random(seed);
