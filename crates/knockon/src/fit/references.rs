@@ -2,9 +2,8 @@
 //!
 //! Around each species: bispectrum components in units of their deviations, those of high angular momenta weighted less, as their
 //! coefficients are in the prior; of these the first principal components; among the environments those that lie farthest from each
-//! other. Labels are not looked at, so that references of held-out configurations tell nothing of their energies and forces. Where a fit
-//! has been made before (`passes` of the settings), the same is done after components are multiplied by what energies depend on
-//! ([`super::relevance`]).
+//! other. Labels are not looked at, so that references of held-out configurations tell nothing of their energies and forces. In passes that
+//! follow (`passes` of the settings) components are multiplied by what energies of the fit before depend on ([`super::relevance`]).
 
 use super::factor::{Matrix, eigen, gram, product};
 use super::relevance::relevance;

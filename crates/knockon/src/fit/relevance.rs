@@ -5,6 +5,8 @@
 //! components y. A slope that is the same everywhere is a linear energy, which components have anyway, so what counts is how slopes vary
 //! over the environments, their covariance C. Distances are then those of C^POWER y. Recursive feature machines learn such metrics from
 //! the mean product of slopes (Radhakrishnan, Beaglehole, Pandit, Belkin, Science 383, 1461 (2024)).
+//!
+//! The metric has seen the labels that cross-validation holds out: docs/learning.md says how little that flatters.
 
 use super::factor::{Matrix, eigen, gram, product};
 use crate::Error;
