@@ -116,6 +116,8 @@ def curve(c, energy_ev):
     """Mean stored energy in eV on a curve of response.json (docs/response-format.md)."""
     if isinstance(c, list):
         return sum(factor * energy_ev**k for k, factor in enumerate(c))
+    if "exponent" in c:
+        return c["height_ev"] * (energy_ev / 100.0) ** c["exponent"]
     if "height_ev" in c:
         return c["height_ev"] * math.exp(-0.5 * (min(energy_ev - c["centre_ev"], 0.0) / c["width_ev"]) ** 2)
     x, y = c["x"], c["y"]
@@ -127,6 +129,8 @@ def curve(c, energy_ev):
 
 
 def curve_in_words(c):
+    if "exponent" in c:
+        return f"{c['height_ev']:.2f} eV (E / 100 eV)^{c['exponent']:.3f}"
     if isinstance(c, dict):
         return "monotone spline through " + ", ".join(f"{y:.1f} eV at {x:g} eV" for x, y in zip(c["x"], c["y"]))
     return " ".join(f"{factor:+.3g}{['', ' E', ' E²'][k]}" for k, factor in enumerate(c) if factor).lstrip("+") + " eV"
@@ -210,8 +214,8 @@ class Ratios:
         rows = {float(row["energy_ev"]): row for row in read_csv(out)}
         return [[float(rows[e][column]) for column in ("ratio", "ratio_low", "ratio_high")] for e in MEASURED_EV]
 
-    def of_settings(self, campaigns, replicates=20, **changes):
-        """With a response like the one that ships, of other campaigns or with other settings."""
+    def response(self, campaigns, replicates=20, **changes):
+        """A response like the one that ships, of other campaigns or with other settings."""
         text = (DATA / "response.toml").read_text().replace("replicates = 200", f"replicates = {replicates}").replace('"cawo4-w"', '"variant"')
         for key, value in changes.items():
             text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.M)
@@ -219,21 +223,44 @@ class Ratios:
         settings.write_text(text)
         tables = [argument for folder in campaigns for argument in ("--campaign", folder / "recoils.csv")]
         self.run("response", settings, *tables, "--crystal", DATA / "cawo4.xyz", "-o", out)
-        return self.of(out / "response.json")
+        return out / "response.json"
 
 
 def ratios(knockon):
     """What the response that ships does to a spectrum of neutrinos, and what else it might do."""
     compute = Ratios(knockon)
     rows = [["`cawo4-w`, with its band", *(f"{r:.3f} ({low:.3f} to {high:.3f})" for r, low, high in compute.of("cawo4-w"))]]
-    others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": compute.of_settings(RESPONSE, defect_plateau="false")}
-    names = {"parabola": "parabola", "gaussian": "rising half of a Gaussian", "monotone-spline": "monotone spline"}
-    others |= {f"another curve: {name}": compute.of_settings(RESPONSE, evolution=f'"{key}"') for key, name in names.items()}
-    others |= {f"another shape: {name}": compute.of_settings(RESPONSE, shape=f'"{name}"') for name in ("asymmetric-gaussian", "gamma")}
-    others |= {f"{name} alone": compute.of_settings([folder]) for name, folder in OTHERS.items()}
-    others["P87 in both boxes"] = compute.of_settings([folder for (name, _), folder in BANDS.items() if name == "P87"])
+    variant = lambda **changes: compute.of(compute.response(RESPONSE, **changes))
+    others = {"`paper`": compute.of("paper"), "no plateau of the defect probability": variant(defect_plateau="false")}
+    names = {"parabola": "parabola", "gaussian": "rising half of a Gaussian", "line": "straight line", "monotone-spline": "monotone spline"}
+    others |= {f"another curve: {name}": variant(evolution=f'"{key}"') for key, name in names.items()}
+    others |= {f"another shape: {name}": variant(shape=f'"{name}"') for name in ("asymmetric-gaussian", "gamma")}
     rows += [[name, *(f"{values[0]:.3f}" for values in ratio)] for name, ratio in others.items()]
     return table(["response", *(f"at {e} eV" for e in MEASURED_EV)], rows)
+
+
+def singles(knockon):
+    """What single potentials say: where damage begins, what they store, and what that does to neutrinos."""
+    compute, lines = Ratios(knockon), []
+    everything = {"together": RESPONSE} | {name: [folder] for name, folder in OTHERS.items()}
+    everything["P87, both boxes"] = [folder for (name, _), folder in BANDS.items() if name == "P87"]
+    for name, folders in everything.items():
+        path = compute.response(folders)
+        fermi = json.loads(path.read_text())["parameters"]["fermi"]
+        change = [f"{100 * (ratio[0] - 1):+.0f}" for ratio in compute.of(path)]
+        difference = "" if name == "together" else excess_ev(by_energy(*folders), by_energy(*(f for f in RESPONSE if f not in folders)))
+        lines.append([name, sum(len(r.rows) for r in by_energy(*folders).values()), f"{fermi['midpoint_ev']:.0f}, {fermi['width_ev']:.1f}",
+                      f"{fermi['plateau']:.2f}", difference, *change])
+    return table(["potential", "recoils", "defect probability: midpoint, width (eV)", "plateau", "stores more than the others (eV)",
+                  *(f"neutrinos at {e} eV (%)" for e in MEASURED_EV)], lines)
+
+
+def excess_ev(ours, others):
+    """Difference of the means of recoils with defects, over energies from 50 eV on, each weighted by its inverse variance."""
+    pairs = [(r, others[e]) for e, r in ours.items() if e >= 50 and e in others and len(r.damaging) > 1]
+    weights = [1 / (r.error_ev**2 + o.error_ev**2) for r, o in pairs]
+    mean = sum(w * (r.mean_ev - o.mean_ev) for w, (r, o) in zip(weights, pairs)) / sum(weights)
+    return f"{mean:+.1f} ± {sum(weights) ** -0.5:.1f}"
 
 
 def beside(knockon):
@@ -350,7 +377,7 @@ def labelled():
 
 def blocks(knockon):
     return {"frenkel": frenkel, "labelled": labelled, "recoils": recoils, "response": response, "curve": curve_and_means, "others": others,
-            "potentials": potentials, "classes": classes, "ratios": lambda: ratios(knockon), "beside": lambda: beside(knockon)}
+            "potentials": potentials, "classes": classes, "ratios": lambda: ratios(knockon), "singles": lambda: singles(knockon), "beside": lambda: beside(knockon)}
 
 
 def main():

@@ -22,6 +22,8 @@ def curve(c, energy):
     """Mean or width in eV at recoil energies in eV."""
     if isinstance(c, list):
         return np.polynomial.polynomial.polyval(energy, c)
+    if "exponent" in c:
+        return c["height_ev"] * (energy / 100.0) ** c["exponent"]
     if "height_ev" in c:
         return c["height_ev"] * np.exp(-0.5 * (np.minimum(energy - c["centre_ev"], 0.0) / c["width_ev"]) ** 2)
     x, y = np.array(c["x"]), np.array(c["y"])

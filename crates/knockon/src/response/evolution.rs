@@ -35,13 +35,15 @@ pub enum Evolution {
     Parabola,
     /// The rising half of a Gaussian.
     Gaussian,
+    /// A power of the recoil energy.
+    PowerLaw,
     /// Monotone cubic through the energies of the campaign.
     MonotoneSpline,
 }
 
 impl Evolution {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Line, Self::Parabola, Self::Gaussian, Self::MonotoneSpline];
+    pub const ALL: [Self; 5] = [Self::Line, Self::Parabola, Self::Gaussian, Self::PowerLaw, Self::MonotoneSpline];
 
     /// Name in prose.
     pub fn name(self) -> &'static str {
@@ -49,6 +51,7 @@ impl Evolution {
             Self::Line => "straight line",
             Self::Parabola => "parabola",
             Self::Gaussian => "Gaussian",
+            Self::PowerLaw => "power law",
             Self::MonotoneSpline => "monotone spline",
         }
     }
@@ -70,9 +73,21 @@ pub enum Curve {
         /// Standard deviation in eV.
         width_ev: f64,
     },
+    /// height (E / 100 eV)^exponent: as numbers of Frenkel pairs go with the energy of a cascade (Nordlund et al., Nat. Commun. 9
+    /// (2018) 1084, eq. 3, without the constant that the efficiency ends at).
+    #[serde(rename_all = "snake_case")]
+    PowerLaw {
+        /// Value in eV at [`POWER_LAW_AT_EV`].
+        height_ev: f64,
+        /// Exponent, above 0.
+        exponent: f64,
+    },
     /// Through these points; straight on outside of them, towards 0 but not below it, and with the mean slope above.
     Spline(MonotoneSpline),
 }
+
+/// Recoil energy in eV at which a power law has its height.
+const POWER_LAW_AT_EV: f64 = 100.0;
 
 impl Curve {
     /// Value at a recoil energy in eV.
@@ -81,6 +96,9 @@ impl Curve {
             Self::Polynomial(polynomial) => polynomial.at(recoil_energy_ev),
             Self::Gaussian { height_ev, centre_ev, width_ev } => {
                 height_ev * (-0.5 * ((recoil_energy_ev - centre_ev).min(0.0) / width_ev).powi(2)).exp()
+            }
+            Self::PowerLaw { height_ev, exponent } => {
+                height_ev * (recoil_energy_ev.max(0.0) / POWER_LAW_AT_EV).powf(*exponent)
             }
             Self::Spline(spline) => {
                 let last = spline.x.len() - 1;
@@ -104,6 +122,9 @@ impl Curve {
             Self::Gaussian { height_ev, centre_ev, width_ev } => {
                 Self::Gaussian { height_ev: factor * height_ev, centre_ev: *centre_ev, width_ev: *width_ev }
             }
+            Self::PowerLaw { height_ev, exponent } => {
+                Self::PowerLaw { height_ev: factor * height_ev, exponent: *exponent }
+            }
             Self::Spline(s) => {
                 Self::Spline(MonotoneSpline { x: s.x.clone(), y: s.y.iter().map(|y| factor * y).collect() })
             }
@@ -117,6 +138,7 @@ impl Curve {
             Self::Gaussian { height_ev, centre_ev, width_ev } => {
                 height_ev.is_finite() && centre_ev.is_finite() && width_ev.is_finite() && *width_ev > 0.0
             }
+            Self::PowerLaw { height_ev, exponent } => height_ev.is_finite() && exponent.is_finite() && *exponent > 0.0,
             Self::Spline(spline) => spline.is_sound() && spline.x[0] > 0.0,
         }
     }
@@ -195,6 +217,7 @@ pub(super) fn fit(points: &[Point], evolution: Evolution, known: &Curve) -> (Cur
             Evolution::Line => None,
             Evolution::Parabola => polynomial(points, 2),
             Evolution::Gaussian => gaussian(points),
+            Evolution::PowerLaw => power_law(points),
             Evolution::MonotoneSpline => monotone_spline(points),
         };
         if let Some(found) = asked.or_else(|| polynomial(points, 1)) {
@@ -231,18 +254,36 @@ fn gaussian(points: &[Point]) -> Option<(Curve, Rule)> {
         return None;
     }
     let curve = |p: &[f64]| Curve::Gaussian { height_ev: p[0].exp(), centre_ev: p[1], width_ev: p[2].exp() };
-    let misfit = |p: &[f64]| {
+    let best = minimise(&[(1.2 * top).ln(), 1.5 * end, end.ln()], &[0.2, 0.4 * end, 0.3], 1e-10, |p| {
         // Much wider or farther than the data reach, height and centre cannot be told apart.
-        if !(end..=4.0 * end).contains(&p[1]) || p[2].exp() > 4.0 * end {
-            return f64::INFINITY;
-        }
-        let curve = curve(p);
-        points.iter().map(|q| (q.value - curve.at(q.recoil_energy_ev)).powi(2) / q.variance).sum()
-    };
-    let best = minimise(&[(1.2 * top).ln(), 1.5 * end, end.ln()], &[0.2, 0.4 * end, 0.3], 1e-10, misfit);
+        let far = !(end..=4.0 * end).contains(&p[1]) || p[2].exp() > 4.0 * end;
+        if far { f64::INFINITY } else { misfit(points, &curve(p)) }
+    });
     let rule =
         Rule::Fitted { evolution: Evolution::Gaussian, through_origin: false, energies: points.len(), n_parameters: 3 };
     Some((curve(&best), rule))
+}
+
+/// A power law with an exponent between those of a constant and a parabola.
+fn power_law(points: &[Point]) -> Option<(Curve, Rule)> {
+    const LEAST_EXPONENT: f64 = 1e-3;
+    let top = points.iter().map(|p| p.value).fold(0.0, f64::max);
+    if top <= 0.0 {
+        return None;
+    }
+    let curve = |p: &[f64]| Curve::PowerLaw { height_ev: p[0].exp(), exponent: p[1] };
+    let best = minimise(&[top.ln(), 0.5], &[0.2, 0.2], 1e-10, |p| {
+        if !(LEAST_EXPONENT..=2.0).contains(&p[1]) { f64::INFINITY } else { misfit(points, &curve(p)) }
+    });
+    let rule =
+        Rule::Fitted { evolution: Evolution::PowerLaw, through_origin: false, energies: points.len(), n_parameters: 2 };
+    // At the bound the points fall.
+    (best[1] > 2.0 * LEAST_EXPONENT).then(|| (curve(&best), rule))
+}
+
+/// Weighted sum of squared deviations.
+fn misfit(points: &[Point], curve: &Curve) -> f64 {
+    points.iter().map(|q| (q.value - curve.at(q.recoil_energy_ev)).powi(2) / q.variance).sum()
 }
 
 /// A monotone spline through the points, of which those that fall are pooled first: their weighted mean stands at each of
@@ -323,8 +364,12 @@ mod tests {
     fn each_family_finds_its_own_curve() {
         let gaussian = Curve::Gaussian { height_ev: 14.0, centre_ev: 220.0, width_ev: 150.0 };
         let spline = MonotoneSpline { x: vec![40.0, 80.0, 160.0], y: vec![3.0, 9.0, 10.0] };
-        for (evolution, truth) in [(Evolution::Gaussian, gaussian), (Evolution::MonotoneSpline, Curve::Spline(spline))]
-        {
+        let power = Curve::PowerLaw { height_ev: 10.0, exponent: 0.4 };
+        for (evolution, truth) in [
+            (Evolution::Gaussian, gaussian),
+            (Evolution::PowerLaw, power),
+            (Evolution::MonotoneSpline, Curve::Spline(spline)),
+        ] {
             let data = points(&[40.0, 80.0, 112.0, 160.0].map(|e| (e, truth.at(e))));
             let (found, rule) = fit(&data, evolution, &KNOWN);
             assert!(matches!(rule, Rule::Fitted { evolution: e, .. } if e == evolution));

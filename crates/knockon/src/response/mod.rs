@@ -54,7 +54,7 @@ use glam::DMat3;
 use serde::{Deserialize, Serialize};
 
 /// Version of `response.json` that this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// One set of numbers that fixes the response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -387,7 +387,7 @@ impl Response {
         // Parsed again from the text where possible: errors then name a line.
         let mut response: Self = match value.get("format_version").and_then(serde_json::Value::as_u64) {
             Some(1) => serde_json::from_value(upgraded(value)).map_err(bad)?,
-            // Version 2 had no plateau.
+            // Version 2 had no plateau, version 3 no power law.
             _ => serde_json::from_str(text).map_err(bad)?,
         };
         response.format_version = FORMAT_VERSION;

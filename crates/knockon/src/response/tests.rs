@@ -132,12 +132,12 @@ fn json_round_trip_is_exact() {
     let back = Response::from_json(&text, "response.json").unwrap();
     assert_eq!(back, response);
     assert_eq!(back.content_hash().unwrap(), response.content_hash().unwrap());
-    let newer = text.replace("\"format_version\": 3", "\"format_version\": 9");
+    let newer = text.replace("\"format_version\": 4", "\"format_version\": 9");
     assert!(Response::from_json(&newer, "x").unwrap_err().to_string().contains("newer"));
     assert!(Response::from_json(&text[..text.len() / 2], "x").is_err());
     assert!(Response::from_json("{}", "x").is_err());
     // Version 2 knew no plateau.
-    let older = text.replace("\"format_version\": 3", "\"format_version\": 2").replace("\"plateau\"", "\"gone\"");
+    let older = text.replace("\"format_version\": 4", "\"format_version\": 2").replace("\"plateau\"", "\"gone\"");
     let older: String = older.lines().filter(|line| !line.contains("gone")).map(|line| format!("{line}\n")).collect();
     let older =
         older.replace(",\n      }", "\n      }").replace(",\n    }", "\n    }").replace(",\n        }", "\n        }");
@@ -551,7 +551,7 @@ fn model_selection_finds_the_shape_and_shows_consequences() {
     let settings = Settings { shape: ShapeModel::Gamma, replicates: 40, ..Settings::default() };
     let response = from_recoils(&recoils, settings).unwrap();
     let models = &response.models;
-    assert_eq!((models.len(), models.iter().filter(|m| m.chosen).count()), (16, 1));
+    assert_eq!((models.len(), models.iter().filter(|m| m.chosen).count()), (20, 1));
     let row = |shape, evolution| models.iter().find(|m| m.shape == shape && m.evolution == evolution).unwrap();
     let (good, bad) = (row(ShapeModel::Gamma, Evolution::Line), row(ShapeModel::Gaussian, Evolution::Line));
     assert!(good.held_out > bad.held_out && good.accepted && !bad.accepted, "{good:?} {bad:?}");

@@ -46,7 +46,7 @@ Settings and their default values:
   shape = \"gaussian\"          distributions of the non-zero stored energies; or
                               \"asymmetric-gaussian\", \"gamma\", \"empirical\"
   evolution = \"line\"          curves of mean and width; or \"parabola\", \"gaussian\",
-                              \"monotone-spline\"
+                              \"power-law\", \"monotone-spline\"
   defect_plateau = true       the defect probability may level off below 1, where Akaike's criterion
                               asks for it
   model_form_spread = true    the bootstrap draws shape and evolution too, among those that
