@@ -213,6 +213,13 @@ impl Cell {
         self.vectors.inverse() * position
     }
 
+    /// The image of a position inside the cell.
+    pub fn wrapped(&self, position: DVec3) -> DVec3 {
+        let f = self.fractional(position);
+        // The margin keeps an atom on a face of the cell from going to either side by rounding.
+        self.vectors * (f - (f + DVec3::splat(1e-6)).floor())
+    }
+
     /// The shortest image of a difference vector, searched among the neighbouring cells of its rounded image.
     pub fn minimum_image(&self, difference: DVec3) -> DVec3 {
         let fractional = self.fractional(difference);
@@ -267,6 +274,22 @@ impl Atoms {
     /// The elements that it has, by atomic number.
     pub fn elements(&self) -> Vec<Species> {
         Species::distinct(&self.species)
+    }
+
+    /// The nearest two different atoms of two elements, with the vector from the first to the second. Of equally near ones the first.
+    pub fn nearest_pair(&self, elements: [Species; 2]) -> Option<([usize; 2], DVec3)> {
+        let of = |element: Species| (0..self.len()).filter(move |atom| self.species[*atom] == element);
+        let mut nearest: Option<([usize; 2], DVec3)> = None;
+        for i in of(elements[0]) {
+            for j in of(elements[1]).filter(|j| *j != i) {
+                let vector = self.cell.minimum_image(self.positions[j] - self.positions[i]);
+                // Rounding must not choose between equally near pairs.
+                if nearest.is_none_or(|(_, best)| vector.length() < best.length() - 1e-6) {
+                    nearest = Some(([i, j], vector));
+                }
+            }
+        }
+        nearest
     }
 
     /// Checks lengths, finite positions and a cell with volume that is not absurdly thin; `place` names the origin in the error.

@@ -3,7 +3,7 @@
 use crate::dynamics::{QuenchSettings, Quenched, Simulation, quench, quench_guided};
 use crate::progress::Progress;
 use crate::side_by_side::{side_by_side, threads_shared_by};
-use crate::symmetry::crystal_symmetry;
+use crate::symmetry::{POSITION_TOLERANCE_ANGSTROM, crystal_symmetry};
 use crate::units::EV_PER_ANGSTROM3_IN_GPA;
 use crate::{Atoms, Cell, Error, Potential};
 use glam::{DMat3, DVec3};
@@ -14,8 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Elastic constants in GPa, 6 x 6, Voigt order xx yy zz yz xz xy.
 pub type Constants = [[f64; 6]; 6];
 
-/// Positions of the crystal may be off by this much (angstrom) when its symmetry is looked for.
-const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
 /// Strains that a symmetry operation maps onto each other agree within this part of them.
 const SAME_STRAIN: f64 = 1e-6;
 /// Row and column of the Voigt components xx yy zz yz xz xy.
@@ -105,7 +103,7 @@ pub fn elastic_constants(
     settings: &ElasticSettings,
     progress: &dyn Progress,
 ) -> Result<ElasticConstants, Error> {
-    let symmetry = crystal_symmetry(crystal, SYMMETRY_TOLERANCE_ANGSTROM)?;
+    let symmetry = crystal_symmetry(crystal, POSITION_TOLERANCE_ANGSTROM)?;
     let rotations: Vec<DMat3> = symmetry.operations.iter().map(|operation| operation.rotation).collect();
     let strains = Strains::new(settings.strain, &rotations);
     let n_crystals = strains.distinct.len() as u64 + 1;

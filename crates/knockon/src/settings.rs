@@ -39,6 +39,8 @@ pub fn located(error: Error, file: &Path) -> Error {
 /// The line and the text of a setting, by its name with dots (`energies.2.starts` in the second `[[energies]]`); None if there is
 /// no such file, or the setting is not in it.
 fn written(file: &str, name: &str) -> Option<(usize, String)> {
+    // A word such as "campaign" is no file.
+    Path::new(file).extension()?;
     let text = std::fs::read_to_string(file).ok()?;
     let table = DeTable::parse(&text).ok()?;
     let mut names = name.split('.');

@@ -8,6 +8,9 @@ use moyo::base::{AngleTolerance, Cell as MoyoCell, Lattice, Operation};
 use moyo::data::Setting;
 use nalgebra::Vector3;
 
+/// Positions of an ideal crystal may be off by this much (angstrom) when its symmetry is looked for.
+pub const POSITION_TOLERANCE_ANGSTROM: f64 = 0.01;
+
 /// The point group of one site of a crystal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SiteSymmetry {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cpu_time::ProcessTime;
 use knockon::dynamics::{Simulation, thermal_velocities};
 use knockon::io::{parse_extxyz, read_structure};
+use knockon::math::quantile;
 use knockon::potential::{
     Committee, CommitteeFile, LinearPotential, Model, StepProfile, instruction_set, peak_flops_per_second, rattled,
 };
@@ -99,8 +100,8 @@ struct Spread {
 
 impl Spread {
     fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let median = 0.5 * (values[(values.len() - 1) / 2] + values[values.len() / 2]);
+        // Sorts them.
+        let median = quantile(&mut values, 0.5);
         Self { median, minimum: values[0] }
     }
 }

@@ -76,6 +76,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(Task::Import(arguments)) = &arguments.task {
         return super::import_labels::run(arguments);
     }
+    for output in arguments.json.iter().chain(&arguments.csv) {
+        refuse_overwriting(&arguments.files, output)?;
+    }
     let data = DataSet::load(&arguments.files, &arguments.labels.keys())?;
     let settings = SummarySettings {
         class_key: arguments.class_key.clone(),
@@ -88,7 +91,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         write_atomically(path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
     }
     if let Some(path) = &arguments.csv {
-        refuse_overwriting(&arguments.files, path)?;
         write_atomically(path, csv(&summary).as_bytes())?;
     }
     out!("{}", table(&summary));

@@ -77,7 +77,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             set_column(&mut evaluated, "force_std", &found.force_std_by_atom());
         }
         if let Some(extrapolation) = &extrapolation {
-            let grades = extrapolation.grades(&frame.atoms, &neighbors).with_context(place)?;
+            let mut grades = extrapolation.grades(&frame.atoms, &neighbors).with_context(place)?;
+            // Files hold finite numbers: an element without training data is infinitely far.
+            grades.iter_mut().for_each(|grade| *grade = grade.min(f64::MAX));
             evaluated.info.set("max_grade", format!("{:?}", grades.iter().copied().fold(0.0, f64::max)));
             set_column(&mut evaluated, "grade", &grades);
         }

@@ -1,5 +1,6 @@
 //! `knockon recoil`.
 
+use super::outputs::refuse_overwriting;
 use crate::progress::{Bar, say};
 use crate::signals;
 use anyhow::{Context, Result, bail};
@@ -110,6 +111,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings = settings(arguments);
     let thermalization = Thermalization::for_one_start(arguments.temperature_k, arguments.thermalization_fs);
     arguments.check(&settings, &thermalization)?;
+    if let Some(output) = &arguments.slowing_down {
+        let inputs: Vec<&PathBuf> =
+            [&arguments.model, &arguments.crystal].into_iter().chain(&arguments.grade).collect();
+        refuse_overwriting(&inputs, output)?;
+    }
     let model = Model::load(&arguments.model)?;
     let potential = LinearPotential::new(&model)?;
     super::campaign::warn_of_failing(&model);

@@ -32,7 +32,7 @@ reactor, capture evaluation, resolution, calibration. Where a peak is no maximum
 shoulder, and where it bends most and where its edge is.
 
 Settings and their default values:
-  material = \"CaWO4\"       crystal, a formula of Li O F Na Al Si Ca Ge Mo I W Pb
+  material = \"CaWO4\"       crystal, a formula of natural elements
   species = \"W\"            recoils that rate_before and rate_after count
   start_ev = 1, stop_ev = 300, step_ev = 1    visible energies
   highest_recoil_ev = 500, bin_ev = 0.25      internal grid of recoil energies

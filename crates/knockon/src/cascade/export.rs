@@ -335,7 +335,7 @@ fn structure(cell: &UnitCell) -> Result<&'static str, Error> {
         return Ok("other");
     }
     let crystal = cell.atoms("plan")?;
-    let symmetry = crystal_symmetry(&crystal, super::plan::SYMMETRY_TOLERANCE_ANGSTROM)?;
+    let symmetry = crystal_symmetry(&crystal, crate::symmetry::POSITION_TOLERANCE_ANGSTROM)?;
     let primitive_cells = crystal.cell.vectors.determinant() / symmetry.primitive_vectors.determinant();
     let atoms_per_primitive_cell = (cell.species.len() as f64 / primitive_cells.abs()).round() as usize;
     Ok(match (symmetry.space_group_number, atoms_per_primitive_cell) {

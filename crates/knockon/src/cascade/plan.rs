@@ -7,7 +7,7 @@ use super::{
 };
 use crate::dynamics::{QuenchSettings, relaxed_unit_cell};
 use crate::io::{content_hash, read_text, write_atomically};
-use crate::symmetry::{SiteSymmetry, site_symmetry};
+use crate::symmetry::{POSITION_TOLERANCE_ANGSTROM, SiteSymmetry, site_symmetry};
 use crate::{Atoms, Error, Potential, Species};
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
-
-/// Positions of the ideal crystal may be off by this much (angstrom) when its symmetry is looked for.
-pub(super) const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
 
 /// Unit cells that differ by less than this (angstrom) everywhere are one.
 const SAME_CELL_ANGSTROM: f64 = 1e-5;
@@ -294,7 +291,7 @@ impl Plan {
     pub(super) fn site(&self) -> Result<SiteSymmetry, Error> {
         let crystal = self.crystal()?;
         // Atom k of the box is atom k mod n of the unit cell.
-        site_symmetry(&crystal, self.central_atom()? % crystal.len(), SYMMETRY_TOLERANCE_ANGSTROM)
+        site_symmetry(&crystal, self.central_atom()? % crystal.len(), POSITION_TOLERANCE_ANGSTROM)
     }
 
     /// Elements of the crystal by atomic number.

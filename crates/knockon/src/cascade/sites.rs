@@ -1,8 +1,7 @@
 //! Sites of an element that no symmetry of the crystal maps onto each other: recoils from them differ.
 
-use super::plan::SYMMETRY_TOLERANCE_ANGSTROM;
 use super::starts::{nearest_to_middle, no_such_atom};
-use crate::symmetry::crystal_symmetry;
+use crate::symmetry::{POSITION_TOLERANCE_ANGSTROM, crystal_symmetry};
 use crate::{Atoms, Cell, Error, Species};
 
 /// An operation takes an atom onto its like within this distance (angstrom): well above the tolerance of the symmetry, well
@@ -24,7 +23,7 @@ pub struct InequivalentSites<'a> {
 impl<'a> InequivalentSites<'a> {
     /// Looks for the sites of an element. Fails if the crystal does not have it, or if its symmetry cannot be found.
     pub fn find(crystal: &'a Atoms, species: Species) -> Result<Self, Error> {
-        let symmetry = crystal_symmetry(crystal, SYMMETRY_TOLERANCE_ANGSTROM)?;
+        let symmetry = crystal_symmetry(crystal, POSITION_TOLERANCE_ANGSTROM)?;
         let primitive = Cell { vectors: symmetry.primitive_vectors, periodic: crystal.cell.periodic };
         let is_image = |from: usize, to: usize| {
             symmetry.operations.iter().any(|operation| {

@@ -47,7 +47,7 @@ pub fn pair_scans(
             let pair = [species[a], species[b]];
             scans
                 .extend(scan(potential, data, pair, "vacuum", potential.cutoff_angstrom(), |r| Atoms::dimer(pair, r))?);
-            if let Some((first, second, bond)) = closest_pair(&perfect, pair) {
+            if let Some(([first, second], bond)) = perfect.nearest_pair(pair) {
                 let boxed = |r: f64| approach(&perfect, first, second, bond, r);
                 scans.extend(scan(potential, data, pair, "crystal", bond.length(), boxed)?);
             }
@@ -80,16 +80,6 @@ fn scan(
         Ok(ScanPoint { pair, environment, distance_angstrom, energy_ev, has_data })
     };
     (0..=steps).into_par_iter().map(point).collect()
-}
-
-/// The first closest pair of these species with the vector from one to the other.
-fn closest_pair(atoms: &Atoms, pair: [Species; 2]) -> Option<(usize, usize, DVec3)> {
-    let of = |s: Species| (0..atoms.len()).filter(move |i| atoms.species[*i] == s);
-    let first = of(pair[0]).next()?;
-    let vector = |other: usize| atoms.cell.minimum_image(atoms.positions[other] - atoms.positions[first]);
-    let others = of(pair[1]).filter(|other| *other != first);
-    let closest = others.min_by(|a, b| vector(*a).length_squared().total_cmp(&vector(*b).length_squared()))?;
-    Some((first, closest, vector(closest)))
 }
 
 /// Two atoms moved towards each other along their line, all others fixed.

@@ -178,7 +178,14 @@ pub fn relaxed_unit_cell(
     settings: &QuenchSettings,
 ) -> Result<Atoms, Error> {
     let RelaxedCell { atoms, quenched, .. } = relax_cell(potential, unit_cell, settings)?;
-    ensure_relaxed("the unit cell", quenched.converged, quenched.max_force_ev_per_angstrom)?;
+    ensure_relaxed("the unit cell", quenched.converged, quenched.max_force_ev_per_angstrom).map_err(
+        |error| match error {
+            Error::Computation { problem, remedy } => {
+                Error::computation(problem, remedy + ", or keep the cell as it is (relax_cell = false, --keep-cell)")
+            }
+            other => other,
+        },
+    )?;
     Ok(atoms)
 }
 
@@ -190,8 +197,7 @@ pub fn ensure_relaxed(name: &str, converged: bool, max_force_ev_per_angstrom: f6
     }
     let problem =
         format!("{name} did not relax as far as asked for (largest force left: {max_force_ev_per_angstrom:.1e} eV/A)");
-    let remedy = "Allow more max_evaluations, start closer to the minimum, or keep the cell as it is (relax_cell = \
-                  false, --keep-cell)";
+    let remedy = "Allow more max_evaluations, or start closer to the minimum";
     Err(Error::computation(problem, remedy))
 }
 

@@ -399,6 +399,10 @@ fn settings_that_do_not_fit_the_data_are_refused() {
     settings.leave_out = vec!["misspelt".to_owned()];
     assert!(refused(&settings, &all).contains("id \"misspelt\" (setting `leave_out`), found none"));
     settings.leave_out.clear();
+    let mut more = settings.clone();
+    more.model.species.push(crate::Species::from_symbol("Mo").unwrap());
+    let found = refused(&more, &all);
+    assert!(found.contains("every element of the model, found none with Mo"), "{found}");
     let reference: Vec<_> = all.iter().filter(|(id, _)| *id == settings.reference).cloned().collect();
     assert!(refused(&settings, &reference).contains("at least two groups to hold out by turns, found 1"));
     let twice = settings.classes[0].clone();

@@ -95,9 +95,18 @@ impl TrainingData {
         data.reference = reference;
         data.reference_kind = data.configurations[reference].kind;
         data.reference_origin = data.configurations[reference].origin;
+        data.refuse_missing_species(settings)?;
         data.refuse_one_group()?;
         data.refuse_mixed_labels(settings)?;
         Ok(data)
+    }
+
+    /// Nothing would be known of an element that no configuration has, and the model would take boxes with it.
+    fn refuse_missing_species(&self, settings: &Settings) -> Result<(), Error> {
+        let is_there = |species| self.configurations.iter().any(|c| c.atoms.species.contains(species));
+        let Some(species) = settings.model.species.iter().find(|species| !is_there(species)) else { return Ok(()) };
+        let found = format!("expected configurations with every element of the model, found none with {species}");
+        Err(Error::input("model.species", found, "Take it out, or add labels with it"))
     }
 
     fn add(

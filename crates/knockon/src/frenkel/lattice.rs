@@ -1,11 +1,8 @@
 //! The crystal as a lattice: its primitive cell, its space group, and boxes of it.
 
-use crate::symmetry::{CrystalSymmetry, crystal_symmetry};
+use crate::symmetry::{CrystalSymmetry, POSITION_TOLERANCE_ANGSTROM, crystal_symmetry};
 use crate::{Atoms, Cell, Error};
 use glam::DVec3;
-
-/// Positions of the crystal may be off by this much (angstrom) when its symmetry is looked for.
-const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 0.01;
 
 /// A crystal, reduced to its primitive cell.
 #[derive(Clone, Debug)]
@@ -19,16 +16,14 @@ pub struct CrystalLattice {
 impl CrystalLattice {
     /// From any cell of the crystal.
     pub fn new(crystal: &Atoms) -> Result<Self, Error> {
-        let symmetry = crystal_symmetry(crystal, SYMMETRY_TOLERANCE_ANGSTROM)?;
+        let symmetry = crystal_symmetry(crystal, POSITION_TOLERANCE_ANGSTROM)?;
         let cell = Cell { vectors: symmetry.primitive_vectors, periodic: crystal.cell.periodic };
         let (mut species, mut positions) = (Vec::new(), Vec::<DVec3>::new());
         for (kind, position) in crystal.species.iter().zip(&crystal.positions) {
             let known = |p: &DVec3| cell.minimum_image(*p - *position).length() < 0.1;
             if !positions.iter().any(known) {
-                // The margin keeps an atom on a face of the cell from going to either side by rounding.
-                let f = cell.fractional(*position);
                 species.push(*kind);
-                positions.push(cell.vectors * (f - (f + DVec3::splat(1e-6)).floor()));
+                positions.push(cell.wrapped(*position));
             }
         }
         let density = |atoms: f64, cell: &Cell| atoms / cell.volume_angstrom3();

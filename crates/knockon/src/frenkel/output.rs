@@ -6,6 +6,7 @@ use super::search::{BoxResult, FrenkelSearch, Outcome, Outcomes, PerfectSupercel
 use super::settings::FrenkelSettings;
 use crate::dataset::Origin;
 use crate::io::{Frame, write_atomically, write_extxyz};
+use crate::math::quantile;
 use crate::{Atoms, Error};
 use glam::{DMat3, DVec3};
 use serde::Serialize;
@@ -301,13 +302,7 @@ fn unfinished(label: &Frame) -> Option<String> {
 }
 
 fn median(numbers: &mut [f64]) -> Option<f64> {
-    numbers.sort_unstable_by(f64::total_cmp);
-    let middle = numbers.len() / 2;
-    match numbers.len() {
-        0 => None,
-        n if n % 2 == 0 => Some(0.5 * (numbers[middle - 1] + numbers[middle])),
-        _ => Some(numbers[middle]),
-    }
+    (!numbers.is_empty()).then(|| quantile(numbers, 0.5))
 }
 
 fn entries(search: &FrenkelSearch) -> Vec<Entry> {
@@ -401,9 +396,5 @@ impl FrenkelSearch {
 
 /// The same atoms inside the cell.
 fn wrapped(atoms: &Atoms) -> Atoms {
-    let inside = |p: &DVec3| {
-        let f = atoms.cell.fractional(*p);
-        atoms.cell.vectors * (f - (f + DVec3::splat(1e-6)).floor())
-    };
-    Atoms { positions: atoms.positions.iter().map(inside).collect(), ..atoms.clone() }
+    Atoms { positions: atoms.positions.iter().map(|p| atoms.cell.wrapped(*p)).collect(), ..atoms.clone() }
 }

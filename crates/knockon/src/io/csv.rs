@@ -85,7 +85,9 @@ impl CsvTable {
         for (place, name) in places.iter_mut().zip(names) {
             let missing = || {
                 let problem = format!("expected a column \"{name}\", found none");
-                Error::input(format!("{}, header", self.name), problem, self.remedy)
+                let other = self.header.len() == 1 && self.header[0].contains([';', '\t']);
+                let remedy = if other { "Save the table with commas between its fields" } else { self.remedy };
+                Error::input(format!("{}, header", self.name), problem, remedy)
             };
             *place = self.column(name).ok_or_else(missing)?;
         }

@@ -437,20 +437,27 @@ fn take_forces(columns: &mut Vec<Column>, chosen: Option<&str>, place: &str) -> 
     Ok(forces)
 }
 
+/// Fails where there is no volume.
+fn needs_lattice(cell: &Cell, key: &str, what: &str, place: &str) -> Result<(), Error> {
+    if *cell != NO_CELL {
+        return Ok(());
+    }
+    let problem = format!("expected Lattice because \"{key}\" needs the volume, found none");
+    Err(Error::input(place, problem, format!("Give the lattice or remove the {what}")))
+}
+
 fn take_stress(info: &mut Info, chosen: Option<&str>, cell: &Cell, place: &str) -> Result<Option<[f64; 6]>, Error> {
     let mut candidates = Vec::new();
     for key in STRESS_KEYS.into_iter().chain(chosen.filter(|k| !STRESS_KEYS.contains(k))) {
         if let Some(text) = info.get(key) {
+            needs_lattice(cell, key, "stress", place)?;
             candidates.push((key.to_owned(), voigt(&numbers(text, key, place)?, key, place)?));
         }
     }
     let mut from_virial = Vec::new();
     for key in VIRIAL_KEYS {
         let Some(text) = info.get(key) else { continue };
-        if *cell == NO_CELL {
-            let problem = format!("expected Lattice because \"{key}\" needs the volume, found none");
-            return Err(Error::input(place, problem, "Give the lattice or remove the virial"));
-        }
+        needs_lattice(cell, key, "virial", place)?;
         let virial = voigt(&numbers(text, key, place)?, key, place)?;
         from_virial.push((key.to_owned(), virial.map(|v| -v / cell.volume_angstrom3())));
     }
@@ -535,12 +542,17 @@ fn check_frame(frame: &Frame, place: &str) -> Result<(), Error> {
     let finite = frame.energy_ev.is_none_or(f64::is_finite)
         && frame.forces.iter().flatten().all(|f| f.is_finite())
         && frame.stress.iter().flatten().all(|s| s.is_finite())
-        && frame.atoms.positions.iter().all(|p| p.is_finite());
+        && frame.atoms.positions.iter().all(|p| p.is_finite())
+        && frame.columns.iter().filter(|c| c.kind == 'R').flat_map(|c| &c.words).all(|word| is_finite(word));
     if finite {
         return Ok(());
     }
     let problem = "expected finite numbers to write, found NaN or infinity";
     Err(Error::input(place, problem, "Look at the computation that made this configuration"))
+}
+
+fn is_finite(word: &str) -> bool {
+    word.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 fn push_frame(text: &mut String, frame: &Frame) {

@@ -92,8 +92,9 @@ fn text_that_cannot_be_meant_is_refused_with_its_line() {
         ("1\nProperties=species:S:1:pos:Q:3\nW 0 0 0\n", "expected the type"),
         ("1\nenergy=low\nW 0 0 0\n", "expected finite numbers in energy"),
         ("1\nenergy=1 energy=2\nW 0 0 0\n", "found \"energy\" twice"),
-        ("1\nstress=\"1 2 3 4 5 6 7 8 9\"\nW 0 0 0\n", "symmetric"),
+        ("1\nLattice=\"3 0 0 0 3 0 0 0 3\" stress=\"1 2 3 4 5 6 7 8 9\"\nW 0 0 0\n", "symmetric"),
         ("1\nvirial=\"1 0 0 0 1 0 0 0 1\"\nW 0 0 0\n", "needs the volume"),
+        ("1\nstress=\"0 0 0 0 0 0\"\nW 0 0 0\n", "\"stress\" needs the volume"),
         ("99999999999\n\nW 0 0 0\n", "found the end of the file"),
     ];
     for (text, expected) in cases {

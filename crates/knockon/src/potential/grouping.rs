@@ -137,9 +137,9 @@ pub(super) const MAX_KINDS: usize = 4 * MAX_SPECIES;
 
 fn overlap(atom: usize, other: usize, distance: f64) -> Error {
     let problem = format!(
-        "expected atoms at least {OVERLAP_ANGSTROM} A apart, found atoms {} and {} at {distance:.4} A",
+        "expected a configuration with atoms at least {OVERLAP_ANGSTROM} A apart, found atoms {} and {} at {distance:.4} A",
         atom + 1,
         other + 1
     );
-    Error::input("the configuration", problem, "Remove one of the two, or repair the step that brought them together")
+    Error::computation(problem, "Remove one of the two, or repair the step that brought them together")
 }

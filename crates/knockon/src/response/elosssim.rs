@@ -195,17 +195,31 @@ impl Bins {
     }
 }
 
+/// With two directions of many at one energy a draw misses both one time in seven.
+const MOST_DRAWS: usize = 100;
+
 /// Sets in which directions are drawn with replacement, one fewer than there are.
 fn bootstrap(losses: &Losses, weights: &[f64], bins: &Bins, settings: &EnergyLossSettings) -> Vec<MatrixSet> {
     let count = weights.len();
     let set = |number: u64| {
         let mut random = Pcg64::seed_from_u64(settings.seed ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut times = vec![0.0; count];
-        for _ in 1..count {
-            times[random.random_range(0..count)] += 1.0;
+        let mut drawn = || {
+            let mut times = vec![0.0; count];
+            for _ in 1..count {
+                times[random.random_range(0..count)] += 1.0;
+            }
+            let weights: Vec<f64> = weights.iter().zip(&times).map(|(weight, times)| weight * times).collect();
+            bins.probabilities(losses, &weights)
+        };
+        // Where an energy has losses of a few directions only, a draw may hold none of them: it is repeated.
+        let mut set = drawn();
+        for _ in 0..MOST_DRAWS {
+            if set.zero_probability.iter().all(|p| p.is_finite()) {
+                break;
+            }
+            set = drawn();
         }
-        let weights: Vec<f64> = weights.iter().zip(&times).map(|(weight, times)| weight * times).collect();
-        bins.probabilities(losses, &weights)
+        set
     };
     (0..settings.sets as u64).into_par_iter().map(set).collect()
 }
@@ -250,9 +264,10 @@ mod tests {
         assert!(refused.unwrap_err().to_string().contains("none within 1 degrees"));
         let sets =
             |seed| ResponseMatrix::from_energy_losses(TABLE, "t", &EnergyLossSettings { sets: 3, seed, ..settings() });
-        // Two directions are drawn of three: a set may lack every number of a column, which is refused, not hidden.
-        assert!(sets(1).unwrap_err().to_string().contains("at 20 eV"));
-        assert_eq!(sets(4).unwrap().bootstrap.len(), 3);
+        // Two directions are drawn of three: a draw may lack every number of a column.
+        for seed in [1, 4] {
+            assert_eq!(sets(seed).unwrap().bootstrap.len(), 3);
+        }
         assert_eq!(ResponseMatrix::from_energy_losses(&format!("\u{feff}{TABLE}"), "t", &settings()).unwrap(), matrix);
     }
 

@@ -249,12 +249,13 @@ impl ResponseMatrix {
 
     /// The file as CSV: one line for each recoil energy and interval; the class of no defects has both edges 0.
     pub fn to_csv(&self) -> String {
+        let line = |words: &str| words.split(['\n', '\r']).collect::<Vec<_>>().join(" ");
         let mut text = format!(
             "# {FORMAT} {VERSION}\n# name: {}\n# species: {}\n# caption: {}\n\
              recoil_energy_ev,stored_low_ev,stored_high_ev,probability{}\n",
-            self.name,
+            line(&self.name),
             self.species,
-            self.caption,
+            line(&self.caption),
             if self.bootstrap.is_empty() { "" } else { ",probability_low,probability_high" }
         );
         let tail = |band: Option<[f64; 2]>| band.map_or(String::new(), |[low, high]| format!(",{low},{high}"));

@@ -391,7 +391,9 @@ impl Response {
             _ => serde_json::from_str(text).map_err(bad)?,
         };
         response.format_version = FORMAT_VERSION;
-        response.settings.validate()?;
+        if let Err(Error::Input { place, problem, remedy }) = response.settings.validate() {
+            return Err(Error::input(format!("{name}: settings.{place}"), problem, remedy));
+        }
         if !std::iter::once(&response.parameters).chain(&response.bootstrap).all(Parameters::is_sound) {
             return Err(Error::input(name, "expected finite parameters and positive widths, found others", remedy));
         }

@@ -162,6 +162,7 @@ impl RecoilTable {
 /// directions.
 pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
     if let [table] = tables {
+        refuse_repeated(table)?;
         return Ok(table.recoils.clone());
     }
     let mut indices: BTreeMap<[i64; 3], u32> = BTreeMap::new();
@@ -203,6 +204,25 @@ pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
     Ok(all)
 }
 
+/// Fails if one table has a recoil twice, or two directions of one number, as tables have that were pasted together.
+fn refuse_repeated(table: &RecoilTable) -> Result<(), Error> {
+    let (mut seen, mut vectors) = (BTreeSet::new(), BTreeMap::new());
+    for r in &table.recoils {
+        let of = (r.species.as_str(), r.recoil_energy_ev.to_bits(), r.direction, r.start);
+        let twice = r.stored_energy_ev.is_finite() && !seen.insert((of, r.stored_energy_ev.to_bits()));
+        let other = r.vector.is_some_and(|v| vectors.entry(r.direction).or_insert(v).distance(v) > 1e-4);
+        let (number, energy) = (r.direction, r.recoil_energy_ev);
+        let problem = match (twice, other) {
+            (true, _) => format!("expected every recoil once, found direction {number} at {energy} eV twice"),
+            (_, true) => format!("expected one vector for each direction, found two for number {number}"),
+            _ => continue,
+        };
+        let remedy = "Give the recoils of two campaigns as two tables, each with a --campaign of its own";
+        return Err(Error::input(&table.name, problem, remedy));
+    }
+    Ok(())
+}
+
 /// Whether a further table of a potential, whose starts are numbered from `first_start` on, has another recoil where there is one: of the
 /// same start, energy and direction.
 fn repeats(known: &[Recoil], further: &[Recoil], first_start: u32) -> bool {
@@ -220,6 +240,24 @@ fn repeats(known: &[Recoil], further: &[Recoil], first_start: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A table of two campaigns pasted together, and a row that is there twice.
+    #[test]
+    fn one_table_has_every_recoil_once() {
+        let of = |rows: &str| {
+            let header = "species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,\
+                          stored_energy_ev,flags,model_hash\n";
+            let recoils = parse_recoils(&format!("{header}{rows}"), "r.csv").unwrap();
+            let table = RecoilTable { name: "r.csv".into(), hash: String::new(), recoils, crystal: None };
+            merged(&[&table]).map_err(|error| error.to_string())
+        };
+        let row = |x: f64, start: u32, stored: f64| {
+            format!("W,100,0,{x},0,{},0.5,{start},{stored},,m\n", (1.0 - x * x).sqrt())
+        };
+        assert_eq!(of(&(row(0.0, 0, 8.0) + &row(0.0, 0, 9.0) + &row(0.0, 1, 8.0))).unwrap().len(), 3);
+        assert!(of(&row(0.0, 0, 8.0).repeat(2)).unwrap_err().contains("r.csv: expected every recoil once"));
+        assert!(of(&(row(0.0, 0, 8.0) + &row(1.0, 1, 9.0))).unwrap_err().contains("one vector for each direction"));
+    }
 
     /// A cut number is another direction: 1.7 was 1, and -1 was 0.
     #[test]

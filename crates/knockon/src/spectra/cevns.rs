@@ -3,6 +3,7 @@
 //! dsigma/dT = G_F^2 M / (4 pi) Q_W^2 (1 - T/E - M T / (2 E^2)) F^2(q), Q_W = N - Z (1 - 4 sin^2 theta_W)
 //! (Freedman, Phys. Rev. D 9 (1974) 1389; Lindner, Rodejohann & Xu, JHEP 03 (2017) 097).
 
+use super::detector::check_resolution;
 use super::form_factor::helm_squared;
 use super::materials::{Element, Nuclei, Nucleus};
 use super::reactor::Site;
@@ -56,12 +57,7 @@ impl Cevns {
         self.site.validate()?;
         let fine = self.sin2_theta_w > 0.0 && self.sin2_theta_w < 1.0;
         super::check_number("cevns.sin2_theta_w", self.sin2_theta_w, fine, "a number between 0 and 1")?;
-        super::check_number(
-            "cevns.resolution_ev",
-            self.resolution_ev,
-            self.resolution_ev >= 0.0,
-            "a number of 0 or more",
-        )
+        check_resolution("cevns.resolution_ev", self.resolution_ev)
     }
 
     /// The rates, for any number of elements and energies.

@@ -4,6 +4,7 @@
 //! speed eta of a Maxwellian that is cut at the escape speed in the Galactic frame (Lewin & Smith, Astropart. Phys. 6
 //! (1996) 87; closed form as in Savage, Freese & Gondolo, Phys. Rev. D 74 (2006) 043531).
 
+use super::detector::check_resolution;
 use super::form_factor::helm_squared;
 use super::materials::{Element, Nuclei, Nucleus};
 use crate::Error;
@@ -75,12 +76,7 @@ impl DarkMatter {
         for (name, value) in positive {
             super::check_number(&format!("dark_matter.{name}"), value, value > 0.0, "a number above 0")?;
         }
-        super::check_number(
-            "dark_matter.resolution_ev",
-            self.resolution_ev,
-            self.resolution_ev >= 0.0,
-            "a number of 0 or more",
-        )?;
+        check_resolution("dark_matter.resolution_ev", self.resolution_ev)?;
         let fine = self.escape_km_per_s > self.earth_km_per_s;
         super::check_number("dark_matter.escape_km_per_s", self.escape_km_per_s, fine, "more than earth_km_per_s")
     }

@@ -16,6 +16,12 @@ pub(super) const FAR_SIGMAS: f64 = 3.0;
 /// Sharper than any detector: what looks like keV, and would take internal bins without number.
 pub(super) const LEAST_RESOLUTION_EV: f64 = 0.05;
 
+/// Fails if a standard deviation in eV is neither 0 nor one that a detector may have; `name` is what errors call it.
+pub(super) fn check_resolution(name: &str, resolution_ev: f64) -> Result<(), Error> {
+    let fine = resolution_ev == 0.0 || resolution_ev >= LEAST_RESOLUTION_EV;
+    check_number(name, resolution_ev, fine, &format!("0 or, in eV, at least {LEAST_RESOLUTION_EV}"))
+}
+
 /// For the mean efficiency of a table over a piece of measured energy, of which a fold has many.
 static RULE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| gauss_legendre(3));
 
@@ -146,9 +152,7 @@ impl Detector {
     /// Checks that every number means something.
     pub fn validate(&self) -> Result<(), Error> {
         let Resolution { constant_ev, slope } = self.resolution;
-        let fine = constant_ev == 0.0 || constant_ev >= LEAST_RESOLUTION_EV;
-        let expected = format!("0 or, in eV, at least {LEAST_RESOLUTION_EV}");
-        check_number("resolution_ev", constant_ev, fine, &expected)?;
+        check_resolution("resolution_ev", constant_ev)?;
         check_number("resolution_slope", slope, (0.0..=1.0).contains(&slope), "a number from 0 to 1")?;
         if let Trigger::Table(table) = &self.trigger {
             table.check("efficiency", &EFFICIENCIES, 1)?;

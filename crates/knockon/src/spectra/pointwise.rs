@@ -2,7 +2,7 @@
 //! neutrinos per element, and recoils after neutron capture, with a constant resolution if wanted.
 
 use super::capture::Capture;
-use super::check_number;
+use super::detector::check_resolution;
 use super::fold::{Grid, RecoilSpectrum, observe};
 use super::materials::{Element, Material};
 use crate::Error;
@@ -64,7 +64,7 @@ pub fn rates_by_element(
     resolution_ev: f64,
     rate: impl Fn(&Element, f64) -> f64 + Sync,
 ) -> Result<Vec<ElementRate>, Error> {
-    check_number("resolution_ev", resolution_ev, resolution_ev >= 0.0, "a number of 0 or more")?;
+    check_resolution("resolution_ev", resolution_ev)?;
     let of = |(element, share): (&'static Element, f64)| ElementRate {
         symbol: element.symbol,
         rate_per_kev_kg_day: smeared(energies_ev, resolution_ev, |e| share * rate(element, e)),

@@ -136,6 +136,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for file in &fit_settings.data_files {
         labels.extend(read_extxyz(&fit_folder.join(file))?);
     }
+    labels.retain(|label| label.info.get("id").is_none_or(|id| !fit_settings.leave_out.iter().any(|out| out == id)));
     say("Frenkel pairs with labels");
     let frenkel_pairs = labelled_pairs(&potential, &labels, &QuenchSettings::default())?;
     let record = Record {

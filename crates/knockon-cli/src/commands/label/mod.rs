@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use candidates::{Candidate, mesh_of_label};
 use environment::EnvironmentArguments;
 use knockon::dataset::{Duplicate, duplicates};
-use knockon::io::Frame;
+use knockon::io::{Frame, remove_if_there};
 use records::{Record, Records};
 use settings::Settings;
 use std::collections::{HashMap, HashSet};
@@ -108,7 +108,7 @@ fn not_labelled<'a>(records: &Records, candidates: &'a [Candidate], retry: bool)
             Some(_) => {}
             None => {
                 if retry && records.failure(candidate)?.is_some() {
-                    let _ = std::fs::remove_file(records.failure_path(candidate));
+                    remove_if_there(&records.failure_path(candidate))?;
                 }
                 open.push(candidate);
             }
@@ -124,8 +124,10 @@ fn warn_of_duplicates(records: &Records, open: &[&Candidate]) -> Result<()> {
     let n_labels = labels.len();
     let meshes = labels.iter().map(mesh_of_label).chain(open.iter().map(|c| Some(c.kpoints))).collect::<Vec<_>>();
     let frames: Vec<Frame> = labels.into_iter().chain(open.iter().map(|c| c.frame.clone())).collect();
-    let names: Vec<String> =
-        frames.iter().map(|f| f.info.get("id").unwrap_or("a label without id").to_owned()).collect();
+    let name = |(k, frame): (usize, &Frame)| {
+        frame.info.get("id").map_or(format!("label {} (without id)", k + 1), str::to_owned)
+    };
+    let names: Vec<String> = frames.iter().enumerate().map(name).collect();
     let open_names: HashSet<&str> = names[n_labels..].iter().map(String::as_str).collect();
     let meshes: HashMap<&String, Option<[u32; 3]>> = names.iter().zip(meshes).collect();
     let is_waste = |p: &&Duplicate| open_names.contains(p.second.as_str()) && meshes[&p.first] == meshes[&p.second];

@@ -17,7 +17,7 @@ use knockon::response::{
     self, DirectionStatistics, EnergyLossSettings, RecoilTable, Response, ResponseMatrix, Settings, Tag,
 };
 use knockon::spectra::{AnyResponse, parse_energies};
-use knockon::symmetry::site_symmetry;
+use knockon::symmetry::{POSITION_TOLERANCE_ANGSTROM, site_symmetry};
 use knockon::{Atoms, Species};
 use std::path::{Path, PathBuf};
 
@@ -361,9 +361,9 @@ fn site_operations(atoms: &Atoms, species: &str, file: &Path) -> Result<Vec<DMat
     let Some(first) = sites.next() else {
         bail!("{}: expected an atom of {species}, found none. Give the unit cell of the campaign", file.display());
     };
-    let operations = site_symmetry(atoms, first, SYMMETRY_TOLERANCE_ANGSTROM)?.operations;
+    let operations = site_symmetry(atoms, first, POSITION_TOLERANCE_ANGSTROM)?.operations;
     for other in sites {
-        let found = site_symmetry(atoms, other, SYMMETRY_TOLERANCE_ANGSTROM)?.operations;
+        let found = site_symmetry(atoms, other, POSITION_TOLERANCE_ANGSTROM)?.operations;
         let is_known = |o: &DMat3| operations.iter().any(|known| known.abs_diff_eq(*o, 1e-4));
         if found.len() != operations.len() || !found.iter().all(is_known) {
             bail!(
@@ -375,9 +375,6 @@ fn site_operations(atoms: &Atoms, species: &str, file: &Path) -> Result<Vec<DMat
     }
     Ok(operations)
 }
-
-/// Positions of the unit cell may be off by this much.
-const SYMMETRY_TOLERANCE_ANGSTROM: f64 = 1e-3;
 
 /// One row of maps for each recoil energy.
 fn direction_maps_of(statistics: &[DirectionStatistics]) -> Vec<DirectionMap> {

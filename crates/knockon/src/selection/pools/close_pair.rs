@@ -63,19 +63,7 @@ fn nearest_pairs(crystal: &Atoms) -> Vec<([usize; 2], DVec3)> {
     let elements = crystal.elements();
     let mut pairs = Vec::new();
     for (k, first) in elements.iter().enumerate() {
-        for second in &elements[k..] {
-            let mut nearest: Option<([usize; 2], DVec3)> = None;
-            for i in (0..crystal.len()).filter(|i| crystal.species[*i] == *first) {
-                for j in (0..crystal.len()).filter(|j| *j != i && crystal.species[*j] == *second) {
-                    let vector = crystal.cell.minimum_image(crystal.positions[j] - crystal.positions[i]);
-                    // Rounding must not choose between equally near pairs.
-                    if nearest.is_none_or(|(_, best)| vector.length() < best.length() - 1e-6) {
-                        nearest = Some(([i, j], vector));
-                    }
-                }
-            }
-            pairs.extend(nearest);
-        }
+        pairs.extend(elements[k..].iter().filter_map(|second| crystal.nearest_pair([*first, *second])));
     }
     pairs
 }

@@ -16,6 +16,7 @@ mod nuclei;
 mod recoil;
 mod strength;
 
+use super::detector::check_resolution;
 use super::fold::{Grid, Line, RecoilSpectrum};
 use crate::Error;
 use cascade::{Nucleus, Opening};
@@ -145,7 +146,7 @@ impl Capture {
     /// Checks the settings.
     pub fn validate(&self) -> Result<(), Error> {
         use super::check_number as check;
-        check("capture.resolution_ev", self.resolution_ev, self.resolution_ev >= 0.0, "a number of 0 or more")?;
+        check_resolution("capture.resolution_ev", self.resolution_ev)?;
         let captures = self.captures as f64;
         check("capture.captures", captures, (1e3..=1e9).contains(&captures), "a number from 1000 to 1000000000")?;
         for edge in self.crystal_mm.iter().flatten() {

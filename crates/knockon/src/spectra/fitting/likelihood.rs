@@ -24,6 +24,25 @@ pub(super) struct Bounds {
     pub(super) high: f64,
 }
 
+/// Derivatives by one of the parameters `values` of what `counts` makes of them, within its bounds.
+pub(super) fn central_difference(
+    values: &[f64],
+    parameter: usize,
+    bounds: Bounds,
+    mut counts: impl FnMut(&[f64]) -> Result<Vec<f64>, Error>,
+) -> Result<Vec<f64>, Error> {
+    // Relative, but for values near 0, as exponents may have.
+    let step = 1e-4 * values[parameter].abs().max(0.1);
+    let mut at = values.to_vec();
+    let mut side = |value: f64| {
+        at[parameter] = value;
+        counts(&at)
+    };
+    let (high, low) = ((values[parameter] + step).min(bounds.high), (values[parameter] - step).max(bounds.low));
+    let (above, below) = (side(high)?, side(low)?);
+    Ok(above.iter().zip(&below).map(|(a, b)| (a - b) / (high - low)).collect())
+}
+
 /// Where the statistic is least.
 #[derive(Clone, Debug)]
 pub(super) struct Optimum {

@@ -5,7 +5,7 @@ use super::super::detector::{Detector, FAR_SIGMAS};
 use super::super::eye::{CONVERGED, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
 use super::super::fold::{Grid, RecoilSpectrum};
 use super::super::user::BinnedSpectrum;
-use super::likelihood::{Bounds, Expectation, Optimum, cash, minimise};
+use super::likelihood::{Bounds, Expectation, Optimum, cash, central_difference, minimise};
 use super::made::{Eyes, Truths};
 use super::model::Model;
 use super::projection::{Projection, in_bins};
@@ -395,13 +395,8 @@ impl<'a> Problem<'a> {
     /// Derivatives of the true counts by the free parameters.
     pub(super) fn recoil_derivatives(&self, values: &[f64]) -> Result<Vec<Vec<f64>>, Error> {
         let by = |parameter: &usize| -> Result<Vec<f64>, Error> {
-            let step = 1e-4 * values[*parameter].abs().max(f64::MIN_POSITIVE);
-            let [above, below] = [step, -step].map(|step| {
-                let mut at = values.to_vec();
-                at[*parameter] += step;
-                self.recoils(&at).map(|all| total(&all))
-            });
-            Ok(above?.iter().zip(below?).map(|(a, b)| (a - b) / (2.0 * step)).collect())
+            let bounds = self.model.parameters[*parameter].bounds();
+            central_difference(values, *parameter, bounds, |at| self.recoils(at).map(|all| total(&all)))
         };
         self.free.iter().map(by).collect()
     }

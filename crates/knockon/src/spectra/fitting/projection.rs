@@ -3,15 +3,12 @@
 use super::super::detector::Detector;
 use super::super::eye::{Eye, Fineness};
 use super::super::fold::{Grid, RecoilSpectrum, StorageKernel};
-use super::likelihood::Expectation;
+use super::likelihood::{Expectation, central_difference};
 use super::made::{Eyes, Truths, nodes};
 use super::model::{Component, Model};
 use crate::Error;
 use crate::response::{Responses, StoredEnergy};
 use std::sync::Arc;
-
-/// Relative step of the central differences in parameters of shapes.
-const STEP: f64 = 1e-4;
 
 /// A model seen through one set of numbers of each response (or none) and a detector.
 pub(super) struct Projection<'a> {
@@ -121,13 +118,7 @@ impl<'a> Projection<'a> {
         mut counts: impl FnMut(&mut Self, &[f64]) -> Result<Vec<f64>, Error>,
     ) -> Result<Vec<f64>, Error> {
         let bounds = self.model.parameters[parameter].bounds();
-        let step = STEP * values[parameter].abs().max(0.1);
-        let mut at = values.to_vec();
-        at[parameter] = (values[parameter] + step).min(bounds.high);
-        let (high, above) = (at[parameter], counts(self, &at)?);
-        at[parameter] = (values[parameter] - step).max(bounds.low);
-        let (low, below) = (at[parameter], counts(self, &at)?);
-        Ok(above.iter().zip(&below).map(|(a, b)| (a - b) / (high - low)).collect())
+        central_difference(values, parameter, bounds, |at| counts(self, at))
     }
 
     /// The detector with the resolution of these values.
