@@ -1,24 +1,24 @@
 //! `knockon response`.
 
+mod crystal;
 mod matrix;
 mod tables;
 
 use super::outputs::refuse_overwriting;
 use crate::figures::direction_maps::{self, DirectionMap};
 use crate::figures::raster;
-use crate::report::axes;
 use crate::{config, progress};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use crystal::Crystal;
 use glam::{DMat3, DVec3};
+use knockon::Species;
 use knockon::cascade::CampaignOverview;
 use knockon::io::{content_hash, read_structure, read_text, write_atomically};
 use knockon::response::{
     self, DirectionStatistics, EnergyLossSettings, RecoilTable, Response, ResponseMatrix, Settings, Tag,
 };
 use knockon::spectra::{AnyResponse, parse_energies};
-use knockon::symmetry::{POSITION_TOLERANCE_ANGSTROM, site_symmetry};
-use knockon::{Atoms, Species};
 use std::path::{Path, PathBuf};
 
 /// What `--help` says below the options.
@@ -331,49 +331,6 @@ fn refuse_old_table(campaign: &Path, n_recoils: usize) -> Result<()> {
 fn campaign_beside(table: &Path) -> Result<Option<CampaignOverview>> {
     CampaignOverview::read_if_there(&table.with_file_name("campaign.json"))
         .context("with --crystal no campaign.json is needed")
-}
-
-/// Symmetry of the recoiling atom's site, and the axes that figures show.
-struct Crystal {
-    operations: Vec<DMat3>,
-    axes: Vec<(&'static str, DVec3)>,
-}
-
-impl Crystal {
-    /// From the unit cell that was given, or campaign.json beside the first table.
-    fn find(arguments: &Arguments, settings: &Settings) -> Result<Option<Self>> {
-        if let Some(file) = &arguments.crystal {
-            let atoms = read_structure(file)?.atoms;
-            let v = atoms.cell.vectors;
-            let axes = [("a", v.x_axis), ("b", v.y_axis), ("c", v.z_axis)].map(|(name, v)| (name, v.normalize()));
-            let operations = site_operations(&atoms, &settings.species, file)?;
-            return Ok(Some(Self { operations, axes: axes.to_vec() }));
-        }
-        let Some(first) = arguments.campaign.first() else { return Ok(None) };
-        let campaign = campaign_beside(&table_path(first))?;
-        Ok(campaign.map(|campaign| Self { operations: campaign.site_operations(), axes: axes(&campaign) }))
-    }
-}
-
-/// Operations of the sites of a species. Which of them a campaign kicks depends on its box, so they must all have the same.
-fn site_operations(atoms: &Atoms, species: &str, file: &Path) -> Result<Vec<DMat3>> {
-    let mut sites = (0..atoms.len()).filter(|atom| atoms.species[*atom].symbol() == species);
-    let Some(first) = sites.next() else {
-        bail!("{}: expected an atom of {species}, found none. Give the unit cell of the campaign", file.display());
-    };
-    let operations = site_symmetry(atoms, first, POSITION_TOLERANCE_ANGSTROM)?.operations;
-    for other in sites {
-        let found = site_symmetry(atoms, other, POSITION_TOLERANCE_ANGSTROM)?.operations;
-        let is_known = |o: &DMat3| operations.iter().any(|known| known.abs_diff_eq(*o, 1e-4));
-        if found.len() != operations.len() || !found.iter().all(is_known) {
-            bail!(
-                "{}: expected sites of {species} that are oriented alike, found others. Leave out --crystal: the \
-                 campaign.json that `knockon campaign` writes beside the table knows which atom recoiled",
-                file.display()
-            );
-        }
-    }
-    Ok(operations)
 }
 
 /// One row of maps for each recoil energy.
