@@ -13,7 +13,7 @@ use knockon::spectra::detector::Detector;
 use knockon::spectra::fitting::{
     DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, check_counts, fit_spectrum,
 };
-use knockon::spectra::user::{Content, UserSpectrum, parse_measured_spectrum};
+use knockon::spectra::user::{BinnedSpectrum, Content, UserSpectrum, parse_measured_spectrum};
 use knockon::spectra::{AnyResponse, Responses, Settings};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -142,6 +142,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.exposure_kg_day.is_some() && !model.needs_crystal() {
         progress::say("--exposure-kg-day changes nothing: no component of the model is a rate per kg and day");
     }
+    tell(&fit, &detector, &measured);
+    if let Some(left_out) = left_out(&fit, responses.n_bootstrap_sets()) {
+        progress::say(&left_out);
+    }
+    progress::say(&format!("wrote {}", arguments.output.display()));
+    Ok(())
+}
+
+/// Says what was found, and what to doubt.
+fn tell(fit: &SpectrumFit, detector: &Detector, measured: &BinnedSpectrum) {
     for parameter in fit.parameters.iter().filter(|p| p.free) {
         progress::say(&in_words(parameter));
     }
@@ -171,11 +181,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !fit.counts_are_whole() {
         progress::say("the counts are not whole numbers: errors and p-value are those of Poisson counts all the same");
     }
-    if let Some(left_out) = left_out(&fit, responses.n_bootstrap_sets()) {
-        progress::say(&left_out);
-    }
-    progress::say(&format!("wrote {}", arguments.output.display()));
-    Ok(())
 }
 
 /// The settings as if the figures were for each element that has a response: all of them must be elements of the crystal.

@@ -79,33 +79,7 @@ const CAPTURING: &str = "W";
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let settings: Settings = arguments.settings.as_deref().map(config::load).transpose()?.unwrap_or_default();
     config::checked(settings.validate(), arguments.settings.as_deref())?;
-    let mut responses: Vec<AnyResponse> =
-        arguments.response.iter().map(|name| AnyResponse::load(name)).collect::<Result<_, _>>()?;
-    if let Some(other) = responses.iter().find(|r| r.species() != responses[0].species()) {
-        let (species, name) = (responses[0].species(), other.name());
-        let problem =
-            format!("expected responses for {species} as the first is, found \"{name}\" for {}", other.species());
-        return Err(Error::input(
-            "response",
-            problem,
-            "Give responses of one species: those of another say nothing about it",
-        )
-        .into());
-    }
-    if let Some(other) = responses.first().filter(|r| r.species() != CAPTURING) {
-        let species = other.species();
-        let problem = format!("expected a response for {CAPTURING}, found \"{}\" for {species}", other.name());
-        let remedy = format!(
-            "One of the three spectra is that of neutron capture in tungsten: for {species} use `knockon spectrum cevns` or `dark-matter` \
-             and `knockon correct`"
-        );
-        return Err(Error::input("response", problem, remedy).into());
-    }
-    for name in Response::NAMES {
-        if !responses.iter().any(|r| r.name() == name) {
-            responses.push(AnyResponse::load(name)?);
-        }
-    }
+    let responses = load_responses(&arguments.response)?;
     let (response, others) = responses.split_at(1);
     let response = &response[0];
     check_names(std::iter::once(response).chain(others))?;
@@ -141,6 +115,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write_atomically(&arguments.output.join("spectra.json"), text.as_bytes())?;
     progress::say(&format!("wrote {}", arguments.output.join("spectra.json").display()));
     Ok(())
+}
+
+/// The responses by their names or files, all for tungsten, with those that ship.
+fn load_responses(names: &[String]) -> Result<Vec<AnyResponse>> {
+    let mut responses: Vec<AnyResponse> = names.iter().map(|name| AnyResponse::load(name)).collect::<Result<_, _>>()?;
+    if let Some(other) = responses.iter().find(|r| r.species() != responses[0].species()) {
+        let (species, name) = (responses[0].species(), other.name());
+        let problem =
+            format!("expected responses for {species} as the first is, found \"{name}\" for {}", other.species());
+        return Err(Error::input(
+            "response",
+            problem,
+            "Give responses of one species: those of another say nothing about it",
+        )
+        .into());
+    }
+    if let Some(other) = responses.first().filter(|r| r.species() != CAPTURING) {
+        let species = other.species();
+        let problem = format!("expected a response for {CAPTURING}, found \"{}\" for {species}", other.name());
+        let remedy = format!(
+            "One of the three spectra is that of neutron capture in tungsten: for {species} use `knockon spectrum cevns` or `dark-matter` \
+             and `knockon correct`"
+        );
+        return Err(Error::input("response", problem, remedy).into());
+    }
+    for name in Response::NAMES {
+        if !responses.iter().any(|r| r.name() == name) {
+            responses.push(AnyResponse::load(name)?);
+        }
+    }
+    Ok(responses)
 }
 
 /// The three spectra, in the order of [`write_spectra`].

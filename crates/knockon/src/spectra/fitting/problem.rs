@@ -1,7 +1,7 @@
 //! One data set, one model, one detector: where fits start, how they go on, how far their parameters may be off.
 
 use super::super::calibration::Calibration;
-use super::super::detector::{Detector, FAR_SIGMAS};
+use super::super::detector::{Detector, FAR_SIGMAS, Resolution};
 use super::super::eye::{CONVERGED, Fineness, MOST_BINS, WIDEST_BIN_EV, largest_change};
 use super::super::fold::{Grid, RecoilSpectrum};
 use super::super::user::BinnedSpectrum;
@@ -92,6 +92,55 @@ fn not_excluded(edges: &[f64], excluded_ev: &[[f64; 2]]) -> Result<Vec<usize>, E
     Ok(bins.filter(|bin| !excluded_ev.iter().any(|range| reaches_into(range, *bin))).collect())
 }
 
+/// What errors call the data.
+const PLACE: &str = "measured spectrum";
+
+/// Fails if bins reach beyond what the responses say, or to where recoils from beyond come down.
+fn check_range(edges: &[f64], responses: &Responses, resolution: Resolution) -> Result<(), Error> {
+    let refuse = |problem: String, remedy: &str| Err(Error::input(PLACE, problem, remedy));
+    let [low, high] = responses.usable_range_ev();
+    let last = edges[edges.len() - 1];
+    if last > high {
+        let problem = format!("expected energies up to {high} eV, where the response ends, found {last}");
+        return refuse(problem, "Cut the spectrum there, or give a response that reaches further");
+    }
+    if low > edges[0] {
+        let problem = format!("expected energies from {low} eV, where the response starts, found {}", edges[0]);
+        return refuse(problem, "Cut the spectrum there, or give a response that reaches lower");
+    }
+    let sigma_ev = resolution.constant_ev + resolution.slope * high;
+    let stored_ev = responses.best().iter().map(|stored| stored.rarely_exceeded_ev(high)).fold(0.0, f64::max);
+    let complete = high - stored_ev - FAR_SIGMAS * sigma_ev;
+    if last <= complete {
+        return Ok(());
+    }
+    // Rounded down, so that a spectrum that is cut there is accepted.
+    let complete = (100.0 * complete).floor() / 100.0;
+    if complete <= edges[0] {
+        let problem = format!(
+            "expected a resolution that leaves energies below {high} eV, where the response ends, found one of {sigma_ev} eV there"
+        );
+        return refuse(problem, "Resolutions are in eV (resolution_ev, resolution_slope): correct them");
+    }
+    let problem = format!(
+        "expected energies up to {complete} eV, found {last}: recoils above {high} eV, where the response ends, store \
+         energy and come down to there"
+    );
+    refuse(problem, "Cut the spectrum there, or give a response that reaches further")
+}
+
+/// Internal bins of recoil energy, up to `high` eV at most.
+fn grid(edges: &[f64], model: &Model, resolution: Resolution, high: f64) -> Grid {
+    let last = edges[edges.len() - 1];
+    // Recoils come down by the stored energy and move by the resolution: further up than anybody looks.
+    let end = (1.35 * last + 10.0 * (resolution.constant_ev + resolution.slope * last) + 20.0).min(high);
+    let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min);
+    let sigma = if resolution.constant_ev > 0.0 { resolution.constant_ev } else { f64::INFINITY };
+    let widest = if model.is_simulated() { SIMULATED_BIN_EV } else { WIDEST_BIN_EV };
+    let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(widest)).ceil().clamp(1.0, MOST_BINS);
+    Grid { width_ev: end / n_bins, n_bins: n_bins as usize }
+}
+
 impl<'a> Problem<'a> {
     pub(super) fn new(
         measured: &'a BinnedSpectrum,
@@ -102,9 +151,8 @@ impl<'a> Problem<'a> {
     ) -> Result<Self, Error> {
         detector.validate()?;
         model.check(responses)?;
-        let place = "measured spectrum";
-        let refuse = |problem: String, remedy: &str| Err(Error::input(place, problem, remedy));
-        check_counts(measured, place)?;
+        let refuse = |problem: String, remedy: &str| Err(Error::input(PLACE, problem, remedy));
+        check_counts(measured, PLACE)?;
         let edges = &measured.edges_ev;
         let observed: Vec<f64> =
             (0..edges.len() - 1).map(|bin| measured.parts.iter().map(|p| p.counts[bin]).sum()).collect();
@@ -120,47 +168,14 @@ impl<'a> Problem<'a> {
             let problem = format!("expected counts in the bins that are fitted, found none in {}", fitted.len());
             return refuse(problem, "Nothing can be fitted to no counts: give more data, or exclude fewer bins");
         }
-        let [low, high] = responses.usable_range_ev();
-        let last = edges[edges.len() - 1];
-        if last > high {
-            let problem = format!("expected energies up to {high} eV, where the response ends, found {last}");
-            return refuse(problem, "Cut the spectrum there, or give a response that reaches further");
-        }
-        if low > edges[0] {
-            let problem = format!("expected energies from {low} eV, where the response starts, found {}", edges[0]);
-            return refuse(problem, "Cut the spectrum there, or give a response that reaches lower");
-        }
         let mut start: Vec<Option<f64>> = model.parameters.iter().map(|p| p.start).collect();
         let resolution = start.len() - 1;
         let held_ev = start[resolution].unwrap_or(detector.resolution.constant_ev);
         let resolution_ev = if free.contains(&resolution) { held_ev.max(1.0) } else { held_ev };
         start[resolution] = Some(resolution_ev);
-        let sigma_ev = resolution_ev + detector.resolution.slope * high;
-        let stored_ev = responses.best().iter().map(|stored| stored.rarely_exceeded_ev(high)).fold(0.0, f64::max);
-        let complete = high - stored_ev - FAR_SIGMAS * sigma_ev;
-        if last > complete {
-            // Rounded down, so that a spectrum that is cut there is accepted.
-            let complete = (100.0 * complete).floor() / 100.0;
-            if complete <= edges[0] {
-                let problem = format!(
-                    "expected a resolution that leaves energies below {high} eV, where the response ends, found one of {sigma_ev} eV \
-                     there"
-                );
-                return refuse(problem, "Resolutions are in eV (resolution_ev, resolution_slope): correct them");
-            }
-            let problem = format!(
-                "expected energies up to {complete} eV, found {last}: recoils above {high} eV, where the response ends, store \
-                 energy and come down to there"
-            );
-            return refuse(problem, "Cut the spectrum there, or give a response that reaches further");
-        }
-        // Recoils come down by the stored energy and move by the resolution: further up than anybody looks.
-        let end = (1.35 * last + 10.0 * (resolution_ev + detector.resolution.slope * last) + 20.0).min(high);
-        let narrowest = edges.windows(2).map(|e| e[1] - e[0]).fold(f64::INFINITY, f64::min);
-        let sigma = if resolution_ev > 0.0 { resolution_ev } else { f64::INFINITY };
-        let widest = if model.is_simulated() { SIMULATED_BIN_EV } else { WIDEST_BIN_EV };
-        let n_bins = (end / (0.5 * narrowest).min(0.25 * sigma).min(widest)).ceil().clamp(1.0, MOST_BINS);
-        let grid = Grid { width_ev: end / n_bins, n_bins: n_bins as usize };
+        let seen = Resolution { constant_ev: resolution_ev, ..detector.resolution };
+        check_range(edges, responses, seen)?;
+        let grid = grid(edges, model, seen, responses.usable_range_ev()[1]);
         Ok(Self {
             model,
             responses,
