@@ -21,11 +21,12 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
 CAMPAIGN = DATA / "campaign"  # of the potential that ships
-# Campaigns with earlier potentials, on which the response rests: by potential and box, the newest first. Those of the potential that ships and of P154 lack energies.
-BANDS = {(name, "6x6x3"): DATA / f"campaign-{name[1:]}-labels" for name in ("P161", "P125", "P120", "P114", "P105", "P87")} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
+SMALL = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P161", "P125", "P120", "P114", "P105", "P87")}  # of earlier ones in the same box
+# Campaigns on which the response rests, by potential and box, the newest first. Those of P154 lack energies.
+BANDS = {("P167", "6x6x3"): CAMPAIGN} | {(name, "6x6x3"): folder for name, folder in SMALL.items()} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
 RESPONSE = list(BANDS.values())
 SHORT = {("P154", "6x6x3"): DATA / "campaign-154-labels"}
-OTHERS = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P161", "P125", "P120", "P114", "P105", "P87", "P69", "P56")}  # in the same box
+ALL_SMALL = {"P167": CAMPAIGN} | SMALL | {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P69", "P56")}
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
@@ -93,7 +94,7 @@ def by_energy(*folders):
 
 def recoils():
     """Every energy in every box, with all potentials of the response."""
-    boxes = {(ships(), "6x6x3"): by_energy(CAMPAIGN)} | {key: by_energy(folder) for key, folder in (SHORT | BANDS).items()}
+    boxes = {key: by_energy(folder) for key, folder in (BANDS | SHORT).items()}
     header = ["recoil energy (eV)", "potential", "box", "starts", "recoils", "with defects", "stored by those (eV)", "paper (eV)", "Frenkel pairs per recoil",
               "largest drift (meV)", "largest grade", "flags"]
     lines = []
@@ -186,7 +187,7 @@ def curve_and_means():
 
 def others():
     """All potentials in the same box: recoils, those with defects, and what these store."""
-    campaigns = {ships(): by_energy(CAMPAIGN)} | {name: by_energy(folder) for name, folder in OTHERS.items()}
+    campaigns = {name: by_energy(folder) for name, folder in ALL_SMALL.items()}
     lines = []
     for energy_ev in sorted({energy for campaign in campaigns.values() for energy in campaign}):
         found = [campaign.get(energy_ev) for campaign in campaigns.values()]
@@ -242,7 +243,7 @@ def ratios(knockon):
 def singles(knockon):
     """What single potentials say: where damage begins, what they store, and what that does to neutrinos."""
     compute, lines = Ratios(knockon), []
-    everything = {"together": RESPONSE} | {name: [folder] for name, folder in OTHERS.items()}
+    everything = {"together": RESPONSE} | {name: [folder] for name, folder in ALL_SMALL.items()}
     everything["P87, both boxes"] = [folder for (name, _), folder in BANDS.items() if name == "P87"]
     for name, folders in everything.items():
         path = compute.response(folders)
