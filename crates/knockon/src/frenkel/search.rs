@@ -23,6 +23,8 @@ use std::path::Path;
 pub(super) const SAME_ENERGY_EV: f64 = 0.01;
 /// A box lower in energy than the perfect crystal by more than this (eV) shows a hole of the potential, not a defect.
 const BELOW_CRYSTAL_EV: f64 = -0.05;
+/// So many relaxations that end in one structure are carried over to the larger boxes, where they may go different ways.
+const MOST_WAYS: usize = 4;
 /// Strain of the finite differences that give the elastic constants.
 const ELASTIC_STRAIN: f64 = 2e-3;
 
@@ -106,8 +108,9 @@ pub struct Structure {
     pub starts: usize,
     /// The start among these that relaxed to the lowest energy.
     pub start: Start,
-    /// What the file of its relaxation is called.
-    pub job: String,
+    /// Some of the relaxations in the smallest box that ended in it, the lowest first: what their files are called, and their ends,
+    /// which may be images of each other and differ by what forces were left.
+    pub ways: Vec<(String, BoxResult)>,
     /// The structure in each box where its relaxation did not fail, the box of the search first; one only, if it was not
     /// carried over.
     pub boxes: Vec<BoxResult>,
@@ -355,6 +358,9 @@ impl<'a> Search<'a> {
             let (start, job) = &starts[number];
             if let Some((structure, _)) = same {
                 structure.starts += 1;
+                if structure.ways.len() < MOST_WAYS {
+                    structure.ways.push((job.clone(), result));
+                }
                 if !structure.from_species.contains(&start.species) {
                     structure.from_species.push(start.species);
                 }
@@ -368,7 +374,7 @@ impl<'a> Search<'a> {
                 from_species: vec![start.species],
                 starts: 1,
                 start: *start,
-                job: job.clone(),
+                ways: vec![(job.clone(), result.clone())],
                 boxes: vec![result],
                 failed_supercells: Vec::new(),
             };
@@ -380,26 +386,39 @@ impl<'a> Search<'a> {
         structures
     }
 
-    /// Relaxes the lowest structures of each kind in the larger boxes.
+    /// Relaxes the lowest structures of each kind in the larger boxes. Of several ways there that which moves atoms least counts: what
+    /// is a minimum for one of them is one.
     fn carry_over(&self, structures: &mut [Structure], progress: &dyn Progress) -> Result<(), Error> {
         let keep = self.relaxer.settings.keep;
         let rank = |number: &usize| structures[..*number].iter().filter(|s| s.kind == structures[*number].kind).count();
         let kept: Vec<usize> = (0..structures.len()).filter(|number| rank(number) < keep).collect();
         for index in 1..self.perfect.len() {
-            let job = |number: &usize| {
-                let structure = &structures[*number];
-                let large = &self.perfect[index].atoms;
-                let positions = embedded(&structure.boxes[0], &self.perfect[0].atoms, large)?;
-                let atoms = Atoms { positions, ..large.clone() };
-                Ok(Job { name: format!("{}-in-{}-atoms", structure.job, atoms.len()), atoms })
+            let large = &self.perfect[index].atoms;
+            let job = |(name, result): &(String, BoxResult)| {
+                let atoms = Atoms { positions: embedded(result, &self.perfect[0].atoms, large)?, ..large.clone() };
+                Ok(Job { name: format!("{name}-in-{}-atoms", atoms.len()), atoms })
             };
-            let jobs: Vec<Job> = kept.iter().map(job).collect::<Result<_, Error>>()?;
-            progress.message(&format!("{} structures in {} atoms", jobs.len(), self.perfect[index].atoms.len()));
+            let jobs: Vec<Job> =
+                kept.iter().flat_map(|number| &structures[*number].ways).map(job).collect::<Result<_, Error>>()?;
+            progress.message(&format!(
+                "{} structures in {} atoms, {} relaxations",
+                kept.len(),
+                large.len(),
+                jobs.len()
+            ));
             let relaxations = self.relaxer.relax_all(&jobs, progress)?;
-            for (number, relaxation) in kept.iter().zip(relaxations) {
-                match relaxation {
-                    Some(relaxation) => structures[*number].boxes.push(self.result(index, relaxation)),
-                    None => structures[*number].failed_supercells.push(self.perfect[index].supercell),
+            let mut ends = jobs.iter().zip(relaxations);
+            for number in &kept {
+                let structure = &mut structures[*number];
+                let of_structure = ends.by_ref().take(structure.ways.len());
+                let found = of_structure.filter_map(|(job, relaxation)| {
+                    let relaxation = relaxation?;
+                    Some((largest_move(&job.atoms.positions, &relaxation.positions), relaxation))
+                });
+                let finished_first = |r: &Relaxation| !r.converged;
+                match found.min_by(|a, b| finished_first(&a.1).cmp(&finished_first(&b.1)).then(a.0.total_cmp(&b.0))) {
+                    Some((_, relaxation)) => structure.boxes.push(self.result(index, relaxation)),
+                    None => structure.failed_supercells.push(self.perfect[index].supercell),
                 }
             }
             self.mark_equal(structures, index);
@@ -427,6 +446,11 @@ impl<'a> Search<'a> {
             }
         }
     }
+}
+
+/// How far the atom moved that moved farthest, in angstrom.
+fn largest_move(before: &[DVec3], after: &[DVec3]) -> f64 {
+    before.iter().zip(after).map(|(a, b)| a.distance(*b)).fold(0.0, f64::max)
 }
 
 /// Positions in a larger box: around the defect, each atom is as far from its site as in the small one.

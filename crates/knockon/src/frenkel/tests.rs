@@ -48,6 +48,14 @@ fn pairs_of_argon_are_a_vacancy_and_an_interstitial() {
     assert_eq!((large.occupation.vacant_sites.len(), large.occupation.interstitials.len()), (1, 1));
     atoms_may_stand_in_any_image(&pair.boxes[0], &found);
 
+    // Each way of a structure that is kept went to the larger box, and a defect there is what one of them came to.
+    for structure in found.structures.iter().filter(|s| s.boxes.len() == 2) {
+        assert_eq!(structure.ways[0].1, structure.boxes[0]);
+        assert!((1..=structure.starts.min(4)).contains(&structure.ways.len()));
+        let there = |(job, _): &(String, BoxResult)| one.path().join(format!("relaxations/{job}-in-125-atoms.json"));
+        assert!(structure.ways.iter().all(|way| there(way).exists()), "{}", structure.id);
+    }
+
     let (potential, _) = argon_like([1, 1, 1]);
     let crystal = &found.perfect[1].atoms;
     let mut vacancy = crystal.clone();
@@ -231,9 +239,23 @@ fn pairs_that_are_given_are_found_again() {
         search.structures.iter().map(|s| (s.id.clone(), energies(s))).collect()
     };
     assert_eq!(numbers(&found), numbers(&known));
-    assert!(found.structures.iter().all(|s| s.starts == 1 && s.job.starts_with("given-")), "{:?}", found.structures);
+    assert!(
+        found.structures.iter().all(|s| s.starts == 1 && s.ways[0].0.starts_with("given-")),
+        "{:?}",
+        found.structures
+    );
     given.reverse();
     assert_eq!(search(&given).structures, found.structures);
+    // Several starts of one structure: some of them are carried over, one of which counts.
+    for k in 1..6 {
+        let mut again = given.last().expect("a pair").clone();
+        again.atoms.positions[0].x += 0.01 * f64::from(k);
+        given.push(again);
+    }
+    let several = search(&given);
+    let most = several.structures.iter().max_by_key(|s| s.starts).expect("structures");
+    assert_eq!((most.starts, most.ways.len(), most.boxes.len()), (6, 4, 2));
+    assert_eq!(numbers(&several), numbers(&known));
 }
 
 /// What was given up is relaxed again when more evaluations are allowed; what is done stays.
