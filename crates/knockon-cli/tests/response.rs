@@ -57,7 +57,7 @@ fn the_shipped_response_is_what_its_command_makes() {
     assert_close(&made, &shipped, "");
     assert!(temporary.path().join("direction-maps.png").exists());
     let models = std::fs::read_to_string(temporary.path().join("models.csv")).unwrap();
-    assert_eq!(models.lines().filter(|l| !l.starts_with('#')).count(), 17);
+    assert_eq!(models.lines().filter(|l| !l.starts_with('#')).count(), 21);
 }
 
 #[test]
