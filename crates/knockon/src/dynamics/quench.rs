@@ -178,14 +178,10 @@ pub fn relaxed_unit_cell(
     settings: &QuenchSettings,
 ) -> Result<Atoms, Error> {
     let RelaxedCell { atoms, quenched, .. } = relax_cell(potential, unit_cell, settings)?;
-    ensure_relaxed("the unit cell", quenched.converged, quenched.max_force_ev_per_angstrom).map_err(
-        |error| match error {
-            Error::Computation { problem, remedy } => {
-                Error::computation(problem, remedy + ", or keep the cell as it is (relax_cell = false, --keep-cell)")
-            }
-            other => other,
-        },
-    )?;
+    if !quenched.converged {
+        let keep = "keep the cell as it is (relax_cell = false, --keep-cell)";
+        return Err(not_relaxed("the unit cell", quenched.max_force_ev_per_angstrom, &format!("{MORE}, or {keep}")));
+    }
     Ok(atoms)
 }
 
@@ -195,10 +191,16 @@ pub fn ensure_relaxed(name: &str, converged: bool, max_force_ev_per_angstrom: f6
     if converged {
         return Ok(());
     }
+    Err(not_relaxed(name, max_force_ev_per_angstrom, MORE))
+}
+
+/// What helps any search for a minimum that gave up.
+const MORE: &str = "Allow more max_evaluations, or start closer to the minimum";
+
+fn not_relaxed(name: &str, max_force_ev_per_angstrom: f64, remedy: &str) -> Error {
     let problem =
         format!("{name} did not relax as far as asked for (largest force left: {max_force_ev_per_angstrom:.1e} eV/A)");
-    let remedy = "Allow more max_evaluations, or start closer to the minimum";
-    Err(Error::computation(problem, remedy))
+    Error::computation(problem, remedy)
 }
 
 /// The variables are the positions before deformation and, as three more vectors, the columns of the deformation F

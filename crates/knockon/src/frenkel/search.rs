@@ -415,8 +415,8 @@ impl<'a> Search<'a> {
                     let relaxation = relaxation?;
                     Some((largest_move(&job.atoms.positions, &relaxation.positions), relaxation))
                 });
-                let finished_first = |r: &Relaxation| !r.converged;
-                match found.min_by(|a, b| finished_first(&a.1).cmp(&finished_first(&b.1)).then(a.0.total_cmp(&b.0))) {
+                let unfinished = |r: &Relaxation| !r.converged;
+                match found.min_by(|a, b| unfinished(&a.1).cmp(&unfinished(&b.1)).then(a.0.total_cmp(&b.0))) {
                     Some((_, relaxation)) => structure.boxes.push(self.result(index, relaxation)),
                     None => structure.failed_supercells.push(self.perfect[index].supercell),
                 }

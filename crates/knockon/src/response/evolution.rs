@@ -73,8 +73,8 @@ pub enum Curve {
         /// Standard deviation in eV.
         width_ev: f64,
     },
-    /// height (E / 100 eV)^exponent: as numbers of Frenkel pairs go with the energy of a cascade (Nordlund et al., Nat. Commun. 9
-    /// (2018) 1084, eq. 3, without the constant that the efficiency ends at).
+    /// height (E / 100 eV)^exponent: as numbers of Frenkel pairs go with the energy of a cascade (arc-dpa of Nordlund et al.,
+    /// Nat. Commun. 9 (2018) 1084, without the constant that the efficiency ends at).
     #[serde(rename_all = "snake_case")]
     PowerLaw {
         /// Value in eV at [`POWER_LAW_AT_EV`].

@@ -210,7 +210,7 @@ fn refuse_repeated(table: &RecoilTable) -> Result<(), Error> {
     for r in &table.recoils {
         let of = (r.species.as_str(), r.recoil_energy_ev.to_bits(), r.direction, r.start);
         let twice = r.stored_energy_ev.is_finite() && !seen.insert((of, r.stored_energy_ev.to_bits()));
-        let other = r.vector.is_some_and(|v| vectors.entry(r.direction).or_insert(v).distance(v) > 1e-4);
+        let other = r.vector.is_some_and(|v| vectors.entry((&r.species, r.direction)).or_insert(v).distance(v) > 1e-4);
         let (number, energy) = (r.direction, r.recoil_energy_ev);
         let problem = match (twice, other) {
             (true, _) => format!("expected every recoil once, found direction {number} at {energy} eV twice"),
@@ -255,6 +255,8 @@ mod tests {
             format!("W,100,0,{x},0,{},0.5,{start},{stored},,m\n", (1.0 - x * x).sqrt())
         };
         assert_eq!(of(&(row(0.0, 0, 8.0) + &row(0.0, 0, 9.0) + &row(0.0, 1, 8.0))).unwrap().len(), 3);
+        // Directions of two elements are numbered apart.
+        assert_eq!(of(&(row(0.0, 0, 8.0) + &row(1.0, 0, 9.0).replace("W,", "O,"))).unwrap().len(), 2);
         assert!(of(&row(0.0, 0, 8.0).repeat(2)).unwrap_err().contains("r.csv: expected every recoil once"));
         assert!(of(&(row(0.0, 0, 8.0) + &row(1.0, 1, 9.0))).unwrap_err().contains("one vector for each direction"));
     }
