@@ -83,37 +83,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for (index, start) in starts.into_iter().enumerate() {
         bar.update(index as u64, n_starts as u64);
         forces.follow(&start)?;
-        let (number, info, columns) = (index + 1, start.info.clone(), start.columns.clone());
-        let mut frame = match relax(forces.potential(), leader, start, arguments.cell, &settings) {
-            Ok((mut frame, quenched)) if quenched.converged => {
-                frame.info.set("max_force", format!("{:.3e}", quenched.max_force_ev_per_angstrom));
+        let tags = (start.info.clone(), start.columns.clone());
+        let (frame, problem) = match relax(forces.potential(), leader, start, arguments.cell, &settings) {
+            Ok((frame, quenched)) if quenched.converged => {
                 bar.message(&report(&frame, &quenched));
-                frame
+                (Some(with_max_force(frame, quenched.max_force_ev_per_angstrom)), None)
             }
             Ok((frame, quenched)) => {
                 let left = what_is_left(&frame, &quenched, &settings);
-                unfinished.push(format!("configuration {number} at {left} after {} evaluations", quenched.evaluations));
-                on_the_way(frame, Some(quenched.max_force_ev_per_angstrom))
+                let frame = on_the_way(frame, Some(quenched.max_force_ev_per_angstrom));
+                (Some(frame), Some(format!(" at {left} after {} evaluations", quenched.evaluations)))
             }
             Err(other @ (Error::Io { .. } | Error::Stopped)) => {
                 output.write_so_far()?;
                 return Err(other.into());
             }
             // What one configuration does or is says nothing of the others.
-            Err(error) => {
-                unfinished.push(format!("configuration {number}: {error}"));
-                let Some(lowest) = forces.lowest() else { continue };
-                let (energy_ev, forces, stress) = (lowest.energy_ev, lowest.forces, lowest.stress);
-                let frame = Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info, columns) };
-                let max_force = frame.max_force_ev_per_angstrom();
-                on_the_way(frame, max_force)
-            }
+            Err(error) => (forces.lowest().map(|lowest| stranded(lowest, tags)), Some(format!(": {error}"))),
         };
-        forces.stamp(&mut frame);
-        guide.iter().for_each(|(hash, _)| frame.info.set("guide", hash.clone()));
-        output.push(frame)?;
+        unfinished.extend(problem.map(|problem| format!("configuration {}{problem}", index + 1)));
+        if let Some(mut frame) = frame {
+            forces.stamp(&mut frame);
+            guide.iter().for_each(|(hash, _)| frame.info.set("guide", hash.clone()));
+            output.push(frame)?;
+        }
     }
     output.write()?;
+    ensure_all_relaxed(&unfinished, n_starts, arguments)
+}
+
+/// An error that lists what did not relax, if anything.
+fn ensure_all_relaxed(unfinished: &[String], n_starts: usize, arguments: &Arguments) -> Result<()> {
     let rest = if arguments.output.exists() {
         format!(
             "Those that got anywhere are in {} with converged=F, at the lowest point reached. Where evaluations ran out allow \
@@ -131,6 +131,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         unfinished.join(", "),
     );
     Ok(())
+}
+
+/// The lowest point of a relaxation that failed.
+fn stranded(lowest: Frame, (info, columns): (Info, Vec<Column>)) -> Frame {
+    let (energy_ev, forces, stress) = (lowest.energy_ev, lowest.forces, lowest.stress);
+    let frame = Frame { energy_ev, forces, stress, ..without_label(lowest.atoms, info, columns) };
+    let max_force = frame.max_force_ev_per_angstrom();
+    on_the_way(frame, max_force)
 }
 
 /// An error that names the option, unless its value is positive.
@@ -201,9 +209,14 @@ impl<'a> Output<'a> {
 /// Marks a configuration whose relaxation did not come to its end, with the largest force (eV/A) that is left.
 pub(super) fn on_the_way(mut frame: Frame, max_force: Option<f64>) -> Frame {
     frame.info.set("converged", "F");
-    if let Some(force) = max_force {
-        frame.info.set("max_force", format!("{force:.3e}"));
+    match max_force {
+        Some(force) => with_max_force(frame, force),
+        None => frame,
     }
+}
+
+fn with_max_force(mut frame: Frame, max_force: f64) -> Frame {
+    frame.info.set("max_force", format!("{max_force:.3e}"));
     frame
 }
 

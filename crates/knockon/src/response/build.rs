@@ -4,7 +4,7 @@ use super::evolution::{self, Evolution, Rule, SMALLEST_LEVER};
 use super::fermi::{self, FermiPrior, Trials};
 use super::samples::{EnergySamples, ShapePoints, StartVariance, all_trials, resample};
 use super::shape::{Profile, ShapeModel};
-use super::{Origin, Parameters, Source, published};
+use super::{Parameters, published};
 use crate::Error;
 use crate::cascade::Flag;
 use rand::{RngExt, SeedableRng};
@@ -273,113 +273,4 @@ pub(super) fn bootstrap(pool: &Pool, settings: &Settings) -> Vec<Parameters> {
             fit_points(&drawn.energies, &shapes, &all_trials(&drawn.classes), form, &known).parameters
         })
         .collect()
-}
-
-/// What the bootstrap sets contain, in words.
-pub(super) fn uncertainty(pool: &Pool, settings: &Settings) -> String {
-    let Some(samples) = pool.potentials.first().filter(|s| !s.is_empty()) else {
-        return format!(
-            "{} draws from the assumed spread and the sampling errors of the printed means",
-            settings.replicates
-        );
-    };
-    let count = |of: fn(&super::Run) -> u32| {
-        samples.iter().flat_map(|s| s.runs.iter().map(of)).collect::<std::collections::BTreeSet<_>>().len()
-    };
-    let (directions, starts) = (count(|r| r.direction), count(|r| r.start));
-    let drawn = if directions > 1 {
-        let common = StartVariance::of(samples);
-        let of_starts = match starts {
-            1 => "one start".to_owned(),
-            _ => format!(
-                "{starts} starts with {:.2} of the variance of their averages (stored energies) and {:.2} (defects or none)",
-                common.of_energies, common.of_classes
-            ),
-        };
-        format!("{directions} directions drawn as clusters, {of_starts}")
-    } else {
-        "single cascades of one direction drawn".to_owned()
-    };
-    let forms = match pool.forms.len() {
-        1 => "one shape and evolution".to_owned(),
-        n => format!("{n} combinations of shape and evolution that held-out cascades do not tell apart"),
-    };
-    let potentials = match pool.potentials.len() {
-        1 => "one potential".to_owned(),
-        n if settings.pool_potentials => {
-            format!(
-                "{n} potentials, each set of one (directions and starts are those of the first), the best numbers of all"
-            )
-        }
-        n => format!("{n} potentials"),
-    };
-    format!("{} bootstrap sets: {drawn}; {forms}; {potentials}", settings.replicates)
-}
-
-/// What each part rests on, in words for a figure caption.
-pub(super) fn sources(fitted: &Fitted, samples: &[EnergySamples], settings: &Settings) -> Vec<Source> {
-    let source = |part: &str, origin, caption: String| Source { part: part.to_owned(), origin, caption };
-    let trials = all_trials(samples);
-    let n_runs: usize = samples.iter().map(|s| s.runs.len()).sum();
-    let has_shape = |s: &&EnergySamples| s.shape_points(settings.shape, settings.minimum_nonzero).is_some();
-    let used: Vec<&EnergySamples> = samples.iter().filter(has_shape).collect();
-    let energies = used.iter().map(|s| format!("{}", s.recoil_energy_ev)).collect::<Vec<_>>().join(", ");
-    let n_used: usize = used.iter().map(|s| s.nonzero().0.len()).sum();
-
-    let fermi = fitted.parameters.fermi;
-    let function = format!("Fermi function ({})", fermi.in_words());
-    let probability = if fermi::is_determined_by(&trials) {
-        source(
-            "defect probability",
-            Origin::Campaign,
-            format!(
-                "{function}, fitted to {n_runs} cascades at {} energies, deviance {:.1}",
-                trials.len(),
-                fermi.deviance(&trials)
-            ),
-        )
-    } else if trials.is_empty() {
-        source("defect probability", Origin::Assumption, format!("{function}: assumed, the paper prints no numbers"))
-    } else {
-        let caption = format!(
-            "{function}: assumed, the paper prints no numbers; the {n_runs} cascades of this campaign, at {} {}, only limit it",
-            trials.len(),
-            if trials.len() == 1 { "energy" } else { "energies" }
-        );
-        source("defect probability", Origin::CampaignAndAssumption, caption)
-    };
-
-    let published = published::MEANS.map(|(energy, mean, _)| format!("{mean:.1} eV at {energy} eV")).join(" and ");
-    let line = format!("straight line through the paper's {published}");
-    let mean = match fitted.mean_rule {
-        Rule::Known => source("mean stored energy", Origin::Paper, line),
-        Rule::Scaled(factor) => {
-            let caption = format!("{line}, times {factor:.2} to meet {n_used} cascades with defects at {energies} eV");
-            source("mean stored energy", Origin::CampaignAndPaper, caption)
-        }
-        rule @ Rule::Fitted { .. } => {
-            let kind = rule.in_words();
-            let caption = format!("{kind} fitted to {n_used} cascades with defects at {energies} eV");
-            source("mean stored energy", Origin::Campaign, caption)
-        }
-    };
-
-    let ratio = fitted.parameters.width.at(100.0) / fitted.parameters.mean.at(100.0);
-    let width = match fitted.width_rule {
-        Rule::Known => {
-            let caption = format!("{:.0} % of the mean: assumed, the paper prints no numbers", 100.0 * ratio);
-            source("width of the distributions", Origin::Assumption, caption)
-        }
-        Rule::Scaled(_) => {
-            let caption = format!(
-                "{:.0} % of the mean, as in the cascades at {energies} eV; the same at other energies is assumed",
-                100.0 * ratio
-            );
-            source("width of the distributions", Origin::CampaignAndAssumption, caption)
-        }
-        Rule::Fitted { .. } => {
-            source("width of the distributions", Origin::Campaign, format!("fitted to the cascades at {energies} eV"))
-        }
-    };
-    vec![probability, mean, width]
 }

@@ -24,6 +24,7 @@ mod selection;
 mod several;
 mod shape;
 mod shipped;
+mod sources;
 mod spline;
 mod stored;
 mod table;
@@ -302,11 +303,11 @@ impl Response {
             shape: settings.shape,
             parameters: fitted.parameters.clone(),
             bootstrap: build::bootstrap(pool, &settings),
-            uncertainty: build::uncertainty(pool, &settings),
+            uncertainty: sources::uncertainty(pool, &settings),
             models: Vec::new(),
             tag: None,
             energy_range_ev,
-            sources: build::sources(fitted, samples, &settings),
+            sources: sources::sources(fitted, samples, &settings),
             campaign: None,
             settings,
         }

@@ -49,7 +49,7 @@ pub struct ModelScore {
     /// Standard error of this difference, by direction.
     pub behind_best_error: Option<f64>,
     /// Whether the difference is within its standard error, or below 2 in the held-out log likelihood of all: the bootstrap
-    /// draws among these.
+    /// draws among these, one of each `fitted_as`.
     pub accepted: bool,
     /// Whether it gives the best parameters.
     pub chosen: bool,
@@ -104,10 +104,16 @@ pub(super) fn scores(samples: &[EnergySamples], settings: &Settings, known: &Kno
     rows
 }
 
-/// The forms that the bootstrap draws.
+/// The forms that the bootstrap draws. Of those that became the same curve, as a parabola that gave way to a straight line,
+/// only the first: it would count twice.
 pub(super) fn accepted(rows: &[ModelScore], settings: &Settings) -> Vec<Form> {
-    let form = |row: &ModelScore| Form { shape: row.shape, evolution: row.evolution, ..settings.form() };
-    rows.iter().filter(|row| row.accepted).map(form).collect()
+    let mut drawn: Vec<&ModelScore> = Vec::new();
+    for row in rows.iter().filter(|row| row.accepted) {
+        if !drawn.iter().any(|d| d.shape == row.shape && d.fitted_as == row.fitted_as) {
+            drawn.push(row);
+        }
+    }
+    drawn.iter().map(|row| Form { shape: row.shape, evolution: row.evolution, ..settings.form() }).collect()
 }
 
 fn position(directions: &[u32], direction: u32) -> usize {

@@ -561,6 +561,11 @@ fn model_selection_finds_the_shape_and_shows_consequences() {
     assert!(good.consequences.iter().any(|c| c.recoil_energy_ev == 112.0 && c.line_shift_ev < 0.0));
     let shapes: std::collections::BTreeSet<ShapeModel> = response.bootstrap.iter().map(|p| p.shape).collect();
     assert!(shapes.contains(&ShapeModel::Gamma) && !shapes.contains(&ShapeModel::Gaussian), "{shapes:?}");
+    // A parabola that gave way to the straight line is drawn with it, not beside it.
+    let mut alike = vec![good.clone(), ModelScore { evolution: Evolution::Parabola, ..good.clone() }];
+    assert_eq!(selection::accepted(&alike, &response.settings).len(), 1);
+    alike[1].fitted_as = "parabola".to_owned();
+    assert_eq!(selection::accepted(&alike, &response.settings).len(), 2);
     assert_eq!(Response::from_json(&response.to_json().unwrap(), "x").unwrap(), response);
 }
 

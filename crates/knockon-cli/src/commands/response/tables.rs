@@ -75,7 +75,8 @@ pub(super) fn models(response: &Response) -> Result<String> {
     text += "# log_likelihood: of the non-zero stored energies, per eV, weighted to their effective number; aic = 2 k - 2 ln L,\n\
              # bic = k ln n - 2 ln L; empty for the empirical shape, whose number of parameters has no meaning\n\
              # held_out: mean log density of a stored energy of directions that the fit has not seen\n\
-             # accepted: 1 if behind_best is within its standard error, or below 2 for all recoils together; the bootstrap draws among these\n";
+             # accepted: 1 if behind_best is within its standard error, or below 2 for all recoils together; the bootstrap draws\n\
+             # among these, one of each fitted_as\n";
     writeln!(
         text,
         "# line_shift: maximum of a single line minus its energy, at {} eV resolution",

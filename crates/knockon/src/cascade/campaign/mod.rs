@@ -21,7 +21,7 @@ use files::{Failure, Files, StartFile, State};
 use memory::{available_bytes, bytes_of_recoil};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tally::Tally;
 
 pub(super) use collect::finished_boxes;
@@ -93,21 +93,23 @@ pub fn run_campaign(worker: &Worker<'_>, plan: &Plan, numbers: &[usize], folder:
     let mut campaign = Campaign::prepare(*worker, files)?;
     campaign.load_starts(missing.iter().map(|run| run.start))?;
     let (mut open, mut failed) = (missing.clone(), 0);
+    let mut pause = LOOK_AGAIN;
     loop {
         campaign.run_all(&open)?;
         let mut left = Vec::new();
-        for run in open {
-            match files.state(&run)? {
+        for run in &open {
+            match files.state(run)? {
                 State::Done(_) => {}
                 State::Failed(_) => failed += 1,
-                State::Open => left.push(run),
+                State::Open => left.push(*run),
             }
         }
+        pause = if left.len() < open.len() { LOOK_AGAIN } else { (2 * pause).min(LOOK_AGAIN_AT_LATEST) };
         open = left;
         if open.is_empty() || !worker.waits {
             break;
         }
-        std::thread::sleep(LOOK_AGAIN);
+        sleep(pause, worker.progress)?;
     }
     outcome.failed += failed;
     outcome.elsewhere = open.len();
@@ -115,8 +117,22 @@ pub fn run_campaign(worker: &Worker<'_>, plan: &Plan, numbers: &[usize], folder:
     Ok(outcome)
 }
 
-/// How often a process looks whether another one still lives.
+/// How often a process looks whether another one still lives,
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// and at least that often, when one look after the other finds all of them at work: each opens a file per recoil.
+const LOOK_AGAIN_AT_LATEST: Duration = Duration::from_secs(30);
+
+/// Sleeps, but wakes with an error when told to stop.
+fn sleep(pause: Duration, progress: &dyn Progress) -> Result<(), Error> {
+    let until = Instant::now() + pause;
+    while !progress.is_stopped() {
+        match until.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => std::thread::sleep(left.min(LOOK_AGAIN)),
+            _ => return Ok(()),
+        }
+    }
+    Err(Error::Stopped)
+}
 
 /// Makes the thermalised starts that the runs of a plan need, if they are not there.
 pub fn make_starts(worker: &Worker<'_>, plan: &Plan, folder: &Path) -> Result<(), Error> {
@@ -182,13 +198,11 @@ impl<'a> Campaign<'a> {
                         self.make_starts(&stem.with_extension("checkpoint"), &claim)?;
                     }
                     Claim::clear(&stem);
-                } else if progress.is_stopped() {
-                    return Err(Error::Stopped);
                 } else {
                     if !std::mem::replace(&mut is_told, true) {
                         progress.message("waiting for the starts that another process is making");
                     }
-                    std::thread::sleep(LOOK_AGAIN);
+                    sleep(LOOK_AGAIN, progress)?;
                 }
             }
         }

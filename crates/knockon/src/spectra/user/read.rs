@@ -13,6 +13,7 @@ const PRINTED_DIGITS: f64 = 1e-2;
 const UNEQUAL: f64 = 1.01;
 /// The last edge around centres up to the end of a response may lie this much beyond it.
 const EDGE_BEYOND: f64 = 1.01;
+
 /// Reads a spectrum. A header names the columns: `energy_low_ev` and `energy_high_ev`, or `energy_ev` (centres), all also as
 /// `recoil_energy_ev` or `E_eV`; then a value, by default the first other column, counts when its name says so (`counts`, `events`,
 /// `hits`, `n_counts` ...), else a density; then optionally its standard deviation, `VALUE_error` or `error`. Columns
@@ -56,44 +57,21 @@ fn parse(
         let remedy = "Give a table: knockon spectrum writes one without --format json";
         return Err(Error::input(name, "expected a table of text, found JSON", remedy));
     }
-    let first_line = first;
-    let first = first.cells();
-    let names = usual_names(&first);
+    let names = usual_names(&first.cells());
     // Beside energies that have their name, another column may be called by a number.
-    let has_header = table::is_header(&first) || names.iter().any(|name| ENERGIES.contains(&name.as_str()));
+    let has_header = table::is_header(&first.cells()) || names.iter().any(|name| ENERGIES.contains(&name.as_str()));
     let header = if has_header {
         lines.next();
         names
-    } else if let Some(names) = table::names_above(text, first_line) {
-        usual_names(&names.iter().map(String::as_str).collect::<Vec<_>>())
     } else {
-        let names = ["energy_ev", "density", "density_error"];
-        if first.len() > names.len() {
-            let problem = format!("expected up to three columns without a header, found {}", first.len());
-            return Err(Error::input(name, problem, "Add a header line with the names of the columns"));
-        }
-        names[..first.len()].iter().map(|n| (*n).to_owned()).collect()
+        names_without_header(text, first, name)?
     };
     if let Some(other) = header.iter().find(|h| is_in_another_unit(h)) {
         let problem = format!("expected energies in eV, found the column \"{other}\"");
         let remedy = "Convert them into eV and name the column energy_ev (edges: energy_low_ev, energy_high_ev)";
         return Err(Error::input(format!("{name}, header"), problem, remedy));
     }
-    let mut rows: Vec<(usize, Vec<f64>)> = Vec::new();
-    for line in lines {
-        match table::numbers(&line.cells()) {
-            Some(numbers) if numbers.len() == header.len() => rows.push((line.number, numbers)),
-            _ => {
-                let [points, found] = if table::has_decimal_commas(line.text) {
-                    [" with decimal points", "found what look like decimal commas:"]
-                } else {
-                    ["", "found"]
-                };
-                let problem = format!("expected {} numbers{points}, {found} \"{}\"", header.len(), line.text);
-                return Err(Error::input(format!("{name}, line {}", line.number), problem, REMEDY));
-            }
-        }
-    }
+    let rows = lines.map(|line| row(line, header.len(), name)).collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
         return Err(Error::input(name, "expected rows below the header, found none", REMEDY));
     }
@@ -109,6 +87,36 @@ fn parse(
         return Ok(UserSpectrum::Events(table.energies(0)?));
     }
     table.binned(column, content).map(UserSpectrum::Binned)
+}
+
+/// The names of a comment above the numbers, else what columns without names are taken for.
+fn names_without_header(text: &str, first: table::Line, name: &str) -> Result<Vec<String>, Error> {
+    if let Some(names) = table::names_above(text, first) {
+        return Ok(usual_names(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    let names = ["energy_ev", "density", "density_error"];
+    let n_columns = first.cells().len();
+    if n_columns > names.len() {
+        let problem = format!("expected up to three columns without a header, found {n_columns}");
+        return Err(Error::input(name, problem, "Add a header line with the names of the columns"));
+    }
+    Ok(names[..n_columns].iter().map(|n| (*n).to_owned()).collect())
+}
+
+/// The number of a line and the numbers in it.
+fn row(line: table::Line, n_columns: usize, name: &str) -> Result<(usize, Vec<f64>), Error> {
+    match table::numbers(&line.cells()) {
+        Some(numbers) if numbers.len() == n_columns => Ok((line.number, numbers)),
+        _ => {
+            let [points, found] = if table::has_decimal_commas(line.text) {
+                [" with decimal points", "found what look like decimal commas:"]
+            } else {
+                ["", "found"]
+            };
+            let problem = format!("expected {n_columns} numbers{points}, {found} \"{}\"", line.text);
+            Err(Error::input(format!("{name}, line {}", line.number), problem, REMEDY))
+        }
+    }
 }
 
 /// Refuses bins without a header: each row's second number would be taken for a rate, where it is the edge at which the next begins.
