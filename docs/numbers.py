@@ -161,7 +161,8 @@ def response():
     for energy_ev in (200, 300, 500):
         low, high = quantiles([curve(p["mean"], energy_ev) for p in r["bootstrap"]])
         lines.append((f"... extrapolated to {energy_ev} eV", f"{curve(mean, energy_ev):.1f} eV ({low:.0f} to {high:.0f})"))
-    accepted = [f"{m['shape']} around a {m['evolution']}" for m in read_csv(DATA / "cawo4-w/models.csv") if m["accepted"] == "1"]
+    # Forms that became the same curve are drawn once.
+    accepted = {f"{m['shape']} around a {m['fitted_as']}": None for m in read_csv(DATA / "cawo4-w/models.csv") if m["accepted"] == "1"}
     lines.append(("drawn by the bootstrap: distribution, curve of its mean", "; ".join(accepted)))
     closest = min(every.rows, key=lambda row: float(row["min_distance_angstrom"]))
     lines.append(("closest atoms", f"{closest['closest_pair']} at {float(closest['min_distance_angstrom']):.3f} Å, "

@@ -291,6 +291,7 @@ fn help_is_enough_to_use_a_verb() {
         ("fit", ["[[class]]", "elastic_gpa", "examples/silicon/fit.toml", "Example:"]),
         ("evaluate", ["MODEL", "INPUT", "eV/A^3", "Example:"]),
         ("elastic", ["CRYSTAL", "--guide", "spread", "Examples:"]),
+        ("check", ["MODEL", "--crystal", "[checks]", "Examples:"]),
         ("import", [".pot", ".snapcoeff", "--output", "Examples:"]),
     ] {
         let run = knockon().args([verb, "--help"]).output().unwrap();

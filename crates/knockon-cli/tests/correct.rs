@@ -479,3 +479,22 @@ fn bad_input_is_refused_with_row_and_remedy() {
         assert!(!folder.join("out.csv").exists());
     }
 }
+
+/// A response of tungsten in CaWO4 is none of tungsten in CdWO4, and where cascades end is told.
+#[test]
+fn another_crystal_and_an_extrapolation_are_told() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let said = |target: &str, energies: &str| {
+        succeed(folder, &["spectrum", "cevns", "--target", target, "--energies", energies, "-o", "cevns.csv"]);
+        let correct = ["correct", "cevns.csv", "--response", "paper", "--resolution-ev", "5", "-o", "corrected.csv"];
+        succeed(folder, &correct);
+        std::fs::read_to_string(folder.join("corrected.csv")).unwrap()
+    };
+    let (other, extrapolated) = ("no correction for it", "rests on recoils up to 160 eV");
+    let of_cadmium = said("CdWO4", "1:300:1");
+    assert!(of_cadmium.contains(other) && of_cadmium.contains(extrapolated), "{of_cadmium:.2000}");
+    assert!(of_cadmium.contains("\"crystal\":\"CaWO4\""), "{of_cadmium:.2000}");
+    let own = said("CaWO4", "1:150:1");
+    assert!(!own.contains(other) && !own.contains(extrapolated), "{own:.2000}");
+}

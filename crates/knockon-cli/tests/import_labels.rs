@@ -615,3 +615,20 @@ fn extended_xyz_and_strange_files() {
         }
     }
 }
+
+/// A folder stands for the output in it, and a box of two electrons too few says so: 26 are those of W and two O.
+#[test]
+fn a_folder_is_its_run_and_a_charge_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let neutral = std::fs::read_to_string(outputs().join("vasprun.xml")).unwrap();
+    let cutoff = "<i name=\"ENMAX\">    550.00000000</i>";
+    for (n_electrons, charge) in [("26.0", None), ("24.0", Some("2"))] {
+        let text = neutral.replace(cutoff, &format!("{cutoff}\n   <i name=\"NELECT\">  {n_electrons}</i>"));
+        assert_ne!(text, neutral);
+        std::fs::write(folder.path().join("vasprun.xml"), text).unwrap();
+        let (frames, message) = import(folder.path(), &[]);
+        assert!(!frames.is_empty() && frames.iter().all(|f| f.info.get("charge") == charge), "{message}");
+    }
+    std::fs::remove_file(folder.path().join("vasprun.xml")).unwrap();
+    assert!(import(folder.path(), &[]).1.contains("/*/vasprun.xml"));
+}

@@ -66,7 +66,7 @@ fn a_tagged_response_is_used_like_any_other() {
     let folder = temporary.path();
     let at = |path: &str| root().join(path).display().to_string();
     let (settings, crystal) = (at("data/cawo4/response.toml"), at("data/cawo4/cawo4.xyz"));
-    // Alone, without the campaign.json that knows the symmetry of the site.
+    // Alone, without the campaign.json that knows the symmetry of the crystal.
     std::fs::copy(at("data/cawo4/campaign-120-labels/recoils.csv"), folder.join("recoils.csv")).unwrap();
     let common = ["response", &settings, "--campaign", "recoils.csv", "--direction", "0,0,1", "-o", "along-c"];
     let refused = run(folder, &common);

@@ -63,6 +63,12 @@ impl Response {
         self.inner.species()
     }
 
+    /// Formula of the crystal that it holds for; None where that is not known.
+    #[getter]
+    fn crystal(&self) -> Option<&str> {
+        self.inner.crystal()
+    }
+
     /// What each of its parts rests on.
     #[getter]
     fn caption(&self) -> String {

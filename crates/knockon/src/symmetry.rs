@@ -78,6 +78,12 @@ pub fn crystal_symmetry(crystal: &Atoms, tolerance_angstrom: f64) -> Result<Crys
     })
 }
 
+/// Rotations and reflections of the space group of a fully periodic, ideal crystal, Cartesian: its point group. A direction is as good as
+/// its images under them once all atoms that are equivalent have been counted.
+pub fn point_operations(crystal: &Atoms, tolerance_angstrom: f64) -> Result<Vec<DMat3>, Error> {
+    Ok(crystal_symmetry(crystal, tolerance_angstrom)?.operations.iter().map(|o| o.rotation).collect())
+}
+
 /// Symmetry of the site of `atom` in a fully periodic, ideal crystal; positions may be off by `tolerance_angstrom`.
 pub fn site_symmetry(crystal: &Atoms, atom: usize, tolerance_angstrom: f64) -> Result<SiteSymmetry, Error> {
     if atom >= crystal.len() {

@@ -10,10 +10,11 @@ use knockon::io::{content_hash, read_text};
 use knockon::response::Response;
 use knockon::spectra::calibration::Calibration;
 use knockon::spectra::detector::{Detector, EfficiencyOf, Resolution, Trigger};
+use knockon::spectra::materials::doubt_crystal;
 use knockon::spectra::user::{Content, UserSpectrum, parse_spectrum};
 use knockon::spectra::{
-    AnyResponse, DetectedSpectrum, Event, Responses, complete_from_ev, complete_up_to_ev, detect_into, parse_energies,
-    simulate, simulate_binned, too_coarse_between_ev,
+    AnyResponse, DetectedSpectrum, Event, Responses, complete_from_ev, complete_up_to_ev, detect_into,
+    extrapolated_from_ev, parse_energies, simulate, simulate_binned, too_coarse_between_ev,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -204,6 +205,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut doubts = arguments.doubts(&spectrum, &responses, &detector)?;
     doubts.extend(doubt_resolution(&text, &detector));
+    doubts.extend(without_names(&text, &spectrum));
+    doubts.extend(target(&text).and_then(|formula| doubt_crystal(&responses, formula)));
     for doubt in doubts {
         progress::say(&doubt);
         table.notes.push(doubt);
@@ -289,6 +292,22 @@ fn doubt_resolution(text: &str, detector: &Detector) -> Option<String> {
     Some(format!(
         "the input's own lines say resolution_ev: {found}: with the resolution asked for here it is smeared twice; leave one of them out"
     ))
+}
+
+/// What columns without names were taken for.
+fn without_names(text: &str, spectrum: &UserSpectrum) -> Option<String> {
+    let UserSpectrum::Binned(binned) = spectrum else { return None };
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let is_named = binned.column != "density" || first.contains("density");
+    (!is_named).then(|| {
+        "columns without names are read as energies (centres of bins, eV) and a rate per energy; counts need a header".to_owned()
+    })
+}
+
+/// The crystal that the input's own lines name, as those of `knockon spectrum` do.
+fn target(text: &str) -> Option<&str> {
+    let comments = text.lines().filter_map(|line| line.trim_start().strip_prefix('#'));
+    comments.filter_map(|comment| comment.trim().strip_prefix("target:")).map(str::trim).next()
 }
 
 /// The number behind resolution_ev in a comment, which may be JSON.
@@ -377,7 +396,15 @@ impl Arguments {
         if let Some(limit) = complete_up_to_ev(binned, responses, detector)?.filter(|limit| top > *limit) {
             let seen = if self.events.is_some() { "events" } else { "bins" };
             let from = limit.max(0.0);
-            doubts.push(format!("input ends at {end} eV: {seen} above {from:.0} eV lack recoils from above"));
+            let doubt = format!("input ends at {end} eV: {seen} above {from:.0} eV lack recoils from above");
+            let all = if limit <= bottom { "; all of them: is the input in eV?" } else { "" };
+            doubts.push(doubt + all);
+        }
+        let [highest, from] = extrapolated_from_ev(responses, detector)?;
+        if end > highest && top > from {
+            doubts.push(format!(
+                "the response rests on recoils up to {highest} eV: above {from:.0} eV it is extrapolated"
+            ));
         }
         Ok(doubts)
     }
@@ -489,9 +516,9 @@ fn efficiencies(path: &Path) -> Result<Trigger> {
 }
 
 fn describe(response: &AnyResponse) -> Result<Value> {
-    Ok(json!({ "name": response.name(), "species": response.species(), "hash": response.content_hash()?,
-        "data_between_ev": response.data_range_ev(), "bootstrap_sets": response.n_bootstrap_sets(),
-        "caption": response.caption() }))
+    Ok(json!({ "name": response.name(), "species": response.species(), "crystal": response.crystal(),
+        "hash": response.content_hash()?, "data_between_ev": response.data_range_ev(),
+        "bootstrap_sets": response.n_bootstrap_sets(), "caption": response.caption() }))
 }
 
 /// A lone response as [`describe`] has it, several as a list.

@@ -13,6 +13,7 @@ use knockon::spectra::detector::Detector;
 use knockon::spectra::fitting::{
     DRAWN_SETS, FittedCounts, FittedParameter, MOST_RESPONSE_SETS, Model, SpectrumFit, check_counts, fit_spectrum,
 };
+use knockon::spectra::materials::{Material, doubt_crystal};
 use knockon::spectra::user::{BinnedSpectrum, Content, UserSpectrum, parse_measured_spectrum};
 use knockon::spectra::{AnyResponse, Responses, Settings};
 use serde_json::{Value, json};
@@ -142,7 +143,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.exposure_kg_day.is_some() && !model.needs_crystal() {
         progress::say("--exposure-kg-day changes nothing: no component of the model is a rate per kg and day");
     }
+    if model.needs_crystal() {
+        let material = &settings[0].material;
+        progress::say(&crystal_in_words(&settings[0], &responses, arguments.settings.is_some())?);
+        doubt_crystal(&responses, material).iter().for_each(|doubt| progress::say(doubt));
+    }
     tell(&fit, &detector, &measured);
+    if let Some(doubt) = doubt_simulation(&fit, settings[0].capture.captures) {
+        progress::say(&doubt);
+    }
     if let Some(left_out) = left_out(&fit, responses.n_bootstrap_sets()) {
         progress::say(&left_out);
     }
@@ -181,6 +190,35 @@ fn tell(fit: &SpectrumFit, detector: &Detector, measured: &BinnedSpectrum) {
     if !fit.counts_are_whole() {
         progress::say("the counts are not whole numbers: errors and p-value are those of Poisson counts all the same");
     }
+}
+
+/// Which crystal the rates are for, and which of its elements have no response.
+fn crystal_in_words(settings: &Settings, responses: &Responses, is_given: bool) -> Result<String> {
+    let material = Material::from_formula(&settings.material)?;
+    let others = material.composition.iter().map(|(element, _)| element.symbol).filter(|symbol| !responses.has(symbol));
+    let others: Vec<&str> = others.collect();
+    let source = if is_given { "" } else { " (the default: --settings names another, as material)" };
+    let uncorrected = match others.len() {
+        0 => String::new(),
+        _ => format!("; recoils of {} count as they are, without a response", others.join(", ")),
+    };
+    Ok(format!("crystal {}{source}{uncorrected}", settings.material))
+}
+
+/// The spectrum of captures is simulated and taken as exact: up to this many fitted captures for each simulated one its fluctuations add
+/// no more than a tenth to the variances.
+const FITTED_PER_SIMULATED: f64 = 0.1;
+
+/// A fit of so many captures that those of the simulated spectrum are seen.
+fn doubt_simulation(fit: &SpectrumFit, simulated: u64) -> Option<String> {
+    let fitted = fit.parameters.iter().find(|p| p.name == "capture.captures")?.value;
+    (fitted > FITTED_PER_SIMULATED * simulated as f64).then(|| {
+        format!(
+            "the spectrum of {fitted:.2e} captures is that of {simulated} simulated ones, whose fluctuations errors and p-value leave out: \
+             give captures = {:.0} below [capture] in --settings",
+            (fitted / FITTED_PER_SIMULATED).min(1e9)
+        )
+    })
 }
 
 /// The settings as if the figures were for each element that has a response: all of them must be elements of the crystal.

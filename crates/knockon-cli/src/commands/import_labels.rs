@@ -142,7 +142,7 @@ fn refuse_to_replace(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Folders become the .poscar files in them, by name.
+/// Folders become the output of the run in them, else their .poscar files, by name.
 fn all_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in given {
@@ -154,15 +154,27 @@ fn all_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(path).with_context(unreadable)?;
         let found = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>();
         let mut found = found.with_context(unreadable)?;
+        if let Some(output) = RUN_OUTPUTS.iter().map(|name| path.join(name)).find(|output| found.contains(output)) {
+            files.push(output);
+            continue;
+        }
         found.retain(|file| ending(file) == "poscar");
         found.sort();
         if found.is_empty() {
-            bail!("{}: expected .poscar files in this folder, found none. Name the files to read", path.display());
+            bail!(
+                "{}: expected {} or .poscar files in this folder, found none. Name the files to read, for example {}/*/vasprun.xml",
+                path.display(),
+                RUN_OUTPUTS.join(", "),
+                path.display()
+            );
         }
         files.extend(found);
     }
     Ok(files)
 }
+
+/// What a folder of VASP holds, the better one first.
+const RUN_OUTPUTS: [&str; 2] = ["vasprun.xml", "OUTCAR"];
 
 fn ending(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()

@@ -3,6 +3,7 @@
 mod bench;
 mod campaign;
 mod candidate_file;
+mod check;
 mod correct;
 mod data;
 mod dft_input;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Relax(relax::Arguments),
     /// Elastic constants of a crystal, with a model or a first-principles code.
     Elastic(elastic::Arguments),
+    /// Check what cascades need of a potential: crystal, stiffness, vibrations, dynamics, recoils, repulsion.
+    Check(check::Arguments),
     /// Convert a MILADY .pot file or LAMMPS .snapcoeff/.snapparam files into a model.
     Import(import::Arguments),
     /// Run one recoil cascade.
@@ -89,6 +92,7 @@ impl Command {
             Self::Evaluate(arguments) => evaluate::run(&arguments),
             Self::Relax(arguments) => relax::run(&arguments),
             Self::Elastic(arguments) => elastic::run(&arguments),
+            Self::Check(arguments) => check::run(&arguments),
             Self::Import(arguments) => import::run(&arguments),
             Self::Recoil(arguments) => recoil::run(&arguments),
             Self::Campaign(arguments) => campaign::run(&arguments),

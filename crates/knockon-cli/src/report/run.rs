@@ -132,13 +132,19 @@ impl Run {
 
     /// Stages without results, with the command that makes them.
     pub(crate) fn missing_stages(&self) -> Vec<(&'static str, &'static str)> {
+        // Of the three spectra that knockon spectra makes, one is that of captures in tungsten.
+        let is_of_tungsten = self.response.as_ref().is_none_or(|response| response.species == "W");
         let stages = [
             (self.fit.is_none(), "Fit of the potential", "knockon fit"),
             (self.checks.is_none(), "Checks of the potential", "knockon fit"),
             (self.campaign.is_none() || self.samples.is_none(), "Recoil cascades", "knockon campaign"),
             (self.response.is_none() || self.stored_energy.is_none(), "Response of the crystal", "knockon response"),
-            (self.capture.is_none(), "Neutron-capture spectrum", "knockon spectra"),
-            (self.dark_matter.is_none() && self.cevns.is_none(), "Dark-matter and neutrino spectra", "knockon spectra"),
+            (is_of_tungsten && self.capture.is_none(), "Neutron-capture spectrum", "knockon spectra"),
+            (
+                is_of_tungsten && self.dark_matter.is_none() && self.cevns.is_none(),
+                "Dark-matter and neutrino spectra",
+                "knockon spectra",
+            ),
         ];
         stages.into_iter().filter(|s| s.0).map(|(_, stage, command)| (stage, command)).collect()
     }

@@ -40,6 +40,6 @@ pub use plan::{Plan, PlannedRun, check_size};
 pub use recoil::{Border, Followed, MAX_RECOIL_ENERGY_EV, RecoilSettings, RecoilTask, Snapshot, run_recoil};
 pub use record::{Displacement, Recoil};
 pub use settings::{CampaignSettings, Directions, FrameSettings, GradeSettings, RecoilEnergy};
-pub use sites::InequivalentSites;
+pub use sites::{InequivalentSites, RecoilSite};
 pub use starts::{PerfectBox, Start, Thermalization, Thermalized, central_atom, thermalize};
 pub use wigner_seitz::{Defects, SpeciesDefects};

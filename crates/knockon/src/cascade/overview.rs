@@ -1,7 +1,8 @@
 //! `campaign.json`: a campaign as a whole, for all who use what it gave.
 
-use super::{CampaignSettings, KineticEnergies, UnitCell};
+use super::{CampaignSettings, InequivalentSites, KineticEnergies, RecoilSite, UnitCell};
 use crate::io::read_text_if_there;
+use crate::symmetry::{POSITION_TOLERANCE_ANGSTROM, point_operations};
 use crate::{Error, Species};
 use glam::{DMat3, DVec3};
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,22 @@ impl CampaignOverview {
     /// The operations that map the surroundings of the recoiling atom onto themselves.
     pub fn site_operations(&self) -> Vec<DMat3> {
         self.operations.iter().map(|rows| DMat3::from_cols_array(rows).transpose()).collect()
+    }
+
+    /// Which site of its element the recoiling atom is on. Fails if the symmetry of `unit_cell` cannot be found.
+    pub fn site(&self) -> Result<RecoilSite, Error> {
+        let crystal = self.unit_cell.atoms("unit_cell")?;
+        let sites = InequivalentSites::find(&crystal, self.species)?;
+        // Atom k of the box is atom k mod n of the unit cell.
+        sites.of_atom(self.central_atom_index % crystal.len()).ok_or_else(|| {
+            let problem = format!("expected an atom of {} as central_atom_index, found another", self.species);
+            Error::input("campaign.json", problem, REMEDY)
+        })
+    }
+
+    /// The crystal's own, which map the recoiling atom onto every one that is equivalent to it.
+    pub fn point_operations(&self) -> Result<Vec<DMat3>, Error> {
+        point_operations(&self.unit_cell.atoms("unit_cell")?, POSITION_TOLERANCE_ANGSTROM)
     }
 }
 

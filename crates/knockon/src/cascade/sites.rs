@@ -11,6 +11,17 @@ const SAME_POSITION_ANGSTROM: f64 = 0.1;
 /// More sites than this are not listed: a crystal that is not ideal has as many as atoms.
 const MAX_LISTED: usize = 12;
 
+/// One of the inequivalent sites of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoilSite {
+    /// From 1.
+    pub number: usize,
+    /// Atoms in the cell that the crystal is given in.
+    pub multiplicity: usize,
+    /// How many sites the element has.
+    pub n_sites: usize,
+}
+
 /// The sites of one element in a crystal, equivalent ones as one. They are numbered from 1 in the order in which their first
 /// atoms stand in the crystal.
 pub struct InequivalentSites<'a> {
@@ -39,6 +50,12 @@ impl<'a> InequivalentSites<'a> {
             }
         }
         if atoms.is_empty() { Err(no_such_atom(species)) } else { Ok(Self { crystal, species, atoms }) }
+    }
+
+    /// The site of an atom of the crystal; none if it is of another element.
+    pub fn of_atom(&self, atom: usize) -> Option<RecoilSite> {
+        let index = self.atoms.iter().position(|atoms| atoms.contains(&atom))?;
+        Some(RecoilSite { number: index + 1, multiplicity: self.atoms[index].len(), n_sites: self.count() })
     }
 
     /// How many sites there are, at least one.

@@ -106,8 +106,8 @@ impl CheckSettings {
         self.source.as_ref().map_or_else(String::new, |source| format!(" ({source})"))
     }
 
-    /// Checks what types cannot; `place` names the file.
-    pub(crate) fn validate(&self, place: &str) -> Result<(), Error> {
+    /// Fails if a value makes no sense; `place` is what the error calls the settings.
+    pub fn validate(&self, place: &str) -> Result<(), Error> {
         let LatticeConstants { a, b, c } = self.lattice_angstrom;
         let lengths_fine = [a, b, c].into_iter().flatten().all(is_positive);
         let are_positive = |cells: &[usize; 3]| cells.iter().all(|n| *n > 0);

@@ -16,6 +16,8 @@ const TOLERANCE_EV: f64 = 0.05;
 /// Below this distance every pair must repel, whatever the data say: kernels start at 1.3 A, the shortest bonds of
 /// these crystals are 1.7 A long, and nothing but O-O comes closer to a minimum (1.2 A in the molecule).
 const ALWAYS_REPULSIVE_ANGSTROM: f64 = 1.2;
+/// A pair of which there are no data must repel up to here.
+const UP_TO_WITHOUT_DATA_ANGSTROM: f64 = 2.0;
 
 /// One point of a scan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -110,12 +112,13 @@ pub(super) fn check(scans: &[ScanPoint]) -> Vec<Check> {
     for scan in scans.chunk_by(same) {
         let Some(ScanPoint { pair: [a, b], environment, .. }) = scan.first() else { continue };
         let begin = |p: &&ScanPoint| p.has_data;
-        let data_begin = scan.iter().find(begin).map_or(2.0, |p| p.distance_angstrom);
-        let end = data_begin.max(ALWAYS_REPULSIVE_ANGSTROM);
+        let data_begin = scan.iter().find(begin).map(|p| p.distance_angstrom);
+        let end = data_begin.unwrap_or(UP_TO_WITHOUT_DATA_ANGSTROM).max(ALWAYS_REPULSIVE_ANGSTROM);
         let holes = silent_ranges(scan, end, bond_angstrom(scans, [*a, *b])).map(deepest_hole);
         let (hole, place) = holes.max_by(|x, y| x.0.total_cmp(&y.0)).unwrap_or((0.0, 0.0));
         let at = if hole > 0.0 { format!(", rises up to {place:.2} A") } else { String::new() };
-        let detail = format!("data begin at {data_begin:.2} A{at}");
+        let begin = data_begin.map_or("no data".to_owned(), |distance| format!("data begin at {distance:.2} A"));
+        let detail = format!("{begin}{at}");
         let name = format!("{a}-{b} hole in {environment}");
         let wanted = format!("below {TOLERANCE_EV} up to {end:.2} A and in gaps of the data");
         checks.push(Check::new(&name, hole, "eV", wanted, hole < TOLERANCE_EV, detail));

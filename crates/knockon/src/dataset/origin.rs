@@ -4,14 +4,16 @@ use crate::io::Frame;
 use std::collections::BTreeSet;
 
 /// Info keys that must agree; a missing one is a value of its own.
-const ALWAYS: [&str; 3] = ["xc", "ecut", "code"];
+const ALWAYS: [&str; 4] = ["xc", "ecut", "code", CHARGE];
+/// Charge of the box in e, of one that is not neutral: its energy depends on where the electrons went.
+const CHARGE: &str = "charge";
 /// Info keys that must agree where both labels have them: not every program writes them.
 const WHERE_KNOWN: [&str; 3] = ["pseudopotentials", "label_settings", "energy_kind"];
 
 /// Settings that some labels have in common.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
-    always: [String; 3],
+    always: [String; 4],
     where_known: [Option<String>; 3],
 }
 
@@ -71,7 +73,8 @@ impl Origin {
 
     /// For people.
     pub fn name(&self) -> String {
-        let keys = ALWAYS.iter().zip(&self.always).map(|(k, v)| format!("{k} {v}"));
+        let is_told = |(key, value): &(&&str, &String)| **key != CHARGE || value.as_str() != "-";
+        let keys = ALWAYS.iter().zip(&self.always).filter(is_told).map(|(k, v)| format!("{k} {v}"));
         let more = WHERE_KNOWN.iter().zip(&self.where_known).filter_map(|(k, v)| Some(format!("{k} {}", v.as_ref()?)));
         keys.chain(more).collect::<Vec<_>>().join(", ")
     }
@@ -111,6 +114,10 @@ mod tests {
         assert!(Origin::agree(&a, &silent) && !Origin::agree(&a, &c));
         let [one_way, other_way, repeated, more] =
             ["PAW O, PAW Si", "PAW Si, PAW O", "PAW Si, PAW O, PAW Si", "PAW Si_h, PAW O"].map(label);
+        let mut charged = one_way.clone();
+        charged.info.set("charge", "2");
+        assert!(!Origin::agree(&one_way, &charged) && Origin::of(&charged).name().contains("charge 2"));
+        assert!(!Origin::of(&one_way).name().contains("charge"));
         assert!(Origin::agree(&one_way, &other_way) && Origin::agree(&one_way, &repeated));
         assert!(!Origin::agree(&one_way, &more));
     }

@@ -132,7 +132,7 @@ impl TrainingData {
             let found = format!("expected the species of the model, found {species} in \"{id}\"");
             return Err(Error::input(place, found, "Add it to model.species, or name the configuration in leave_out"));
         }
-        let class_name = frame.class().unwrap_or("default");
+        let class_name = frame.class().unwrap_or(NO_CLASS);
         let Some(class) = settings.classes.iter().position(|c| c.name == class_name) else {
             unknown_classes.add(class_name, place);
             return Ok(());
@@ -194,6 +194,9 @@ fn refuse_unknown_names(leave_out: &[String], frames: &[(String, Frame)]) -> Res
     Err(Error::input("data_files", found, "Correct the name or take it out of leave_out"))
 }
 
+/// What the settings call labels without a class.
+const NO_CLASS: &str = "default";
+
 /// Classes of the data that the settings lack: all of them are named at once.
 #[derive(Default)]
 struct UnknownClasses {
@@ -214,7 +217,14 @@ impl UnknownClasses {
         let listed = self.counts.iter().map(|(class, n)| format!("[[class]] \"{class}\" (for {n} configurations)"));
         let listed = listed.collect::<Vec<_>>().join(", ");
         let found = format!("expected {listed} in the settings, found none of that name");
-        Err(Error::input(place, found, "Add each with its weights, or name the configurations in leave_out"))
+        let remedy = match self.counts.get(NO_CLASS) {
+            None => "Add each with its weights, or name the configurations in leave_out".to_owned(),
+            Some(n) => format!(
+                "{n} labels have no class (key cls) and are called \"{NO_CLASS}\": say what they are (knockon data import --class NAME), \
+                 since classes have weights of their own; or add each with its weights, or name the configurations in leave_out"
+            ),
+        };
+        Err(Error::input(place, found, remedy))
     }
 }
 

@@ -16,7 +16,7 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
         Error::input(
             place,
             "expected text in UTF-8, found other bytes",
-            "Give a text file, not a binary or compressed one",
+            "Save it as text in UTF-8 (spreadsheets: CSV UTF-8), neither in another encoding nor binary or compressed",
         )
     })
 }

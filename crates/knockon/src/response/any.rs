@@ -1,6 +1,6 @@
 //! A response of either kind, by name or from a file.
 
-use super::{Response, ResponseMatrix, StoredEnergy};
+use super::{Response, ResponseMatrix, StoredEnergy, published};
 use crate::Error;
 use crate::io::content_hash;
 use std::path::Path;
@@ -118,6 +118,17 @@ impl AnyResponse {
         match self {
             Self::Curves(response) => response.content_hash(),
             Self::Matrix(matrix) => Ok(content_hash(matrix.to_csv().as_bytes())),
+        }
+    }
+
+    /// Formula of the crystal that it holds for, where that is known: what a recoil leaves behind depends on it. Matrices do not say.
+    pub fn crystal(&self) -> Option<&str> {
+        match self {
+            Self::Curves(response) => match &response.campaign {
+                Some(campaign) => campaign.crystal.as_deref(),
+                None => Some(published::FORMULA),
+            },
+            Self::Matrix(_) => None,
         }
     }
 

@@ -146,7 +146,9 @@ pub(super) fn check_alone(
     let mut missing = Vec::new();
     if !fermi::is_determined_by(&all_trials(samples)) {
         missing.push(
-            "the defect probability (two recoil energies at which some leave defects and some do not)".to_owned(),
+            "the defect probability (two recoil energies at which some leave defects and some do not, and one at which less than half \
+             as many do as at the best)"
+                .to_owned(),
         );
     }
     if !matches!(fitted.mean_rule, Rule::Fitted { .. }) {
@@ -166,13 +168,18 @@ pub(super) fn check_alone(
         format!("{} of {} at {} eV{mean}", values.len(), s.runs.len(), s.recoil_energy_ev)
     };
     let found: Vec<String> = samples.iter().map(of_energy).collect();
+    let n_left_out: usize = samples.iter().map(|s| s.n_left_out).sum();
+    let flagged = match n_left_out {
+        0 => String::new(),
+        n => format!(" ({n} more left out: their flags are not among accepted_flags)"),
+    };
     let problem = format!(
-        "expected enough recoils of {recoils} to fix {}, found defects left by {}; the paper's numbers are for W in CaWO4",
+        "expected enough recoils of {recoils} to fix {}, found defects left by {}{flagged}; the paper's numbers are for W in CaWO4",
         missing.join(" and "),
         found.join(", ")
     );
-    let remedy = "Add recoil energies and directions to the campaign, which goes on where it stopped: energies at which some recoils \
-                  leave defects, and above. Where there are enough, means of the fitted shape may not grow: try another shape";
+    let remedy = "Add recoil energies and directions to the campaign, which goes on where it stopped: energies at which few recoils \
+                  leave defects, some, and above. Where there are enough, means of the fitted shape may not grow: try another shape";
     Err(Error::input(place, problem, remedy))
 }
 

@@ -38,7 +38,9 @@ impl Tag {
     }
 
     /// Weight of a recoil along the unit vector `vector`: exp((cos t - 1) / width^2), the distribution of von Mises and
-    /// Fisher, which is a Gaussian in small angles t; averaged over the images of the vector under `operations`.
+    /// Fisher, which is a Gaussian in small angles t; averaged over the images of the vector under `operations`. These are to be those of
+    /// the crystal, not only of the site: a tag does not say which of its equivalent atoms recoiled, and what is along d for one
+    /// tungsten atom of CaWO4 is along -d for its neighbour.
     pub fn weight(&self, vector: DVec3, operations: &[DMat3]) -> f64 {
         let width = self.width_deg.to_radians();
         let near = |v: DVec3| ((self.direction.dot(v) - 1.0) / (width * width)).exp();
@@ -57,7 +59,7 @@ pub struct TagIdentity {
     pub direction: [f64; 3],
     /// Angular standard deviation of the weights in degrees.
     pub width_deg: f64,
-    /// Symmetry operations of the site by which directions were repeated.
+    /// Symmetry operations of the crystal by which directions were repeated.
     pub n_operations: usize,
     /// Sampled directions that count.
     pub n_directions: usize,
@@ -73,7 +75,7 @@ impl TagIdentity {
         let [x, y, z] = self.direction;
         format!(
             "along ({x:.3}, {y:.3}, {z:.3}) within {} degrees (standard deviation of the weights): {:.1} effective directions \
-             of {}, on average {:.0} degrees away, {} operations of the site",
+             of {}, on average {:.0} degrees away, {} operations of the crystal",
             self.width_deg, self.effective_directions, self.n_directions, self.mean_angle_deg, self.n_operations
         )
     }
@@ -190,6 +192,18 @@ mod tests {
         assert!(weights.iter().all(|w| (w - weights[0]).abs() < 1e-12 && *w > 0.0), "{weights:?}");
         let wide = Tag::new(u, 180.0).unwrap();
         assert!(wide.weight(v, &operations) > 0.8 && wide.weight(u, &operations) < 1.0);
+    }
+
+    /// Half of the tungsten atoms of CaWO4 are the other half's mirror images: a tag sees no difference between d and -d.
+    #[test]
+    fn equivalent_atoms_of_other_orientation_are_seen_too() {
+        let scheelite = crate::dynamics::testing::calcium_tungstate();
+        let operations = crate::symmetry::point_operations(&scheelite, 0.01).unwrap();
+        assert_eq!(operations.len(), 8, "4/m");
+        let (u, v) = (DVec3::new(0.3, -0.5, 0.7).normalize(), DVec3::new(-0.2, 0.9, 0.4).normalize());
+        let [along, against] = [u, -u].map(|d| Tag::new(d, 15.0).unwrap());
+        assert!((along.weight(v, &operations) - against.weight(v, &operations)).abs() < 1e-12);
+        assert!((along.weight(v, &bar_four()) - against.weight(v, &bar_four())).abs() > 1e-6);
     }
 
     #[test]

@@ -82,15 +82,20 @@ fn energies_with_both(trials: &[Trials]) -> usize {
     trials.iter().filter(|t| t.fraction > 0.0 && t.fraction < 1.0).count()
 }
 
-/// Whether the trials alone fix midpoint and width: two energies with both outcomes.
+/// Whether the trials alone fix midpoint and width: two energies with both outcomes, and energies on both sides of the rise. On its
+/// plateau two energies have both outcomes as well, and any rise below them fits.
 pub(super) fn is_determined_by(trials: &[Trials]) -> bool {
-    energies_with_both(trials) >= 2
+    let highest = trials.iter().map(|t| t.fraction).fold(0.0, f64::max);
+    let is_below = |t: &Trials| t.fraction < 0.5 * highest;
+    energies_with_both(trials) >= 2 && trials.iter().any(is_below)
 }
 
 /// Akaike's criterion: a further number must raise twice the log likelihood by more.
 const WORTH_A_PARAMETER: f64 = 2.0;
-/// Energies with both outcomes that it takes to look for a plateau: two fix midpoint and width.
+/// Energies with both outcomes that it takes to look for a plateau: two fix midpoint and width,
 const ENERGIES_FOR_PLATEAU: usize = 3;
+/// where the prior does not.
+const ENERGIES_FOR_PLATEAU_WITH_PRIOR: usize = 1;
 
 /// Maximum of the weighted binomial likelihood, with a plateau below 1 where one is looked for and worth a parameter. The prior takes part only
 /// when the data alone do not fix the function ([`is_determined_by`]).
@@ -99,26 +104,28 @@ pub(super) fn fit(trials: &[Trials], prior: &FermiPrior, plateau: bool) -> Fermi
         return prior.centre;
     }
     let free = is_determined_by(trials);
+    let cost = |fermi: Fermi| fermi.cost(trials) + if free { 0.0 } else { prior.cost(fermi) };
     let plain = |p: &[f64]| Fermi { midpoint_ev: p[0], width_ev: p[1].exp(), plateau: 1.0 };
-    let cost = |p: &[f64]| {
-        let fermi = plain(p);
-        let belief = || {
-            let log_width = (fermi.width_ev / prior.centre.width_ev).ln();
-            0.5 * ((fermi.midpoint_ev - prior.centre.midpoint_ev) / prior.midpoint_deviation_ev).powi(2)
-                + 0.5 * (log_width / prior.log_width_deviation).powi(2)
-        };
-        fermi.cost(trials) + if free { 0.0 } else { belief() }
-    };
-    let best = minimise(&[prior.centre.midpoint_ev, prior.centre.width_ev.ln()], &[5.0, 0.3], 1e-12, cost);
+    let start = [prior.centre.midpoint_ev, prior.centre.width_ev.ln()];
+    let best = minimise(&start, &[5.0, 0.3], 1e-12, |p| cost(plain(p)));
     let certain = plain(&best);
-    if !plateau || energies_with_both(trials) < ENERGIES_FOR_PLATEAU {
+    let fewest = if free { ENERGIES_FOR_PLATEAU } else { ENERGIES_FOR_PLATEAU_WITH_PRIOR };
+    if !plateau || energies_with_both(trials) < fewest {
         return certain;
     }
     let limited = |p: &[f64]| Fermi { midpoint_ev: p[0], width_ev: p[1].exp(), plateau: 1.0 / (1.0 + (-p[2]).exp()) };
-    let best = minimise(&[best[0], best[1], 3.0], &[5.0, 0.3, 1.0], 1e-12, |p| limited(p).cost(trials));
+    let best = minimise(&[best[0], best[1], 3.0], &[5.0, 0.3, 1.0], 1e-12, |p| cost(limited(p)));
     let limited = limited(&best);
-    let gain = 2.0 * (certain.cost(trials) - limited.cost(trials));
-    if gain > WORTH_A_PARAMETER { limited } else { certain }
+    if 2.0 * (cost(certain) - cost(limited)) > WORTH_A_PARAMETER { limited } else { certain }
+}
+
+impl FermiPrior {
+    /// Minus the logarithm of its density, without what is the same for all functions.
+    fn cost(&self, fermi: Fermi) -> f64 {
+        let log_width = (fermi.width_ev / self.centre.width_ev).ln();
+        0.5 * ((fermi.midpoint_ev - self.centre.midpoint_ev) / self.midpoint_deviation_ev).powi(2)
+            + 0.5 * (log_width / self.log_width_deviation).powi(2)
+    }
 }
 
 /// ln(e^a + e^b).
@@ -174,6 +181,20 @@ mod tests {
         let found = fit(&[Trials { recoil_energy_ev: 112.0, fraction: 1.0, effective_number: 8.0 }], &PRIOR, true);
         assert!((found.midpoint_ev - 50.0).abs() < 2.0 && (found.width_ev - 10.0).abs() < 1.0, "{found:?}");
         assert_eq!(fit(&[], &PRIOR, true).midpoint_ev.round(), 50.0);
+    }
+
+    /// Recoils that all come from the plateau: without belief a rise of thousands of eV fits as well.
+    #[test]
+    fn energies_on_the_plateau_leave_the_rise_to_the_prior() {
+        let of = |fractions: [f64; 3]| {
+            let trial = |(recoil_energy_ev, fraction)| Trials { recoil_energy_ev, fraction, effective_number: 200.0 };
+            let data: Vec<Trials> = [81.0, 112.0, 160.0].into_iter().zip(fractions).map(trial).collect();
+            (is_determined_by(&data), fit(&data, &PRIOR, true))
+        };
+        let (determined, found) = of([0.94, 0.95, 0.94]);
+        assert!(!determined && (found.midpoint_ev - 50.0).abs() < 4.0 && found.width_ev < 13.0, "{found:?}");
+        assert!((found.plateau - 0.945).abs() < 0.02, "{found:?}");
+        assert!(of([0.3, 0.8, 0.95]).0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::io::content_hash;
 
 /// Version of `response.json` that this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 impl Response {
     /// `response.json`.
@@ -35,7 +35,7 @@ impl Response {
         // Parsed again from the text where possible: errors then name a line.
         let mut response: Self = match value.get("format_version").and_then(serde_json::Value::as_u64) {
             Some(1) => serde_json::from_value(upgraded(value)).map_err(bad)?,
-            // Version 2 had no plateau, version 3 no power law.
+            // Version 2 had no plateau, version 3 no power law, version 4 no crystal.
             _ => serde_json::from_str(text).map_err(bad)?,
         };
         response.format_version = FORMAT_VERSION;

@@ -153,6 +153,9 @@ pub struct CampaignIdentity {
     pub n_flagged: usize,
     /// Recoil energies in eV.
     pub energies_ev: Vec<f64>,
+    /// Formula of the crystal, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crystal: Option<String>,
     /// Hashes of further potentials whose campaigns widen the bootstrap sets and, pooled, count for the best parameters too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_potentials: Vec<String>,
@@ -225,7 +228,8 @@ impl Response {
     /// The response that the recoils of campaigns give. Where recoils of W do not suffice, the paper's numbers complete it; such
     /// recoils of another species are refused. Tables of one potential are put together; the potential of the first table gives
     /// the best parameters, or all together do ([`Settings::pool_potentials`]), and the others widen the bootstrap sets. With a tag and
-    /// the symmetry operations of the site (Cartesian), recoils count by how close they or their images are to its direction.
+    /// the point operations of the crystal (Cartesian), recoils count by how close they or their images are to its direction
+    /// ([`Tag::weight`]).
     pub fn from_tables(
         tables: &[RecoilTable],
         settings: Settings,
@@ -248,6 +252,7 @@ impl Response {
             n_cascades: samples.iter().map(|s| s.runs.len()).sum(),
             n_flagged,
             energies_ev: samples.iter().map(|s| s.recoil_energy_ev).collect(),
+            crystal: reference.iter().find_map(|table| table.crystal.as_deref()).map(formula),
             other_potentials: groups[1..].iter().map(|(hash, _)| (*hash).to_owned()).collect(),
         };
         let known = published::parameters(settings.shape);
@@ -398,6 +403,27 @@ fn weighted(
         None => None,
     };
     Ok((recoils, identity))
+}
+
+/// The formula of a cell: elements in the order of their first atoms, but that of the paper's crystal as everybody writes it.
+fn formula(symbols: &[String]) -> String {
+    if published::is_crystal(symbols) {
+        return published::FORMULA.to_owned();
+    }
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for symbol in symbols {
+        match counts.iter_mut().find(|(known, _)| known == symbol) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((symbol, 1)),
+        }
+    }
+    let divides = |n: &usize| counts.iter().all(|(_, count)| count % n == 0);
+    let units = (1..=symbols.len()).rev().find(divides).unwrap_or(1);
+    let part = |(symbol, count): &(&str, usize)| match count / units {
+        1 => (*symbol).to_owned(),
+        n => format!("{symbol}{n}"),
+    };
+    counts.iter().map(part).collect()
 }
 
 /// The same text with a large first letter.

@@ -13,6 +13,7 @@ pub const MEANS: [(f64, f64, usize); 2] = [(81.0, 7.5, 160), (160.0, 11.0, 320)]
 
 /// What recoils in the paper, and the atoms of the formula unit of its crystal.
 pub(super) const SPECIES: &str = "W";
+pub(super) const FORMULA: &str = "CaWO4";
 const CRYSTAL: [(&str, usize); 3] = [("Ca", 1), ("O", 4), ("W", 1)];
 
 /// Whether these are all atoms of a cell of the paper's crystal.

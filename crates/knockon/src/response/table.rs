@@ -2,6 +2,7 @@
 
 use super::published;
 use crate::Error;
+use crate::cascade::RecoilSite;
 use crate::io::{CsvRow, CsvTable};
 use glam::DVec3;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +106,8 @@ pub struct RecoilTable {
     pub hash: String,
     /// Chemical symbols of all atoms of the crystal's cell, where they are known.
     pub crystal: Option<Vec<String>>,
+    /// Which of the inequivalent sites of its element recoiled, where that is known.
+    pub site: Option<RecoilSite>,
     /// Its recoils.
     pub recoils: Vec<Recoil>,
 }
@@ -143,6 +146,15 @@ impl RecoilTable {
         species == published::SPECIES && self.crystal.as_deref().is_none_or(published::is_crystal)
     }
 
+    /// Solid angle in sr of each direction, by species and recoil energy (its bits).
+    fn directions(&self) -> BTreeMap<(&str, u64), BTreeMap<u32, f64>> {
+        let mut directions: BTreeMap<(&str, u64), BTreeMap<u32, f64>> = BTreeMap::new();
+        for r in &self.recoils {
+            directions.entry((&r.species, r.recoil_energy_ev.to_bits())).or_default().insert(r.direction, r.weight_sr);
+        }
+        directions
+    }
+
     /// Hash of the potential of all recoils of a species.
     pub(super) fn potential(&self, species: &str) -> Result<Option<&str>, Error> {
         let mut of_species = self.recoils.iter().filter(|r| r.species == species);
@@ -159,13 +171,14 @@ impl RecoilTable {
 /// The recoils of several tables. Directions are told apart by their vectors. Starts of the same number are the
 /// same but where two tables are of different potentials, or have recoils along one direction from them that store different
 /// energies: those of the later table get new numbers then. Where the tables sample different directions at one energy, each table counts as much as it has
-/// directions.
+/// directions. Of inequivalent sites each counts as it has atoms in the crystal, and directions are of one site.
 pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
     if let [table] = tables {
         refuse_repeated(table)?;
         return Ok(table.recoils.clone());
     }
-    let mut indices: BTreeMap<[i64; 3], u32> = BTreeMap::new();
+    let sites = SiteShares::of(tables)?;
+    let mut indices: BTreeMap<(usize, [i64; 3]), u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut all: Vec<Recoil> = Vec::new();
     let mut first_starts: BTreeMap<&str, u32> = BTreeMap::new();
@@ -174,10 +187,8 @@ pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
         let next = all.iter().map(|r| r.start + 1).max().unwrap_or(0);
         let first = *first_starts.entry(potential).or_insert(next);
         let first_start = if repeats(&all, &table.recoils, first) { next } else { first };
-        let mut shares: BTreeMap<(&str, u64), BTreeMap<u32, f64>> = BTreeMap::new();
-        for r in &table.recoils {
-            shares.entry((&r.species, r.recoil_energy_ev.to_bits())).or_default().insert(r.direction, r.weight_sr);
-        }
+        let shares = table.directions();
+        let site = sites.number(table);
         for recoil in &table.recoils {
             let Some(vector) = recoil.vector else {
                 let problem = "expected the columns direction_x, direction_y, direction_z, found none";
@@ -194,14 +205,58 @@ pub(super) fn merged(tables: &[&RecoilTable]) -> Result<Vec<Recoil>, Error> {
                 return Err(Error::input(&table.name, problem, "Give every recoil in one table only"));
             }
             let next = indices.len() as u32;
-            let direction = *indices.entry(key).or_insert(next);
+            let direction = *indices.entry((site, key)).or_insert(next);
             let share = &shares[&(recoil.species.as_str(), recoil.recoil_energy_ev.to_bits())];
-            let factor = share.len() as f64 / share.values().sum::<f64>();
+            let factor = share.len() as f64 / share.values().sum::<f64>() * sites.factor(table, recoil);
             let start = recoil.start + first_start;
             all.push(Recoil { direction, start, weight_sr: recoil.weight_sr * factor, ..recoil.clone() });
         }
     }
     Ok(all)
+}
+
+/// What the recoils of inequivalent sites count, so that each site counts as it has atoms; of one site nothing changes.
+struct SiteShares<'a>(BTreeMap<(&'a str, u64), BTreeMap<usize, f64>>);
+
+impl<'a> SiteShares<'a> {
+    /// Fails if the site of a table is not known where others are of several, or if a site has no recoils of an energy.
+    fn of(tables: &[&'a RecoilTable]) -> Result<Self, Error> {
+        let known: BTreeSet<usize> = tables.iter().filter_map(|t| Some(t.site?.number)).collect();
+        if known.len() < 2 {
+            return Ok(Self(BTreeMap::new()));
+        }
+        let mut directions: BTreeMap<(&str, u64), BTreeMap<usize, f64>> = BTreeMap::new();
+        for table in tables {
+            let Some(site) = table.site else {
+                let problem =
+                    "expected to know which site recoiled, as of the other tables, found no campaign.json beside it";
+                return Err(Error::input(&table.name, problem, "Give the folder of the campaign"));
+            };
+            for (of, found) in table.directions() {
+                *directions.entry(of).or_default().entry(site.number).or_default() += found.len() as f64;
+            }
+        }
+        if let Some(((species, energy), _)) = directions.iter().find(|(_, sites)| sites.len() < known.len()) {
+            let energy = f64::from_bits(*energy);
+            let problem = format!("expected recoils of {energy} eV of every site of {species}, found none of some");
+            return Err(Error::input("campaign", problem, "Do the same recoil energies for all sites"));
+        }
+        Ok(Self(directions))
+    }
+
+    /// The site of a table's directions; all are of one where no others are known.
+    fn number(&self, table: &RecoilTable) -> usize {
+        table.site.filter(|_| !self.0.is_empty()).map_or(0, |site| site.number)
+    }
+
+    /// What the directions of a table count for one recoil.
+    fn factor(&self, table: &RecoilTable, recoil: &Recoil) -> f64 {
+        let directions = self.0.get(&(recoil.species.as_str(), recoil.recoil_energy_ev.to_bits()));
+        match (directions, table.site) {
+            (Some(directions), Some(site)) => site.multiplicity as f64 / directions[&site.number],
+            _ => 1.0,
+        }
+    }
 }
 
 /// Fails if one table has a recoil twice, or two directions of one number, as tables have that were pasted together.
@@ -248,7 +303,7 @@ mod tests {
             let header = "species,recoil_energy_ev,direction,direction_x,direction_y,direction_z,weight_sr,start,\
                           stored_energy_ev,flags,model_hash\n";
             let recoils = parse_recoils(&format!("{header}{rows}"), "r.csv").unwrap();
-            let table = RecoilTable { name: "r.csv".into(), hash: String::new(), recoils, crystal: None };
+            let table = RecoilTable { name: "r.csv".into(), hash: String::new(), recoils, crystal: None, site: None };
             merged(&[&table]).map_err(|error| error.to_string())
         };
         let row = |x: f64, start: u32, stored: f64| {
@@ -300,7 +355,38 @@ mod tests {
             flags: String::new(),
             model_hash: "m".to_owned(),
         };
-        RecoilTable { name: name.to_owned(), hash: String::new(), crystal: None, recoils: vec![recoil(0), recoil(1)] }
+        RecoilTable {
+            name: name.to_owned(),
+            hash: String::new(),
+            crystal: None,
+            site: None,
+            recoils: vec![recoil(0), recoil(1)],
+        }
+    }
+
+    /// Two atoms store 5 eV, four 9 eV, along the same direction; the first site has one more table.
+    #[test]
+    fn inequivalent_sites_count_as_they_have_atoms() {
+        let at = |number, multiplicity, table: RecoilTable| RecoilTable {
+            site: Some(RecoilSite { number, multiplicity, n_sites: 2 }),
+            ..table
+        };
+        let a = at(1, 2, table("a", 5.0, DVec3::X));
+        let (b, c) = (at(1, 2, table("b", 5.0, DVec3::Y)), at(2, 4, table("c", 9.0, DVec3::X)));
+        let all = merged(&[&a, &b, &c]).unwrap();
+        let weight = |of: &dyn Fn(&Recoil) -> bool| all.iter().filter(|r| of(r)).map(|r| r.weight_sr).sum::<f64>();
+        let of_first = weight(&|r| r.stored_energy_ev < 8.0) / weight(&|_| true);
+        assert!((of_first - 1.0 / 3.0).abs() < 1e-12, "{of_first}");
+        let directions: BTreeSet<u32> = all.iter().map(|r| r.direction).collect();
+        assert_eq!(directions.len(), 3, "one direction of two sites is two");
+        let unknown = table("d", 5.0, DVec3::Z);
+        assert!(merged(&[&a, &c, &unknown]).unwrap_err().to_string().contains("d: expected to know which site"));
+        let mut other_energy = c.clone();
+        other_energy.recoils.iter_mut().for_each(|r| r.recoil_energy_ev = 112.0);
+        assert!(merged(&[&a, &other_energy]).unwrap_err().to_string().contains("of every site of W"));
+        // One site: as if nothing were known of it.
+        let plain = |t: &RecoilTable| RecoilTable { site: None, ..t.clone() };
+        assert_eq!(merged(&[&a, &b]).unwrap(), merged(&[&plain(&a), &plain(&b)]).unwrap());
     }
 
     /// Campaigns number their starts from 0: where another energy is stored along the same direction, it is another start.

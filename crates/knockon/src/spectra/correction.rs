@@ -104,7 +104,14 @@ impl Settings {
 
     fn species_is_missing(&self) -> Error {
         let problem = format!("expected an element of {}, found \"{}\"", self.material, self.species);
-        Error::input("species", problem, "Name the crystal (material) in the settings, and one of its elements")
+        Error::input(
+            "species",
+            problem,
+            format!(
+                "Name the crystal in a file of settings, e.g. material = \"Al2O3\" (--settings), and one of its elements; the default is {}",
+                Self::default().material
+            ),
+        )
     }
 
     /// Internal bins.

@@ -2,6 +2,7 @@
 
 use super::elements::ELEMENTS;
 use crate::Error;
+use crate::response::Responses;
 use crate::units::ATOMIC_MASS_EV;
 
 /// A nuclide of an element's natural mixture.
@@ -114,6 +115,21 @@ pub struct Material {
     pub composition: Vec<(&'static Element, u32)>,
 }
 
+/// What is wrong with responses for recoils in a crystal of this formula, in words: one that is of another crystal. Of some the crystal is
+/// not known.
+pub fn doubt_crystal(responses: &Responses, formula: &str) -> Option<String> {
+    let asked = Material::from_formula(formula).ok()?;
+    let is_other = |crystal: &str| Material::from_formula(crystal).is_ok_and(|own| !own.is_like(&asked));
+    let other = responses.iter().find(|response| response.crystal().is_some_and(is_other))?;
+    Some(format!(
+        "the spectrum is of {formula}, the response {} of {} in {}: what a recoil leaves behind depends on the crystal, and this is no \
+         correction for it",
+        other.name(),
+        other.species(),
+        other.crystal().unwrap_or_default()
+    ))
+}
+
 impl Material {
     /// Reads a formula without brackets, such as `CaWO4` or `Al2O3`.
     pub fn from_formula(formula: &str) -> Result<Self, Error> {
@@ -148,6 +164,14 @@ impl Material {
             return Err(bad("expected at least one element"));
         }
         Ok(Self { formula: formula.to_owned(), composition })
+    }
+
+    /// Whether two formulas are of the same composition: `WCaO4` and `Ca2W2O8` are.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let [own, others] = [self, other].map(|m| f64::from(m.composition.iter().map(|(_, n)| n).sum::<u32>()));
+        let share = |m: &Self, symbol: &str| m.composition.iter().find(|(e, _)| e.symbol == symbol).map_or(0, |c| c.1);
+        self.composition.len() == other.composition.len()
+            && self.composition.iter().all(|(e, n)| f64::from(*n) * others == f64::from(share(other, e.symbol)) * own)
     }
 
     /// Mass of one formula unit in u.

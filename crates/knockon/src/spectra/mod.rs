@@ -30,7 +30,10 @@ pub use correction::{
     correct, dark_matter as dark_matter_recoils,
 };
 pub use curve::Curve;
-pub use detected::{DetectedSpectrum, complete_from_ev, complete_up_to_ev, detect, detect_into, too_coarse_between_ev};
+pub use detected::{
+    DetectedSpectrum, complete_from_ev, complete_up_to_ev, detect, detect_into, extrapolated_from_ev,
+    too_coarse_between_ev,
+};
 pub use events::{Event, simulate, simulate_binned};
 pub use form_factor::helm_squared;
 pub use pointwise::{CaptureRate, ElementRate, capture_rate, check_energies, parse_energies, rates_by_element};

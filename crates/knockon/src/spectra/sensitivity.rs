@@ -163,7 +163,10 @@ fn outcome(
 }
 
 fn quantiles(sets: &[Sensitivity], q: f64) -> Sensitivity {
-    let of = |value: &dyn Fn(&Sensitivity) -> f64| quantile(&mut sets.iter().map(value).collect::<Vec<_>>(), q);
+    // Of the sets that have the feature, as the landmarks.
+    let of = |value: &dyn Fn(&Sensitivity) -> f64| {
+        quantile(&mut sets.iter().map(value).filter(|number| !number.is_nan()).collect::<Vec<_>>(), q)
+    };
     let form = |i: usize| {
         let first = sets.first().map_or("none", |s| s.forms[i]);
         if sets.iter().all(|s| s.forms[i] == first) { first } else { "mixed" }

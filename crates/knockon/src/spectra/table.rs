@@ -1,4 +1,4 @@
-//! Tables that users bring as text, by one set of rules: a byte-order mark, blank lines and lines that start with `#` are skipped,
+//! Tables that users bring as text, by one set of rules: a byte-order mark, blank lines, rows of empty cells, `sep=;` and lines that start with `#` are skipped,
 //! cells may be quoted, and the first line is a header if no cell of it begins like a number.
 
 /// A line of a table.
@@ -14,7 +14,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     // Spreadsheets begin with a byte-order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let all = text.lines().enumerate().map(|(index, text)| Line { number: index + 1, text });
-    all.filter(|line| !line.text.trim().is_empty() && !line.text.trim_start().starts_with('#'))
+    all.filter(|line| !line.says_nothing() && !line.text.trim_start().starts_with('#'))
 }
 
 /// The names of columns in the comment right above a first row of numbers, as NumPy writes them: as many as the row has cells, one of
@@ -29,6 +29,12 @@ pub(super) fn names_above(text: &str, first: Line<'_>) -> Option<Vec<String>> {
 }
 
 impl<'a> Line<'a> {
+    /// Blank, or an empty row of a spreadsheet, or the line in which one names its separator.
+    fn says_nothing(self) -> bool {
+        let text = self.text.trim();
+        text.chars().all(|c| [';', ',', '\t', ' ', '"'].contains(&c)) || (text.starts_with("sep=") && text.len() <= 5)
+    }
+
     /// Cells by the first of semicolon, comma and tab that the line has, else by blanks: a decimal comma between semicolons stays in
     /// its cell, where it is no number. Cells may be empty.
     pub(super) fn cells(self) -> Vec<&'a str> {
@@ -114,6 +120,7 @@ mod tests {
         let expected =
             [(4, vec!["energy (eV)", "counts"]), (5, vec!["1,5", "2"]), (6, vec!["3", "", "4"]), (7, vec!["5", "6"])];
         assert_eq!(found, expected);
+        assert_eq!(lines("sep=;\n;;\n1;2\n,,\n").count(), 1);
         assert!(lines("3\t\t4\n3, 4\n3 ;4;\n\"3\",\"4\"").all(|line| line.cells_of_two() == ["3", "4"]));
         assert!(is_header(&["time_fs", ""]) && !is_header(&["0", "one"]) && !is_header(&["10eV", "50%"]));
         assert_eq!(lines("energy (keV) efficiency").next().unwrap().column_names(), ["energy (keV)", "efficiency"]);

@@ -7,11 +7,14 @@ use glam::{DMat3, DVec3};
 use knockon::Atoms;
 use knockon::io::read_structure;
 use knockon::response::Settings;
-use knockon::symmetry::{POSITION_TOLERANCE_ANGSTROM, site_symmetry};
+use knockon::symmetry::{POSITION_TOLERANCE_ANGSTROM, point_operations, site_symmetry};
 use std::path::Path;
 
-/// Symmetry of the recoiling atom's site, and the axes that figures show.
+/// What repeats directions, and the axes that figures show.
 pub(super) struct Crystal {
+    /// For one atom: operations of the recoiling atom's site.
+    pub(super) site_operations: Vec<DMat3>,
+    /// For all that are equivalent to it: operations of the crystal.
     pub(super) operations: Vec<DMat3>,
     pub(super) axes: Vec<(&'static str, DVec3)>,
 }
@@ -23,12 +26,17 @@ impl Crystal {
             let atoms = read_structure(file)?.atoms;
             let v = atoms.cell.vectors;
             let axes = [("a", v.x_axis), ("b", v.y_axis), ("c", v.z_axis)].map(|(name, v)| (name, v.normalize()));
-            let operations = site_operations(&atoms, &settings.species, file)?;
-            return Ok(Some(Self { operations, axes: axes.to_vec() }));
+            let site_operations = site_operations(&atoms, &settings.species, file)?;
+            let operations = point_operations(&atoms, POSITION_TOLERANCE_ANGSTROM)?;
+            return Ok(Some(Self { site_operations, operations, axes: axes.to_vec() }));
         }
         let Some(first) = arguments.campaign.first() else { return Ok(None) };
-        let campaign = campaign_beside(&table_path(first))?;
-        Ok(campaign.map(|campaign| Self { operations: campaign.site_operations(), axes: axes(&campaign) }))
+        let Some(campaign) = campaign_beside(&table_path(first))? else { return Ok(None) };
+        Ok(Some(Self {
+            site_operations: campaign.site_operations(),
+            operations: campaign.point_operations()?,
+            axes: axes(&campaign),
+        }))
     }
 }
 

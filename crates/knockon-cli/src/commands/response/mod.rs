@@ -19,6 +19,7 @@ use knockon::response::{
     self, DirectionStatistics, EnergyLossSettings, RecoilTable, Response, ResponseMatrix, Settings, Tag,
 };
 use knockon::spectra::{AnyResponse, parse_energies};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What `--help` says below the options.
@@ -29,6 +30,7 @@ response: a Fermi function for the defect probability, and a family of distribut
 width are curves in the recoil energy. What a campaign of W in CaWO4 does not fix is filled with the
 numbers printed in the paper or with assumptions; response.json says which is which. Campaigns of
 other recoils must fix every part: two energies at which some recoils leave defects and some do not,
+one with less than half of the highest share of recoils with defects,
 and two with enough stored energies. The crystal is that of --crystal or of the campaign.json beside
 the table. Without --campaign: the response of the printed numbers alone.
 
@@ -172,7 +174,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let crystal = Crystal::find(arguments, &settings)?;
     let tables = read_tables(arguments)?;
-    doubt_crystal(&tables, &settings.species).iter().for_each(|doubt| progress::say(doubt));
+    let doubts = [doubt_crystal(&tables, &settings.species), doubt_sites(&tables, &settings.species)];
+    doubts.iter().flatten().for_each(|doubt| progress::say(doubt));
     let toward: Option<(Tag, &[DMat3])> = match (tag, &crystal) {
         (None, _) => None,
         (Some(_), _) if tables.is_empty() => {
@@ -180,7 +183,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         (Some(tag), Some(crystal)) => Some((tag, crystal.operations.as_slice())),
         (Some(_), None) => bail!(
-            "--direction: expected campaign.json beside the table for the symmetry of the site, found none. \
+            "--direction: expected campaign.json beside the table for the symmetry of the crystal, found none. \
              Give the unit cell with --crystal"
         ),
     };
@@ -192,6 +195,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         write_matrix(&arguments.on_grid(&response)?, arguments)?;
     }
     progress::say(&response.caption());
+    left_out(&response, &tables)?.iter().for_each(|told| progress::say(told));
     let default = || arguments.matrix.is_none().then(|| PathBuf::from("knockon-out/response"));
     match arguments.output.clone().or_else(default) {
         Some(output) => write_response(&response, &tables, toward, crystal.as_ref(), &output),
@@ -225,7 +229,7 @@ fn write_response(
     write("directions.csv", tables::directions(response, &by_direction(&used))?)?;
     let statistics = by_direction(&all);
     if let Some(crystal) = crystal.filter(|_| !statistics.is_empty()) {
-        let svg = direction_maps::draw(&direction_maps_of(&statistics), &crystal.operations, &crystal.axes);
+        let svg = direction_maps::draw(&direction_maps_of(&statistics), &crystal.site_operations, &crystal.axes);
         write_atomically(&output.join("direction-maps.png"), &raster::png(&svg)?)?;
         write("direction-maps.svg", svg)?;
     }
@@ -285,6 +289,29 @@ fn doubt_crystal(tables: &[RecoilTable], species: &str) -> Option<String> {
     ))
 }
 
+/// Recoils that did not count for their flags. Near one direction, most are left out anyway.
+fn left_out(response: &Response, tables: &[RecoilTable]) -> Result<Option<String>> {
+    let Some(campaign) = response.campaign.as_ref().filter(|_| response.tag.is_none()) else { return Ok(None) };
+    let all = Response::reference_recoils(tables, &response.settings, None)?;
+    let n_all = all.iter().filter(|recoil| recoil.species == response.species).count();
+    let n_left_out = n_all.saturating_sub(campaign.n_cascades);
+    Ok((n_left_out > 0)
+        .then(|| format!("{n_left_out} of {n_all} recoils were left out for flags that are not among accepted_flags")))
+}
+
+/// Tables of some of the sites only that an element has.
+fn doubt_sites(tables: &[RecoilTable], species: &str) -> Option<String> {
+    let n_sites = tables.iter().find_map(|table| table.site)?.n_sites;
+    let found: BTreeSet<usize> = tables.iter().filter_map(|table| Some(table.site?.number)).collect();
+    (found.len() < n_sites).then(|| {
+        let numbers = found.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        format!(
+            "only site {numbers} of the {n_sites} of {species} that no symmetry maps onto each other: for a response of all, do a campaign \
+             of each (`site` in its settings) and give them all, each with a --campaign of its own"
+        )
+    })
+}
+
 /// The tables of all campaigns, with the crystal that was given or is in the campaign.json beside each.
 fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
     let given = arguments.crystal.as_deref().map(read_structure).transpose()?;
@@ -303,11 +330,15 @@ fn read_tables(arguments: &Arguments) -> Result<Vec<RecoilTable>> {
         if path.is_dir() {
             refuse_old_table(path, recoils.len())?;
         }
-        let crystal = match &given {
-            Some(symbols) => Some(symbols.clone()),
-            None => campaign_beside(&file)?.map(|campaign| symbols(&campaign.unit_cell.species)),
+        // With a crystal that was given, campaign.json may be one of an earlier version.
+        let campaign = match &given {
+            Some(_) => campaign_beside(&file).ok().flatten(),
+            None => campaign_beside(&file)?,
         };
-        Ok(RecoilTable { hash: content_hash(text.as_bytes()), crystal, recoils, name })
+        let of_campaign = || campaign.as_ref().map(|campaign| symbols(&campaign.unit_cell.species));
+        let crystal = given.clone().or_else(of_campaign);
+        let site = campaign.as_ref().and_then(|campaign| campaign.site().ok());
+        Ok(RecoilTable { hash: content_hash(text.as_bytes()), crystal, site, recoils, name })
     };
     arguments.campaign.iter().map(read).collect()
 }

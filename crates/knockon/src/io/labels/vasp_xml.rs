@@ -158,6 +158,18 @@ fn mesh(kpoints: Node<'_, '_>) -> Option<String> {
     Some(describe_mesh(&divisions, &shift.collect::<Vec<f64>>()))
 }
 
+/// Charge of the box in e, if it is not neutral: what the atoms of each type (number, element, mass, valence, ...) bring less the electrons
+/// that there are.
+fn charge(types: &[Node<'_, '_>], n_electrons: Option<&str>) -> Option<f64> {
+    let brought = |row: &Node<'_, '_>| -> Option<f64> {
+        let cells: Vec<&str> = row.children().filter(Node::is_element).map(|c| c.text().unwrap_or("").trim()).collect();
+        Some(cells.first()?.parse::<f64>().ok()? * cells.get(3)?.parse::<f64>().ok()?)
+    };
+    let neutral: f64 = types.iter().map(brought).sum::<Option<f64>>()?;
+    let charge = neutral - n_electrons?.trim().parse::<f64>().ok()?;
+    (charge.abs() > 1e-3).then(|| (charge * 1e4).round() / 1e4)
+}
+
 fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
     let version = child(root, "generator", None).and_then(|n| child(n, "i", Some("version"))).and_then(|n| n.text());
@@ -170,8 +182,11 @@ fn settings(root: Node<'_, '_>, parameters: Node<'_, '_>) -> Vec<(&'static str, 
     let find = |key: &str| parameter(parameters, key).or_else(|| parameter(incar?, key));
     let types = child(root, "atominfo", None).and_then(|n| child(n, "array", Some("atomtypes")));
     let rows = types.and_then(|n| child(n, "set", None));
-    let titles = rows.into_iter().flat_map(|n| n.children().filter(Node::is_element).collect::<Vec<_>>());
-    let titles: Vec<&str> = titles.filter_map(|row| row.last_element_child()?.text()).map(str::trim).collect();
+    let rows: Vec<Node> = rows.into_iter().flat_map(|n| n.children().filter(Node::is_element)).collect();
+    let titles: Vec<&str> = rows.iter().filter_map(|row| row.last_element_child()?.text()).map(str::trim).collect();
+    if let Some(charge) = charge(&rows, find("NELECT")) {
+        settings.push(("charge", format!("{charge}")));
+    }
     if let Some(xc) = super::vasp_outcar::functional(find, &titles) {
         settings.push(("xc", xc));
     }

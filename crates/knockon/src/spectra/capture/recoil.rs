@@ -56,16 +56,15 @@ impl SlowingDown {
         }
     }
 
-    /// Share of the momentum that is left when this emission comes.
-    fn momentum_left(&self, emission: &Emission) -> f64 {
-        let time_fs = emission.delay_s * 1e15;
+    /// Share that is left of a momentum this long after the nucleus got it.
+    fn share_left(&self, age_fs: f64) -> f64 {
         match self {
-            Self::Limit(Limit::Prompt) => f64::from(!emission.electron),
+            Self::Limit(Limit::Prompt) => 1.0,
             Self::Limit(Limit::Stopped) => 0.0,
-            Self::TimeFs(constant) => (-time_fs / constant).exp(),
+            Self::TimeFs(constant) => (-age_fs / constant).exp(),
             Self::Curve(curve) => {
-                let before = curve.rows().first().is_some_and(|row| time_fs < row[0]);
-                if before { 1.0 } else { curve.at(time_fs).unwrap_or(0.0) }
+                let before = curve.rows().first().is_some_and(|row| age_fs < row[0]);
+                if before { 1.0 } else { curve.at(age_fs).unwrap_or(0.0) }
             }
         }
     }
@@ -88,8 +87,8 @@ pub(super) fn direction(random: &mut Pcg64) -> DVec3 {
     DVec3::new(across * cosine, across * sine, z)
 }
 
-/// Energy in eV that the recoiling nucleus of this mass leaves in the crystal, `directions` being those of the emissions.
-/// What it loses on the way counts as well as what it has left at the end.
+/// Energy in eV that the recoiling nucleus of this mass leaves in the crystal, `directions` being those of the emissions: the work of each
+/// of them on the nucleus, which all ends there, on the way or at the end. Each momentum fades for itself.
 pub(super) fn recoil_energy_ev(
     emissions: &[Emission],
     directions: &[DVec3],
@@ -97,13 +96,20 @@ pub(super) fn recoil_energy_ev(
     slowing_down: &SlowingDown,
 ) -> f64 {
     let energy = |momentum: DVec3| momentum.length_squared() / (2.0 * mass_ev);
-    let (mut left_behind, mut momentum) = (0.0, DVec3::ZERO);
+    let mut work = 0.0;
+    // Momenta in eV/c with the time in fs since the nucleus got them.
+    let mut kicks: Vec<(DVec3, f64)> = Vec::with_capacity(emissions.len());
     for (emission, direction) in emissions.iter().zip(directions) {
-        let slowed = momentum * slowing_down.momentum_left(emission);
-        left_behind += energy(momentum) - energy(slowed);
-        momentum = slowed - momentum_ev(emission) * *direction;
+        if emission.electron && matches!(slowing_down, SlowingDown::Limit(Limit::Prompt)) {
+            kicks.clear();
+        }
+        kicks.iter_mut().for_each(|(_, age_fs)| *age_fs += emission.delay_s * 1e15);
+        let left: DVec3 = kicks.iter().map(|(kick, age_fs)| *kick * slowing_down.share_left(*age_fs)).sum();
+        let kick = -momentum_ev(emission) * *direction;
+        work += energy(left + kick) - energy(left);
+        kicks.push((kick, 0.0));
     }
-    left_behind + energy(momentum)
+    work
 }
 
 #[cfg(test)]
@@ -159,8 +165,19 @@ mod tests {
         let rows = "20 1\n50 0.6\n100 0.2\n200 0";
         let curve = SlowingDown::Curve(Curve::parse(rows, "test", CURVE_COLUMNS).unwrap());
         for (time_fs, expected) in [(0.0, 1.0), (35.0, 0.8), (50.0, 0.6), (75.0, 0.4), (150.0, 0.1), (300.0, 0.0)] {
-            assert!((curve.momentum_left(&gamma(1e6, time_fs * 1e-15)) - expected).abs() < 1e-12, "{time_fs}");
+            assert!((curve.share_left(time_fs) - expected).abs() < 1e-12, "{time_fs}");
         }
+    }
+
+    /// The first momentum is looked up at its own age when the third gamma ray comes, not at that of the second one.
+    #[test]
+    fn each_momentum_fades_for_itself() {
+        let curve = SlowingDown::Curve(Curve::parse("0 1\n30 0.8\n60 0.2", "test", CURVE_COLUMNS).unwrap());
+        let cascade = [gamma(5e6, 0.0), gamma(1.0, 3e-14), gamma(5e5, 3e-14)];
+        let found = recoil_energy_ev(&cascade, &[DVec3::X; 3], MASS_EV, &curve);
+        let cross = 0.2 * 5e6 * 5e5 / MASS_EV;
+        let expected = (25e12 + 25e10) / (2.0 * MASS_EV) + cross;
+        assert!((found - expected).abs() < 1e-4, "{found} {expected}");
     }
 
     #[test]

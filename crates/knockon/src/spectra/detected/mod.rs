@@ -106,6 +106,15 @@ pub fn complete_up_to_ev(
     Ok(Some(scale * (end - highest) - FAR_SIGMAS * detector.resolution.at(scale * end)))
 }
 
+/// Recoil energy in eV up to which all responses rest on cascades, and measured energy from which on spectra hold recoils beyond, whose
+/// stored energy is extrapolated.
+pub fn extrapolated_from_ev(responses: &Responses, detector: &Detector) -> Result<[f64; 2], Error> {
+    let highest = responses.iter().map(|response| response.data_range_ev()[1]).fold(f64::INFINITY, f64::min);
+    let best = responses.best();
+    let stored = best.iter().map(|stored| stored.mean_ev(highest)).fold(0.0, f64::max);
+    Ok([highest, detector.scale(responses, &best)? * (highest - stored)])
+}
+
 /// Measured energy in eV below which a spectrum that begins above its lowest recoils gives too few counts: the resolution brings
 /// recoils up from below its first edge. None if it begins within 1 eV, or its first bin is empty.
 pub fn complete_from_ev(

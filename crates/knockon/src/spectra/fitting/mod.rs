@@ -112,9 +112,9 @@ pub fn check_counts(measured: &BinnedSpectrum, place: &str) -> Result<(), Error>
         return Ok(());
     }
     let problem = format!("expected counts as observed, found \"{}\", which is read as a rate", measured.column);
-    let remedy = "The Poisson likelihood needs counts. Multiply a rate per kg, day and eV by the exposure in kg day and \
-                  the width of each bin in eV first, and name the column counts; if the column holds counts already, rename it or \
-                  say so (content counts)";
+    let remedy = "The Poisson likelihood needs counts. Multiply the rate by what its unit divides by: the exposure in kg day if it is per kg \
+                  and day, and the width of each bin, in keV (that in eV over 1000) if it is per keV; name the column counts then. If \
+                  the column holds counts already, rename it or say so (content counts)";
     Err(Error::input(place, problem, remedy))
 }
 

@@ -257,7 +257,7 @@ fn data_without_meaning_are_refused() {
     let good = binned(edges(), vec![3.0; 30]);
     let rate = BinnedSpectrum { content: Content::Density, ..good.clone() };
     let message = refused(&rate);
-    assert!(message.contains("expected counts") && message.contains("width of each bin in eV"), "{message}");
+    assert!(message.contains("expected counts") && message.contains("width of each bin, in keV"), "{message}");
     assert!(refused(&binned(edges(), vec![0.0; 30])).contains("found none in 30"));
     assert!(refused(&binned(vec![20.0, 40.0], vec![5.0])).contains("free parameters"));
     let wide = Detector { resolution: Resolution { constant_ev: 200.0, slope: 0.0 }, ..detector() };

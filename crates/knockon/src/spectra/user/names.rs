@@ -48,6 +48,11 @@ const COUNTS: [&str; 5] = ["counts", "count", "events", "entries", "hits"];
 /// Words for rates and densities.
 const RATES: [&str; 6] = ["rate", "rates", "density", "flux", "dru", "drde"];
 
+/// Units with which only rates come, whatever stands between: `counts_kevkgd`, `hits kg d`,
+const PER_UNIT: [&str; 4] = ["kev", "kg", "day", "sec"];
+/// or whose inverse is written without a sign for it: `counts keV-1 kg-1 d-1`.
+const INVERSE_UNITS: [&str; 5] = ["ev-1", "kg-1", "day-1", "d-1", "s-1"];
+
 /// Whether a column's name says that it holds counts in bins: a word of [`COUNTS`] in it, in any letter case, but nothing of a rate.
 pub(super) fn is_counts(header: &str) -> bool {
     let header = header.to_lowercase();
@@ -59,8 +64,8 @@ pub(super) fn is_counts(header: &str) -> bool {
 pub(super) fn is_rate(header: &str) -> bool {
     let header = header.to_lowercase().replace("_per_bin", "").replace(" per bin", "").replace("/bin", "");
     let mut words = header.split(|c: char| !c.is_alphanumeric());
-    ["_per_", " per ", "/", "^-1", "\u{207b}\u{b9}"].iter().any(|per| header.contains(per))
-        || words.any(|word| RATES.contains(&word))
+    ["_per_", " per ", "/", "^-1", "\u{207b}\u{b9}"].iter().chain(&INVERSE_UNITS).any(|per| header.contains(per))
+        || words.any(|word| RATES.contains(&word) || PER_UNIT.iter().any(|unit| word.starts_with(unit)))
 }
 
 pub(super) fn is_error(header: &str) -> bool {

@@ -220,7 +220,11 @@ impl Table<'_> {
                 "expected a column \"energy_ev\", or \"energy_low_ev\" and \"energy_high_ev\", found neither but {}",
                 self.header.join(", ")
             );
-            return Err(Error::input(format!("{}, header", self.name), problem, "Name the energies so"));
+            return Err(Error::input(
+                format!("{}, header", self.name),
+                problem,
+                "Name the energies so; they are read in eV, convert others first",
+            ));
         };
         let centres = self.energies(column)?;
         ascending(&centres)?;

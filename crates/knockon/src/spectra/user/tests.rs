@@ -15,7 +15,17 @@ fn binned(text: &str) -> BinnedSpectrum {
 fn nothing_is_guessed_wrong_in_silence() {
     let content = |name: &str| binned(&format!("energy_ev,{name}\n10,1\n20,2\n30,1\n")).content;
     assert_eq!([content("counts"), content("Counts_total")], [Content::Counts; 2]);
-    for name in ["counts/keV", "counts per keV", "rate", "count_rate", "events_per_ev", "hits/keV"] {
+    for name in [
+        "counts/keV",
+        "counts per keV",
+        "rate",
+        "count_rate",
+        "events_per_ev",
+        "hits/keV",
+        "counts keV-1 kg-1 d-1",
+        "hits_kev",
+        "counts_kgd",
+    ] {
         assert_eq!(content(name), Content::Density, "{name}");
     }
     for name in ["counts_per_bin", "counts/bin", "true_counts", "Total counts", "observed_events"] {
