@@ -334,7 +334,7 @@ impl Settings {
             coefficients_ev: vec![vec![0.0; n_components]; n_channels],
             similarity: None,
         });
-        let electrostatic = settings.electrostatic.map(|shape| Electrostatic::empty(shape, &settings.species));
+        let electrostatic = settings.electrostatic.clone().map(|shape| Electrostatic::empty(shape, &settings.species));
         Model {
             format_version: FORMAT_VERSION,
             name: self.name.clone(),

@@ -188,7 +188,8 @@ fn charges_are_found_in_labels_made_with_them() {
         damping_per_angstrom: 0.2,
         smoothing_per_angstrom: 0.9,
         inner_switch: InnerSwitch { start_angstrom: 0.7, end_angstrom: 1.2 },
-        cutoff_switch: CutoffSwitch::default(),
+        cutoff_switch: CutoffSwitch::Quintic,
+        dipole_charges_e: vec![1.0, -1.0, 3.0],
     });
     let alone = settings.validate("fit.toml").unwrap_err().to_string();
     assert!(alone.contains("expected model.electrostatic and prior.electrostatic, both or neither"), "{alone}");

@@ -5,13 +5,12 @@
 
 use super::Evaluation;
 use super::bispectrum::Bispectrum;
-use super::electrostatic::{ElectrostaticShape, Surroundings};
+use super::electrostatic::{Surroundings, add_rows};
 use super::grouping::{Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::linear::{for_each_lane, outer};
 use super::model::{Model, pair_index};
 use super::pair_function::{basis_function, fixed_function};
 use super::similarity::{SimilarityGradients, SimilarityKernel};
-use crate::units::COULOMB_EV_ANGSTROM;
 use crate::{Atoms, Error, NeighborList};
 use glam::{DMat3, DVec3};
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,7 @@ pub enum Sharing {
 
 /// Which coefficient stands in which column: intercepts, bispectrum coefficients (by set, channel, component),
 /// two-body coefficients (by pair, kernel), similarities (by central species, reference), products of charges (by pair), responses to
-/// fields (by central species, pair).
+/// fields (by central species, pair), products of polarisabilities (by pair), responses to fields of dipoles (by central species, pair).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Columns {
     sharing: Sharing,
@@ -43,6 +42,7 @@ pub struct Columns {
     /// By central species.
     n_references: Vec<usize>,
     has_charges: bool,
+    has_dipoles: bool,
 }
 
 impl Columns {
@@ -57,6 +57,7 @@ impl Columns {
             n_species,
             n_pairs: n_species * (n_species + 1) / 2,
             has_charges: model.electrostatic.is_some(),
+            has_dipoles: model.electrostatic.as_ref().is_some_and(|e| e.dipoles.is_some()),
             n_kernels: model.pair.as_ref().map_or(0, |p| p.centers_angstrom.len()),
             n_references: model
                 .central
@@ -68,7 +69,7 @@ impl Columns {
 
     /// Number of columns.
     pub fn len(&self) -> usize {
-        self.responses(self.n_species).start
+        self.dipole_responses(self.n_species).start
     }
 
     /// True if there are no columns.
@@ -120,6 +121,23 @@ impl Columns {
         let (charges, n) = (self.charges(), self.charges().len());
         charges.end + species * n..charges.end + (species + 1) * n
     }
+
+    /// Columns of the products of polarisabilities, by pair of species; none in a model whose dipoles do not act on each other.
+    pub fn dipole_products(&self) -> Range<usize> {
+        let start = self.responses(self.n_species).start;
+        start..start + if self.has_dipoles { self.n_pairs } else { 0 }
+    }
+
+    /// Columns of the responses of a central species to fields of dipoles, by pair of species; none in such a model.
+    pub fn dipole_responses(&self, species: usize) -> Range<usize> {
+        let (products, n) = (self.dipole_products(), self.dipole_products().len());
+        products.end + species * n..products.end + (species + 1) * n
+    }
+
+    /// Number of species.
+    pub(super) fn n_species(&self) -> usize {
+        self.n_species
+    }
 }
 
 /// How the energy of one configuration and its derivatives depend on the coefficients.
@@ -139,7 +157,7 @@ pub struct DesignRows {
 const STRAINS: usize = 6;
 
 /// The rows as they are made, column by column: what is added to one column lies together.
-struct RowsByColumn {
+pub(super) struct RowsByColumn {
     energy: Vec<f64>,
     /// For each column the forces on all atoms, then strain.
     derivatives: Vec<f64>,
@@ -169,8 +187,12 @@ impl RowsByColumn {
         DesignRows { energy: self.energy, forces: rows, strain, fixed: self.fixed }
     }
 
+    pub(super) fn add_energy(&mut self, column: usize, energy: f64) {
+        self.energy[column] += energy;
+    }
+
     /// Adds the derivative of a site energy with respect to the vector from `atom` to `other`.
-    fn add_gradient(&mut self, column: usize, [atom, other]: [usize; 2], vector: DVec3, gradient: DVec3) {
+    pub(super) fn add_gradient(&mut self, column: usize, [atom, other]: [usize; 2], vector: DVec3, gradient: DVec3) {
         let length = 3 * self.n_atoms + STRAINS;
         let column = &mut self.derivatives[column * length..][..length];
         for (axis, g) in gradient.to_array().into_iter().enumerate() {
@@ -261,7 +283,7 @@ pub fn design_rows(
     }
     if let Some(electrostatic) = &model.electrostatic {
         let around = Surroundings::new(atoms, &grouping.species, neighbors);
-        add_charges(columns, &electrostatic.shape, &around, &mut rows);
+        add_rows(columns, &electrostatic.shape, &around, &mut rows);
     }
     Ok(rows.into_rows())
 }
@@ -300,40 +322,6 @@ fn add_pair(
     rows.add_fixed(atoms, n.vector, 0.5 * value, direction * (0.5 * slope));
 }
 
-/// Adds what the atoms feel of charges.
-fn add_charges(columns: &Columns, shape: &ElectrostaticShape, around: &Surroundings<'_>, rows: &mut RowsByColumn) {
-    let n_species = columns.n_species;
-    let species_of = |atom: usize| usize::from(around.species[atom]);
-    // By atom and species of the others.
-    let mut fields = vec![vec![DVec3::ZERO; n_species]; around.species.len()];
-    around.for_each_pair(shape, |[first, second], felt| {
-        fields[first][species_of(second)] += felt.vector * felt.field;
-        fields[second][species_of(first)] -= felt.vector * felt.field;
-    });
-    for (central, fields) in around.species.iter().zip(&fields) {
-        let responses = columns.responses(usize::from(*central)).start;
-        for (a, b) in (0..n_species).flat_map(|a| (a..n_species).map(move |b| (a, b))) {
-            let column = responses + pair_index(a, b, n_species);
-            rows.energy[column] += COULOMB_EV_ANGSTROM * fields[a].dot(fields[b]);
-        }
-    }
-    around.for_each_pair(shape, |atoms, felt| {
-        let [first, second] = atoms.map(species_of);
-        let column = columns.charges().start + pair_index(first, second, n_species);
-        rows.energy[column] += felt.energy;
-        rows.add_gradient(column, atoms, felt.vector, felt.energy_gradient());
-        for (atoms, vector, [central, species]) in
-            [(atoms, felt.vector, [first, second]), ([atoms[1], atoms[0]], -felt.vector, [second, first])]
-        {
-            for (other, field) in fields[atoms[0]].iter().enumerate() {
-                let column = columns.responses(central).start + pair_index(species, other, n_species);
-                let twice = if species == other { 2.0 } else { 1.0 };
-                rows.add_gradient(column, atoms, vector, felt.field_gradient(*field) * (twice * COULOMB_EV_ANGSTROM));
-            }
-        }
-    });
-}
-
 impl Model {
     /// The coefficients in the order of `columns`; of species that share them, those of the last one.
     pub fn coefficients(&self, columns: &Columns) -> Vec<f64> {
@@ -358,6 +346,14 @@ impl Model {
             }
             for (species, response) in electrostatic.responses.iter().enumerate() {
                 coefficients[columns.responses(species)].copy_from_slice(&response.coefficients_angstrom3);
+            }
+            if let Some(dipoles) = &electrostatic.dipoles {
+                for (column, product) in columns.dipole_products().zip(&dipoles.products) {
+                    coefficients[column] = product.product_angstrom6;
+                }
+                for (species, response) in dipoles.responses.iter().enumerate() {
+                    coefficients[columns.dipole_responses(species)].copy_from_slice(&response.coefficients_angstrom9);
+                }
             }
         }
         coefficients
@@ -386,6 +382,14 @@ impl Model {
             }
             for (species, response) in electrostatic.responses.iter_mut().enumerate() {
                 response.coefficients_angstrom3 = coefficients[columns.responses(species)].to_vec();
+            }
+            if let Some(dipoles) = &mut electrostatic.dipoles {
+                for (column, product) in columns.dipole_products().zip(&mut dipoles.products) {
+                    product.product_angstrom6 = coefficients[column];
+                }
+                for (species, response) in dipoles.responses.iter_mut().enumerate() {
+                    response.coefficients_angstrom9 = coefficients[columns.dipole_responses(species)].to_vec();
+                }
             }
         }
         model

@@ -64,7 +64,7 @@ mod tests {
             ]
             .map(|result| result.expect_err("an error").to_string())
         };
-        for (message, (name, newest)) in refused(newer).iter().zip([("model", 4), ("committee", 1), ("grade", 1)]) {
+        for (message, (name, newest)) in refused(newer).iter().zip([("model", 5), ("committee", 1), ("grade", 1)]) {
             let expected =
                 format!("expected a {name} file of version {newest} or older, found version 7. Install a newer");
             assert!(message.contains(&format!("some.{name}: ")) && message.contains(&expected), "{message}");

@@ -13,7 +13,7 @@
 
 use super::bispectrum::{Adjoint, Bispectrum, Coefficients, MAX_TARGETS, NeighborLanes, Radial, Sink, Workspace};
 use super::components::Components;
-use super::electrostatic::{ElectrostaticCoefficients, ElectrostaticKernel, Surroundings};
+use super::electrostatic::{ElectrostaticCoefficients, ElectrostaticKernel, Fields, Surroundings};
 use super::grouping::LaneSlots;
 use super::lanes::{Complex, LANES, Lanes};
 use super::layout::Layout;
@@ -24,7 +24,6 @@ use super::similarity::{SimilarityKernel, SimilarityWork};
 use fearless_simd::{
     Level, Simd, SimdBase, SimdCombine, SimdFloat, SimdFrom, SimdNarrow, SimdSplit, dispatch, f32x8, f32x16, f64x8,
 };
-use glam::DVec3;
 use std::array::from_fn;
 
 /// Members that are evaluated together.
@@ -188,7 +187,7 @@ impl Octet {
         &self,
         kernel: &ElectrostaticKernel,
         around: &Surroundings<'_>,
-        fields: &[DVec3],
+        fields: &Fields,
         energies_ev: &mut [f64],
     ) -> Vec<Gradient> {
         let mut forces = vec![Gradient::default(); around.atoms.len()];

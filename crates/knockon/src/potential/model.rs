@@ -26,7 +26,7 @@ use std::f64::consts::PI;
 use std::path::Path;
 
 /// The version of the model file that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 const KIND: FileKind = FileKind {
     name: "model file",
     version: FORMAT_VERSION,
@@ -178,13 +178,14 @@ impl Model {
         self.central.iter().map(|c| c.species).collect()
     }
 
-    /// The same model as the oldest version of the file that can hold it, so that older programs read it where they can: 4 for
-    /// similarities, 3 for switches other than half a cosine, 2 for charges.
+    /// The same model as the oldest version of the file that can hold it, so that older programs read it where they can: 5 for
+    /// dipoles that act on each other, 4 for similarities, 3 for switches other than half a cosine, 2 for charges.
     pub fn in_oldest_format(self) -> Self {
         let of_parts =
             [self.pair.as_ref().map(|p| p.cutoff_switch), self.electrostatic.as_ref().map(|e| e.shape.cutoff_switch)];
         let mut switches = of_parts.into_iter().flatten().chain([self.many_body.cutoff_switch]);
         let format_version = match &self.electrostatic {
+            Some(e) if e.dipoles.is_some() => 5,
             _ if self.has_similarity() => 4,
             _ if switches.any(|switch| !switch.is_cosine()) => 3,
             Some(_) => 2,

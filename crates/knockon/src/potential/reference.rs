@@ -67,10 +67,16 @@ fn wigner(two_j_max: usize, a: Complex, b: Complex) -> Layers {
     u
 }
 
-/// All neighbours of an atom closer than `reach`: species index and vector.
+/// All neighbours of an atom within the model's cutoff: species index and vector.
 pub(super) fn environment(model: &Model, atoms: &Atoms, atom: usize) -> Vec<(usize, DVec3)> {
-    let reach = model.cutoff_angstrom();
     let species = model.species();
+    let index = |other: usize| species.iter().position(|s| *s == atoms.species[other]).unwrap();
+    images(model, atoms, atom).into_iter().map(|(other, vector)| (index(other), vector)).collect()
+}
+
+/// The same with the numbers of the atoms that they are images of.
+fn images(model: &Model, atoms: &Atoms, atom: usize) -> Vec<(usize, DVec3)> {
+    let reach = model.cutoff_angstrom();
     let faces = atoms.cell.face_distances_angstrom();
     let span = |axis: usize, faces: f64| {
         if atoms.cell.periodic.test(axis) { (reach / faces).ceil() as i32 + 1 } else { 0 }
@@ -78,14 +84,13 @@ pub(super) fn environment(model: &Model, atoms: &Atoms, atom: usize) -> Vec<(usi
     let [na, nb, nc] = [span(0, faces.x), span(1, faces.y), span(2, faces.z)];
     let mut found = Vec::new();
     for (other, position) in atoms.positions.iter().enumerate() {
-        let index = species.iter().position(|s| *s == atoms.species[other]).unwrap();
         for i in -na..=na {
             for j in -nb..=nb {
                 for k in -nc..=nc {
                     let shift = atoms.cell.vectors * DVec3::new(f64::from(i), f64::from(j), f64::from(k));
                     let vector = *position + shift - atoms.positions[atom];
                     if vector.length() < reach && !(other == atom && (i, j, k) == (0, 0, 0)) {
-                        found.push((index, vector));
+                        found.push((other, vector));
                     }
                 }
             }
@@ -160,7 +165,7 @@ fn component(u: &Layers, l1: usize, l2: usize, l: usize) -> f64 {
 
 /// Charges and responses of one atom.
 fn electrostatic_energy_ev(electrostatic: &Electrostatic, central: usize, neighbors: &[(usize, DVec3)]) -> f64 {
-    let (shape, n) = (electrostatic.shape, electrostatic.responses.len());
+    let (shape, n) = (&electrostatic.shape, electrostatic.responses.len());
     let product = |other: usize| electrostatic.charges[pair_index(central, other, n)].product;
     let charges: f64 = neighbors.iter().map(|(s, d)| 0.5 * product(*s) * shape.energy(d.length())[0]).sum();
     // Every pair of neighbours by itself.
@@ -175,6 +180,35 @@ fn electrostatic_energy_ev(electrostatic: &Electrostatic, central: usize, neighb
         }
     }
     charges + COULOMB_EV_ANGSTROM * responses
+}
+
+/// What induced dipoles add to the energy of one atom.
+fn dipole_energy_ev(model: &Model, electrostatic: &Electrostatic, atoms: &Atoms, atom: usize) -> f64 {
+    let Some(dipoles) = &electrostatic.dipoles else { return 0.0 };
+    let (shape, species) = (&electrostatic.shape, model.species());
+    let (n, index) = (species.len(), |i: usize| species.iter().position(|s| *s == atoms.species[i]).unwrap());
+    let dipole = |i: usize| -> DVec3 {
+        let field = |(s, d): (usize, DVec3)| d.normalize() * (shape.dipole_charges_e[s] * shape.field(d.length())[0]);
+        environment(model, atoms, i).into_iter().map(field).sum()
+    };
+    // The derivative of a radial field: its slope along the vector, the field over the distance across it.
+    let of_neighbor = |(other, d): &(usize, DVec3)| {
+        let ([field, slope, _], p, along) = (shape.field(d.length()), dipole(*other), d.normalize());
+        let parallel = along * along.dot(p);
+        (index(*other), parallel * slope + (p - parallel) * (field / d.length()))
+    };
+    let fields: Vec<(usize, DVec3)> = images(model, atoms, atom).iter().map(of_neighbor).collect();
+    let (central, own) = (index(atom), dipole(atom));
+    let mut energy = 0.0;
+    for (a, from_a) in &fields {
+        energy += 0.5 * dipoles.products[pair_index(central, *a, n)].product_angstrom6 * own.dot(*from_a);
+        for (b, from_b) in &fields {
+            let share = if a == b { 1.0 } else { 0.5 };
+            let s = dipoles.responses[central].coefficients_angstrom9[pair_index(*a, *b, n)];
+            energy += share * s * from_a.dot(*from_b);
+        }
+    }
+    COULOMB_EV_ANGSTROM * energy
 }
 
 /// Energy of each atom in eV.
@@ -207,6 +241,7 @@ pub(super) fn energies_ev(model: &Model, atoms: &Atoms) -> Vec<f64> {
             }
             if let Some(electrostatic) = &model.electrostatic {
                 energy += electrostatic_energy_ev(electrostatic, central, &neighbors);
+                energy += dipole_energy_ev(model, electrostatic, atoms, atom);
             }
             energy
         })

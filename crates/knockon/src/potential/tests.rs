@@ -22,7 +22,7 @@ fn species(symbol: &str) -> Species {
 }
 
 /// The paper's model structure with random coefficients, all terms of comparable size. With an odd seed the second channel has
-/// a shorter cutoff and there are charges; every third seed has the smoother switch, every fifth similarities.
+/// a shorter cutoff and there are charges; every third seed has the smoother switch, with charges also dipoles, every fifth similarities.
 fn model(seed: u64) -> Model {
     let mut rng = random(seed);
     let cutoff_switch = if seed.is_multiple_of(3) { CutoffSwitch::Quintic } else { CutoffSwitch::Cosine };
@@ -56,10 +56,15 @@ fn model(seed: u64) -> Model {
             smoothing_per_angstrom: 0.9,
             inner_switch,
             cutoff_switch,
+            dipole_charges_e: if seed.is_multiple_of(3) { vec![1.4, -1.2, 3.0] } else { Vec::new() },
         };
         let mut electrostatic = Electrostatic::empty(shape, &symbols.map(species));
         electrostatic.charges.iter_mut().for_each(|c| c.product = list(1, 1.0)[0]);
         electrostatic.responses.iter_mut().for_each(|r| r.coefficients_angstrom3 = list(6, 0.5));
+        if let Some(dipoles) = &mut electrostatic.dipoles {
+            dipoles.products.iter_mut().for_each(|p| p.product_angstrom6 = list(1, 0.3)[0]);
+            dipoles.responses.iter_mut().for_each(|r| r.coefficients_angstrom9 = list(6, 0.1));
+        }
         electrostatic
     });
     Model {
@@ -248,7 +253,7 @@ fn an_isolated_atom_has_the_energy_of_its_own_density() {
 
 #[test]
 fn forces_agree_with_differences_of_energies() {
-    for potential in on_every_path(&model(5)) {
+    for potential in [5, 9].into_iter().flat_map(|seed| on_every_path(&model(seed)).collect::<Vec<_>>()) {
         let atoms = random_box(8, 21, 7.5, 1.05);
         let forces = evaluate(&potential, &atoms).forces;
         let largest = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
@@ -269,7 +274,7 @@ fn forces_agree_with_differences_of_energies() {
 /// Two atoms at the joints of ZBL, buffer, kernels and inner switch, and at the cutoff.
 #[test]
 fn forces_of_a_dimer_agree_with_differences_at_every_joint() {
-    for potential in [6, 7].into_iter().flat_map(|seed| on_every_path(&model(seed)).collect::<Vec<_>>()) {
+    for potential in [6, 7, 9].into_iter().flat_map(|seed| on_every_path(&model(seed)).collect::<Vec<_>>()) {
         for pair in [["W", "O"], ["O", "O"], ["Ca", "W"]] {
             for distance in
                 [0.5, 0.999, 1.0, 1.001, 1.15, 1.3, 1.301, 1.5, 1.7, 2.0, 4.79, 4.7999, 4.81, 5.5, 6.09, 6.2]
@@ -282,11 +287,11 @@ fn forces_of_a_dimer_agree_with_differences_at_every_joint() {
                     positions: vec![DVec3::ZERO, direction * r],
                 };
                 let force = evaluate(&potential, &dimer(distance)).forces[1].dot(direction);
-                // At the start of the inner switch the second derivative jumps: the difference is off by h times a quarter of it.
+                // Where the inner switch starts and ends the second derivative jumps: the difference is off by h times a quarter of it.
                 let h = 1e-6;
                 let [low, high] = [-h, h].map(|h| evaluate(&potential, &dimer(distance + h)).energy_ev());
                 let slope = (high - low) / (2.0 * h);
-                assert!((slope + force).abs() < 1e-7 * (1.0 + force.abs()), "{pair:?} {distance}: {} {force}", -slope);
+                assert!((slope + force).abs() < 5e-7 * (1.0 + force.abs()), "{pair:?} {distance}: {} {force}", -slope);
             }
         }
     }
@@ -311,8 +316,7 @@ fn bonds_end_as_smoothly_as_the_switch() {
 #[test]
 fn models_without_new_parts_are_readable_by_older_programs() {
     let version = |model: Model| model.in_oldest_format().format_version;
-    assert_eq!([10, 9, 7].map(|seed| version(model(seed))), [4, 3, 2]);
-    assert_eq!([12, 14].map(|seed| version(model(seed))), [3, 1]);
+    assert_eq!([9, 10, 12, 7, 14].map(|seed| version(model(seed))), [5, 4, 3, 2, 1]);
     assert!(!model(14).to_text().contains("cutoff_switch") && model(12).to_text().contains("cutoff_switch"));
 }
 
@@ -430,7 +434,7 @@ fn all_vector_instructions_give_the_same_forces() {
 fn forces_sum_to_zero_and_threads_do_not_change_a_bit() {
     // With charges, and enough atoms for several blocks of them.
     let large = random_box(11, 100, 13.0, 1.3).supercell([3, 2, 2]);
-    for (seed, atoms) in [(10, &random_box(11, 100, 13.0, 1.3)), (11, &large)] {
+    for (seed, atoms) in [(10, &random_box(11, 100, 13.0, 1.3)), (11, &large), (9, &large)] {
         let potential = LinearPotential::new(&model(seed)).unwrap();
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -462,11 +466,12 @@ fn copies_of_a_box_have_its_forces() {
 /// Rows up to the whole cutoff do as well as rows up to that of bonds with pairs, in boxes that are open along some axes too.
 #[test]
 fn any_list_that_reaches_far_enough_gives_the_same() {
-    let potential = LinearPotential::new(&model(13)).unwrap();
-    for periodic in [[true; 3], [false, true, false], [false; 3]] {
+    let potentials = [9, 13].map(|seed| LinearPotential::new(&model(seed)).unwrap());
+    let periodic = [[true; 3], [false, true, false], [false; 3]];
+    for (potential, periodic) in potentials.iter().flat_map(|p| periodic.map(|axes| (p, axes))) {
         let mut atoms = random_box(19, 30, 8.5, 1.2);
         atoms.cell.periodic = periodic.into();
-        let with_pairs = evaluate(&potential, &atoms);
+        let with_pairs = evaluate(potential, &atoms);
         let rows = NeighborList::build(&atoms, potential.cutoff_angstrom());
         let mut of_rows = Evaluation::default();
         potential.evaluate(&atoms, &rows, &mut of_rows).unwrap();
@@ -535,7 +540,7 @@ fn model_file_round_trips_exactly() {
         assert_eq!(model, again);
         assert_eq!(model.hash(), again.hash());
     }
-    let newer = model(14).to_text().replace("format_version = 4", "format_version = 99");
+    let newer = model(14).to_text().replace("format_version = 5", "format_version = 99");
     let message = Model::from_text(&newer, "some.model").unwrap_err().to_string();
     assert!(
         message.contains("some.model") && message.contains("version 99") && message.contains("newer knockon"),
@@ -590,6 +595,20 @@ fn models_whose_parts_do_not_fit_are_refused() {
             "6 electrostatic responses of W, found 5",
         ),
         (electrostatic(|e| e.charges[2].product = f64::NAN), "finite electrostatic charges and responses"),
+        (
+            electrostatic(|e| e.shape.dipole_charges_e.truncate(2)),
+            "dipole_charges_e as 3 numbers, one for each species",
+        ),
+        (
+            electrostatic(|e| e.shape.cutoff_switch = CutoffSwitch::Cosine),
+            "cutoff_switch = \"quintic\" with dipole_charges_e",
+        ),
+        (electrostatic(|e| e.dipoles = None), "products and responses of the pairs and species"),
+        (electrostatic(|e| e.shape.dipole_charges_e.clear()), "none without electrostatic.dipole_charges_e"),
+        (
+            electrostatic(|e| e.dipoles.as_mut().unwrap().products[1].product_angstrom6 = f64::NAN),
+            "finite electrostatic dipoles",
+        ),
     ] {
         assert!(found.starts_with("some.model: expected") && found.contains(expected), "{expected}: {found}");
     }

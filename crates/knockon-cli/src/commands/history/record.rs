@@ -38,6 +38,9 @@ pub(super) struct Form {
     /// How far charges reach; none where the form has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) charge_cutoff_angstrom: Option<f64>,
+    /// Charges by species whose fields induce dipoles that act on each other; none where the form has no such dipoles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) dipole_charges_e: Vec<f64>,
     /// References of similarities by species; none where the form has none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) references: Vec<usize>,
@@ -50,8 +53,17 @@ impl Form {
         let channels = model.central.first().map_or(0, |c| c.channel_weights.len());
         let (cutoffs_angstrom, two_j_max) = (model.many_body.reaches_angstrom(channels), model.many_body.two_j_max);
         let charge_cutoff_angstrom = model.electrostatic.as_ref().map(|e| e.shape.cutoff_angstrom);
+        let dipole_charges_e = model.electrostatic.as_ref().map_or(Vec::new(), |e| e.shape.dipole_charges_e.clone());
         let references = model.central.iter().flat_map(|c| &c.similarity).map(|s| s.references.len()).collect();
-        Self { channels, cutoffs_angstrom, two_j_max, charge_cutoff_angstrom, references, n_parameters }
+        Self {
+            channels,
+            cutoffs_angstrom,
+            two_j_max,
+            charge_cutoff_angstrom,
+            dipole_charges_e,
+            references,
+            n_parameters,
+        }
     }
 }
 

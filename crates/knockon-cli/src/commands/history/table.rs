@@ -37,11 +37,22 @@ pub(super) fn curves(records: &[Value], paper: Option<PaperErrors>) -> Result<Ve
     Ok(QUANTITIES.into_iter().zip(papers).map(curve).collect())
 }
 
+/// What is told of the form of a potential.
+const FORM: [&str; 7] = [
+    "channels",
+    "cutoffs_angstrom",
+    "two_j_max",
+    "charge_cutoff_angstrom",
+    "dipole_charges_e",
+    "references",
+    "n_parameters",
+];
+
 pub(super) fn table(records: &[Value]) -> String {
     let mut text = String::from(
         "model_hash,data_hash,n_labels,held_out_force_mae_ev_per_angstrom,held_out_energy_mae_ev_per_box,\
          failed_checks,frenkel_pairs,frenkel_rms_error_ev,mean_stored_energy_ev,channels,cutoffs_angstrom,two_j_max,\
-         charge_cutoff_angstrom,references,n_parameters,settings_hash\n",
+         charge_cutoff_angstrom,dipole_charges_e,references,n_parameters,settings_hash\n",
     );
     for r in records {
         let [force, energy] = QUANTITIES.map(|(key, ..)| cell(error(&r["held_out"], "all", key), 4));
@@ -57,9 +68,7 @@ pub(super) fn table(records: &[Value]) -> String {
             pairs.len(),
             cell(frenkel_error(&pairs), 4),
             cell(mean(&stored), 3),
-            ["channels", "cutoffs_angstrom", "two_j_max", "charge_cutoff_angstrom", "references", "n_parameters"]
-                .map(|key| plain(&r["form"][key]))
-                .join(","),
+            FORM.map(|key| plain(&r["form"][key])).join(","),
             plain(&r["settings_hash"]),
         );
     }
