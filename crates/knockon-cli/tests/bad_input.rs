@@ -79,7 +79,7 @@ fn bad_models_and_settings_are_refused() {
     let output = folder.path().join("output.xyz");
     let data = project("data/cawo4/cawo4_pbe.xyz");
     for (file, expected) in [
-        ("newer.model", "expected a model file of version 4 or older, found version 99. Install a newer knockon"),
+        ("newer.model", "expected a model file of version 5 or older, found version 99. Install a newer knockon"),
         ("misspelt.model", "many_bodies"),
         ("truncated.xyz", "expected a knockon model file"),
     ] {
