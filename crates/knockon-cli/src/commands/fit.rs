@@ -26,8 +26,9 @@ examples/cawo4/laptop/fit.toml for one of three. docs/new-crystal.md goes throug
                         constants do not jump; the default \"cosine\" is that of SNAP and MILADY
   [model.electrostatic] may be left out: charges, and atoms polarised by their fields, for ionic
                         crystals: cutoff_angstrom, damping_per_angstrom, smoothing_per_angstrom,
-                        inner_switch, as in examples/cawo4/laptop/fit.toml; dipole_charges_e (one
-                        number per element, 2, -2, 6, say) lets induced dipoles act on each other
+                        inner_switch, as in examples/cawo4/laptop/fit.toml; with \"quintic\" also
+                        dipole_charges_e: charges of the elements, in their order, [2, -2, 6] for
+                        Ca, O, W, whose fields induce dipoles that act on each other
   [model.similarity]    may be left out: kernels between environments and some of the data's:
                         references (a number per element), coordinates, width, and passes = 2 or
                         more: fits one after the other, each compares environments by what energies

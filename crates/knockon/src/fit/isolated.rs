@@ -3,7 +3,9 @@
 //! Atoms in vacuum are far from any data, so that the bispectrum there is pure extrapolation; without these rows it
 //! makes wells of several eV between atoms that the data never show close to each other, and wells of hundreds of eV where
 //! several of them come close at once, because its energy grows as the cube of their number. This is about bonds: charges,
-//! which are fixed by what they do far away, stand in none of these rows.
+//! which are fixed by what they do far away, stand in none of these rows, and neither do induced dipoles, whose energies grow as fast
+//! where they act on each other: the inner switch, the smoothing of their fields and the prior bound these, and the checks of
+//! disorder and of recoils (`checks`) see what is left.
 
 use super::factor::Factor;
 use super::prior::Repulsion;

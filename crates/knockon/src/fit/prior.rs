@@ -6,7 +6,7 @@
 //! Two-body functions are Gaussian processes: the coefficients c of the kernels at distances z_p have the covariance
 //! s(z_p) s(z_q) exp(-(z_p - z_q)^2 / (2 l^2)), normalised so that the deviation of the function itself is s(r). Its
 //! mean is the screened nuclear repulsion, faded out smoothly. Where there are no data the function therefore stays
-//! repulsive and smooth. Bispectrum coefficients are independent, and so are charges and responses; their deviations give
+//! repulsive and smooth. Bispectrum coefficients are independent, and so are charges, responses and dipoles; their deviations give
 //! every component a share of the forces that falls with its angular momenta, because high ones describe rapid variation. Similarities are
 //! a Gaussian process of the environments, with their own kernels as covariance.
 

@@ -159,7 +159,7 @@ pub struct PriorSettings {
     /// Several atoms alone; none: nothing is believed of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolated_cluster: Option<IsolatedClusterPrior>,
-    /// Charges and polarisation, where the model has them.
+    /// Charges, polarisation and dipoles, where the model has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub electrostatic: Option<ElectrostaticPrior>,
     /// Similarities, where the model has them.
@@ -190,8 +190,8 @@ pub struct IsolatedClusterPrior {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ElectrostaticPrior {
-    /// Root-mean-square force over the data that the charges of a pair of species, or the response of a species to a pair of
-    /// fields, may contribute, in eV/angstrom.
+    /// Root-mean-square force over the data that each product of charges or polarisabilities of a pair of species, and each response
+    /// of a species to a pair of fields, may contribute, in eV/angstrom.
     pub force_ev_per_angstrom: f64,
 }
 

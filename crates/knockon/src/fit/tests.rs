@@ -182,14 +182,24 @@ fn labels_of_a_model_give_back_the_model() {
 /// Charges and responses of the labels are those of the model that made them, beyond its bonds as well.
 #[test]
 fn charges_are_found_in_labels_made_with_them() {
+    charges_are_found(CutoffSwitch::Cosine, Vec::new());
+}
+
+/// With dipoles that act on each other too, whose own coefficients are not compared.
+#[test]
+fn charges_are_found_beside_dipoles() {
+    charges_are_found(CutoffSwitch::Quintic, vec![1.0, -1.0, 3.0]);
+}
+
+fn charges_are_found(cutoff_switch: CutoffSwitch, dipole_charges_e: Vec<f64>) {
     let mut settings = small_settings();
     settings.model.electrostatic = Some(ElectrostaticShape {
         cutoff_angstrom: 7.5,
         damping_per_angstrom: 0.2,
         smoothing_per_angstrom: 0.9,
         inner_switch: InnerSwitch { start_angstrom: 0.7, end_angstrom: 1.2 },
-        cutoff_switch: CutoffSwitch::Quintic,
-        dipole_charges_e: vec![1.0, -1.0, 3.0],
+        cutoff_switch,
+        dipole_charges_e,
     });
     let alone = settings.validate("fit.toml").unwrap_err().to_string();
     assert!(alone.contains("expected model.electrostatic and prior.electrostatic, both or neither"), "{alone}");

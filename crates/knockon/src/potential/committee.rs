@@ -48,7 +48,7 @@ pub struct CommitteeFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// Coefficients less those of the model, in their units (eV but for responses to fields), in the order of [`Columns`] with a set for
+    /// Coefficients less those of the model, in their units (eV but for charges, responses and dipoles, as in the model), in the order of [`Columns`] with a set for
     /// each central species. Single precision is more than enough for deviations.
     pub deviations_ev: Vec<f32>,
 }

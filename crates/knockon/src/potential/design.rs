@@ -1,11 +1,12 @@
 //! Rows of the linear model: how energy, forces and stress of a configuration depend on each coefficient.
 //!
 //! The model is linear, so the derivative of the energy with respect to a coefficient is the energy of the model in
-//! which only this coefficient is not zero: rows come from the same kernel that moves the atoms.
+//! which only this coefficient is not zero: rows of bonds come from the same kernel that moves the atoms. Those of charges and
+//! dipoles are derived by themselves, without tables (`electrostatic/rows`), and a test compares them.
 
 use super::Evaluation;
 use super::bispectrum::Bispectrum;
-use super::electrostatic::{Surroundings, add_rows};
+use super::electrostatic::{Surroundings, add_electrostatic_rows};
 use super::grouping::{Grouping, LaneSlots, Neighbor, collect_neighbors};
 use super::linear::{for_each_lane, outer};
 use super::model::{Model, pair_index};
@@ -283,7 +284,7 @@ pub fn design_rows(
     }
     if let Some(electrostatic) = &model.electrostatic {
         let around = Surroundings::new(atoms, &grouping.species, neighbors);
-        add_rows(columns, &electrostatic.shape, &around, &mut rows);
+        add_electrostatic_rows(columns, &electrostatic.shape, &around, &mut rows);
     }
     Ok(rows.into_rows())
 }

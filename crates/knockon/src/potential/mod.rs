@@ -34,7 +34,7 @@ pub use coupling::{clebsch_gordan, component_triples};
 pub use cutoff_switch::CutoffSwitch;
 pub use descriptors::Descriptors;
 pub use design::{Columns, DesignRows, Sharing, design_rows};
-pub use electrostatic::{Dipoles, Electrostatic, ElectrostaticShape};
+pub use electrostatic::{Electrostatic, ElectrostaticShape};
 pub use extrapolation::{CentralGrade, EXTRAPOLATION_THRESHOLD, Extrapolation, GradeBuilder, GradeFile, Whitening};
 pub use import_milady::{import_milady, parse_milady};
 pub use import_snap::{import_snap, parse_snap};

@@ -97,7 +97,7 @@ impl ManyBody {
     }
 }
 
-/// Cosine switch towards short range, 0 at `start_angstrom` and 1 from `end_angstrom` on.
+/// Switch towards short range, 0 at `start_angstrom` and 1 from `end_angstrom` on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InnerSwitch {

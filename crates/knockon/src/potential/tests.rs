@@ -254,18 +254,20 @@ fn an_isolated_atom_has_the_energy_of_its_own_density() {
 #[test]
 fn forces_agree_with_differences_of_energies() {
     for potential in [5, 9].into_iter().flat_map(|seed| on_every_path(&model(seed)).collect::<Vec<_>>()) {
-        let atoms = random_box(8, 21, 7.5, 1.05);
-        let forces = evaluate(&potential, &atoms).forces;
-        let largest = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
-        for (atom, force) in forces.iter().enumerate() {
-            for axis in 0..3 {
-                let mut moved = atoms.clone();
-                let slope = difference(2e-4, |h| {
-                    moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
-                    evaluate(&potential, &moved).energy_ev()
-                });
-                let error = (slope + force[axis]).abs() / largest;
-                assert!(error < 1e-8, "atom {atom} axis {axis}: {} {}", -slope, force[axis]);
+        // In the second box atoms feel images of their own.
+        for atoms in [random_box(8, 21, 7.5, 1.05), random_box(8, 4, 4.3, 1.05)] {
+            let forces = evaluate(&potential, &atoms).forces;
+            let largest = forces.iter().map(|f| f.length()).fold(0.0, f64::max);
+            for (atom, force) in forces.iter().enumerate() {
+                for axis in 0..3 {
+                    let mut moved = atoms.clone();
+                    let slope = difference(2e-4, |h| {
+                        moved.positions[atom][axis] = atoms.positions[atom][axis] + h;
+                        evaluate(&potential, &moved).energy_ev()
+                    });
+                    let error = (slope + force[axis]).abs() / largest;
+                    assert!(error < 1e-8, "atom {atom} axis {axis}: {} {}", -slope, force[axis]);
+                }
             }
         }
     }
@@ -352,22 +354,19 @@ fn strained(atoms: &Atoms, strain: DMat3) -> Atoms {
 #[test]
 fn stress_agrees_with_differences_of_energies() {
     for potential in [8, 9].into_iter().flat_map(|seed| on_every_path(&model(seed)).collect::<Vec<_>>()) {
-        let atoms = random_box(9, 15, 6.5, 1.1);
-        let derivative = evaluate(&potential, &atoms).strain_derivative_ev;
-        let scale = derivative.to_cols_array().iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-        for i in 0..3 {
-            for j in 0..3 {
+        // In the second box atoms feel images of their own.
+        for atoms in [random_box(9, 15, 6.5, 1.1), random_box(9, 4, 4.2, 1.1)] {
+            let derivative = evaluate(&potential, &atoms).strain_derivative_ev;
+            let scale = derivative.to_cols_array().iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+            for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
                 let slope = difference(1e-4, |h| {
                     let mut strain = DMat3::ZERO;
                     strain.col_mut(j)[i] += 0.5 * h;
                     strain.col_mut(i)[j] += 0.5 * h;
                     evaluate(&potential, &strained(&atoms, strain)).energy_ev()
                 });
-                assert!(
-                    (slope - derivative.col(j)[i]).abs() < 1e-7 * scale,
-                    "{i} {j}: {slope} {}",
-                    derivative.col(j)[i]
-                );
+                let expected = derivative.col(j)[i];
+                assert!((slope - expected).abs() < 1e-7 * scale, "{i} {j}: {slope} {expected}");
             }
         }
     }
@@ -501,20 +500,18 @@ fn lists_with_a_skin_serve_charges_too() {
 
 #[test]
 fn design_rows_times_coefficients_give_the_evaluation() {
-    let atoms = random_box(12, 11, 6.0, 1.1);
-    for (model, sharing) in [
-        (model(11), Sharing::PerSpecies),
-        (model(11), Sharing::Shared),
-        (model(15), Sharing::PerSpecies),
-        (model(15), Sharing::Shared),
-    ] {
-        let neighbors = NeighborList::build(&atoms, model.cutoff_angstrom());
+    // In the second box atoms feel images of their own.
+    let boxes = [random_box(12, 11, 6.0, 1.1), random_box(12, 3, 4.0, 1.1)];
+    let models = [11, 15].into_iter().flat_map(|seed| [(seed, Sharing::PerSpecies), (seed, Sharing::Shared)]);
+    for ((seed, sharing), atoms) in models.flat_map(|model| boxes.iter().map(move |atoms| (model, atoms))) {
+        let model = model(seed);
+        let neighbors = NeighborList::build(atoms, model.cutoff_angstrom());
         let columns = Columns::new(&model, sharing);
         let mut rng = random(13);
         let coefficients: Vec<f64> = (0..columns.len()).map(|_| uniform(&mut rng, -1e-3, 1e-3)).collect();
         let potential = LinearPotential::new(&model.with_coefficients(&columns, &coefficients)).unwrap();
-        let direct = evaluate(&potential, &atoms);
-        let rows = design_rows(&model, &columns, &atoms, &neighbors).unwrap();
+        let direct = evaluate(&potential, atoms);
+        let rows = design_rows(&model, &columns, atoms, &neighbors).unwrap();
         let dot = |row: &[f64]| row.iter().zip(&coefficients).map(|(a, b)| a * b).sum::<f64>();
         let energy = dot(&rows.energy) + rows.fixed.energy_ev();
         assert!((energy - direct.energy_ev()).abs() < 1e-10 * energy.abs());
@@ -599,6 +596,7 @@ fn models_whose_parts_do_not_fit_are_refused() {
             electrostatic(|e| e.shape.dipole_charges_e.truncate(2)),
             "dipole_charges_e as 3 numbers, one for each species",
         ),
+        (electrostatic(|e| e.shape.dipole_charges_e.fill(0.0)), "not all zero, or none, found [0.0, 0.0, 0.0]"),
         (
             electrostatic(|e| e.shape.cutoff_switch = CutoffSwitch::Cosine),
             "cutoff_switch = \"quintic\" with dipole_charges_e",

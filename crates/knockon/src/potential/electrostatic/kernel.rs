@@ -29,14 +29,15 @@ pub(in crate::potential) struct ElectrostaticKernel {
     squares: Range<f64>,
     /// Energy of elementary charges, and field over distance.
     table: SquareTable<2>,
-    /// Slope of the latter, as it enters the field of a dipole.
+    /// Slope of the latter, as it enters the field of a dipole. A table of its own: the slope of the other's cubic has kinks, with which
+    /// forces between dipoles would jump.
     anisotropy: SquareTable<1>,
     /// Charges by species whose fields induce dipoles; empty if these do not act on each other.
     dipole_charges_e: Vec<f64>,
     coefficients: ElectrostaticCoefficients,
 }
 
-/// What multiplies the two functions of the distance.
+/// What multiplies the functions of the distance.
 pub(in crate::potential) struct ElectrostaticCoefficients {
     /// By the species of the two atoms, in elementary charges squared.
     products: Vec<Vec<f64>>,
@@ -94,7 +95,7 @@ impl PairSums for OfCharges {
     }
 }
 
-/// Fields of these dipoles, by atom and species of the others.
+/// Fields of dipoles, which are given by atom, by atom and species of the others.
 struct OfDipoles<'a>(&'a [DVec3]);
 
 impl PairSums for OfDipoles<'_> {
@@ -107,7 +108,7 @@ impl PairSums for OfDipoles<'_> {
     }
 }
 
-/// What derivatives with respect to fields of dipoles, by atom and species of the others, say of the dipoles.
+/// Derivatives of the energy with respect to each dipole, from those with respect to the fields of dipoles, by atom and species of the others.
 struct ToDipoles<'a>(&'a [DVec3]);
 
 impl PairSums for ToDipoles<'_> {
@@ -126,7 +127,7 @@ struct Derivatives<'a> {
     of_charges: Vec<DVec3>,
     /// With respect to the fields of dipoles, in the same order; empty where dipoles do not act on each other.
     of_dipoles: Vec<DVec3>,
-    /// These dipoles.
+    /// The dipoles themselves, by atom; empty in the same case.
     dipoles: &'a [DVec3],
 }
 
@@ -225,7 +226,7 @@ impl ElectrostaticKernel {
     pub(in crate::potential) fn new(electrostatic: &Electrostatic) -> Self {
         let (shape, switch) = (&electrostatic.shape, electrostatic.shape.inner_switch);
         let (start, end, cutoff) = (switch.start_angstrom, switch.end_angstrom, shape.cutoff_angstrom);
-        // Both functions change fastest where they begin: as many intervals there as farther out.
+        // All functions change fastest where they begin: as many intervals there as farther out.
         let knots = [start, end, (end * cutoff).sqrt(), cutoff];
         Self {
             level: Level::new(),
@@ -256,6 +257,7 @@ impl ElectrostaticKernel {
         }
     }
 
+    /// What two atoms feel of each other's charges; zero for their dipoles.
     #[inline(always)]
     fn felt(&self, vector: DVec3, square: f64) -> Felt {
         let ([energy, field], [energy_slope, field_slope]) = self.table.evaluate(square);

@@ -11,20 +11,22 @@
 //!
 //! Induced dipoles mu act on each other, as in any text on polarisable ions (e.g. Madden and Wilson, Chem. Soc. Rev. 25, 339 (1996)). With
 //! mu = alpha (E - T mu) the energy -mu E / 2 is a series, -alpha E^2 / 2, then (alpha E) T (alpha E) / 2, then -alpha (T alpha E)^2 / 2, and so
-//! on. Its second and third term are in the model where the shape names charges z (`dipole_charges_e`):
+//! on. Its second and third terms are in the model where the shape names charges z (`dipole_charges_e`):
 //!
 //! E += sum over pairs d_ab k P_i . T_ij P_j + sum over atoms i and a <= b of s_ab(species of i) k D_i^a . D_i^b,
 //! P_i = sum over a of z_a E_i^a, D_i^a = sum over neighbours j of species a of T_ij P_j.
 //!
-//! P_i is a dipole up to the polarisability of its species, T_ij the derivative of the field g(r) r / |r| with respect to r, and d_ab (product of two polarisabilities) and s_ab are
-//! coefficients again. The charges z are not: energies are quadratic in them.
+//! P_i is a dipole up to the polarisability of its species and its sign (E_i^a points to the neighbours, and energies are quadratic in
+//! P), T_ij the derivative of the field g(r) r / |r| with respect to r, and d_ab (product of two polarisabilities) and s_ab are
+//! coefficients again. The charges z are not: energies are quadratic in them. Forces have a second derivative of the field here, so
+//! that the switch towards short range is a quintic, for all terms, in models with dipoles, and half a cosine in those without.
 
 mod kernel;
 mod rows;
 mod shape;
 
 pub(super) use kernel::{ElectrostaticCoefficients, ElectrostaticKernel, Fields, Surroundings};
-pub(super) use rows::add_rows;
+pub(super) use rows::add_electrostatic_rows;
 pub use shape::ElectrostaticShape;
 use shape::Felt;
 
@@ -35,7 +37,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Electrostatic {
-    /// Shapes of the two functions of the distance.
+    /// Shapes of the functions of the distance.
     pub shape: ElectrostaticShape,
     /// Product of the charges of two species, for each unordered pair in the order of [`pair_index`](super::pair_index).
     pub charges: Vec<ChargeProduct>,
@@ -149,9 +151,10 @@ impl Electrostatic {
     /// What does not fit of dipoles, with what an empty model of these species has.
     fn check_dipoles(&self, expected: &Self) -> Result<(), String> {
         let (charges, n) = (&self.shape.dipole_charges_e, expected.responses.len());
-        if !(charges.is_empty() || charges.len() == n && charges.iter().all(|z| z.is_finite())) {
+        let usable = charges.len() == n && charges.iter().all(|z| z.is_finite()) && charges.iter().any(|z| *z != 0.0);
+        if !(charges.is_empty() || usable) {
             return Err(format!(
-                "expected electrostatic.dipole_charges_e as {n} numbers, one for each species, or none, found {charges:?}"
+                "expected electrostatic.dipole_charges_e as {n} numbers, one for each species and not all zero, or none, found {charges:?}"
             ));
         }
         let structure = |dipoles: &Dipoles| {

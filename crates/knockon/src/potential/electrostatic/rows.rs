@@ -7,13 +7,13 @@ use crate::units::COULOMB_EV_ANGSTROM;
 use glam::DVec3;
 
 /// Adds what the atoms feel of charges and dipoles. No tables: these rows are made once for each configuration.
-pub(in crate::potential) fn add_rows(
+pub(in crate::potential) fn add_electrostatic_rows(
     columns: &Columns,
     shape: &ElectrostaticShape,
     around: &Surroundings<'_>,
     rows: &mut RowsByColumn,
 ) {
-    let fields = Fields::of_charges(columns.n_species(), shape, around);
+    let fields = ExactFields::of_charges(columns.n_species(), shape, around);
     add_products(columns, shape, around, rows);
     for species in 0..columns.n_species() {
         let first = columns.responses(species).start;
@@ -53,10 +53,10 @@ fn for_each_direction(shape: &ElectrostaticShape, around: &Surroundings<'_>, mut
     });
 }
 
-/// Fields on each atom by species of the others.
-struct Fields(Vec<Vec<DVec3>>);
+/// Fields on each atom by species of the others, without tables.
+struct ExactFields(Vec<Vec<DVec3>>);
 
-impl Fields {
+impl ExactFields {
     fn sum(
         n_species: usize,
         shape: &ElectrostaticShape,
@@ -113,13 +113,13 @@ fn add_dipoles(
     columns: &Columns,
     shape: &ElectrostaticShape,
     around: &Surroundings<'_>,
-    fields: &Fields,
+    fields: &ExactFields,
     rows: &mut RowsByColumn,
 ) {
     let (n, charges) = (columns.n_species(), &shape.dipole_charges_e);
     let dipole = |fields: &Vec<DVec3>| fields.iter().zip(charges).map(|(field, z)| *field * *z).sum();
     let dipoles: Vec<DVec3> = fields.0.iter().map(dipole).collect();
-    let of_dipoles = Fields::of_dipoles(n, shape, around, &dipoles);
+    let of_dipoles = ExactFields::of_dipoles(n, shape, around, &dipoles);
     for species in 0..n {
         of_dipoles.add_energies(around, rows, species, columns.dipole_responses(species).start);
     }
