@@ -171,11 +171,13 @@ mod tests {
             "-125-labels",
             "-154-labels",
             "-161-labels",
+            "-167-labels",
         ] {
             let name = format!("campaign{labels}");
             let text = shipped(&name);
             let overview = CampaignOverview::parse(&text, &name).expect("a campaign");
-            let directions = if ["", "-125-labels", "-154-labels", "-161-labels"].contains(&labels) { 16 } else { 8 };
+            let directions =
+                if ["", "-125-labels", "-154-labels", "-161-labels", "-167-labels"].contains(&labels) { 16 } else { 8 };
             assert_eq!((overview.site_operations().len(), overview.directions.len()), (4, directions), "{name}");
             let again = serde_json::to_value(&overview).expect("plain numbers and text");
             assert_eq!(serde_json::to_string_pretty(&again).expect("plain numbers and text"), text, "{name}");
