@@ -72,7 +72,8 @@ shared caches and memory only; wall time depends on it fully. Programs that are 
 this page was made the load average of the machine with {os.cpu_count()} cores was {load:.1f} at the start{busy}.
 
 All tables are of the paper's form of the model (three channels, j_max = 4; `data/cawo4/cawo4-paper-form.model`) or parts of it, which LAMMPS and
-FitSNAP have too. The form that ships (ten channels with each of five cutoffs, j_max = 3/2, charges up to 10 A, similarities) takes 1.05 times its time per atom and step, 0.7 without similarities, 0.45 without charges as well
+FitSNAP have too. The form that ships (ten channels with each of five cutoffs, j_max = 3/2, charges up to 10 A, dipoles that act on each other, similarities) takes 1.7 times its time per atom and step,
+1.3 without dipoles (1.5 on a machine with AVX-512), 0.7 without similarities, 0.45 without charges as well (both on an older one)
 (`knockon bench --threads 1` by turns, on machines of varying speed; [learning.md](learning.md)).
 
 ## Dynamics

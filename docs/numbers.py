@@ -21,12 +21,12 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "data/cawo4"
 CAMPAIGN = DATA / "campaign"  # of the potential that ships
-SMALL = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P161", "P125", "P120", "P114", "P105", "P87")}  # of earlier ones in the same box
-# Campaigns on which the response rests, by potential and box, the newest first. Those of P154 lack energies.
-BANDS = {("P167", "6x6x3"): CAMPAIGN} | {(name, "6x6x3"): folder for name, folder in SMALL.items()} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
+SMALL = {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P167", "P161", "P125", "P120", "P114", "P105", "P87")}  # of earlier ones in the same box
+# Campaigns on which the response rests, by potential and box, the newest first. Those of P190 and P154 lack energies.
+BANDS = {(name, "6x6x3"): folder for name, folder in SMALL.items()} | {("P87", "8x8x4"): DATA / "campaign-87-labels-8x8x4"}
 RESPONSE = list(BANDS.values())
-SHORT = {("P154", "6x6x3"): DATA / "campaign-154-labels"}
-ALL_SMALL = {"P167": CAMPAIGN} | SMALL | {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P69", "P56")}
+SHORT = {("P190", "6x6x3"): CAMPAIGN, ("P154", "6x6x3"): DATA / "campaign-154-labels"}
+ALL_SMALL = SMALL | {name: DATA / f"campaign-{name[1:]}-labels" for name in ("P69", "P56")}
 PAPER_MEANS_EV = {81: 7.5, 160: 11.0}  # Soum-Sidikov et al. 2024
 PAPER_PAIRS_EV = {  # Soum-Sidikov et al. 2024, Table I: PBE in 96 and in 324 atoms, HSE06 in 96
     "W": [("5.56", "7.05", "5.89"), ("6.83", "7.30", "7.28"), ("8.07", "10.59", "8.60"), ("8.58", "11.07", "9.08")],
