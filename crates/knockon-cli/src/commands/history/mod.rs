@@ -291,7 +291,10 @@ mod tests {
             "{table}"
         );
         assert!(rows[1].starts_with("old,d,32,") && rows[1].ends_with(",,,,,,,"), "{table}");
-        assert!(rows[2].ends_with(",50,4.8 4.2 3.6 3.1 2.6,3,10.0,,400 900 400,1500,0123456789abcdef"), "{table}");
+        assert!(
+            rows[2].ends_with(",50,4.8 4.2 3.6 3.1 2.6,3,10.0,1.36 -1.16 3.2,400 900 400,1500,0123456789abcdef"),
+            "{table}"
+        );
         assert!(rows.iter().all(|row| row.split(',').count() == 17), "{table}");
         // Where nothing was found there is no number, neither of errors, nor of pairs, nor of recoils.
         assert!(rows[1].starts_with("old,d,32,,,0,0,,,") && rows[2].contains(",d,69,,,0,1,,,50,"), "{table}");
